@@ -1,0 +1,52 @@
+"""The errors a user can meet, each with the exit code that the commands end with.
+
+Every message names the argument or file, says what was expected and what came, and what to do about it.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class MilkError(Exception):
+    """Root of the errors that have a known cause; `exit_code` is what a command returns for it."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class SettingsError(MilkError, ValueError):
+    """An option, argument or configuration key has an impossible value or name."""
+
+    exit_code = 2
+
+
+class DataError(MilkError, ValueError):
+    """A file or array can't be used as it is."""
+
+    exit_code = 3
+
+
+class ModalityError(DataError):
+    """The features or the availability of one modality can't be used as they are."""
+
+
+class DivergedError(MilkError, RuntimeError):
+    """Training produced a value that is not finite."""
+
+    exit_code = 4
+
+
+class DeviceError(MilkError, RuntimeError):
+    """The device that was asked for can't be used."""
+
+    exit_code = 5
+
+
+class OutOfMemoryError(DeviceError):
+    """The job doesn't fit the memory of the machine or device."""
+
+
+class MissingExtraError(MilkError, ImportError):
+    """An optional dependency is not installed; the message names the extra that brings it."""
+
+    exit_code = 2
