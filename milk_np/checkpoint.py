@@ -1,0 +1,157 @@
+"""Files that are whole or absent: atomic writes, and `.npz` archives that are read without unpickling.
+
+A write goes to a temporary file in the same folder, is forced to the disk and then renamed over the target.
+If it fails, or the process dies, the previous file stays as it was. Equal contents give identical bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+import zlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.lib import format as npy
+
+from milk_np.errors import DataError
+
+FORMAT_VERSION = 1
+_META = "meta"
+_ZIP_DATE = (1980, 1, 1, 0, 0, 0)
+
+Arrays = dict[str, np.ndarray[Any, np.dtype[Any]]]
+
+
+def write_atomic(path: str | Path, write: Callable[[BinaryIO], None]) -> None:
+    """Let `write` fill a temporary file beside `path`, then put it in the place of `path`.
+
+    On any failure, Ctrl-C included, the temporary file is removed and `path` is untouched.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def write_text_atomic(path: str | Path, text: str) -> None:
+    """Write UTF-8 text atomically."""
+    write_atomic(path, lambda file: _write_all(file, text.encode()))
+
+
+def write_json_atomic(path: str | Path, value: object) -> None:
+    """Write indented JSON atomically; a value that is not finite is refused, since JSON has none."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    write_text_atomic(path, text + "\n")
+
+
+def write_npz_atomic(path: str | Path, arrays: Mapping[str, object], meta: Mapping[str, object]) -> None:
+    """Write arrays and a JSON-able `meta`, which must hold "kind", as an uncompressed `.npz`.
+
+    The names are stored in the order given and the file carries no date, so equal contents give equal bytes.
+    Raises ValueError for an array of objects, which only pickling could store.
+    """
+    text = json.dumps({**meta, "version": FORMAT_VERSION}, sort_keys=True)
+    stored = {_META: np.array(text), **{name: np.asarray(value, order="C") for name, value in arrays.items()}}
+    write_atomic(path, lambda file: _write_zip(file, stored))
+
+
+def read_npz(path: str | Path, kind: str) -> tuple[Arrays, dict[str, Any]]:
+    """Arrays and meta of a file that `write_npz_atomic` wrote with that "kind".
+
+    Raises DataError when the file is missing, damaged, of another kind or newer than this program.
+    """
+    arrays = load_arrays(path)
+    if _META not in arrays:
+        raise DataError(f"{path}: has no {_META!r} entry, so it is no {kind} file of milk_np")
+    meta = parse_meta(path, arrays.pop(_META))
+    if meta.get("kind") != kind:
+        raise DataError(f"{path}: expected a {kind} file, this one holds {meta.get('kind')!r}")
+    check_version(path, meta)
+    return arrays, meta
+
+
+def load_arrays(path: str | Path) -> Arrays:
+    """Every array of an `.npz`, without unpickling; raises DataError naming the file and the damage."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [name for name in archive.namelist() if name.endswith(".npy")]
+            return {name.removesuffix(".npy"): _read_entry(path, archive, name) for name in names}
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror or error}; check the path") from error
+    except (zipfile.BadZipFile, NotImplementedError) as error:
+        raise DataError(
+            f"{path}: not an .npz archive, or cut short ({error}); write or copy it again"
+        ) from error
+
+
+def require(path: str | Path, arrays: Mapping[str, object], *names: str) -> None:
+    """Raise DataError if one of the entries is absent."""
+    for name in names:
+        if name not in arrays:
+            raise DataError(f"{path}: entry {name!r} is absent; it has {', '.join(sorted(arrays)) or 'none'}")
+
+
+def parse_meta(path: str | Path, entry: np.ndarray[Any, np.dtype[Any]]) -> dict[str, Any]:
+    """The JSON object in an archive's text entry."""
+    try:
+        meta = json.loads(str(entry))
+    except json.JSONDecodeError as error:
+        raise DataError(f"{path}: its {_META!r} entry is not JSON ({error})") from error
+    if not isinstance(meta, dict):
+        raise DataError(f"{path}: its {_META!r} entry is not a JSON object")
+    return meta
+
+
+def check_version(path: str | Path, meta: Mapping[str, object], newest: int = FORMAT_VERSION) -> None:
+    """Raise DataError unless `meta["version"]` is one that this program reads."""
+    version = meta.get("version")
+    if not isinstance(version, int) or version < 1:
+        raise DataError(f"{path}: has no format version, expected a number from 1 to {newest}")
+    if version > newest:
+        raise DataError(
+            f"{path}: format version {version} is newer than {newest}, which this program reads; "
+            "install a newer milk_np"
+        )
+
+
+def _read_entry(path: str | Path, archive: zipfile.ZipFile, name: str) -> np.ndarray[Any, np.dtype[Any]]:
+    try:
+        with archive.open(name) as file:
+            array: np.ndarray[Any, np.dtype[Any]] = npy.read_array(file, allow_pickle=False)
+            file.read()  # the archive's checksum is compared at the end of the entry
+            return array
+    except (ValueError, EOFError, RuntimeError, zlib.error) as error:
+        raise DataError(f"{path}: entry {name.removesuffix('.npy')!r} can't be read ({error})") from error
+
+
+def _write_zip(file: BinaryIO, arrays: Mapping[str, np.ndarray[Any, np.dtype[Any]]]) -> None:
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
+        for name, array in arrays.items():
+            entry = zipfile.ZipInfo(f"{name}.npy", date_time=_ZIP_DATE)
+            with archive.open(entry, "w", force_zip64=True) as target:
+                npy.write_array(target, array, allow_pickle=False)
+
+
+def _write_all(file: BinaryIO, data: bytes) -> None:
+    file.write(data)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Force the rename itself to the disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
