@@ -1,0 +1,106 @@
+"""How many threads to use, settled before NumPy and Numba load.
+
+BLAS and OpenMP read their environment once, when they load, so a command has to call `prepare` first. This
+module imports nothing heavy for that reason.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from milk_np.config import read_toml
+from milk_np.errors import SettingsError
+
+VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+
+
+def prepare(argv: Sequence[str] = ()) -> int:
+    """Set the thread variables from `--threads` (or the file of `--config`); return the number of threads.
+
+    A number that was asked for replaces the environment's; otherwise the environment is only completed. Idle
+    OpenMP threads are told to sleep instead of spinning, since they would starve BLAS, unless the user chose.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    asked = requested(argv)
+    for variable in VARIABLES:
+        if asked:
+            os.environ[variable] = str(asked)
+        else:
+            os.environ.setdefault(variable, str(allowed_cores()))
+    return asked or allowed_cores()
+
+
+def requested(argv: Sequence[str]) -> int:
+    """The threads that a command line or its configuration file asks for; 0 if neither says.
+
+    Mistakes are left for the parser, which reports them.
+    """
+    text = _last_value(argv, "--threads")
+    if text is None:
+        text = _threads_in_file(_last_value(argv, "--config"))
+    return int(text) if text is not None and text.isdecimal() else 0
+
+
+def allowed_cores() -> int:
+    """Cores that this process may use: its affinity, cut to the quota of its control group."""
+    return max(1, math.ceil(min(len(os.sched_getaffinity(0)), cgroup_cores())))
+
+
+def cgroup_cores(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> float:
+    """Smallest CPU quota of this process's control group and its parents, in cores; inf without one."""
+    return min((_quota(folder) for folder in cgroup_folders(root, own, "cpu")), default=math.inf)
+
+
+def cgroup_folders(root: Path, own: Path, controller: str) -> list[Path]:
+    """Folders of this process's control group and its parents, for version 2 and for one of version 1."""
+    folders = []
+    for line in _read(own).splitlines():
+        _, names, group = line.split(":", 2)
+        if names and controller not in names.split(","):
+            continue
+        base = root / controller if names else root
+        path = base / group.lstrip("/")
+        folders += [path, *(parent for parent in path.parents if parent.is_relative_to(base))]
+    return [*folders, root, root / controller]
+
+
+def _quota(folder: Path) -> float:
+    """CPU quota of one control group in cores, in either version's files."""
+    quota, _, period = _read(folder / "cpu.max").strip().partition(" ")
+    if not quota:
+        quota, period = (
+            _read(folder / "cpu.cfs_quota_us").strip(),
+            _read(folder / "cpu.cfs_period_us").strip(),
+        )
+    if not quota.isdecimal() or not period.isdecimal() or int(quota) == 0 or int(period) == 0:
+        return math.inf
+    return int(quota) / int(period)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
+
+
+def _last_value(argv: Sequence[str], name: str) -> str | None:
+    value = None
+    for at, part in enumerate(argv):
+        if part == name and at + 1 < len(argv):
+            value = argv[at + 1]
+        elif part.startswith(f"{name}="):
+            value = part.partition("=")[2]
+    return value
+
+
+def _threads_in_file(path: str | None) -> str | None:
+    if path is None:
+        return None
+    try:
+        return str(read_toml(path).get("threads", ""))
+    except SettingsError:
+        return None
