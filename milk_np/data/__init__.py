@@ -1,0 +1,22 @@
+"""Data: the data set on disk and in memory, its split, its missing modalities and their imputation."""
+
+from milk_np.data.dataset import Dataset
+from milk_np.data.features import FeatureTable
+from milk_np.data.impute import Imputer, feature_tables, make_imputer
+from milk_np.data.missing import PROTOCOLS, apply_protocol, make_mask
+from milk_np.data.split import k_core, split_new_items
+from milk_np.data.synthetic import make_synthetic
+
+__all__ = [
+    "PROTOCOLS",
+    "Dataset",
+    "FeatureTable",
+    "Imputer",
+    "apply_protocol",
+    "feature_tables",
+    "k_core",
+    "make_imputer",
+    "make_mask",
+    "make_synthetic",
+    "split_new_items",
+]

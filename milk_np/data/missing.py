@@ -1,0 +1,149 @@
+"""Protocols of missing modalities: which item loses which modality.
+
+Two letters for training and two for new items, F full or M missing: FTFT, FTMT, MTFT, MTMT.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from milk_np.data.dataset import Dataset
+from milk_np.errors import DataError, SettingsError
+from milk_np.rng import generator
+
+PROTOCOLS = ("FTFT", "FTMT", "MTFT", "MTMT")
+
+
+def make_mask(
+    item_split: NDArray[np.uint8],
+    n_modalities: int,
+    protocol: str,
+    *,
+    missing_train: float = 0.3,
+    missing_test: float = 0.5,
+    mix: Sequence[float] | None = None,
+    seed: int = 0,
+    owned: NDArray[np.bool_] | None = None,
+) -> NDArray[np.bool_]:
+    """Draw the availability (I, M) of a protocol; no item ever loses its last modality.
+
+    `round(rate * n)` of the n items concerned, drawn without replacement, lose one modality chosen at random.
+
+    Parameters
+    ----------
+    item_split : (I,) uint8
+        0 training item, 1 or 2 new item.
+    protocol : one of PROTOCOLS
+    missing_train, missing_test : float
+        Share of the training items (MT..) and of the new items (..MT) that miss one modality.
+    mix : shares of the new items that miss 0, 1, 2, ... modalities, optional
+        Takes the place of `missing_test` (varied missing scenario of the paper's Fig. 3).
+    owned : (I, M) bool, optional
+        What the items own to begin with; by default everything. Rates count the items with two or more.
+
+    Raises
+    ------
+    SettingsError
+        If the protocol is unknown, a rate isn't in 0..1, or the mix has a negative share or doesn't sum to 1.
+    DataError
+        If there is a single modality, so that none can miss, or the mix would take an item's last one.
+    """
+    _check_settings(protocol, missing_train, missing_test, mix)
+    available = np.ones((len(item_split), n_modalities), dtype=np.bool_) if owned is None else owned.copy()
+    train_shares = _shares(missing_train if protocol.startswith("MT") else 0.0)
+    test_shares = _shares(missing_test if protocol.endswith("MT") else 0.0) if mix is None else tuple(mix)
+    for stream, items, shares in (
+        ("missing-train", np.flatnonzero(item_split == 0), train_shares),
+        ("missing-test", np.flatnonzero(item_split > 0), test_shares),
+    ):
+        _check_shares(shares, n_modalities)
+        _drop(available, items, shares, generator(seed, stream))
+    return available
+
+
+def _shares(rate: float) -> tuple[float, ...]:
+    return (1.0 - rate, rate)
+
+
+def _check_settings(protocol: str, train: float, test: float, mix: Sequence[float] | None) -> None:
+    if protocol not in PROTOCOLS:
+        raise SettingsError(f"protocol: expected one of {', '.join(PROTOCOLS)}, got {protocol!r}")
+    for name, rate in (("missing_train", train), ("missing_test", test)):
+        if not 0 <= rate <= 1:
+            raise SettingsError(f"{name}: expected a share from 0 to 1, got {rate}")
+    if mix is None:
+        return
+    if not protocol.endswith("MT"):
+        raise SettingsError(f"missing_mix: expected a protocol with missing new items (FTMT or MTMT), got {protocol}")
+    if len(mix) == 0 or not all(share >= 0 for share in mix) or abs(sum(mix) - 1) > 1e-6:
+        raise SettingsError(f"missing_mix: expected shares that sum to 1, such as 0.10 0.45 0.45, got {tuple(mix)}")
+
+
+def _check_shares(shares: tuple[float, ...], n_modalities: int) -> None:
+    most = max(count for count, share in enumerate(shares) if share > 0)
+    if most == 0:
+        return
+    if n_modalities == 1:
+        raise DataError(
+            "missing modalities: the data has one modality, which an item can't lose; expected two or more, "
+            "use protocol FTFT or rates of 0"
+        )
+    if most >= n_modalities:
+        raise DataError(
+            f"missing_mix: items would lose {most} of {n_modalities} modalities, expected at most {n_modalities - 1}"
+        )
+
+
+def _drop(
+    available: NDArray[np.bool_], items: NDArray[np.intp], shares: tuple[float, ...], rng: np.random.Generator
+) -> None:
+    """Take modalities from `available` in place: shares[c] of the items lose c, capped at one left."""
+    items = items[available[items].sum(axis=1) >= 2]
+    losses = np.repeat(np.arange(len(shares)), _counts(shares, len(items)))
+    order = rng.permutation(items)[::-1]
+    # Among what an item owns, the modalities of lowest random key are lost.
+    keys = rng.random((len(items), available.shape[1]))
+    keys[~available[order]] = 2.0
+    rank = np.argsort(np.argsort(keys, axis=1), axis=1)
+    lost = np.minimum(losses, available[order].sum(axis=1) - 1)
+    available[order] &= rank >= lost[:, None]
+
+
+def _counts(shares: tuple[float, ...], n: int) -> NDArray[np.int64]:
+    """Whole numbers that sum to n: rounded shares, item counts of the complete ones take the remainder."""
+    if len(shares) == 2:
+        few = round(shares[1] * n)
+        return np.array([n - few, few])
+    edges = np.array([round(float(edge) * n) for edge in np.cumsum(shares)])
+    edges[-1] = n
+    return np.diff(edges, prepend=0)
+
+
+def apply_protocol(
+    ds: Dataset,
+    protocol: str,
+    *,
+    missing_train: float = 0.3,
+    missing_test: float = 0.5,
+    mix: Sequence[float] | None = None,
+    seed: int = 0,
+) -> Dataset:
+    """`ds` under the mask of a protocol, recorded in its meta; features are shared.
+
+    A mask that an earlier protocol drew is replaced. Items that lack a modality by nature (meta `natural_missing`)
+    go on lacking it.
+    """
+    natural = bool(ds.meta.get("natural_missing"))
+    if natural and "protocol" in ds.meta:
+        raise DataError(
+            f"{ds.name}: its mask mixes items that lack a modality by nature with the draw of {ds.meta['protocol']}; "
+            "expected the data set without a protocol, apply the new one to that"
+        )
+    rates = {"missing_train": missing_train, "missing_test": missing_test}
+    owned = ds.available if natural else None
+    mask = make_mask(ds.item_split, ds.n_modalities, protocol, mix=mix, seed=seed, owned=owned, **rates)
+    made = {"protocol": protocol, **rates, "missing_mix": list(mix or ()), "missing_seed": seed}
+    return ds.with_available(mask, made)

@@ -1,0 +1,64 @@
+"""The split of new items, and the k-core of the interactions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from milk_np.errors import DataError, SettingsError
+from milk_np.rng import generator
+
+
+def split_new_items(
+    user: NDArray[np.integer[Any]],
+    item: NDArray[np.integer[Any]],
+    n_items: int,
+    *,
+    fraction: float = 0.2,
+    seed: int = 0,
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Make a share of the items new: half of them valid, half test, and all their pairs with them.
+
+    Items without any pair stay training items: they can't be judged.
+
+    Returns
+    -------
+    item_split : (I,) uint8
+        0 training item, 1 valid new item, 2 test new item.
+    split : (n,) uint8
+        The same for the pairs.
+    """
+    if not 0 < fraction < 1:
+        raise SettingsError(f"new items: expected a share between 0 and 1, got {fraction}")
+    candidates = np.flatnonzero(np.bincount(item, minlength=n_items))
+    n_new = round(fraction * len(candidates))
+    if n_new < 2 or n_new >= len(candidates):
+        raise DataError(
+            f"{len(candidates)} items with interactions are too few to make {fraction:.0%} of them new; expected at "
+            "least one valid, one test and one training item"
+        )
+    drawn = generator(seed, "new-items").permutation(candidates)[:n_new]
+    item_split = np.zeros(n_items, dtype=np.uint8)
+    item_split[drawn[: n_new // 2]] = 1
+    item_split[drawn[n_new // 2 :]] = 2
+    split: NDArray[np.uint8] = item_split[item]
+    return item_split, split
+
+
+def k_core(
+    user: NDArray[np.integer[Any]], item: NDArray[np.integer[Any]], k: int
+) -> NDArray[np.bool_]:
+    """Pairs (n,) to keep so that each user and each item left has at least `k` of them."""
+    if k < 0:
+        raise SettingsError(f"k-core: expected k >= 0, got {k}")
+    kept = np.arange(len(user))
+    while len(kept):
+        enough = (np.bincount(user[kept])[user[kept]] >= k) & (np.bincount(item[kept])[item[kept]] >= k)
+        if enough.all():
+            break
+        kept = kept[enough]
+    keep = np.zeros(len(user), dtype=np.bool_)
+    keep[kept] = True
+    return keep

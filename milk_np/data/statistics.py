@@ -1,0 +1,87 @@
+"""The table that describes a data set, with warnings about what a user may not know."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from milk_np.data.rows import constant_rows
+
+if TYPE_CHECKING:
+    from milk_np.data.dataset import Dataset
+
+_GROUPS = (("train", 0), ("valid (new items)", 1), ("test (new items)", 2))
+
+
+def statistics(ds: Dataset) -> str:
+    """Sizes by split, modalities with their missing items, hash, and warnings, as lines of text."""
+    lines = [*_head(ds), "", *_splits(ds), "", *_modalities(ds), "", *_missing(ds)]
+    found = warnings(ds)
+    if found:
+        lines += ["", "Warnings"] + [f"  {line}" for line in found]
+    return "\n".join(lines)
+
+
+def _head(ds: Dataset) -> list[str]:
+    density = len(ds.user) / (ds.n_users * ds.n_items)
+    return [
+        f"Data set   {ds.name}   hash {ds.content_hash[:16]}",
+        f"{ds.n_users:,} users, {ds.n_items:,} items, {len(ds.user):,} pairs, density {density:.3%}",
+    ]
+
+
+def _splits(ds: Dataset) -> list[str]:
+    lines = [f"{'Split':<20}{'users':>12}{'items':>12}{'pairs':>14}"]
+    for label, split in _GROUPS:
+        chosen = ds.split == split
+        users = np.count_nonzero(np.bincount(ds.user[chosen], minlength=1))
+        items = int((ds.item_split == split).sum())
+        lines.append(f"{label:<20}{users:>12,}{items:>12,}{int(chosen.sum()):>14,}")
+    return lines
+
+
+def _modalities(ds: Dataset) -> list[str]:
+    lines = [f"{'Modality':<20}{'width':>8}{'type':>10}{'missing train':>16}{'valid':>10}{'test':>10}"]
+    for m, name in enumerate(ds.modalities):
+        rows = ds.features[name]
+        missing = [int((~ds.available[ds.item_split == split, m]).sum()) for _, split in _GROUPS]
+        counts = f"{missing[0]:>16,}{missing[1]:>10,}{missing[2]:>10,}"
+        lines.append(f"{name:<20}{rows.shape[1]:>8,}{rows.dtype.name:>10}{counts}")
+    return lines
+
+
+def _missing(ds: Dataset) -> list[str]:
+    lost = ds.n_modalities - ds.available.sum(axis=1)
+    lines = [f"{'Items that miss':<20}{'train':>12}{'valid':>12}{'test':>12}"]
+    for count in range(int(lost.max()) + 1):
+        cells = [int(((lost == count) & (ds.item_split == split)).sum()) for _, split in _GROUPS]
+        label = "nothing" if count == 0 else f"{count} of {ds.n_modalities}"
+        lines.append(f"  {label:<18}" + "".join(f"{cell:>12,}" for cell in cells))
+    if "protocol" in ds.meta:
+        lines.append(f"Protocol {ds.meta['protocol']}")
+    return lines
+
+
+def warnings(ds: Dataset) -> list[str]:
+    """What is allowed but may surprise: users and items without training pairs, empty splits, flat features."""
+    found = []
+    trained = np.bincount(ds.user[ds.split == 0], minlength=ds.n_users)
+    found += _count(int((trained == 0).sum()), "users have no training pair: a free user vector stays untrained")
+    seen = np.bincount(ds.item[ds.split == 0], minlength=ds.n_items) > 0
+    found += _count(int((~seen & (ds.item_split == 0)).sum()), "training items have no pair: they serve as negatives only")
+    for label, split in _GROUPS[1:]:
+        if not (ds.split == split).any():
+            found.append(f"no pair in {label}: nothing can be measured there")
+    for name in ds.modalities:
+        zero, constant = constant_rows(ds.features[name])
+        found += _count(zero, f"rows of {name} are all zero: they carry no direction")
+        found += _count(constant, f"rows of {name} have equal entries throughout")
+    stored = ds.meta.get("content_hash")
+    if stored is not None and stored != ds.content_hash:
+        found.append(f"the file says hash {str(stored)[:16]}: its arrays were changed after it was saved")
+    return found
+
+
+def _count(number: int, text: str) -> list[str]:
+    return [f"{number:,} {text}"] if number else []

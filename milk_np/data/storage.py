@@ -1,0 +1,206 @@
+"""Data sets on disk: one `.npz` without pickled objects, or a folder of `.npy` files that is memory-mapped."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from milk_np.checkpoint import write_atomic
+from milk_np.errors import DataError, ModalityError, OutOfMemoryError
+
+FORMAT = 1
+REQUIRED = ("user", "item", "split", "item_split", "modalities", "available")
+OPTIONAL = ("user_ids", "item_ids")
+FEATURE = "feature_"
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Put the file's name in front of the message of a data error."""
+    try:
+        yield
+    except DataError as error:
+        raise type(error)(f"{path}: {error}") from error.__cause__
+
+
+def read_arrays(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Arrays and meta of a data set, from an `.npz` or a folder; features of a folder stay on disk.
+
+    Raises
+    ------
+    DataError
+        If the file is absent, isn't a data set, is truncated, or lacks an array.
+    """
+    if path.is_dir():
+        return _read_folder(path)
+    if not path.exists():
+        raise DataError("no such file or folder; expected a data set (.npz or a folder) made by milk-prepare")
+    return _read_npz(path)
+
+
+def read_npy(path: Path, mmap: bool = False) -> Any:
+    """One `.npy` array, never unpickled."""
+    if not path.exists():
+        raise DataError(f"no file {path.name}; expected a NumPy array in .npy format")
+
+    def load() -> Any:
+        return np.load(path, mmap_mode="r" if mmap else None, allow_pickle=False)
+
+    array = _guarded(load, path.name)
+    if not isinstance(array, np.ndarray):
+        raise DataError(f"{path.name}: expected one array in .npy format, got an .npz archive")
+    return array
+
+
+def _guarded(load: Callable[[], Any], what: str) -> Any:
+    """Run NumPy's reader; whatever it meets in a broken file becomes a DataError."""
+    try:
+        return load()
+    except MemoryError as error:
+        raise OutOfMemoryError(
+            f"{what} doesn't fit in memory; save the data set as a folder, whose features are read from disk"
+        ) from error
+    except Exception as error:  # a damaged archive can raise nearly anything: zipfile, zlib, tokenize, struct ...
+        reason = "it holds pickled objects" if "pickle" in str(error).lower() else str(error) or type(error).__name__
+        raise DataError(
+            f"{what} can't be read ({reason}); expected plain NumPy arrays, complete and without pickled objects: "
+            "write the file again, for example with milk-prepare"
+        ) from error
+
+
+def _read_npz(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    archive = _guarded(lambda: np.load(path, allow_pickle=False), "the file")
+    if not isinstance(archive, np.lib.npyio.NpzFile):
+        raise DataError("expected an .npz archive of several arrays, got a single .npy array")
+    with archive:
+        names = tuple(archive.files)
+        _check_keys(names)
+        arrays = {k: _guarded(lambda k=k: archive[k], f"array {k}") for k in names if _known(k)}  # type: ignore[misc]
+        if "meta" not in names:
+            raise DataError(f'no array meta; expected JSON text such as {{"format": {FORMAT}}}')
+        meta = parse_meta(_guarded(lambda: str(archive["meta"][()]), "array meta"))
+    _check_feature_keys(arrays)
+    return arrays, meta
+
+
+def _read_folder(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    if not (path / "meta.json").exists():
+        raise DataError(
+            "the folder has no meta.json, so it isn't a data set; import raw files with milk-prepare first"
+        )
+    meta = parse_meta(_guarded((path / "meta.json").read_text, "meta.json"))
+    names = tuple(sorted(p.stem for p in path.glob("*.npy")))
+    _check_keys(names)
+    arrays = {k: read_npy(path / f"{k}.npy", mmap=k.startswith(FEATURE)) for k in names if _known(k)}
+    _check_feature_keys(arrays)
+    return arrays, meta
+
+
+def _known(key: str) -> bool:
+    return key in REQUIRED or key in OPTIONAL or key.startswith(FEATURE)
+
+
+def _check_keys(names: tuple[str, ...]) -> None:
+    absent = [k for k in REQUIRED if k not in names]
+    if absent:
+        raise DataError(
+            f"no array {', '.join(absent)}; expected {', '.join(REQUIRED)}, feature_NAME and meta, "
+            f"got {', '.join(names) or 'nothing'}"
+        )
+
+
+def _check_feature_keys(arrays: dict[str, Any]) -> None:
+    names = arrays["modalities"]
+    if names.ndim != 1 or names.dtype.kind != "U":
+        raise ModalityError(f"modalities: expected a 1-D array of names, got {names.dtype} of shape {names.shape}")
+    expected = {FEATURE + str(name) for name in names}
+    found = {k for k in arrays if k.startswith(FEATURE)}
+    for key in sorted(expected - found):
+        raise ModalityError(f"no array {key}, though modalities lists {key.removeprefix(FEATURE)}")
+    for key in sorted(found - expected):
+        raise ModalityError(
+            f"array {key} isn't listed in modalities ({', '.join(map(str, names))}); add its name there or remove it"
+        )
+
+
+def parse_meta(text: str) -> dict[str, Any]:
+    """Meta from its JSON text, with a version this program can read."""
+    try:
+        meta = json.loads(text)
+    except ValueError as error:
+        raise DataError(f"meta: expected JSON text, got {text[:40]!r}") from error
+    if not isinstance(meta, dict) or isinstance(meta.get("format"), bool) or not isinstance(meta.get("format"), int):
+        raise DataError(f'meta: expected a JSON object with a whole number "format", got {text[:60]!r}')
+    if not 1 <= meta["format"] <= FORMAT:
+        raise DataError(f"meta: format {meta['format']} can't be read, expected {FORMAT}; a newer milk_np may have made it")
+    return meta
+
+
+def meta_text(meta: Mapping[str, Any]) -> str:
+    """JSON text of `meta` with the format's version in front."""
+    try:
+        return json.dumps({"format": FORMAT, **{k: v for k, v in meta.items() if k != "format"}})
+    except (TypeError, ValueError) as error:
+        raise DataError(f"meta: expected values that JSON can hold, {error}") from error
+
+
+def write_npz(path: Path, arrays: Mapping[str, Any], meta: Mapping[str, Any]) -> None:
+    """Write an uncompressed `.npz` that appears under `path` only when it is complete."""
+    content = {**arrays, "meta": np.array(meta_text(meta))}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, lambda file: np.savez(file, **content))
+
+
+def write_folder(path: Path, arrays: Mapping[str, Any], meta: Mapping[str, Any]) -> None:
+    """Write a folder of `.npy` files and `meta.json`, then put it in place of an earlier data set."""
+    text = meta_text(meta)
+    with new_folder(path) as temporary:
+        for key, array in arrays.items():
+            np.save(temporary / f"{key}.npy", array, allow_pickle=False)
+        (temporary / "meta.json").write_text(text + "\n")
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """A temporary folder that takes the name `path` on success and is removed on failure."""
+    if path.exists() and not (path / "meta.json").exists() and (not path.is_dir() or any(path.iterdir())):
+        raise DataError(f"{path}: exists and isn't a data set, so it isn't overwritten; choose another name")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    try:
+        temporary.chmod(0o755)
+        yield temporary
+        _replace_folder(temporary, path)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def _replace_folder(temporary: Path, path: Path) -> None:
+    for file in temporary.iterdir():
+        sync(file)
+    if path.exists():
+        earlier = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.old."))
+        os.replace(path, earlier)
+        os.replace(temporary, path)
+        shutil.rmtree(earlier)
+    else:
+        os.replace(temporary, path)
+    sync(path.parent)
+
+
+def sync(path: Path) -> None:
+    """Flush a file or folder to disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

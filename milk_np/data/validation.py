@@ -1,0 +1,232 @@
+"""Checks of a data set at the edge: everything behind it trusts the arrays.
+
+Each error names the array, says what was expected and what came, and what to do.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from milk_np.data.rows import FeatureArray, non_finite_rows
+from milk_np.errors import DataError, ModalityError
+
+if TYPE_CHECKING:
+    from milk_np.data.dataset import Dataset
+
+SPLITS = ("train", "valid", "test")
+_LARGEST_ID = np.iinfo(np.int32).max
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+
+
+def some(values: NDArray[Any], limit: int = 5) -> str:
+    """The first few values, for a message."""
+    shown = ", ".join(str(v) for v in values[:limit].tolist())
+    return shown + (", ..." if len(values) > limit else "")
+
+
+def as_ids(values: Any, name: str) -> NDArray[np.int32]:
+    """A 1-D integer array as int32; values must fit 0..2^31-1."""
+    array = np.asarray(values)
+    if array.ndim != 1 or array.dtype.kind not in "iu":
+        raise DataError(f"{name}: expected a 1-D integer array, got {array.dtype} of shape {array.shape}")
+    bad = np.flatnonzero((array < 0) | (array > _LARGEST_ID))
+    if len(bad):
+        raise DataError(
+            f"{name}: expected ids from 0 to {_LARGEST_ID}, got {some(array[bad])} at position {some(bad)} "
+            f"({len(bad)} in all); number users and items from 0"
+        )
+    return array.astype(np.int32, copy=False)
+
+
+def as_split(values: Any, name: str, length: int | None = None) -> NDArray[np.uint8]:
+    """A 1-D array of 0 (train), 1 (valid) and 2 (test) as uint8."""
+    array = np.asarray(values)
+    if array.ndim != 1 or array.dtype.kind not in "iu":
+        raise DataError(f"{name}: expected a 1-D integer array, got {array.dtype} of shape {array.shape}")
+    if length is not None and len(array) != length:
+        raise DataError(f"{name}: expected one value per pair ({length}), got {len(array)}")
+    bad = np.flatnonzero((array < 0) | (array > 2))
+    if len(bad):
+        raise DataError(
+            f"{name}: expected 0 (train), 1 (valid) or 2 (test), got {some(array[bad])} at position {some(bad)}"
+        )
+    return array.astype(np.uint8, copy=False)
+
+
+def as_available(values: Any) -> NDArray[np.bool_]:
+    """Availability as a Boolean array; integers 0 and 1 are taken too."""
+    array = np.asarray(values)
+    if array.dtype.kind in "iu" and bool(np.isin(array, (0, 1)).all()):
+        array = array.astype(np.bool_)
+    if array.dtype != np.bool_:
+        raise ModalityError(f"available: expected booleans (items x modalities), got {array.dtype}")
+    return array
+
+
+def as_names(values: Any, name: str) -> NDArray[np.str_] | None:
+    """Original ids as a 1-D array of strings, or None."""
+    if values is None:
+        return None
+    array = np.asarray(values)
+    if array.ndim != 1 or array.dtype.kind not in "Uiu":
+        raise DataError(f"{name}: expected a 1-D array of strings, got {array.dtype} of shape {array.shape}")
+    return array.astype(np.str_, copy=False)
+
+
+def as_features(values: Any, modality: str) -> FeatureArray:
+    """Raw features as (I, D_m) float16 or float32, not copied unless they came in float64."""
+    array = values if isinstance(values, np.ndarray) else np.asarray(values)
+    if array.ndim != 2 or array.dtype.kind != "f" or array.shape[1] == 0:
+        raise ModalityError(
+            f"feature_{modality}: expected a 2-D float16 or float32 array (items x width), "
+            f"got {array.dtype} of shape {array.shape}"
+        )
+    if array.dtype in (np.float16, np.float32) and array.dtype.isnative:
+        return array
+    with np.errstate(over="ignore"):
+        narrow: FeatureArray = array.astype(np.float32)
+    return narrow
+
+
+def validate(ds: Dataset, check_features: bool = True) -> None:
+    """Raise DataError or ModalityError unless the arrays of `ds` fit together.
+
+    `check_features=False` leaves out the pass that looks for NaN and infinities, for features already checked.
+    """
+    check_pairs(ds.user, ds.item, ds.split, ds.item_split)
+    check_ids(ds)
+    check_modalities(ds.modalities, ds.features, ds.n_items)
+    check_available(ds.available, ds.n_items, ds.modalities)
+    if check_features:
+        for modality in ds.modalities:
+            check_finite(ds.features[modality], modality)
+
+
+def check_pairs(
+    user: NDArray[np.int32], item: NDArray[np.int32], split: NDArray[np.uint8], item_split: NDArray[np.uint8]
+) -> None:
+    """Pairs are distinct, in range, and belong to the split of their item."""
+    if len(user) != len(item):
+        raise DataError(f"user and item: expected equal lengths, got {len(user)} and {len(item)}")
+    if len(item_split) == 0:
+        raise DataError("item_split: expected one value per item, got none")
+    if not (item_split == 0).any():
+        raise DataError("item_split: expected training items (0), got none; a model needs items to learn from")
+    if not (item_split > 0).any():
+        raise DataError(
+            "item_split: expected new items (1 valid, 2 test), got none; "
+            "make a split of new items with milk-prepare --new-items 0.2 or split_new_items()"
+        )
+    outside = np.flatnonzero(item >= len(item_split))
+    if len(outside):
+        raise DataError(
+            f"item: expected ids below {len(item_split)} (the length of item_split), got {some(item[outside])} "
+            f"at position {some(outside)} ({len(outside)} in all)"
+        )
+    _check_split(item, split, item_split)
+    _check_distinct(user, item, len(item_split))
+
+
+def _check_split(item: NDArray[np.int32], split: NDArray[np.uint8], item_split: NDArray[np.uint8]) -> None:
+    if not (split == 0).any():
+        raise DataError("split: expected training pairs (0), got none")
+    wrong = np.flatnonzero(split != item_split[item])
+    if len(wrong) == 0:
+        return
+    leaked = wrong[split[wrong] == 0]
+    if len(leaked):
+        raise DataError(
+            f"split: {len(leaked)} training pairs are on new items (first items {some(item[leaked])}); new items must "
+            "have no pair in training: move these pairs to valid or test, or mark the items 0 in item_split"
+        )
+    first = wrong[0]
+    raise DataError(
+        f"split: expected each pair in the split of its item, got {len(wrong)} others, first pair {first}: item "
+        f"{item[first]} is {SPLITS[item_split[item[first]]]} in item_split and {SPLITS[split[first]]} in split"
+    )
+
+
+def _check_distinct(user: NDArray[np.int32], item: NDArray[np.int32], n_items: int) -> None:
+    key = np.sort(user.astype(np.int64) * n_items + item)
+    repeated = key[1:][key[1:] == key[:-1]]
+    if len(repeated):
+        pairs = ", ".join(f"({k // n_items}, {k % n_items})" for k in np.unique(repeated[:50])[:3].tolist())
+        raise DataError(
+            f"user and item: {len(repeated)} duplicate pairs, first (user, item) {pairs}; expected each pair once, "
+            "merge them with milk-prepare --merge-duplicates"
+        )
+
+
+def check_ids(ds: Dataset) -> None:
+    """Numbers of users and original ids agree with the pairs."""
+    stated = ds.meta.get("n_users")
+    if stated is not None and (isinstance(stated, bool) or not isinstance(stated, int) or stated < 1):
+        raise DataError(f"meta n_users: expected a positive integer, got {stated!r}")
+    if int(ds.user.max()) >= ds.n_users:
+        source = "user_ids" if ds.user_ids is not None else "meta n_users"
+        raise DataError(
+            f"user: expected ids below {ds.n_users} (from {source}), got {ds.user.max()}; "
+            "add the missing users there or renumber the pairs"
+        )
+    for name, ids, count in (("user_ids", ds.user_ids, ds.n_users), ("item_ids", ds.item_ids, ds.n_items)):
+        if ids is None:
+            continue
+        if len(ids) != count:
+            raise DataError(f"{name}: expected {count} ids, got {len(ids)}")
+        if len(np.unique(ids)) != len(ids):
+            raise DataError(f"{name}: expected distinct ids, got {len(ids) - len(np.unique(ids))} repeated ones")
+
+
+def check_modalities(names: tuple[str, ...], features: dict[str, FeatureArray], n_items: int) -> None:
+    """There is one feature array per modality name, with one row per item."""
+    if not names:
+        raise ModalityError("modalities: expected at least one name, got none; add features, for example feature_image")
+    for name in names:
+        if not _NAME.fullmatch(name):
+            raise ModalityError(f"modalities: expected names of letters, digits, '_', '.', '-', got {name!r}")
+    if len(set(names)) != len(names):
+        raise ModalityError(f"modalities: expected distinct names, got {', '.join(names)}")
+    if set(features) != set(names):
+        raise ModalityError(
+            f"features: expected arrays for {', '.join(names)}, got {', '.join(sorted(features)) or 'none'}"
+        )
+    for name in names:
+        check_rows(len(features[name]), name, n_items)
+
+
+def check_rows(rows: int, modality: str, n_items: int) -> None:
+    """Row i of the features is item i, so the counts have to agree."""
+    if rows != n_items:
+        raise ModalityError(
+            f"feature_{modality}: expected {n_items} rows, one per item (row i is item i), got {rows}; "
+            + ("give the missing items a row and mark it missing" if rows < n_items else "drop the rows of other items")
+        )
+
+
+def check_available(available: NDArray[np.bool_], n_items: int, names: tuple[str, ...]) -> None:
+    """Availability is (I, M) and leaves each item at least one modality."""
+    if available.shape != (n_items, len(names)):
+        raise ModalityError(
+            f"available: expected shape ({n_items}, {len(names)}), items x modalities ({', '.join(names)}), "
+            f"got {available.shape}"
+        )
+    empty = np.flatnonzero(~available.any(axis=1))
+    if len(empty):
+        raise ModalityError(
+            f"available: {len(empty)} items miss all of {', '.join(names)} (first {some(empty)}); expected at least one "
+            "per item: drop these items, there is nothing to recommend them by"
+        )
+
+
+def check_finite(rows: FeatureArray, modality: str) -> None:
+    """No NaN and no infinity, looked for by blocks of rows."""
+    bad = non_finite_rows(rows)
+    if len(bad):
+        raise ModalityError(
+            f"feature_{modality}: {len(bad)} rows hold NaN or infinite values (first rows {some(bad)}); expected finite "
+            "numbers: repair the features, or zero these rows and mark them missing in available"
+        )
