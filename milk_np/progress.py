@@ -1,0 +1,176 @@
+"""What a training run tells its listener, and the listeners that show it.
+
+The trainer calls `callback(Progress)`; anything callable will do. `show_progress` picks a listener: a tqdm bar
+on a terminal where tqdm is installed, plain lines otherwise.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TextIO
+
+Kind = Literal["start", "step", "epoch", "evaluation", "end"]
+Callback = Callable[["Progress"], None]
+Write = Callable[[str], None]
+
+_LINE_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One event of a training run.
+
+    `epoch` counts from 1 and is 0 at the start; a resumed run starts at the epoch it resumes after. `losses`
+    holds the weighted parts ("total", "bpr", "variance", "alignment", "reg"), `metrics` the valid metrics of an
+    evaluation. `best_epoch` is 0 before the first evaluation. `seconds` count from this run's start.
+    """
+
+    kind: Kind
+    epoch: int
+    epochs: int
+    step: int = 0
+    steps: int = 0
+    losses: Mapping[str, float] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    best_epoch: int = 0
+    seconds: float = 0.0
+    triplets_per_second: float = 0.0
+
+
+class ProgressLines:
+    """Writes a line for every evaluation, and for an epoch when `seconds` passed since the last line."""
+
+    def __init__(
+        self,
+        write: Write,
+        valid_metric: str,
+        *,
+        seconds: float = _LINE_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._write, self._metric, self._seconds, self._clock = write, valid_metric, seconds, clock
+        self._shown = self._clock()
+        self._first = 0
+
+    def __call__(self, event: Progress) -> None:
+        if event.kind == "start":
+            self._first = event.epoch
+        elif event.kind == "end":
+            self._write(end_line(event))
+        elif event.kind == "evaluation" or self._clock() - self._shown >= self._seconds:
+            self._show(event)
+
+    def _show(self, event: Progress) -> None:
+        self._write(progress_line(event, self._metric, self._first))
+        self._shown = self._clock()
+
+
+class ProgressBar:
+    """A tqdm bar over epochs; evaluations are written above it."""
+
+    def __init__(self, tqdm: Any, stream: TextIO, valid_metric: str) -> None:
+        self._tqdm, self._stream, self._metric = tqdm, stream, valid_metric
+        self._bar: Any = None
+        self._first = 0
+
+    def __call__(self, event: Progress) -> None:
+        if event.kind == "start":
+            self._first = event.epoch
+            self._bar = self._open(event)
+        elif event.kind == "epoch":
+            self._bar.update(event.epoch - self._bar.n)
+            self._bar.set_postfix_str(f"{losses_text(event.losses)}  {speed_text(event)}")
+        elif event.kind == "evaluation":
+            self._bar.write(progress_line(event, self._metric, self._first), file=self._stream)
+        elif event.kind == "end":
+            self._bar.close()
+            print(end_line(event), file=self._stream)
+
+    def _open(self, event: Progress) -> Any:
+        return self._tqdm(
+            total=event.epochs, initial=event.epoch, file=self._stream, unit="epoch", leave=False
+        )
+
+
+def show_progress(valid_metric: str, stream: TextIO | None = None) -> Callback:
+    """A listener for `stream` (stderr): a bar on a terminal if tqdm is installed, otherwise lines."""
+    stream = stream or sys.stderr
+    tqdm = _tqdm() if stream.isatty() else None
+    if tqdm is None:
+        return ProgressLines(lambda line: print(line, file=stream, flush=True), valid_metric)
+    return ProgressBar(tqdm, stream, valid_metric)
+
+
+def both(*callbacks: Callback | None) -> Callback:
+    """One listener that passes every event to several; None is left out."""
+    present = [callback for callback in callbacks if callback is not None]
+
+    def pass_on(event: Progress) -> None:
+        for callback in present:
+            callback(event)
+
+    return pass_on
+
+
+def progress_line(event: Progress, valid_metric: str, first_epoch: int = 0) -> str:
+    """Epoch, loss and its parts, valid metric (marked when it is the best), speed and time left."""
+    width = len(str(event.epochs))
+    parts = [f"epoch {event.epoch:{width}d}/{event.epochs}"]
+    if event.kind == "step":
+        parts.append(f"step {event.step}/{event.steps}")
+    parts.append(losses_text(event.losses))
+    if valid_metric in event.metrics:
+        best = " (best)" if event.best_epoch == event.epoch else f" (best: epoch {event.best_epoch})"
+        parts.append(f"valid {valid_metric} {event.metrics[valid_metric]:.4f}{best}")
+    parts += [speed_text(event), left_text(event, first_epoch)]
+    return "  ".join(part for part in parts if part)
+
+
+def end_line(event: Progress) -> str:
+    """How long training took and which epoch is kept."""
+    kept = f", best epoch {event.best_epoch}" if event.best_epoch else ""
+    return f"trained {event.epoch} of at most {event.epochs} epochs in {clock_text(event.seconds)}{kept}"
+
+
+def losses_text(losses: Mapping[str, float]) -> str:
+    """The total loss, and its parts in brackets."""
+    parts = " ".join(f"{name} {value:.4g}" for name, value in losses.items() if name != "total")
+    total = f"loss {losses['total']:.4f}" if "total" in losses else ""
+    return f"{total} ({parts})" if parts else total
+
+
+def speed_text(event: Progress) -> str:
+    """Triplets a second, in thousands or millions."""
+    speed = event.triplets_per_second
+    if speed <= 0:
+        return ""
+    return f"{speed / 1e6:.2f}M triplets/s" if speed >= 1e6 else f"{speed / 1e3:.0f}k triplets/s"
+
+
+def left_text(event: Progress, first_epoch: int = 0) -> str:
+    """Longest time left at the speed so far; early stopping may end the run sooner."""
+    done = event.epoch - first_epoch
+    if done <= 0 or event.seconds <= 0 or event.epoch >= event.epochs:
+        return ""
+    return f"at most {clock_text((event.epochs - event.epoch) * event.seconds / done)} left"
+
+
+def clock_text(seconds: float) -> str:
+    """Seconds as 12.3 s, 2:05 min or 1:02:05 h."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes}:{rest:02d} min"
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d} h"
+
+
+def _tqdm() -> Any:
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        return None
+    return tqdm
