@@ -1,7 +1,7 @@
 """What a training run tells its listener, and the listeners that show it.
 
-The trainer calls `callback(Progress)`; anything callable will do. `show_progress` picks a listener: a tqdm bar
-on a terminal where tqdm is installed, plain lines otherwise.
+The trainer calls `callback(Progress)`; anything callable will do. `show_progress` picks a listener: a tqdm
+bar on a terminal where tqdm is installed, plain lines otherwise.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ class Progress:
     """One event of a training run.
 
     `epoch` counts from 1 and is 0 at the start; a resumed run starts at the epoch it resumes after. `losses`
-    holds the weighted parts ("total", "bpr", "variance", "alignment", "reg"), `metrics` the valid metrics of an
-    evaluation. `best_epoch` is 0 before the first evaluation. `seconds` count from this run's start.
+    holds the weighted parts ("total", "bpr", "variance", "alignment", "reg"), `metrics` the valid metrics of
+    an evaluation. `best_epoch` is 0 before the first evaluation. `seconds` count from this run's start.
     """
 
     kind: Kind

@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
+from milk_np.cgroup import cgroup_cores
 from milk_np.config import read_toml
 from milk_np.errors import SettingsError
 
@@ -47,44 +47,6 @@ def requested(argv: Sequence[str]) -> int:
 def allowed_cores() -> int:
     """Cores that this process may use: its affinity, cut to the quota of its control group."""
     return max(1, math.ceil(min(len(os.sched_getaffinity(0)), cgroup_cores())))
-
-
-def cgroup_cores(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> float:
-    """Smallest CPU quota of this process's control group and its parents, in cores; inf without one."""
-    return min((_quota(folder) for folder in cgroup_folders(root, own, "cpu")), default=math.inf)
-
-
-def cgroup_folders(root: Path, own: Path, controller: str) -> list[Path]:
-    """Folders of this process's control group and its parents, for version 2 and for one of version 1."""
-    folders = []
-    for line in _read(own).splitlines():
-        _, names, group = line.split(":", 2)
-        if names and controller not in names.split(","):
-            continue
-        base = root / controller if names else root
-        path = base / group.lstrip("/")
-        folders += [path, *(parent for parent in path.parents if parent.is_relative_to(base))]
-    return [*folders, root, root / controller]
-
-
-def _quota(folder: Path) -> float:
-    """CPU quota of one control group in cores, in either version's files."""
-    quota, _, period = _read(folder / "cpu.max").strip().partition(" ")
-    if not quota:
-        quota, period = (
-            _read(folder / "cpu.cfs_quota_us").strip(),
-            _read(folder / "cpu.cfs_period_us").strip(),
-        )
-    if not quota.isdecimal() or not period.isdecimal() or int(quota) == 0 or int(period) == 0:
-        return math.inf
-    return int(quota) / int(period)
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text()
-    except OSError:
-        return ""
 
 
 def _last_value(argv: Sequence[str], name: str) -> str | None:

@@ -1,0 +1,100 @@
+"""Memory: what a training run will need and what this process may still take, compared before it starts."""
+
+from __future__ import annotations
+
+import math
+import resource
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from milk_np.cgroup import cgroup_memory, read
+from milk_np.config import Settings
+from milk_np.errors import OutOfMemoryError
+
+_FLOAT, _INT, _LONG = 4, 4, 8
+_PAGE = resource.getpagesize()
+
+
+def training_bytes(
+    settings: Settings,
+    *,
+    n_users: int,
+    n_items: int,
+    n_new_items: int,
+    n_train_pairs: int,
+    widths: Sequence[int],
+) -> dict[str, int]:
+    """Bytes that training adds to the loaded data set, by purpose.
+
+    A batch of B triplets touches at most min(2 B, I) items, whose raw rows are gathered and whose latent
+    vectors and gradients are kept per modality. Parameters stand five times: value, gradient, two moments and
+    the best epoch's.
+    """
+    K, M, D = settings.dim, len(widths), sum(widths)
+    B = min(settings.batch_size, max(n_train_pairs, 1))
+    items = min(2 * B, n_items)
+    environments = settings.env_draws * M + 1
+    return {
+        "parameters and optimiser": 5 * _FLOAT * (n_users * K + D * K + M * K),
+        "a batch": _FLOAT * (items * D + 4 * items * K * M + 3 * B * K + B * (2 * M + environments)),
+        "training pairs": n_train_pairs * (3 * _INT + _LONG) + _LONG * (n_users + 1),
+        "normalisation and filling": n_items * M * 3 * _FLOAT,
+        "evaluation": _FLOAT
+        * (2 * n_items * K + n_new_items * K + n_users * (K + 2 * max(settings.cutoffs))),
+    }
+
+
+def available_bytes() -> float:
+    """Bytes that this process may still take: the machine's, its control group's, its address space's."""
+    return min(machine_bytes(), cgroup_memory(), address_space_bytes())
+
+
+def machine_bytes(meminfo: Path = Path("/proc/meminfo")) -> float:
+    """Memory that the kernel says can be taken without swapping; inf if it doesn't say."""
+    for line in read(meminfo).splitlines():
+        name, _, value = line.partition(":")
+        if name == "MemAvailable":
+            return int(value.split()[0]) * 1024
+    return math.inf
+
+
+def address_space_bytes(statm: Path = Path("/proc/self/statm")) -> float:
+    """What `ulimit -v` leaves of the address space; inf without a limit."""
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if limit == resource.RLIM_INFINITY:
+        return math.inf
+    used = read(statm).split()
+    return max(0, limit - (int(used[0]) * _PAGE if used else 0))
+
+
+def refuse_if_too_large(need: Mapping[str, int], available: float) -> None:
+    """Raise OutOfMemoryError, with the largest part and what would shrink it, if the need doesn't fit."""
+    total = sum(need.values())
+    if total <= available:
+        return
+    largest = max(need, key=lambda name: need[name])
+    raise OutOfMemoryError(
+        f"training needs about {bytes_text(total)} beside the data, {bytes_text(available)} can be had; "
+        f"the largest part is {largest} ({bytes_text(need[largest])}): {_advice(largest)}"
+    )
+
+
+def need_text(need: Mapping[str, int], available: float) -> str:
+    """One line: the total, its parts, and what can be had."""
+    parts = ", ".join(f"{name} {bytes_text(size)}" for name, size in need.items())
+    return f"{bytes_text(sum(need.values()))} of {bytes_text(available)} ({parts})"
+
+
+def bytes_text(size: float) -> str:
+    """A size in MB or GB of 1024, such as 3.4 GB."""
+    if math.isinf(size):
+        return "no limit"
+    return f"{size / 2**30:.1f} GB" if size >= 2**30 else f"{size / 2**20:.1f} MB"
+
+
+def _advice(part: str) -> str:
+    if part == "a batch":
+        return "lower --batch-size"
+    if part == "training pairs":
+        return "train on a machine with more memory"
+    return "lower --dim"
