@@ -1,0 +1,145 @@
+"""What a run needs, and what the machine, its control group and `ulimit` leave."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from milk_np import memory, threads
+from milk_np.cgroup import cgroup_cores, cgroup_memory
+from milk_np.config import Settings
+from milk_np.errors import OutOfMemoryError
+
+GB = 2**30
+SIZES: dict[str, Any] = {
+    "n_users": 2000,
+    "n_items": 900,
+    "n_new_items": 180,
+    "n_train_pairs": 30_000,
+    "widths": (64, 32),
+}
+
+
+def total(settings: Settings | None = None, **sizes: Any) -> int:
+    return sum(memory.training_bytes(settings or Settings(), **(SIZES | sizes)).values())
+
+
+@given(st.sampled_from(["n_users", "n_items", "n_new_items", "n_train_pairs"]), st.integers(1, 10**7))
+def test_more_of_anything_never_needs_less(name: str, more: int) -> None:
+    assert total(**{name: SIZES[name] + more}) >= total()
+
+
+def test_the_parameters_dominate_for_many_users() -> None:
+    need = memory.training_bytes(Settings(dim=64), **(SIZES | {"n_users": 10**7}))
+    assert need["parameters and optimiser"] >= 5 * 4 * 64 * 10**7
+
+
+def test_a_need_that_does_not_fit_says_what_to_lower() -> None:
+    need = memory.training_bytes(Settings(dim=4096), **(SIZES | {"n_users": 10**8}))
+    with pytest.raises(OutOfMemoryError, match=r"parameters and optimiser .* lower --dim") as caught:
+        memory.refuse_if_too_large(need, 8 * GB)
+    assert caught.value.exit_code == 5
+    memory.refuse_if_too_large(need, math.inf)
+
+
+def test_a_batch_that_does_not_fit_is_named() -> None:
+    with pytest.raises(OutOfMemoryError, match="lower --batch-size"):
+        memory.refuse_if_too_large({"a batch": 3 * GB, "evaluation": 1}, GB)
+
+
+def test_sizes_are_readable() -> None:
+    assert memory.bytes_text(3.5 * GB) == "3.5 GB"
+    assert memory.bytes_text(2**20) == "1.0 MB"
+    assert memory.need_text({"a": 2**20, "b": 2**20}, math.inf) == "2.0 MB of no limit (a 1.0 MB, b 1.0 MB)"
+
+
+def test_machine_memory_is_what_the_kernel_calls_available(tmp_path: Path) -> None:
+    (tmp_path / "meminfo").write_text("MemTotal: 9 kB\nMemAvailable:   2048 kB\n")
+    assert memory.machine_bytes(tmp_path / "meminfo") == 2 * 2**20
+    assert memory.machine_bytes(tmp_path / "absent") == math.inf
+
+
+def group(root: Path, path: str, **files: str) -> None:
+    folder = root / path
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        (folder / name.replace("__", ".")).write_text(text)
+
+
+def test_version_2_groups_limit_by_the_tightest_parent(tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    own.write_text("0::/job/step\n")
+    group(
+        tmp_path,
+        "job",
+        memory__max="3000\n",
+        memory__current="1000",
+        memory__stat="anon 5\ninactive_file 200\n",
+    )
+    group(tmp_path, "job/step", memory__max="max\n", memory__current="900", cpu__max="max 100000\n")
+    group(tmp_path, "job", cpu__max="150000 100000\n")
+    assert cgroup_memory(tmp_path, own) == 2200
+    assert cgroup_cores(tmp_path, own) == 1.5
+
+
+def test_version_1_groups_are_read_too(tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    own.write_text("4:memory:/job\n3:cpu,cpuacct:/job\n1:name=systemd:/\n")
+    group(
+        tmp_path,
+        "memory/job",
+        memory__limit_in_bytes="5000",
+        memory__usage_in_bytes="4000",
+        memory__stat="total_inactive_file 500",
+    )
+    group(tmp_path, "cpu", **{"cpu__cfs_quota_us": "200000", "cpu__cfs_period_us": "100000"})
+    assert cgroup_memory(tmp_path, own) == 1500
+    assert cgroup_cores(tmp_path, own) == 2
+
+
+def test_no_groups_are_no_limit(tmp_path: Path) -> None:
+    assert cgroup_memory(tmp_path, tmp_path / "absent") == math.inf
+    assert cgroup_cores(tmp_path, tmp_path / "absent") == math.inf
+
+
+def test_an_address_space_limit_is_seen() -> None:
+    code = (
+        "import resource; resource.setrlimit(resource.RLIMIT_AS, (2**30, 2**30))\n"
+        "from milk_np import memory; print(memory.available_bytes())"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert 0 < float(shown) < GB
+
+
+def test_threads_come_from_the_line_then_the_file_then_the_machine(tmp_path: Path) -> None:
+    file = tmp_path / "a.toml"
+    file.write_text("threads = 3\n")
+    assert threads.requested(["--threads", "2", "--config", str(file)]) == 2
+    assert threads.requested([f"--config={file}"]) == 3
+    assert threads.requested(["--threads=4", "--threads", "5"]) == 5
+    for line in ([], ["--threads"], ["--threads", "x"], ["--config", str(tmp_path / "absent")]):
+        assert threads.requested(line) == 0
+    assert threads.allowed_cores() >= 1
+
+
+def test_asked_threads_replace_the_environment_and_the_default_only_completes_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in (*threads.VARIABLES, "OMP_WAIT_POLICY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    threads.prepare([])
+    assert threads.os.environ["OMP_NUM_THREADS"] == "7"
+    assert threads.os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
+    assert threads.os.environ["NUMBA_NUM_THREADS"] == str(threads.allowed_cores())
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    threads.prepare(["--threads", "1"])
+    assert {threads.os.environ[name] for name in threads.VARIABLES} == {"1"}
+    assert threads.os.environ["OMP_WAIT_POLICY"] == "ACTIVE"
