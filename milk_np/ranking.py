@@ -1,0 +1,108 @@
+"""What evaluation and recommendation share: vectors to rank with, and the best candidates of many users."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from milk_np.errors import DivergedError
+
+_BLOCK_BYTES = 1 << 26
+_BLOCK_USERS = 1 << 16
+
+TopK = Callable[..., tuple[NDArray[np.int32], NDArray[np.float32]]]
+"""A kernel such as `milk_np.kernels.cpu.topk.top_k`."""
+
+
+class Scorer(Protocol):
+    """What is ranked with: the score of a pair is the dot product of its vectors, (n, K) float32 each."""
+
+    def user_factors(self, users: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
+        """Vectors of `users`, or of all."""
+
+    def item_factors(self, items: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
+        """Vectors of `items`, or of all."""
+
+
+@dataclass(frozen=True, eq=False)
+class Factors:
+    """Plain vectors of all users (U, K) and all items (I, K), as a model to rank with."""
+
+    users: NDArray[np.float32]
+    items: NDArray[np.float32]
+
+    def user_factors(self, users: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
+        """Vectors of `users`, or of all."""
+        return self.users if users is None else self.users[users]
+
+    def item_factors(self, items: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
+        """Vectors of `items`, or of all."""
+        return self.items if items is None else self.items[items]
+
+
+@dataclass(frozen=True, eq=False)
+class Lists:
+    """Best candidates of the users `rows` of a call: positions (n, k), -1 for none, and scores."""
+
+    rows: slice
+    position: NDArray[np.int32]
+    score: NDArray[np.float32]
+
+
+def best_candidates(
+    model: Scorer,
+    users: NDArray[np.int32],
+    candidates: NDArray[np.int32],
+    k: int,
+    exclude: tuple[NDArray[np.int64], NDArray[np.int32]] | None = None,
+    top_k: TopK | None = None,
+) -> Iterator[Lists]:
+    """The best `k` of the items `candidates` for each of `users`, by blocks of users.
+
+    `exclude` is (indptr, positions), one row for each of `users`: candidates that a user must not get. A
+    block's user vectors take about 64 MB at most, whatever the number of users; no result depends on the
+    blocks. Raises DivergedError if a vector is not finite.
+    """
+    search = top_k or _cpu_top_k()
+    items = finite(model.item_factors(candidates), "item", candidates)
+    for rows in _blocks(len(users), items.shape[1]):
+        vectors = finite(model.user_factors(users[rows]), "user", users[rows])
+        yield Lists(rows, *search(vectors, items, k, *_part(exclude, rows)))
+
+
+def finite(vectors: NDArray[np.float32], kind: str, ids: NDArray[np.int32]) -> NDArray[np.float32]:
+    """`vectors` themselves, or DivergedError if some of them hold a NaN or an infinity."""
+    bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
+    if len(bad):
+        raise DivergedError(
+            f"{kind} vectors: expected finite numbers, got NaN or infinity for {len(bad)} of {len(ids)} "
+            f"{kind}s, first {kind} {ids[bad[0]]}; train again with a smaller learning rate"
+        )
+    return vectors
+
+
+def _blocks(n_users: int, width: int) -> Iterator[slice]:
+    step = max(1, min(_BLOCK_USERS, _BLOCK_BYTES // (4 * max(1, width))))
+    for start in range(0, n_users, step):
+        yield slice(start, min(start + step, n_users))
+
+
+def _part(
+    exclude: tuple[NDArray[np.int64], NDArray[np.int32]] | None, rows: slice
+) -> tuple[NDArray[np.int64] | None, NDArray[np.int32] | None]:
+    """The exclusions of the users `rows`."""
+    if exclude is None:
+        return None, None
+    indptr = exclude[0][rows.start : rows.stop + 1]
+    return indptr - indptr[0], exclude[1][indptr[0] : indptr[-1]]
+
+
+def _cpu_top_k() -> TopK:
+    """The kernel for the CPU, loaded when it is first needed: it brings Numba with it."""
+    from milk_np.kernels.cpu.topk import top_k
+
+    return top_k
