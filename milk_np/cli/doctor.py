@@ -1,0 +1,187 @@
+"""milk-doctor: what is installed, how it uses the machine, why the GPU is or isn't used, and a gradient proof."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from milk_np import __version__, devices, memory, threads
+from milk_np.cli.common import EXIT_UNEXPECTED, Parser, add_settings, run_command
+from milk_np.environment import CORE, cpu_name, versions
+
+State = Literal["ok", "--", "!!"]
+GRADIENT_LIMIT = 1e-7
+
+EXTRAS = {
+    "parquet": ("pyarrow", "Parquet files"),
+    "progress": ("tqdm", "progress bar"),
+    "plot": ("matplotlib", "figures"),
+}
+EXAMPLES = ("milk-doctor", "milk-doctor --threads 2      # the same with two threads")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report: ok, -- (absent, not needed) or !! (broken)."""
+
+    state: State
+    what: str
+    text: str
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point of `milk-doctor`; returns the exit code."""
+    return run_command("milk-doctor", _run, argv)
+
+
+def _run(line: list[str]) -> int:
+    parser = Parser("milk-doctor", __doc__.partition(": ")[2], EXAMPLES)
+    add_settings(parser, ["threads"])
+    parser.parse_args(line)
+    broken = 0
+    for title, section in SECTIONS:
+        print(title)
+        for finding in section():
+            broken += finding.state == "!!"
+            print(f"  {finding.state}  {finding.what:<18} {finding.text}", flush=True)
+    print("Everything needed works." if not broken else f"{broken} broken; see the lines marked !!")
+    return EXIT_UNEXPECTED if broken else 0
+
+
+def _machine() -> Iterator[Finding]:
+    yield Finding("ok", "milk_np", f"{__version__} in {Path(__file__).parents[1]}")
+    yield Finding("ok", "Python", f"{sys.version.split()[0]} ({sys.executable})")
+    yield Finding("ok", "processor", f"{cpu_name()}, {threads.allowed_cores()} cores may be used")
+    yield Finding("ok", "memory", f"{memory.bytes_text(memory.available_bytes())} can be had")
+
+
+def _libraries() -> Iterator[Finding]:
+    found = versions(CORE)
+    for name in CORE:
+        yield Finding("ok", name, found[name]) if name in found else Finding("!!", name, "not installed")
+    for extra, (name, use) in EXTRAS.items():
+        version = versions([name])
+        missing = f'not installed, needed for: {use}; pip install "milk-np[{extra}]"'
+        yield Finding("ok", name, f"{version[name]} ({use})") if version else Finding("--", name, missing)
+
+
+def _threads() -> Iterator[Finding]:
+    yield from _blas()
+    from milk_np.kernels import cpu  # the first use of Numba: everything before this line works without it
+
+    yield _run_a_kernel(cpu)
+    yield _layer()
+    policy = os.environ.get("OMP_WAIT_POLICY", "not set")
+    idle = "idle threads sleep" if policy.upper() == "PASSIVE" else "idle threads may spin and slow BLAS down"
+    yield Finding("ok" if policy.upper() == "PASSIVE" else "--", "OMP_WAIT_POLICY", f"{policy}: {idle}")
+    yield _cache(cpu)
+
+
+def _blas() -> Iterator[Finding]:
+    import numpy as np
+
+    np.ones((2, 2)) @ np.ones((2, 2))
+    try:
+        from threadpoolctl import threadpool_info
+    except ImportError:
+        from milk_np.environment import blas_name
+
+        asked = os.environ.get("OPENBLAS_NUM_THREADS", "its own number of")
+        yield Finding("ok", "BLAS", f"{blas_name()}, {asked} threads asked for")
+        return
+    for pool in threadpool_info():
+        if pool["user_api"] == "blas":
+            name = f"{pool['internal_api']} {pool['version']} ({pool.get('architecture', 'unknown')})"
+            yield Finding("ok", "BLAS", f"{name}, {pool['num_threads']} threads")
+
+
+def _run_a_kernel(cpu: Any) -> Finding:
+    import numpy as np
+
+    rows = np.eye(4, dtype=np.float32)
+    start = time.perf_counter()
+    index, _ = cpu.top_k(rows, rows, 1, None, None)
+    seconds = time.perf_counter() - start
+    right = index[:, 0].tolist() == [0, 1, 2, 3]
+    return Finding(
+        "ok" if right else "!!", "Numba kernel", f"ran in {seconds:.1f} s, compiling or loading included"
+    )
+
+
+def _layer() -> Finding:
+    import numba
+
+    return Finding(
+        "ok", "Numba threads", f"{numba.get_num_threads()} threads, layer {numba.threading_layer()}"
+    )
+
+
+def _cache(cpu: Any) -> Finding:
+    """Where compiled kernels are kept; without such a place every process compiles them again."""
+    path = _cache_path(cpu)
+    if path is None:
+        return Finding("--", "kernel cache", "none: every start compiles; set NUMBA_CACHE_DIR to a folder")
+    if os.access(path, os.W_OK) or os.access(path.parent, os.W_OK):
+        return Finding("ok", "kernel cache", str(path))
+    return Finding("--", "kernel cache", f"{path} can't be written; set NUMBA_CACHE_DIR to another folder")
+
+
+def _cache_path(cpu: Any) -> Path | None:
+    for module in list(sys.modules.values()):
+        if getattr(module, "__name__", "").startswith(cpu.__name__):
+            for kernel in vars(module).values():
+                path = getattr(getattr(kernel, "stats", None), "cache_path", None)
+                if path:
+                    return Path(path)
+    return None
+
+
+def _gpu() -> Iterator[Finding]:
+    driver, cupy = devices.driver_problem(), devices.cupy_problem()
+    names = ", ".join(devices.device_names())
+    yield Finding("--", "driver", driver) if driver else Finding("ok", "driver", f"offers {names}")
+    yield (
+        Finding("--", "CuPy", cupy)
+        if cupy
+        else Finding("ok", "CuPy", ", ".join(devices.cupy_distributions()))
+    )
+    yield Finding("--", "--device gpu", "not used: see above") if cupy else _try_backend()
+
+
+def _try_backend() -> Finding:
+    from milk_np.backend import make_backend
+    from milk_np.errors import DeviceError
+
+    try:
+        make_backend("gpu")
+    except DeviceError as error:
+        return Finding("--", "--device gpu", f"not used: {error}")
+    return Finding("ok", "--device gpu", "works")
+
+
+def _gradients() -> Iterator[Finding]:
+    from milk_np.nn.gradcheck import prove
+
+    start = time.perf_counter()
+    for name, error in prove():
+        state: State = "ok" if error < GRADIENT_LIMIT else "!!"
+        yield Finding(state, name, f"relative error {error:.1e} (limit {GRADIENT_LIMIT:.0e})")
+    yield Finding("ok", "time", f"{time.perf_counter() - start:.1f} s")
+
+
+SECTIONS: tuple[tuple[str, Callable[[], Iterator[Finding]]], ...] = (
+    ("Machine", _machine),
+    ("Libraries", _libraries),
+    ("Threads", _threads),
+    ("GPU", _gpu),
+    ("Gradients against finite differences (float64)", _gradients),
+)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
