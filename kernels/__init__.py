@@ -1,0 +1,19 @@
+"""The hot loops of the engine, and nothing else: imported as `milk_np.kernels`.
+
+`reference/` holds each kernel in plain NumPy: the specification and the oracle. `cpu/` holds the same functions in
+Numba, `gpu/` in CUDA C, under the same names and with the same arguments. A file is one family:
+
+=============  =====================================================================================
+sampling       shuffled positives with uniform negatives, keyed by counters: no state, no sort
+grouping       the distinct ids of a batch and where each of them stands
+extract        rows of a feature table times a weight, without building the rows, and its backward pass
+margins        how much better an item pair's first item suits a user, per modality, and its backward pass
+risk           BPR risk of every environment, their mean (or sum) and variance, and its backward pass
+penalties      alignment of the modalities, and the regulariser, each with its backward pass
+adam           Adam, dense and by rows
+topk           the K best of a product of two tables
+=============  =====================================================================================
+
+Symbols: U users, I items, M modalities, E environments, B triplets in a batch, K latent width, D raw width,
+n distinct items of a batch. Kernels trust their callers: shapes and types are checked once, at the public edge.
+"""

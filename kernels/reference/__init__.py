@@ -1,0 +1,30 @@
+"""Each kernel in plain NumPy: the specification that the fast versions are compared with."""
+
+from milk_np.kernels.reference.adam import adam, adam_catch_up, adam_rows
+from milk_np.kernels.reference.extract import extract, extract_backward, gather
+from milk_np.kernels.reference.grouping import Groups, group
+from milk_np.kernels.reference.margins import margins, margins_backward_items, margins_backward_users
+from milk_np.kernels.reference.penalties import alignment, regulariser
+from milk_np.kernels.reference.risk import risk
+from milk_np.kernels.reference.sampling import draw_batch, shuffle
+from milk_np.kernels.reference.topk import top_k
+
+__all__ = [
+    "Groups",
+    "adam",
+    "adam_catch_up",
+    "adam_rows",
+    "alignment",
+    "draw_batch",
+    "extract",
+    "extract_backward",
+    "gather",
+    "group",
+    "margins",
+    "margins_backward_items",
+    "margins_backward_users",
+    "regulariser",
+    "risk",
+    "shuffle",
+    "top_k",
+]

@@ -1,0 +1,98 @@
+"""Adam, for whole arrays and by rows (contract: kernels/reference/adam.py): one pass, no temporaries."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit, prange
+from numpy.typing import NDArray
+
+from milk_np.kernels.reference.adam import BETA1, BETA2, EPSILON, rates
+
+Ints = NDArray[np.integer[Any]]
+Floats = NDArray[np.floating[Any]]
+
+BLOCK = 4096
+
+
+def adam(param: Floats, grad: Floats, first: Floats, second: Floats, lr: float, step: int) -> None:
+    """One step on `param` in place."""
+    kind = param.dtype.type
+    size, epsilon = rates(lr, step)
+    _adam(param.ravel(), grad.ravel(), first.ravel(), second.ravel(), kind(size), kind(epsilon))
+
+
+def adam_rows(
+    table: Floats, grad: Floats, first: Floats, second: Floats, seen: Ints, rows: Ints, lr: float, step: int
+) -> None:
+    """Step number `step` on the distinct rows `rows` of `table`."""
+    kind = table.dtype.type
+    size, epsilon = rates(lr, step)
+    _adam_rows(table, grad, first, second, seen, rows, kind(size), kind(epsilon), step)
+
+
+@njit(cache=True, inline="always")
+def _update(
+    p: Floats, g: Floats, m: Floats, v: Floats, low: int, high: int, size: float, epsilon: float
+) -> None:
+    kind = p.dtype.type
+    b1, a1 = kind(BETA1), kind(1 - BETA1)
+    b2, a2 = kind(BETA2), kind(1 - BETA2)
+    for k in range(low, high):
+        m[k] = b1 * m[k] + a1 * g[k]
+        v[k] = b2 * v[k] + a2 * g[k] * g[k]
+        p[k] -= size * m[k] / (np.sqrt(v[k]) + epsilon)
+
+
+@njit(parallel=True, cache=True, error_model="numpy")
+def _adam(p: Floats, g: Floats, m: Floats, v: Floats, size: float, epsilon: float) -> None:
+    for block in prange((len(p) + BLOCK - 1) // BLOCK):
+        _update(p, g, m, v, block * BLOCK, min(len(p), block * BLOCK + BLOCK), size, epsilon)
+
+
+@njit(parallel=True, cache=True, error_model="numpy")
+def _adam_rows(
+    table: Floats,
+    grad: Floats,
+    first: Floats,
+    second: Floats,
+    seen: Ints,
+    rows: Ints,
+    size: float,
+    epsilon: float,
+    step: int,
+) -> None:
+    for s in prange(len(rows)):
+        row = rows[s]
+        _update(table[row], grad[s], first[row], second[row], 0, table.shape[1], size, epsilon)
+        seen[row] = step
+
+
+@njit(parallel=True, cache=True, error_model="numpy")
+def adam_catch_up(
+    table: Floats, first: Floats, second: Floats, seen: Ints, rows: Ints, lr: float, step: int
+) -> None:
+    """Bring the distinct rows `rows` of `table` to where dense Adam has them after `step` steps."""
+    kind = table.dtype.type
+    b1, b2 = kind(BETA1), kind(BETA2)
+    for s in prange(len(rows)):
+        row = rows[s]
+        p, m, v = table[row], first[row], second[row]
+        for t in range(seen[row] + 1, step + 1):
+            root = np.sqrt(1 - BETA2**t)
+            size, epsilon = kind(lr * root / (1 - BETA1**t)), kind(EPSILON * root)
+            moved = 0
+            for k in range(len(p)):
+                m[k] *= b1
+                v[k] *= b2
+                new = p[k] - size * m[k] / (np.sqrt(v[k]) + epsilon)
+                moved += new != p[k]
+                p[k] = new
+            if not moved:
+                rest1, rest2 = kind(BETA1 ** (step - t)), kind(BETA2 ** (step - t))
+                for k in range(len(p)):
+                    m[k] *= rest1
+                    v[k] *= rest2
+                break
+        seen[row] = max(np.int64(seen[row]), np.int64(step))

@@ -1,0 +1,284 @@
+"""Products with rows of a feature table, multiplied where they lie (contract: kernels/reference/extract.py).
+
+Every number of a result is one chain of multiply-adds in a fixed order, whatever the number of threads.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit, prange
+from numpy.typing import NDArray
+
+from milk_np.kernels.cpu.tile import (
+    PANEL,
+    ROWS,
+    VECTOR_BYTES,
+    backward_panel,
+    backward_panel_row,
+    backward_vector,
+    backward_vector_row,
+    forward_panel,
+    forward_vector,
+)
+
+Ints = NDArray[np.integer[Any]]
+Floats = NDArray[np.floating[Any]]
+
+ROW_BLOCK = 16 * ROWS  # rows of one task of the forward product: their sums stay in the first-level cache
+DEPTH = (
+    512  # elements of a row between two visits of its sums: so much of the weight stays in the second level
+)
+SPAN = 16 * ROWS  # columns of x of one task of the backward product
+ROW_DEPTH = 256  # rows between two visits of a task's sums
+WIDEN_BYTES = 4 << 20  # buffer through which rows of another type pass, small enough for the last-level cache
+
+
+def extract(
+    raw: Floats,
+    fill: Floats,
+    source: Ints,
+    scale: Floats,
+    rows: Ints,
+    weight: Floats,
+    bias: Floats,
+    out: Floats,
+) -> None:
+    """c = x W + b for the rows `rows`, into `out`."""
+    if raw.dtype == weight.dtype and fill.dtype == weight.dtype:
+        addresses = _addresses(_base(raw), _base(fill), raw.shape[1] * raw.itemsize, source, rows)
+        _forward(addresses, raw.shape[1], scale[rows], _padded(weight), bias, out)
+        return
+    for part in _parts(raw, rows, weight):
+        buffer = _widened(raw, fill, source, scale, rows[part], weight)
+        _forward(_addresses_of(buffer), raw.shape[1], _ones(buffer), _padded(weight), bias, out[part])
+
+
+def extract_backward(
+    raw: Floats,
+    fill: Floats,
+    source: Ints,
+    scale: Floats,
+    rows: Ints,
+    dout: Floats,
+    dweight: Floats,
+    dbias: Floats,
+) -> None:
+    """dW = x^T dout and db = sum of dout, for the rows `rows`, into `dweight` and `dbias`."""
+    _column_sums(dout, dbias)
+    if raw.dtype == dweight.dtype and fill.dtype == dweight.dtype:
+        addresses = _addresses(_base(raw), _base(fill), raw.shape[1] * raw.itemsize, source, rows)
+        _backward(addresses, raw.shape[1], _scaled(dout, scale[rows], _lanes(dout)), dweight, False)
+        return
+    dweight[...] = 0
+    for part in _parts(raw, rows, dweight):
+        buffer = _widened(raw, fill, source, scale, rows[part], dweight)
+        _backward(
+            _addresses_of(buffer),
+            raw.shape[1],
+            _scaled(dout[part], _ones(buffer), _lanes(dout)),
+            dweight,
+            True,
+        )
+
+
+def gather(raw: Floats, fill: Floats, source: Ints, scale: Floats, rows: Ints, out: Floats) -> Floats:
+    """Rows `rows` of the virtual table, widened to the type of `out`, into `out`."""
+    if raw.dtype == np.float16:
+        _gather_half(raw.view(np.uint16), fill, source, scale, rows, out)
+    else:
+        _gather(raw, fill, source, scale, rows, out)
+    return out
+
+
+def _base(table: Floats) -> int:
+    return int(table.ctypes.data) if table.size else 0
+
+
+def _lanes(like: Floats) -> int:
+    return VECTOR_BYTES // like.itemsize
+
+
+def _ones(buffer: Floats) -> Floats:
+    return np.ones(len(buffer), np.float32)
+
+
+def _parts(raw: Floats, rows: Ints, like: Floats) -> list[slice]:
+    """Slices of `rows` whose widened rows fit the buffer."""
+    size = max(ROWS, WIDEN_BYTES // (raw.shape[1] * like.itemsize))
+    return [slice(i, min(i + size, len(rows))) for i in range(0, len(rows), size)]
+
+
+def _widened(raw: Floats, fill: Floats, source: Ints, scale: Floats, rows: Ints, like: Floats) -> Floats:
+    return gather(raw, fill, source, scale, rows, np.empty((len(rows), raw.shape[1]), like.dtype))
+
+
+def _padded(weight: Floats) -> Floats:
+    """`weight` with its columns filled up to whole vectors; itself where they are whole."""
+    lanes = _lanes(weight)
+    missing = -weight.shape[1] % lanes
+    return np.pad(weight, ((0, 0), (0, missing))) if missing else weight
+
+
+def _addresses_of(buffer: Floats) -> NDArray[np.int64]:
+    step = buffer.strides[0]
+    return _base(buffer) + step * np.arange(len(buffer), dtype=np.int64)
+
+
+@njit(cache=True)
+def _addresses(raw: int, fill: int, row_bytes: int, source: Ints, rows: Ints) -> NDArray[np.int64]:
+    """Address of each row of the virtual table."""
+    out = np.empty(len(rows), np.int64)
+    for r in range(len(rows)):
+        s = np.int64(source[rows[r]])
+        out[r] = raw + s * row_bytes if s >= 0 else fill + ~s * row_bytes
+    return out
+
+
+@njit(cache=True)
+def _aligned(rows: int, columns: int, like: Floats) -> Floats:
+    """Zeros (rows, columns) of the type of `like` that start on a vector boundary."""
+    store = np.zeros(rows * columns + VECTOR_BYTES // like.itemsize, like.dtype)
+    skip = (-store.ctypes.data % VECTOR_BYTES) // like.itemsize
+    return store[skip : skip + rows * columns].reshape(rows, columns)
+
+
+@njit(parallel=True, cache=True)
+def _forward(
+    addresses: NDArray[np.int64], width: int, scale: Floats, weight: Floats, bias: Floats, out: Floats
+) -> None:
+    n, K = out.shape
+    columns = weight.shape[1]
+    for task in prange((n + ROW_BLOCK - 1) // ROW_BLOCK):
+        low = task * ROW_BLOCK
+        count = min(ROW_BLOCK, n - low)
+        place = np.empty(
+            ROW_BLOCK, np.int64
+        )  # the last row stands in for the rows that fill up the last tile
+        for r in range(ROW_BLOCK):
+            place[r] = addresses[low + min(r, count - 1)]
+        acc = _aligned(ROW_BLOCK, columns, weight)
+        for d in range(0, width, DEPTH):
+            _forward_block(place, count, d, min(DEPTH, width - d), weight, acc)
+        for r in range(count):
+            factor = scale[low + r]
+            for k in range(K):
+                out[low + r, k] = factor * acc[r, k] + bias[k]
+
+
+@njit(cache=True)
+def _forward_block(
+    place: NDArray[np.int64], count: int, start: int, depth: int, weight: Floats, acc: Floats
+) -> None:
+    """acc += x[:, start:start + depth] weight[start:start + depth] for the `count` rows at `place`."""
+    lanes = VECTOR_BYTES // weight.itemsize
+    for r in range(0, count, ROWS):
+        k = 0
+        while k + PANEL * lanes <= weight.shape[1]:
+            forward_panel(place, r, start, weight, start, k, acc, r, depth)
+            k += PANEL * lanes
+        while k < weight.shape[1]:
+            forward_vector(place, r, start, weight, start, k, acc, r, depth)
+            k += lanes
+
+
+@njit(parallel=True, cache=True)
+def _backward(addresses: NDArray[np.int64], width: int, g: Floats, dweight: Floats, add: bool) -> None:
+    K = dweight.shape[1]
+    span = min(SPAN, max(ROWS, width // 16 // ROWS * ROWS))
+    for task in prange((width + span - 1) // span):
+        low = task * span
+        count = min(span, width - low)
+        acc = _aligned(count, g.shape[1], g)
+        for r in range(0, len(addresses), ROW_DEPTH):
+            _backward_block(addresses, r, min(ROW_DEPTH, len(addresses) - r), low, count, g, acc)
+        for d in range(count):
+            for k in range(K):
+                dweight[low + d, k] = dweight[low + d, k] + acc[d, k] if add else acc[d, k]
+
+
+@njit(cache=True)
+def _backward_block(
+    addresses: NDArray[np.int64], first: int, depth: int, low: int, count: int, g: Floats, acc: Floats
+) -> None:
+    """acc += x[first:first + depth, low:low + count]^T g[first:first + depth]."""
+    lanes = VECTOR_BYTES // g.itemsize
+    whole = count // ROWS * ROWS
+    k = 0
+    while k + PANEL * lanes <= g.shape[1]:
+        for d in range(0, whole, ROWS):
+            backward_panel(addresses, first, low + d, g, first, k, acc, d, depth)
+        for d in range(whole, count):
+            backward_panel_row(addresses, first, low + d, g, first, k, acc, d, depth)
+        k += PANEL * lanes
+    while k < g.shape[1]:
+        for d in range(0, whole, ROWS):
+            backward_vector(addresses, first, low + d, g, first, k, acc, d, depth)
+        for d in range(whole, count):
+            backward_vector_row(addresses, first, low + d, g, first, k, acc, d, depth)
+        k += lanes
+
+
+@njit(parallel=True, cache=True)
+def _scaled(g: Floats, scale: Floats, lanes: int) -> Floats:
+    """Rows of `g` times `scale`, columns filled up with zeros to whole vectors."""
+    n, K = g.shape
+    out = _aligned(n, (K + lanes - 1) // lanes * lanes, g)
+    for r in prange(n):
+        for k in range(K):
+            out[r, k] = g[r, k] * scale[r]
+    return out
+
+
+@njit(cache=True)
+def _column_sums(g: Floats, out: Floats) -> None:
+    out[:] = 0
+    for r in range(g.shape[0]):
+        for k in range(g.shape[1]):
+            out[k] += g[r, k]
+
+
+@njit(parallel=True, cache=True, error_model="numpy")
+def _gather(raw: Floats, fill: Floats, source: Ints, scale: Floats, rows: Ints, out: Floats) -> None:
+    for r in prange(len(rows)):
+        s = source[rows[r]]
+        factor = scale[rows[r]]
+        if s >= 0:
+            for d in range(out.shape[1]):
+                out[r, d] = raw[s, d]
+                out[r, d] *= factor
+        else:
+            for d in range(out.shape[1]):
+                out[r, d] = fill[~s, d]
+                out[r, d] *= factor
+
+
+@njit(parallel=True, cache=True, error_model="numpy")
+def _gather_half(
+    raw: NDArray[np.uint16], fill: Floats, source: Ints, scale: Floats, rows: Ints, out: Floats
+) -> None:
+    """`_gather` for float16, which Numba has no type for: `raw` holds its bits.
+
+    Moving exponent and fraction to their places in a float32 leaves the number 2^-112 times too small, subnormal
+    numbers included; one exact product mends it.
+    """
+    width = out.shape[1]
+    for r in prange(len(rows)):
+        s = source[rows[r]]
+        factor = scale[rows[r]]
+        if s >= 0:
+            bits = np.empty(width, np.uint32)
+            for d in range(width):
+                half = np.uint32(raw[s, d])
+                bits[d] = ((half & np.uint32(0x8000)) << np.uint32(16)) | (
+                    (half & np.uint32(0x7FFF)) << np.uint32(13)
+                )
+            wide = bits.view(np.float32)
+            for d in range(width):
+                out[r, d] = wide[d] * np.float32(2.0**112)
+                out[r, d] *= factor
+        else:
+            for d in range(width):
+                out[r, d] = fill[~s, d]
+                out[r, d] *= factor

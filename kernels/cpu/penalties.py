@@ -1,0 +1,117 @@
+"""Alignment of the modalities and the regulariser (contract: kernels/reference/penalties.py)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit, prange
+from numpy.typing import NDArray
+
+from milk_np.kernels.reference.grouping import Groups
+
+Ints = NDArray[np.integer[Any]]
+Floats = NDArray[np.floating[Any]]
+
+
+@njit(cache=True)
+def _mine(rows: Ints, owned: NDArray[np.bool_], slot: Ints) -> NDArray[np.bool_]:
+    """(n, M) which modalities each row owns; none where it is no triplet's positive."""
+    n, M = len(rows), owned.shape[1]
+    mine = np.zeros((n, M), np.bool_)
+    for t in range(len(slot) // 2):
+        mine[slot[t]] = owned[rows[slot[t]]]
+    return mine
+
+
+@njit(cache=True)
+def _pair_scales(mine: NDArray[np.bool_], K: int) -> Floats:
+    """(M, M) one over the number of elements that each pair of modalities compares; 0 where there are none."""
+    n, M = mine.shape
+    count = np.zeros((M, M))
+    for r in range(n):
+        for a in range(M):
+            for b in range(a + 1, M):
+                if mine[r, a] and mine[r, b]:
+                    count[a, b] += 1
+    for a in range(M):
+        for b in range(M):
+            count[a, b] = 1 / (count[a, b] * K) if count[a, b] else 0.0
+    return count
+
+
+@njit(parallel=True, cache=True)
+def alignment(
+    c: Floats, rows: Ints, owned: NDArray[np.bool_], slot: Ints, weight: float, dc: Floats, term: Floats
+) -> None:
+    """Mean squared difference between owned modalities into `term`, its weighted gradient onto `dc`."""
+    M, n, K = c.shape
+    mine = _mine(rows, owned, slot)
+    scales = _pair_scales(mine, K)
+    partial = np.zeros(n)
+    for r in prange(n):
+        for a in range(M):
+            for b in range(a + 1, M):
+                if mine[r, a] and mine[r, b]:
+                    step = c.dtype.type(2 * weight * scales[a, b])
+                    total = 0.0
+                    for k in range(K):
+                        difference = c[a, r, k] - c[b, r, k]
+                        total += difference * difference
+                        dc[a, r, k] += step * difference
+                        dc[b, r, k] -= step * difference
+                    partial[r] += total * scales[a, b]
+    term[0] = partial.sum()
+
+
+def regulariser(
+    P: Floats,
+    c: Floats,
+    by_user: Groups,
+    by_item: Groups,
+    weight: float,
+    dP: Floats,
+    dc: Floats,
+    term: Floats,
+) -> None:
+    """Mean of |p_u|^2 + |z_i|^2 + |z_j|^2 into `term`, its weighted gradient onto `dP` and `dc`."""
+    B = len(by_user.slot)
+    total = _regularise_users(P, by_user.unique, by_user.start, 2 * weight / B, dP)
+    total += _regularise_items(c, by_item.start, 2 * weight / (B * len(c)), dc)
+    term[0] = total / B
+
+
+@njit(parallel=True, cache=True)
+def _regularise_users(P: Floats, users: Ints, start: Ints, step: float, dP: Floats) -> float:
+    partial = np.zeros(len(users))
+    for s in prange(len(users)):
+        p = P[users[s]]
+        count = start[s + 1] - start[s]
+        factor = P.dtype.type(step * count)
+        total = 0.0
+        for k in range(len(p)):
+            total += p[k] * p[k]
+            dP[s, k] += factor * p[k]
+        partial[s] = count * total
+    return partial.sum()
+
+
+@njit(parallel=True, cache=True)
+def _regularise_items(c: Floats, start: Ints, step: float, dc: Floats) -> float:
+    M, n, K = c.shape
+    partial = np.zeros(n)
+    share = c.dtype.type(1 / M)
+    for r in prange(n):
+        count = start[r + 1] - start[r]
+        factor = c.dtype.type(step * count)
+        total = 0.0
+        for k in range(K):
+            z = c[0, r, k]
+            for m in range(1, M):
+                z += c[m, r, k]
+            z *= share
+            total += z * z
+            for m in range(M):
+                dc[m, r, k] += factor * z
+        partial[r] = count * total
+    return partial.sum()
