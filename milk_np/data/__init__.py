@@ -2,10 +2,12 @@
 
 from milk_np.data.dataset import Dataset
 from milk_np.data.features import FeatureTable
-from milk_np.data.impute import Imputer, feature_tables, make_imputer
+from milk_np.data.impute import feature_tables, imputer_class, make_imputer
+from milk_np.data.imputer import Imputer
 from milk_np.data.missing import PROTOCOLS, apply_protocol, make_mask
 from milk_np.data.split import k_core, split_new_items
 from milk_np.data.synthetic import make_synthetic
+from milk_np.data.synthetic_large import write_synthetic
 
 __all__ = [
     "PROTOCOLS",
@@ -14,9 +16,11 @@ __all__ = [
     "Imputer",
     "apply_protocol",
     "feature_tables",
+    "imputer_class",
     "k_core",
     "make_imputer",
     "make_mask",
     "make_synthetic",
     "split_new_items",
+    "write_synthetic",
 ]

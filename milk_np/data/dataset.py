@@ -1,4 +1,4 @@
-"""The data set: interactions, the split into training and new items, raw features, and which of them are missing."""
+"""The data set: interactions, the split into training and new items, raw features, what is missing."""
 
 from __future__ import annotations
 
@@ -177,10 +177,12 @@ class Dataset:
             arrays, meta = storage.read_arrays(path)
             names = tuple(arrays.pop("modalities").tolist())
             features = {name: arrays.pop(storage.FEATURE + name) for name in names}
-            return cls(modalities=names, features=features, meta=meta, check_features=check_features, **arrays)
+            return cls(
+                modalities=names, features=features, meta=meta, check_features=check_features, **arrays
+            )
 
     def save(self, path: str | PathLike[str]) -> Path:
-        """Write an `.npz` file if `path` ends so, else a folder; the name appears only when it is complete."""
+        """Write an `.npz` file if `path` ends so, else a folder; it appears only when it is complete."""
         path = Path(path)
         meta = self.meta | {"content_hash": self.content_hash}
         write = storage.write_npz if path.suffix == ".npz" else storage.write_folder

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,7 +60,7 @@ class FeatureTable:
         """Number of items I."""
         return len(self.source)
 
-    def rows(self, ids: NDArray[np.integer] | None = None) -> NDArray[np.float32]:  # type: ignore[type-arg]
+    def rows(self, ids: NDArray[np.integer[Any]] | None = None) -> NDArray[np.float32]:
         """Imputed, normalised rows of the items `ids` (all when None), (n, D) float32."""
         ids = np.arange(self.n_items) if ids is None else np.asarray(ids)
         source = self.source[ids]

@@ -77,9 +77,13 @@ def _check_settings(protocol: str, train: float, test: float, mix: Sequence[floa
     if mix is None:
         return
     if not protocol.endswith("MT"):
-        raise SettingsError(f"missing_mix: expected a protocol with missing new items (FTMT or MTMT), got {protocol}")
+        raise SettingsError(
+            f"missing_mix: expected a protocol with missing new items (FTMT or MTMT), got {protocol}"
+        )
     if len(mix) == 0 or not all(share >= 0 for share in mix) or abs(sum(mix) - 1) > 1e-6:
-        raise SettingsError(f"missing_mix: expected shares that sum to 1, such as 0.10 0.45 0.45, got {tuple(mix)}")
+        raise SettingsError(
+            f"missing_mix: expected shares that sum to 1, such as 0.10 0.45 0.45, got {tuple(mix)}"
+        )
 
 
 def _check_shares(shares: tuple[float, ...], n_modalities: int) -> None:
@@ -93,7 +97,8 @@ def _check_shares(shares: tuple[float, ...], n_modalities: int) -> None:
         )
     if most >= n_modalities:
         raise DataError(
-            f"missing_mix: items would lose {most} of {n_modalities} modalities, expected at most {n_modalities - 1}"
+            f"missing_mix: items would lose {most} of {n_modalities} modalities, "
+            f"expected at most {n_modalities - 1}"
         )
 
 
@@ -133,14 +138,14 @@ def apply_protocol(
 ) -> Dataset:
     """`ds` under the mask of a protocol, recorded in its meta; features are shared.
 
-    A mask that an earlier protocol drew is replaced. Items that lack a modality by nature (meta `natural_missing`)
-    go on lacking it.
+    A mask that an earlier protocol drew is replaced. Items that lack a modality by nature (meta
+    `natural_missing`) go on lacking it.
     """
     natural = bool(ds.meta.get("natural_missing"))
     if natural and "protocol" in ds.meta:
         raise DataError(
-            f"{ds.name}: its mask mixes items that lack a modality by nature with the draw of {ds.meta['protocol']}; "
-            "expected the data set without a protocol, apply the new one to that"
+            f"{ds.name}: its mask mixes items that lack a modality by nature with the draw of "
+            f"{ds.meta['protocol']}; expected the data set without a protocol, apply the new one to that"
         )
     rates = {"missing_train": missing_train, "missing_test": missing_test}
     owned = ds.available if natural else None

@@ -1,4 +1,4 @@
-"""Passes over feature rows by blocks, so that a memory-mapped or half-precision array is never copied whole."""
+"""Passes over feature rows by blocks: a memory-mapped or half-precision array is never copied whole."""
 
 from __future__ import annotations
 
@@ -53,6 +53,15 @@ def mean_row(rows: FeatureArray, chosen: NDArray[np.bool_]) -> NDArray[np.float3
         keep = chosen[block]
         if keep.any():
             total += np.asarray(rows[block], dtype=np.float64)[keep].sum(axis=0)
+    mean: NDArray[np.float32] = (total / np.count_nonzero(chosen)).astype(np.float32)
+    return mean
+
+
+def mean_unit_row(rows: FeatureArray, chosen: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Mean of the row-normalised rows where `chosen` (n,) is true, (D,) float32."""
+    total = np.zeros(rows.shape[1])
+    for block in row_blocks(*rows.shape):
+        total += unit_rows(rows[block][chosen[block]]).sum(axis=0, dtype=np.float64)
     mean: NDArray[np.float32] = (total / np.count_nonzero(chosen)).astype(np.float32)
     return mean
 

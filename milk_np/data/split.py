@@ -30,26 +30,32 @@ def split_new_items(
     split : (n,) uint8
         The same for the pairs.
     """
+    candidates = np.flatnonzero(np.bincount(item, minlength=n_items))
+    item_split = draw_new_items(candidates, n_items, fraction, seed)
+    split: NDArray[np.uint8] = item_split[item]
+    return item_split, split
+
+
+def draw_new_items(
+    candidates: NDArray[np.integer[Any]], n_items: int, fraction: float, seed: int
+) -> NDArray[np.uint8]:
+    """Split (I,) in which `round(fraction * candidates)` items are new, half valid (1), half test (2)."""
     if not 0 < fraction < 1:
         raise SettingsError(f"new items: expected a share between 0 and 1, got {fraction}")
-    candidates = np.flatnonzero(np.bincount(item, minlength=n_items))
     n_new = round(fraction * len(candidates))
     if n_new < 2 or n_new >= len(candidates):
         raise DataError(
-            f"{len(candidates)} items with interactions are too few to make {fraction:.0%} of them new; expected at "
-            "least one valid, one test and one training item"
+            f"{len(candidates)} items with interactions are too few to make {fraction:.0%} of them new; "
+            "expected at least one valid, one test and one training item"
         )
     drawn = generator(seed, "new-items").permutation(candidates)[:n_new]
     item_split = np.zeros(n_items, dtype=np.uint8)
     item_split[drawn[: n_new // 2]] = 1
     item_split[drawn[n_new // 2 :]] = 2
-    split: NDArray[np.uint8] = item_split[item]
-    return item_split, split
+    return item_split
 
 
-def k_core(
-    user: NDArray[np.integer[Any]], item: NDArray[np.integer[Any]], k: int
-) -> NDArray[np.bool_]:
+def k_core(user: NDArray[np.integer[Any]], item: NDArray[np.integer[Any]], k: int) -> NDArray[np.bool_]:
     """Pairs (n,) to keep so that each user and each item left has at least `k` of them."""
     if k < 0:
         raise SettingsError(f"k-core: expected k >= 0, got {k}")

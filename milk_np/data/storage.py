@@ -1,4 +1,4 @@
-"""Data sets on disk: one `.npz` without pickled objects, or a folder of `.npy` files that is memory-mapped."""
+"""Data sets on disk: one `.npz` without pickled objects, or a memory-mapped folder of `.npy` files."""
 
 from __future__ import annotations
 
@@ -68,12 +68,20 @@ def _guarded(load: Callable[[], Any], what: str) -> Any:
         raise OutOfMemoryError(
             f"{what} doesn't fit in memory; save the data set as a folder, whose features are read from disk"
         ) from error
-    except Exception as error:  # a damaged archive can raise nearly anything: zipfile, zlib, tokenize, struct ...
-        reason = "it holds pickled objects" if "pickle" in str(error).lower() else str(error) or type(error).__name__
+    except (
+        Exception
+    ) as error:  # a damaged archive raises nearly anything: zipfile, zlib, tokenize, struct ...
         raise DataError(
-            f"{what} can't be read ({reason}); expected plain NumPy arrays, complete and without pickled objects: "
-            "write the file again, for example with milk-prepare"
+            f"{what} can't be read ({_reason(error)}); expected plain NumPy arrays, complete and without "
+            "pickled objects: write the file again, for example with milk-prepare"
         ) from error
+
+
+def _reason(error: Exception) -> str:
+    text = str(error) or type(error).__name__
+    if "object arrays" in text.lower():
+        return "it holds pickled objects"
+    return "it is no NumPy file" if "pickle" in text.lower() else text
 
 
 def _read_npz(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -120,14 +128,17 @@ def _check_keys(names: tuple[str, ...]) -> None:
 def _check_feature_keys(arrays: dict[str, Any]) -> None:
     names = arrays["modalities"]
     if names.ndim != 1 or names.dtype.kind != "U":
-        raise ModalityError(f"modalities: expected a 1-D array of names, got {names.dtype} of shape {names.shape}")
+        raise ModalityError(
+            f"modalities: expected a 1-D array of names, got {names.dtype} of shape {names.shape}"
+        )
     expected = {FEATURE + str(name) for name in names}
     found = {k for k in arrays if k.startswith(FEATURE)}
     for key in sorted(expected - found):
         raise ModalityError(f"no array {key}, though modalities lists {key.removeprefix(FEATURE)}")
     for key in sorted(found - expected):
         raise ModalityError(
-            f"array {key} isn't listed in modalities ({', '.join(map(str, names))}); add its name there or remove it"
+            f"array {key} isn't listed in modalities ({', '.join(map(str, names))}); "
+            "add its name there or remove it"
         )
 
 
@@ -137,17 +148,20 @@ def parse_meta(text: str) -> dict[str, Any]:
         meta = json.loads(text)
     except ValueError as error:
         raise DataError(f"meta: expected JSON text, got {text[:40]!r}") from error
-    if not isinstance(meta, dict) or isinstance(meta.get("format"), bool) or not isinstance(meta.get("format"), int):
+    version = meta.get("format") if isinstance(meta, dict) else None
+    if isinstance(version, bool) or not isinstance(version, int):
         raise DataError(f'meta: expected a JSON object with a whole number "format", got {text[:60]!r}')
-    if not 1 <= meta["format"] <= FORMAT:
-        raise DataError(f"meta: format {meta['format']} can't be read, expected {FORMAT}; a newer milk_np may have made it")
-    return meta
+    if not 1 <= version <= FORMAT:
+        raise DataError(
+            f"meta: format {version} can't be read, expected {FORMAT}; a newer milk_np may have made it"
+        )
+    return {key: value for key, value in meta.items() if key != "format"}
 
 
 def meta_text(meta: Mapping[str, Any]) -> str:
     """JSON text of `meta` with the format's version in front."""
     try:
-        return json.dumps({"format": FORMAT, **{k: v for k, v in meta.items() if k != "format"}})
+        return json.dumps({**meta, "format": FORMAT}, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise DataError(f"meta: expected values that JSON can hold, {error}") from error
 

@@ -52,7 +52,8 @@ def as_split(values: Any, name: str, length: int | None = None) -> NDArray[np.ui
     bad = np.flatnonzero((array < 0) | (array > 2))
     if len(bad):
         raise DataError(
-            f"{name}: expected 0 (train), 1 (valid) or 2 (test), got {some(array[bad])} at position {some(bad)}"
+            f"{name}: expected 0 (train), 1 (valid) or 2 (test), got {some(array[bad])} "
+            f"at position {some(bad)}"
         )
     return array.astype(np.uint8, copy=False)
 
@@ -95,7 +96,7 @@ def as_features(values: Any, modality: str) -> FeatureArray:
 def validate(ds: Dataset, check_features: bool = True) -> None:
     """Raise DataError or ModalityError unless the arrays of `ds` fit together.
 
-    `check_features=False` leaves out the pass that looks for NaN and infinities, for features already checked.
+    `check_features=False` leaves out the pass that looks for NaN and infinities.
     """
     check_pairs(ds.user, ds.item, ds.split, ds.item_split)
     check_ids(ds)
@@ -115,7 +116,9 @@ def check_pairs(
     if len(item_split) == 0:
         raise DataError("item_split: expected one value per item, got none")
     if not (item_split == 0).any():
-        raise DataError("item_split: expected training items (0), got none; a model needs items to learn from")
+        raise DataError(
+            "item_split: expected training items (0), got none; a model needs items to learn from"
+        )
     if not (item_split > 0).any():
         raise DataError(
             "item_split: expected new items (1 valid, 2 test), got none; "
@@ -124,8 +127,8 @@ def check_pairs(
     outside = np.flatnonzero(item >= len(item_split))
     if len(outside):
         raise DataError(
-            f"item: expected ids below {len(item_split)} (the length of item_split), got {some(item[outside])} "
-            f"at position {some(outside)} ({len(outside)} in all)"
+            f"item: expected ids below {len(item_split)} (the length of item_split), "
+            f"got {some(item[outside])} at position {some(outside)} ({len(outside)} in all)"
         )
     _check_split(item, split, item_split)
     _check_distinct(user, item, len(item_split))
@@ -140,24 +143,28 @@ def _check_split(item: NDArray[np.int32], split: NDArray[np.uint8], item_split: 
     leaked = wrong[split[wrong] == 0]
     if len(leaked):
         raise DataError(
-            f"split: {len(leaked)} training pairs are on new items (first items {some(item[leaked])}); new items must "
-            "have no pair in training: move these pairs to valid or test, or mark the items 0 in item_split"
+            f"split: {len(leaked)} training pairs are on new items (first items {some(item[leaked])}); "
+            "expected none: move these pairs to valid or test, or mark the items 0 in item_split"
         )
-    first = wrong[0]
+    at = wrong[0]
     raise DataError(
-        f"split: expected each pair in the split of its item, got {len(wrong)} others, first pair {first}: item "
-        f"{item[first]} is {SPLITS[item_split[item[first]]]} in item_split and {SPLITS[split[first]]} in split"
+        f"split: expected each pair in the split of its item, got {len(wrong)} others, first at "
+        f"position {at}: item {item[at]} is {SPLITS[item_split[item[at]]]} in item_split, "
+        f"{SPLITS[split[at]]} in split; leave such pairs out, or change item_split"
     )
 
 
 def _check_distinct(user: NDArray[np.int32], item: NDArray[np.int32], n_items: int) -> None:
-    key = np.sort(user.astype(np.int64) * n_items + item)
+    key = user.astype(np.int64) * n_items + item
+    if (key[1:] > key[:-1]).all():
+        return
+    key.sort()
     repeated = key[1:][key[1:] == key[:-1]]
     if len(repeated):
         pairs = ", ".join(f"({k // n_items}, {k % n_items})" for k in np.unique(repeated[:50])[:3].tolist())
         raise DataError(
-            f"user and item: {len(repeated)} duplicate pairs, first (user, item) {pairs}; expected each pair once, "
-            "merge them with milk-prepare --merge-duplicates"
+            f"user and item: {len(repeated)} duplicate pairs, first (user, item) {pairs}; expected each pair "
+            "once, merge them with milk-prepare --merge-duplicates"
         )
 
 
@@ -178,13 +185,17 @@ def check_ids(ds: Dataset) -> None:
         if len(ids) != count:
             raise DataError(f"{name}: expected {count} ids, got {len(ids)}")
         if len(np.unique(ids)) != len(ids):
-            raise DataError(f"{name}: expected distinct ids, got {len(ids) - len(np.unique(ids))} repeated ones")
+            raise DataError(
+                f"{name}: expected distinct ids, got {len(ids) - len(np.unique(ids))} repeated ones"
+            )
 
 
 def check_modalities(names: tuple[str, ...], features: dict[str, FeatureArray], n_items: int) -> None:
     """There is one feature array per modality name, with one row per item."""
     if not names:
-        raise ModalityError("modalities: expected at least one name, got none; add features, for example feature_image")
+        raise ModalityError(
+            "modalities: expected at least one name, got none; add features, for example feature_image"
+        )
     for name in names:
         if not _NAME.fullmatch(name):
             raise ModalityError(f"modalities: expected names of letters, digits, '_', '.', '-', got {name!r}")
@@ -203,7 +214,11 @@ def check_rows(rows: int, modality: str, n_items: int) -> None:
     if rows != n_items:
         raise ModalityError(
             f"feature_{modality}: expected {n_items} rows, one per item (row i is item i), got {rows}; "
-            + ("give the missing items a row and mark it missing" if rows < n_items else "drop the rows of other items")
+            + (
+                "give the missing items a row and mark it missing"
+                if rows < n_items
+                else "drop the rows of other items"
+            )
         )
 
 
@@ -217,8 +232,8 @@ def check_available(available: NDArray[np.bool_], n_items: int, names: tuple[str
     empty = np.flatnonzero(~available.any(axis=1))
     if len(empty):
         raise ModalityError(
-            f"available: {len(empty)} items miss all of {', '.join(names)} (first {some(empty)}); expected at least one "
-            "per item: drop these items, there is nothing to recommend them by"
+            f"available: {len(empty)} items miss all of {', '.join(names)} (first {some(empty)}); "
+            "expected at least one per item: drop these items, there is nothing to recommend them by"
         )
 
 
@@ -227,6 +242,6 @@ def check_finite(rows: FeatureArray, modality: str) -> None:
     bad = non_finite_rows(rows)
     if len(bad):
         raise ModalityError(
-            f"feature_{modality}: {len(bad)} rows hold NaN or infinite values (first rows {some(bad)}); expected finite "
-            "numbers: repair the features, or zero these rows and mark them missing in available"
+            f"feature_{modality}: {len(bad)} rows hold NaN or infinite values (first rows {some(bad)}); "
+            "expected finite numbers: repair the features, or zero these rows and mark them missing"
         )
