@@ -1,4 +1,4 @@
-"""milk-doctor: what is installed, how it uses the machine, why the GPU is or isn't used, and a gradient proof."""
+"""milk-doctor: what is installed, how the machine is used, why the GPU is or isn't, and a gradient proof."""
 
 from __future__ import annotations
 
