@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from collections.abc import Sequence
+from typing import Any
 
 from milk_np.cgroup import cgroup_cores
 from milk_np.config import read_toml
@@ -22,15 +24,24 @@ def prepare(argv: Sequence[str] = ()) -> int:
 
     A number that was asked for replaces the environment's; otherwise the environment is only completed. Idle
     OpenMP threads are told to sleep instead of spinning, since they would starve BLAS, unless the user chose.
+    Where Numba runs already, as when a command is called from Python, its threads can only be made fewer.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    asked = requested(argv)
+    asked, numba = requested(argv), sys.modules.get("numba")
+    if numba is not None:
+        return _limit_running(numba, asked)
     for variable in VARIABLES:
         if asked:
             os.environ[variable] = str(asked)
         else:
             os.environ.setdefault(variable, str(allowed_cores()))
     return asked or allowed_cores()
+
+
+def _limit_running(numba: Any, asked: int) -> int:
+    most = int(numba.config.NUMBA_NUM_THREADS)
+    numba.set_num_threads(min(asked or most, most))
+    return int(numba.get_num_threads())
 
 
 def requested(argv: Sequence[str]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -129,17 +130,35 @@ def test_threads_come_from_the_line_then_the_file_then_the_machine(tmp_path: Pat
     assert threads.allowed_cores() >= 1
 
 
-def test_asked_threads_replace_the_environment_and_the_default_only_completes_it(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+@pytest.fixture
+def fresh(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """A process in which Numba hasn't been loaded and no variable is set."""
+    monkeypatch.delitem(sys.modules, "numba", raising=False)
     for name in (*threads.VARIABLES, "OMP_WAIT_POLICY"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("OMP_NUM_THREADS", "7")
-    threads.prepare([])
-    assert threads.os.environ["OMP_NUM_THREADS"] == "7"
-    assert threads.os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
-    assert threads.os.environ["NUMBA_NUM_THREADS"] == str(threads.allowed_cores())
-    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
-    threads.prepare(["--threads", "1"])
-    assert {threads.os.environ[name] for name in threads.VARIABLES} == {"1"}
-    assert threads.os.environ["OMP_WAIT_POLICY"] == "ACTIVE"
+    return monkeypatch
+
+
+def test_the_default_only_completes_the_environment(fresh: pytest.MonkeyPatch) -> None:
+    fresh.setenv("OMP_NUM_THREADS", "7")
+    assert threads.prepare([]) == threads.allowed_cores()
+    assert os.environ["OMP_NUM_THREADS"] == "7"
+    assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
+    assert os.environ["NUMBA_NUM_THREADS"] == str(threads.allowed_cores())
+
+
+def test_asked_threads_replace_the_environment(fresh: pytest.MonkeyPatch) -> None:
+    fresh.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    fresh.setenv("OPENBLAS_NUM_THREADS", "7")
+    assert threads.prepare(["--threads", "1"]) == 1
+    assert {os.environ[name] for name in threads.VARIABLES} == {"1"}
+    assert os.environ["OMP_WAIT_POLICY"] == "ACTIVE"
+
+
+def test_running_threads_are_limited_and_the_environment_is_left() -> None:
+    import numba
+
+    before = {name: os.environ.get(name) for name in threads.VARIABLES}
+    assert threads.prepare(["--threads", "1"]) == numba.get_num_threads() == 1
+    assert threads.prepare(["--threads", "999"]) == numba.config.NUMBA_NUM_THREADS
+    assert {name: os.environ.get(name) for name in threads.VARIABLES} == before

@@ -1,0 +1,243 @@
+"""What all commands share: parsing, precedence of settings, exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from milk_np import errors
+from milk_np.cli.common import (
+    Parser,
+    add_common,
+    add_settings,
+    given_settings,
+    read_settings,
+    run_command,
+)
+from milk_np.config import Settings, options, spellings
+
+
+def parser() -> Parser:
+    parser = Parser("milk-test", "Test.", ["milk-test --lr .1"])
+    add_common(parser)
+    add_settings(parser)
+    return parser
+
+
+def parse(*line: str) -> argparse.Namespace:
+    return parser().parse_args(line)
+
+
+def refused(capsys: pytest.CaptureFixture[str], *line: str) -> str:
+    with pytest.raises(SystemExit) as caught:
+        parse(*line)
+    assert caught.value.code == 2
+    return capsys.readouterr().err
+
+
+@pytest.mark.parametrize("spelling", spellings())
+def test_every_spelling_of_every_setting_is_an_option(spelling: str) -> None:
+    name = spellings()[spelling]
+    default = getattr(Settings(), name)
+    text = {"missing_mix": ".5,.5", "without": "cmam"}.get(name, default)
+    text = options()[name].choices[0] if text is None else text
+    shown = ",".join(map(str, text)) if isinstance(text, tuple) else str(text)
+    read = given_settings(parse(f"--{spelling}", shown))
+    assert list(read) == [name]
+    Settings(**read)  # type: ignore[arg-type]
+
+
+def test_options_that_are_not_given_leave_no_trace() -> None:
+    assert given_settings(parse()) == {}
+    assert read_settings(parse()) == Settings()
+
+
+def test_help_shows_groups_defaults_choices_examples_and_exit_codes(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        parse("--help")
+    assert caught.value.code == 0
+    shown = capsys.readouterr().out
+    for text in ("objective:", "(default: 0.001)", "paper|reference", "milk-test --lr .1", "exit codes: 0"):
+        assert text in shown
+
+
+@pytest.mark.parametrize(
+    ("option", "right"),
+    [
+        ("--batchsize", "--batch-size"),
+        ("--epoch", "--epochs"),
+        ("--learning_rate", "--learning-rate"),
+        ("--penalty-coef=3", "--penalty-coeff"),
+        ("--protocoll", "--protocol"),
+    ],
+)
+def test_an_unknown_option_names_the_nearest_right_one(
+    capsys: pytest.CaptureFixture[str], option: str, right: str
+) -> None:
+    message = refused(capsys, option, "3")
+    assert f"unknown option {option.partition('=')[0]}; did you mean {right}?" in message
+    assert "See milk-test --help." in message
+
+
+def test_options_are_not_abbreviated(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "did you mean --quiet" in refused(capsys, "--quie")
+
+
+@pytest.mark.parametrize("text", ["-1", "-0.5", "-1e-3", "-inf", "nan", "inf", "abc", "0", ""])
+def test_an_impossible_number_is_shown_with_what_is_expected(
+    capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    assert "--lr/--learning-rate: got" in (message := refused(capsys, "--lr", text))
+    assert "expected a finite number above 0" in message
+
+
+def test_an_option_without_its_value_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "--lr" in refused(capsys, "--lr")
+    assert "unrecognized arguments: stray" in refused(capsys, "stray")
+
+
+def test_the_line_overrides_the_file_and_the_file_the_defaults(tmp_path: Path) -> None:
+    file = tmp_path / "a.toml"
+    file.write_text('lr = 0.5\nbatch-size = 7\nalpha = 2\nprotocol = "MTMT"\n')
+    settings = read_settings(parse("--config", str(file), "--lr", "0.25"), base={"lr": 9.0, "epochs": 11})
+    assert (settings.lr, settings.batch_size, settings.dirichlet_alpha) == (0.25, 7, 2.0)
+    assert (settings.protocol, settings.epochs, settings.dim) == ("MTMT", 11, 64)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("batchsize = 3", "key 'batchsize' is unknown; did you mean batch-size"),
+        ("lr = -1", r"lr \(--lr\): got -1"),
+        ("lr = nan", r"lr \(--lr\): got nan"),
+        ('dim = "64"', r"dim \(--dim\): got '64'"),
+        ("dim = true", r"dim \(--dim\): got True"),
+    ],
+)
+def test_a_mistake_in_the_file_names_the_file_and_the_key(tmp_path: Path, text: str, message: str) -> None:
+    file = tmp_path / "a.toml"
+    file.write_text(text)
+    with pytest.raises(errors.SettingsError, match=message) as caught:
+        read_settings(parse("--config", str(file)))
+    assert str(file) in str(caught.value)
+
+
+def raising(error: BaseException, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
+    def body(_line: list[str]) -> int:
+        raise error
+
+    return run_command("milk-test", body, []), capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "text"),
+    [
+        (errors.SettingsError("bad lr"), 2, "bad lr"),
+        (errors.MissingExtraError("no pyarrow"), 2, "no pyarrow"),
+        (errors.DataError("bad file"), 3, "bad file"),
+        (errors.ModalityError("bad image"), 3, "bad image"),
+        (errors.DivergedError("nan at 3"), 4, "nan at 3"),
+        (errors.DeviceError("no GPU"), 5, "no GPU"),
+        (errors.OutOfMemoryError("too large"), 5, "too large"),
+        (MemoryError("3 GB"), 5, "out of memory (3 GB)"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+        (OSError(errno.ENOSPC, "No space left on device", "out.npz"), 3, "out.npz: the disk is full"),
+        (
+            PermissionError(errno.EACCES, "Permission denied", "out"),
+            3,
+            "out: Permission denied; check the path",
+        ),
+        (OSError("odd"), 3, "odd"),
+    ],
+)
+def test_each_cause_has_its_exit_code_and_message(
+    capsys: pytest.CaptureFixture[str], error: BaseException, code: int, text: str
+) -> None:
+    returned, shown = raising(error, capsys)
+    assert returned == code
+    assert shown.startswith("milk-test: error: ")
+    assert text in shown
+    assert "Traceback" not in shown
+
+
+def test_an_unexpected_error_shows_where_it_came_from(capsys: pytest.CaptureFixture[str]) -> None:
+    code, shown = raising(ZeroDivisionError("surprise"), capsys)
+    assert code == 1
+    assert "Traceback" in shown
+    assert "please report it" in shown
+
+
+@given(st.integers(0, 255))
+def test_a_body_that_returns_decides_the_code(code: int) -> None:
+    assert run_command("milk-test", lambda _line: code, []) == code
+
+
+SCRIPT = """
+import sys, time
+from milk_np.cli.common import run_command
+def body(line):
+    for number in range(200_000):
+        print(number)
+    sys.stdout.flush()
+    time.sleep(20 if line else 0)
+    return 0
+sys.exit(run_command("milk-test", body))
+"""
+
+
+def start(*line: str, stdout: int | None = subprocess.PIPE) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, *line], stdout=stdout, stderr=subprocess.PIPE, text=True
+    )
+
+
+def test_a_reader_that_goes_away_ends_the_command_quietly() -> None:
+    with start() as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline() == "0\n"
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 141
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no /dev/full")
+def test_output_to_a_full_device_is_reported() -> None:
+    with open("/dev/full", "w") as full, start(stdout=full.fileno()) as process:
+        assert process.stderr is not None
+        shown = process.stderr.read()
+    assert "the disk is full" in shown
+    assert "Traceback" not in shown
+    assert process.returncode == 3
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_interrupts(number: signal.Signals) -> None:
+    with start("wait") as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        while process.stdout.readline() != "199999\n":
+            pass
+        time.sleep(0.2)
+        process.send_signal(number)
+        assert "milk-test: error:" in process.stderr.read()
+    assert process.returncode == 130
+
+
+def test_threads_are_settled_before_the_body_runs() -> None:
+    code = (
+        "import os, sys; from milk_np.cli.common import run_command\n"
+        "sys.exit(run_command('milk-test', lambda line: int(os.environ['NUMBA_NUM_THREADS'])))"
+    )
+    assert subprocess.run([sys.executable, "-c", code, "--threads", "3"], check=False).returncode == 3

@@ -1,0 +1,32 @@
+"""Fixtures for all tests."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from milk_np import threads
+
+threads.prepare()  # Numba refuses a number of threads that changes once they run: settle it for all tests
+import numba  # noqa: E402, F401
+
+
+@pytest.fixture
+def real_data() -> Path:
+    """Folder of real data sets, from the environment variable MILK_DATA."""
+    folder = os.environ.get("MILK_DATA")
+    if not folder:
+        pytest.skip("MILK_DATA is not set: it names the folder that holds the real data sets")
+    return Path(folder)
+
+
+@pytest.fixture(autouse=True)
+def _same_environment() -> Iterator[None]:
+    """A test that changes the environment changes it for itself."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
