@@ -1,7 +1,11 @@
 """Data: the data set on disk and in memory, its split, its missing modalities and their imputation."""
 
+from milk_np.data.assemble import Preparation
 from milk_np.data.dataset import Dataset
 from milk_np.data.features import FeatureTable
+from milk_np.data.import_milk import from_milk_folder
+from milk_np.data.import_mmrec import from_mmrec_folder
+from milk_np.data.importers import from_dataset, from_folder, from_tables
 from milk_np.data.impute import feature_tables, imputer_class, make_imputer
 from milk_np.data.imputer import Imputer
 from milk_np.data.missing import PROTOCOLS, apply_protocol, make_mask
@@ -14,8 +18,14 @@ __all__ = [
     "Dataset",
     "FeatureTable",
     "Imputer",
+    "Preparation",
     "apply_protocol",
     "feature_tables",
+    "from_dataset",
+    "from_folder",
+    "from_milk_folder",
+    "from_mmrec_folder",
+    "from_tables",
     "imputer_class",
     "k_core",
     "make_imputer",

@@ -50,6 +50,12 @@ class FeatureTable:
         norms[missing] = row_norms(fill)[~source[missing]]
         return cls(raw, fill, source.astype(np.int32, copy=False), inverse_norms(norms), owned)
 
+    @classmethod
+    def complete(cls, rows: NDArray[np.float32]) -> FeatureTable:
+        """Table of `rows` (n, D) themselves, none missing."""
+        n = len(rows)
+        return cls.build(rows, np.ones(n, bool), rows[:0], np.arange(n, dtype=np.int32))
+
     @property
     def width(self) -> int:
         """Raw width D of the modality."""

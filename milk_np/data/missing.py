@@ -51,10 +51,11 @@ def make_mask(
     DataError
         If there is a single modality, so that none can miss, or the mix would take an item's last one.
     """
+    mix = tuple(mix or ())
     _check_settings(protocol, missing_train, missing_test, mix)
     available = np.ones((len(item_split), n_modalities), dtype=np.bool_) if owned is None else owned.copy()
     train_shares = _shares(missing_train if protocol.startswith("MT") else 0.0)
-    test_shares = _shares(missing_test if protocol.endswith("MT") else 0.0) if mix is None else tuple(mix)
+    test_shares = mix or _shares(missing_test if protocol.endswith("MT") else 0.0)
     for stream, items, shares in (
         ("missing-train", np.flatnonzero(item_split == 0), train_shares),
         ("missing-test", np.flatnonzero(item_split > 0), test_shares),
@@ -68,22 +69,20 @@ def _shares(rate: float) -> tuple[float, ...]:
     return (1.0 - rate, rate)
 
 
-def _check_settings(protocol: str, train: float, test: float, mix: Sequence[float] | None) -> None:
+def _check_settings(protocol: str, train: float, test: float, mix: tuple[float, ...]) -> None:
     if protocol not in PROTOCOLS:
         raise SettingsError(f"protocol: expected one of {', '.join(PROTOCOLS)}, got {protocol!r}")
     for name, rate in (("missing_train", train), ("missing_test", test)):
         if not 0 <= rate <= 1:
             raise SettingsError(f"{name}: expected a share from 0 to 1, got {rate}")
-    if mix is None:
+    if not mix:
         return
     if not protocol.endswith("MT"):
         raise SettingsError(
             f"missing_mix: expected a protocol with missing new items (FTMT or MTMT), got {protocol}"
         )
-    if len(mix) == 0 or not all(share >= 0 for share in mix) or abs(sum(mix) - 1) > 1e-6:
-        raise SettingsError(
-            f"missing_mix: expected shares that sum to 1, such as 0.10 0.45 0.45, got {tuple(mix)}"
-        )
+    if not all(share >= 0 for share in mix) or abs(sum(mix) - 1) > 1e-6:
+        raise SettingsError(f"missing_mix: expected shares that sum to 1, such as 0.10 0.45 0.45, got {mix}")
 
 
 def _check_shares(shares: tuple[float, ...], n_modalities: int) -> None:

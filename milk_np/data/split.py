@@ -55,6 +55,23 @@ def draw_new_items(
     return item_split
 
 
+def split_from_labels(
+    item: NDArray[np.int64], label: NDArray[np.int64], n_items: int
+) -> NDArray[np.uint8] | None:
+    """Item split (I,) of pairs labelled 0 train, 1 valid, 2 test, or None if they don't make one.
+
+    They don't if an item has pairs of two labels, or if no item is hidden from training.
+    """
+    low = np.full(n_items, 3, dtype=np.int64)
+    high = np.full(n_items, -1, dtype=np.int64)
+    np.minimum.at(low, item, label)
+    np.maximum.at(high, item, label)
+    seen = high >= 0
+    if (low[seen] != high[seen]).any() or not (high > 0).any():
+        return None
+    return np.where(seen, high, 0).astype(np.uint8)
+
+
 def k_core(user: NDArray[np.integer[Any]], item: NDArray[np.integer[Any]], k: int) -> NDArray[np.bool_]:
     """Pairs (n,) to keep so that each user and each item left has at least `k` of them."""
     if k < 0:

@@ -17,6 +17,9 @@ _GROUPS = (("train", 0), ("valid (new items)", 1), ("test (new items)", 2))
 def statistics(ds: Dataset) -> str:
     """Sizes by split, modalities with their missing items, hash, and warnings, as lines of text."""
     lines = [*_head(ds), "", *_splits(ds), "", *_modalities(ds), "", *_missing(ds)]
+    notes = ds.meta.get("notes")
+    if isinstance(notes, list) and notes:
+        lines += ["", "Notes"] + [f"  {line}" for line in notes]
     found = warnings(ds)
     if found:
         lines += ["", "Warnings"] + [f"  {line}" for line in found]
