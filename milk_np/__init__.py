@@ -4,4 +4,30 @@ Symbols, used the same everywhere: U users, I items, M modalities, E environment
 K latent width, D_m raw width of modality m.
 """
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from milk_np.config import Settings
+    from milk_np.data import Dataset
+    from milk_np.evaluation import evaluate
+    from milk_np.models.milk import Milk
+
 __version__ = "0.1.0"
+__all__ = ["Dataset", "Milk", "Settings", "__version__", "evaluate"]
+
+_HOMES = {
+    "Dataset": "milk_np.data",
+    "Milk": "milk_np.models.milk",
+    "Settings": "milk_np.config",
+    "evaluate": "milk_np.evaluation",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Public names are imported when they are first used, so that importing the package costs nothing."""
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -6,18 +6,27 @@ import os
 # threads start; whoever set it already knows better.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from milk_np.kernels.cpu.adam import adam, adam_catch_up, adam_rows  # noqa: E402
-from milk_np.kernels.cpu.extract import extract, extract_backward, gather  # noqa: E402
-from milk_np.kernels.cpu.grouping import group  # noqa: E402
-from milk_np.kernels.cpu.margins import (  # noqa: E402
+import numba
+
+from milk_np.kernels.cpu.adam import adam, adam_catch_up, adam_rows  
+from milk_np.kernels.cpu.extract import extract, extract_backward, gather  
+from milk_np.kernels.cpu.grouping import group  
+from milk_np.kernels.cpu.margins import (  
     margins,
     margins_backward_items,
     margins_backward_users,
 )
-from milk_np.kernels.cpu.penalties import alignment, regulariser  # noqa: E402
-from milk_np.kernels.cpu.risk import risk  # noqa: E402
-from milk_np.kernels.cpu.sampling import draw_batch, shuffle  # noqa: E402
-from milk_np.kernels.cpu.topk import top_k  # noqa: E402
+from milk_np.kernels.cpu.penalties import alignment, regulariser  
+from milk_np.kernels.cpu.risk import risk  
+from milk_np.kernels.cpu.sampling import draw_batch, shuffle  
+from milk_np.kernels.cpu.topk import top_k  
+
+
+
+def set_threads(count: int) -> None:
+    """Let the kernels use `count` threads, or as many as Numba was started with if that is fewer."""
+    numba.set_num_threads(min(count, numba.config.NUMBA_NUM_THREADS))
+
 
 __all__ = [
     "adam",

@@ -1,0 +1,260 @@
+"""MILK: multimodality invariant learning for new items (Bai et al., SIGIR 2024, doi 10.1145/3626772.3658596)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from milk_np.backend import Array, Backend, get_backend
+from milk_np.checkpoint import read_npz, require, write_npz_atomic
+from milk_np.config import Settings
+from milk_np.data import Dataset, FeatureTable, Imputer, feature_tables, imputer_class, make_imputer
+from milk_np.errors import DataError, SettingsError
+from milk_np.models.base import Trainable, Vectors
+from milk_np.models.milk_step import MilkStep
+from milk_np.nn.objective import Table
+from milk_np.nn.parameters import Parameters, initial_parameters
+from milk_np.progress import Callback
+from milk_np.run_folder import RunFolder
+from milk_np.training import History, train
+
+KIND = "model"
+ENCODE_ROWS = 8192
+
+
+class Milk(Trainable):
+    """Users and new items in one space; an item is the mean of its modalities' linear extracts.
+
+    Score of user u and item i: p_u . (1/M) sum_m (x^m_i W^m + b^m), x^m_i imputed and row-normalised.
+
+    Attributes
+    ----------
+    settings : Settings
+        Everything that decides the result.
+    params : Parameters
+        P (U, K), W^m (D_m, K), b^m (K), after `fit` or `load`.
+    history : History
+        Losses and valid metrics of the training, after `fit`.
+    """
+
+    name: ClassVar[str] = "milk"
+
+    def __init__(self, settings: Settings | None = None, **options: Any) -> None:
+        """`settings`, with `options` changed; see `Settings` for names, defaults and ranges."""
+        self.settings = (settings or Settings()).replace(**options)
+        self.history: History | None = None
+        self.params: Parameters | None = None
+        self.imputer: Imputer | None = None
+        self._ids: dict[str, NDArray[Any]] = {}
+        self._tables: list[Table] = []
+        self._items: Vectors | None = None
+        self._step: MilkStep | None = None
+        self._lazy_backend: Backend | None = None
+
+    def fit(
+        self,
+        ds: Dataset,
+        *,
+        callback: Callback | None = None,
+        run: RunFolder | None = None,
+        resume: bool = False,
+    ) -> Self:
+        """Train on `ds` with early stopping on its valid items; the parameters are the best epoch's.
+
+        Parameters
+        ----------
+        ds : Dataset
+        callback : function of `milk_np.progress.Progress`, called at every epoch and evaluation
+        run : folder that receives checkpoints, metrics and the model
+        resume : go on from the last checkpoint in `run`
+
+        Raises
+        ------
+        DivergedError
+            If a loss stops being finite.
+        KeyboardInterrupt
+            On Ctrl-C, after the state is saved in `run`.
+        """
+        self.history = train(self, ds, self.settings, callback=callback, run=run, resume=resume)
+        return self
+
+    # Vectors
+
+    def user_factors(self, users: NDArray[np.int32] | None = None) -> Vectors:
+        """Rows (n, K) of P."""
+        P = self._backend.to_host(self._fitted().P)
+        return np.array(P if users is None else P[users], np.float32)
+
+    def item_factors(self, items: NDArray[np.int32] | None = None) -> Vectors:
+        """Fused vectors (n, K) of items of the fitted data; of all I when None."""
+        self._fitted()
+        if not self._tables:
+            stored = self._stored_items()
+            return np.array(stored if items is None else stored[items])
+        rows = np.arange(len(self._tables[0].source)) if items is None else items
+        return self._encode(self._tables, np.asarray(rows, np.int32))
+
+    def encode_items(
+        self, features: Mapping[str, NDArray[Any] | None], available: NDArray[np.bool_] | None = None
+    ) -> Vectors:
+        """Fused vectors (n, K) of items that weren't in the data; see `Recommender.encode_items`."""
+        self._fitted()
+        if self.imputer is None:
+            raise SettingsError("encode_items: the model has no imputer; fit it or load a fitted one")
+        rows = self.imputer.complete(features, available)
+        tables = [self._table(FeatureTable.complete(rows[name])) for name in self.imputer.modalities]
+        return self._encode(tables, np.arange(len(tables[0].source), dtype=np.int32))
+
+    def _encode(self, tables: list[Table], rows: NDArray[np.int32]) -> Vectors:
+        """(1/M) sum_m c^m of the items `rows`, by blocks."""
+        params, backend = self._fitted(), self._backend
+        out = np.empty((len(rows), self.settings.dim), np.float32)
+        c = backend.empty((len(tables), min(len(rows), ENCODE_ROWS), self.settings.dim), np.float32)
+        for start in range(0, len(rows), ENCODE_ROWS):
+            part = backend.asarray(rows[start : start + ENCODE_ROWS])
+            for m, table in enumerate(tables):
+                backend.kernels.extract(*table, part, params.W[m], params.b[m], c[m, : len(part)])
+            out[start : start + len(part)] = backend.to_host(c[:, : len(part)].mean(axis=0))
+        return out
+
+    # Training
+
+    def begin(self, ds: Dataset) -> None:
+        """Impute and normalise (virtually), initialise parameters, set up the step."""
+        settings, backend = self.settings, self._backend
+        self.imputer = make_imputer(settings.impute).fit(ds)
+        self._tables = [self._table(table) for table in feature_tables(ds, self.imputer)]
+        self._items, self._ids = None, _ids(ds)
+        widths = [ds.features[name].shape[1] for name in ds.modalities]
+        self.params = initial_parameters(backend, ds.n_users, widths, settings.dim, settings.seed)
+        self._step = MilkStep(backend, ds, settings, self._tables, self.params)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches of an epoch."""
+        return self._training().sampler.steps
+
+    @property
+    def triplets_per_epoch(self) -> int:
+        """Triplets of an epoch: the training pairs that have a negative."""
+        return self._training().sampler.n_triplets
+
+    def train_step(self, epoch: int, step: int) -> None:
+        """One batch: draw, forward and backward, Adam."""
+        self._training().run(epoch, step)
+
+    def losses(self, steps: int) -> dict[str, float]:
+        """Parts of the objective so far in this epoch; see `milk_np.nn.objective.parts`."""
+        return self._training().losses(steps)
+
+    def settle(self) -> None:
+        """Bring the rows of P that no recent batch touched to the last step."""
+        self._training().optimiser.catch_up()
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Parameters, moments, and the losses of the present epoch."""
+        state = {**dict(self._fitted().arrays()), **self._training().state()}
+        return {name: self._backend.to_host(array) for name, array in state.items()}
+
+    def load_state(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Go on from `state`."""
+        for name, array in self._fitted().arrays():
+            array[...] = self._backend.asarray(state[name])
+        self._training().load_state(state)
+
+    def parameters(self) -> dict[str, Array]:
+        """Copies of the parameters, for `restore`."""
+        return {name: self._backend.copy(array) for name, array in self._fitted().arrays()}
+
+    def restore(self, parameters: Mapping[str, Array]) -> None:
+        """Put copies made by `parameters` back."""
+        for name, array in self._fitted().arrays():
+            array[...] = parameters[name]
+
+    def diagnosis(self) -> str:
+        """Which parameters are no longer finite, and how many items have feature rows of zeros."""
+        bad = [name for name, x in self._fitted().arrays() if not np.isfinite(self._backend.to_host(x)).all()]
+        empty = [int((self._backend.to_host(table.scale) == 0).sum()) for table in self._tables]
+        return (
+            f"not finite: {', '.join(bad) or 'no parameter'}; "
+            f"feature rows that are all zero, by modality: {', '.join(map(str, empty))}"
+        )
+
+    # Files
+
+    def save(self, path: str | Path) -> None:
+        """Write the model to `path` (.npz), atomically: parameters, imputer, item vectors, ids and settings."""
+        arrays: dict[str, Any] = {}
+        if self.params is not None and self.imputer is not None:
+            arrays |= {name: self._backend.to_host(array) for name, array in self.params.arrays()}
+            arrays |= {f"imputer_{name}": array for name, array in self.imputer.state().items()}
+            arrays |= {"items": self.item_factors(), **self._ids}
+        meta = {"kind": KIND, "model": self.name, "settings": self.settings.to_dict()}
+        write_npz_atomic(path, arrays, meta)
+
+    @classmethod
+    def load(cls, path: str | Path, *, device: str = "cpu") -> Self:
+        """The model that `save` wrote. Raises DataError naming the file and what is wrong with it."""
+        arrays, meta = read_npz(path, KIND)
+        if meta.get("model") != cls.name:
+            raise DataError(f"{path}: holds a model named {meta.get('model')!r}, expected {cls.name!r}")
+        model = cls(Settings.from_mapping(meta["settings"], str(path)), device=device)
+        if arrays:
+            model._load_arrays(path, arrays)
+        return model
+
+    def _load_arrays(self, path: str | Path, arrays: dict[str, NDArray[Any]]) -> None:
+        require(path, arrays, "P", "W0", "b0", "items", "item_split")
+        M = sum(name.startswith("W") for name in arrays)
+        require(path, arrays, *(f"b{m}" for m in range(M)))
+        place = self._backend.asarray
+        self.params = Parameters(
+            place(arrays["P"]), [place(arrays[f"W{m}"]) for m in range(M)], [place(arrays[f"b{m}"]) for m in range(M)]
+        )
+        self._items = arrays["items"]
+        self._ids = {name: arrays[name] for name in ("item_split", "user_ids", "item_ids") if name in arrays}
+        prefix = "imputer_"
+        state = {name.removeprefix(prefix): x for name, x in arrays.items() if name.startswith(prefix)}
+        self.imputer = imputer_class(self.settings.impute).from_state(state)
+
+    # What is there after fit or load
+
+    @property
+    def _backend(self) -> Backend:
+        """Backend of `settings.device`, looked for when it is first needed."""
+        if self._lazy_backend is None:
+            self._lazy_backend = get_backend(self.settings.device, self.settings.threads)
+        return self._lazy_backend
+
+    def _table(self, table: FeatureTable) -> Table:
+        place = self._backend.asarray
+        return Table(place(table.raw), place(table.fill), place(table.source), place(table.scale))
+
+    def _fitted(self) -> Parameters:
+        if self.params is None:
+            raise SettingsError(f"{self.name}: the model isn't fitted; call fit(ds) or load(path) first")
+        return self.params
+
+    def _stored_items(self) -> Vectors:
+        if self._items is None:
+            raise SettingsError(f"{self.name}: the model isn't fitted; call fit(ds) or load(path) first")
+        return self._items
+
+    def _training(self) -> MilkStep:
+        if self._step is None:
+            raise SettingsError(f"{self.name}: not in training; call begin(ds) first")
+        return self._step
+
+
+def _ids(ds: Dataset) -> dict[str, NDArray[Any]]:
+    """What recommending without the data needs to know of its users and items."""
+    ids: dict[str, NDArray[Any]] = {"item_split": ds.item_split}
+    if ds.user_ids is not None:
+        ids["user_ids"] = ds.user_ids
+    if ds.item_ids is not None:
+        ids["item_ids"] = ds.item_ids
+    return ids

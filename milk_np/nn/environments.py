@@ -1,0 +1,41 @@
+"""Environments: how each one weighs the modalities (paper section 4.2, Eq. 8 and 9)."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from milk_np.rng import generator
+
+STRATEGIES = ("cyclic", "no-equal", "independent", "once")
+
+
+def n_environments(M: int, strategy: str = "cyclic", draws: int = 1) -> int:
+    """Number E of environments: one of equal weights, but for "no-equal", and M for every Dirichlet draw."""
+    return draws * M + (strategy != "no-equal")
+
+
+def mixing_weights(
+    seed: int, epoch: int, steps: int, M: int, alpha: float, strategy: str = "cyclic", draws: int = 1
+) -> NDArray[np.float64]:
+    """Weights theta (steps, E, M) of every step of an epoch; each row is a point of the simplex.
+
+    "cyclic": theta_0 = 1/M, then for each draw ~ Dirichlet(alpha) its M cyclic shifts; "no-equal" leaves theta_0 out;
+    "independent" takes M draws of their own in place of the shifts; "once" keeps the first step's draw for the run.
+    """
+    rng = generator(seed, "environments", 0 if strategy == "once" else epoch)
+    times = 1 if strategy == "once" else steps
+    if strategy == "independent":
+        drawn = rng.dirichlet(np.full(M, alpha), (times, draws * M))
+    else:
+        drawn = _shifts(rng.dirichlet(np.full(M, alpha), (times, draws)))
+    if strategy != "no-equal":
+        drawn = np.concatenate([np.full((times, 1, M), 1 / M), drawn], axis=1)
+    return np.broadcast_to(drawn, (steps, *drawn.shape[1:]))
+
+
+def _shifts(drawn: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(times, draws, M) -> (times, draws * M, M): all cyclic shifts of every draw."""
+    times, draws, M = drawn.shape
+    shifted = np.stack([np.roll(drawn, shift, axis=2) for shift in range(M)], axis=2)
+    return shifted.reshape(times, draws * M, M)

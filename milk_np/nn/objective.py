@@ -1,0 +1,148 @@
+"""The objective of MILK on a batch of triplets, forward and backward in one pass (paper Eq. 5 to 16).
+
+    c^m = x^m W^m + b^m                      extract, for the batch's distinct items only
+    s^m_t = p_u . (c^m_i - c^m_j)            margins
+    y^e_t = sum_m theta_e^m s^m_t            environments, linear in the margins
+    L_e = mean_t softplus(-y^e_t)            risk of an environment
+    objective = base sum_e L_e + beta Var_e(L_e) + lambda L_align + gamma L_reg
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from milk_np.backend import Array, Backend, Scratch
+from milk_np.nn.parameters import Parameters
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Weights of the objective's terms; `mean` says whether the risks of the E environments are averaged or summed."""
+
+    invariance: float
+    alignment: float
+    regulariser: float
+    mean: bool = True
+    all_parameters: bool = False
+    """Regularise all parameters, as the printed Eq. 16 does, in place of the batch's vectors."""
+
+    def base(self, E: int) -> float:
+        """Weight of each environment's risk."""
+        return 1 / E if self.mean else 1.0
+
+
+class Table(NamedTuple):
+    """A modality's virtual feature table on the backend; see `milk_np.data.FeatureTable`."""
+
+    raw: Array
+    fill: Array
+    source: Array
+    scale: Array
+
+
+class Gradients(NamedTuple):
+    """Gradient by W^m and b^m, and by P: `P` holds the rows `users` of it, or all of them where `users` is None."""
+
+    users: Array | None
+    P: Array
+    W: list[Array]
+    b: list[Array]
+
+
+class Objective:
+    """Losses and gradients of a batch. Arrays that it returns are overwritten by its next call."""
+
+    def __init__(
+        self, backend: Backend, tables: Sequence[Table], owned: Array, n_users: int, weights: Weights
+    ) -> None:
+        """`owned` (I, M) bool says which modalities an item owns."""
+        self._kernels: Any = backend.kernels
+        self._scratch = Scratch(backend)
+        self._tables, self._owned, self._weights = tables, owned, weights
+        self._user_places = backend.full(n_users, -1, np.int32)
+        self._item_places = backend.full(len(owned), -1, np.int32)
+
+    def distinct(self, users: Array) -> Array:
+        """The distinct users of a batch."""
+        return self._kernels.group(users, self._user_places).unique
+
+    def __call__(
+        self, params: Parameters, users: Array, items: Array, theta: Array, record: Array
+    ) -> Gradients:
+        """Gradients at `params` for the triplets `users` (B), `items` (2B: positives, then negatives).
+
+        `theta` (E, M) are the environments. `record` (E + 2) float64 receives the losses L_e, then the unweighted
+        alignment and regulariser terms.
+        """
+        K, weights, E = self._kernels, self._weights, len(theta)
+        by_user, by_item = K.group(users, self._user_places), K.group(items, self._item_places)
+        c = self._extract(params, by_item.unique)
+        s, ds = self._like("s", c, len(users)), self._like("ds", c, len(users))
+        dP = self._scratch.take("dP", (len(by_user.unique), c.shape[2]), c.dtype)
+        dc = self._scratch.take("dc", c.shape, c.dtype)
+
+        K.margins(params.P, c, users, by_item.slot, s)
+        K.risk(s, theta, weights.base(E), weights.invariance, record[:E], ds)
+        K.margins_backward_users(c, by_item.slot, ds, by_user, dP)
+        K.margins_backward_items(params.P, users, ds, by_item, dc)
+        if weights.alignment:
+            K.alignment(c, by_item.unique, self._owned, by_item.slot, weights.alignment, dc, record[E : E + 1])
+        if weights.regulariser and not weights.all_parameters:
+            K.regulariser(params.P, c, by_user, by_item, weights.regulariser, dP, dc, record[E + 1 :])
+        gradients = Gradients(by_user.unique, dP, *self._extract_backward(params, by_item.unique, dc))
+        if weights.regulariser and weights.all_parameters:
+            return _regularise_all(params, gradients, weights.regulariser, record[E + 1 :])
+        return gradients
+
+    def _like(self, name: str, c: Array, B: int) -> Array:
+        return self._scratch.take(name, (len(c), B), c.dtype)
+
+    def _extract(self, params: Parameters, rows: Array) -> Array:
+        """c (M, n, K) of the items `rows`."""
+        c = self._scratch.take("c", (len(self._tables), len(rows), params.P.shape[1]), params.P.dtype)
+        for m, table in enumerate(self._tables):
+            self._kernels.extract(*table, rows, params.W[m], params.b[m], c[m])
+        return c
+
+    def _extract_backward(
+        self, params: Parameters, rows: Array, dc: Array
+    ) -> tuple[list[Array], list[Array]]:
+        """dW^m = x^m^T dc^m and db^m = sum of dc^m."""
+        dW = [self._scratch.take(f"dW{m}", W.shape, W.dtype) for m, W in enumerate(params.W)]
+        db = [self._scratch.take(f"db{m}", b.shape, b.dtype) for m, b in enumerate(params.b)]
+        for m, table in enumerate(self._tables):
+            self._kernels.extract_backward(*table, rows, dc[m], dW[m], db[m])
+        return dW, db
+
+
+def _regularise_all(params: Parameters, gradients: Gradients, weight: float, term: Array) -> Gradients:
+    """Add weight * |all parameters|^2: the gradient of P then has a number in every row."""
+    dP = 2 * weight * params.P
+    dP[gradients.users] += gradients.P
+    for grad, param in zip([*gradients.W, *gradients.b], [*params.W, *params.b], strict=True):
+        grad += 2 * weight * param
+    term[0] = sum((array.astype(np.float64) ** 2).sum() for _, array in params.arrays())
+    return gradients._replace(users=None, P=dP)
+
+
+def parts(record: NDArray[np.float64], weights: Weights) -> dict[str, float]:
+    """Weighted parts of the objective, averaged over the steps of `record` (steps, E + 2).
+
+    "bpr0" is the loss of the first environment alone, "bpr" all of them as the objective counts them.
+    """
+    losses, alignment, regulariser = record[:, :-2], record[:, -2], record[:, -1]
+    E = losses.shape[1]
+    variance = losses.var(axis=1, ddof=1) if E > 1 else np.zeros(len(losses))
+    terms = {
+        "bpr": weights.base(E) * losses.sum(axis=1),
+        "variance": weights.invariance * variance,
+        "alignment": weights.alignment * alignment,
+        "reg": weights.regulariser * regulariser,
+    }
+    means = {name: float(values.mean()) for name, values in terms.items()}
+    return {"total": sum(means.values()), **means, "bpr0": float(losses[:, 0].mean())}

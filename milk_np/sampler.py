@@ -1,0 +1,53 @@
+"""Triplets of training: every training pair once an epoch, in random order, each with a fresh uniform negative."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from milk_np.backend import Array, Backend
+from milk_np.data import Dataset
+from milk_np.data.dataset import TRAIN
+from milk_np.errors import DataError
+from milk_np.rng import stream_key
+
+
+class TripletSampler:
+    """Draws batches that depend on the seed, the epoch and the row alone."""
+
+    def __init__(self, backend: Backend, ds: Dataset, *, negatives: str, batch_size: int, seed: int) -> None:
+        """`negatives` are drawn from the "train" items or from "all", new ones included.
+
+        Pairs of a user who owns every candidate have no negative and are left out (`left_out` counts them).
+        """
+        self._kernels: Any = backend.kernels
+        self._seed, self.batch_size = seed, batch_size
+        candidates = ds.train_items if negatives == "train" else np.arange(ds.n_items, dtype=np.int32)
+        user, item = ds.interactions(TRAIN)
+        indptr, indices = ds.csr(TRAIN)
+        usable = (np.diff(indptr) < len(candidates))[user]
+        self.left_out = int((~usable).sum())
+        if not usable.any():
+            raise DataError(
+                f"training pairs: every user owns all {len(candidates)} items that negatives are drawn from, so there "
+                "is nothing to learn; add items, or draw negatives from all items (--negatives all)"
+            )
+        self.n_triplets = int(usable.sum())
+        ranks = np.searchsorted(candidates, indices).astype(np.int32)
+        arrays = (user[usable], item[usable], indptr, ranks, candidates)
+        self._arrays = tuple(backend.asarray(array) for array in arrays)
+
+    @property
+    def steps(self) -> int:
+        """Batches in an epoch; the last one may be smaller."""
+        return -(-self.n_triplets // self.batch_size)
+
+    def batch(self, epoch: int, step: int) -> tuple[Array, Array]:
+        """Users (B) and items (2B: positives, then negatives) of batch `step` of `epoch`."""
+        first = step * self.batch_size
+        count = min(self.batch_size, self.n_triplets - first)
+        shuffle_key = stream_key(self._seed, "shuffle", epoch)
+        negative_key = stream_key(self._seed, "negatives", epoch)
+        users, items = self._kernels.draw_batch(shuffle_key, negative_key, first, count, *self._arrays)
+        return users, items

@@ -1,0 +1,103 @@
+"""Random batches over small tables for the proofs of the whole objective."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+from milk_np.backend import NumpyBackend
+from milk_np.nn.environments import STRATEGIES, mixing_weights
+from milk_np.nn.objective import Objective, Table, Weights, parts
+from milk_np.nn.parameters import initial_parameters
+
+
+@dataclass
+class Case:
+    """Objective, parameters and batch of one example; `loss()` is the total at the current parameters."""
+
+    params: Any
+    objective: Any
+    weights: Any
+    users: Any
+    items: Any
+    theta: Any
+    tables: Any
+    owned: Any
+    record: Any = field(init=False)
+
+    def __post_init__(self):
+        self.record = np.zeros((1, len(self.theta) + 2))
+
+    def gradients(self):
+        return self.objective(self.params, self.users, self.items, self.theta, self.record[0])
+
+    def loss(self):
+        self.gradients()
+        return parts(self.record, self.weights)["total"]
+
+    def variables(self):
+        return [x for _, x in self.params.arrays()]
+
+    def dense_gradients(self):
+        """Copies of the gradients, in the order of `variables`, that of P with all its rows."""
+        g = self.gradients()
+        dP = np.zeros_like(self.params.P)
+        if g.users is None:
+            dP[...] = g.P
+        else:
+            dP[g.users] = g.P
+        pairs = [x.copy() for pair in zip(g.W, g.b, strict=True) for x in pair]
+        return [dP, *pairs]
+
+
+def make_case(
+    seed=0, B=12, M=2, K=4, U=6, n_items=9, alpha=0.1, strategy="cyclic", draws=1, kernels="reference",
+    weights=Weights(3.0, 0.7, 0.4), missing=0.4, dtype=np.float64, scale=1.0,
+):  # fmt: skip
+    rng = np.random.default_rng(seed)
+    backend = NumpyBackend(kernels)
+    widths = [int(w) for w in rng.integers(1, 9, M)]
+    tables = []
+    owned = rng.random((n_items, M)) >= missing
+    owned[np.arange(n_items), rng.integers(0, M, n_items)] = True
+    for m, width in enumerate(widths):
+        source = np.where(owned[:, m], np.arange(n_items), ~(np.arange(n_items) % 2)).astype(np.int32)
+        row_scale = rng.random(n_items).astype(np.float32) * (rng.random(n_items) > 0.1)  # some rows are all zero
+        raw, fill = (rng.standard_normal((n, width)).astype(np.float32) for n in (n_items, 2))
+        tables.append(Table(raw, fill, source, row_scale.astype(np.float32)))
+    params = initial_parameters(backend, U, widths, K, seed, dtype)
+    for _, x in params.arrays():
+        x *= scale * 5
+    objective = Objective(backend, tables, owned, U, weights)
+    users = rng.integers(0, U, B).astype(np.int32)
+    items = rng.integers(0, n_items, 2 * B).astype(np.int32)
+    theta = mixing_weights(seed, 1, 1, M, alpha, strategy, draws)[0].astype(dtype)
+    return Case(params, objective, weights, users, items, theta, tables, owned)
+
+
+weight_choices = st.builds(
+    Weights,
+    invariance=st.sampled_from([0.0, 1.0, 50.0]),
+    alignment=st.sampled_from([0.0, 0.05, 2.0]),
+    regulariser=st.sampled_from([0.0, 1e-4, 0.5]),
+    mean=st.booleans(),
+    all_parameters=st.booleans(),
+)
+
+cases = st.builds(
+    make_case,
+    seed=st.integers(0, 2**32 - 1),
+    B=st.sampled_from([1, 2, 5, 17]),
+    M=st.integers(1, 5),
+    K=st.sampled_from([1, 3, 8]),
+    U=st.sampled_from([1, 3, 20]),
+    n_items=st.sampled_from([1, 4, 25]),
+    alpha=st.sampled_from([0.01, 0.1, 1.0, 100.0]),
+    strategy=st.sampled_from(STRATEGIES),
+    draws=st.sampled_from([1, 3]),
+    weights=weight_choices,
+    missing=st.sampled_from([0.0, 0.4, 1.0]),
+)
