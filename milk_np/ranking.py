@@ -16,6 +16,8 @@ _BLOCK_USERS = 1 << 16
 
 TopK = Callable[..., tuple[NDArray[np.int32], NDArray[np.float32]]]
 """A kernel such as `milk_np.kernels.cpu.topk.top_k`."""
+Rows = tuple[NDArray[np.int64], NDArray[np.int32]]
+"""Compressed rows: those of row r are `[1][[0][r]:[0][r + 1]]`, ascending."""
 
 
 class Scorer(Protocol):
@@ -58,7 +60,7 @@ def best_candidates(
     users: NDArray[np.int32],
     candidates: NDArray[np.int32],
     k: int,
-    exclude: tuple[NDArray[np.int64], NDArray[np.int32]] | None = None,
+    exclude: Rows | None = None,
     top_k: TopK | None = None,
 ) -> Iterator[Lists]:
     """The best `k` of the items `candidates` for each of `users`, by blocks of users.
@@ -67,9 +69,9 @@ def best_candidates(
     block's user vectors take about 64 MB at most, whatever the number of users; no result depends on the
     blocks. Raises DivergedError if a vector is not finite.
     """
-    search = top_k or _cpu_top_k()
+    search = top_k or cpu_top_k()
     items = finite(model.item_factors(candidates), "item", candidates)
-    for rows in _blocks(len(users), items.shape[1]):
+    for rows in blocks(len(users), items.shape[1]):
         vectors = finite(model.user_factors(users[rows]), "user", users[rows])
         yield Lists(rows, *search(vectors, items, k, *_part(exclude, rows)))
 
@@ -85,15 +87,14 @@ def finite(vectors: NDArray[np.float32], kind: str, ids: NDArray[np.int32]) -> N
     return vectors
 
 
-def _blocks(n_users: int, width: int) -> Iterator[slice]:
+def blocks(n_users: int, width: int) -> Iterator[slice]:
+    """Slices of users whose float32 vectors take at most about 64 MB."""
     step = max(1, min(_BLOCK_USERS, _BLOCK_BYTES // (4 * max(1, width))))
     for start in range(0, n_users, step):
         yield slice(start, min(start + step, n_users))
 
 
-def _part(
-    exclude: tuple[NDArray[np.int64], NDArray[np.int32]] | None, rows: slice
-) -> tuple[NDArray[np.int64] | None, NDArray[np.int32] | None]:
+def _part(exclude: Rows | None, rows: slice) -> Rows | tuple[None, None]:
     """The exclusions of the users `rows`."""
     if exclude is None:
         return None, None
@@ -101,7 +102,7 @@ def _part(
     return indptr - indptr[0], exclude[1][indptr[0] : indptr[-1]]
 
 
-def _cpu_top_k() -> TopK:
+def cpu_top_k() -> TopK:
     """The kernel for the CPU, loaded when it is first needed: it brings Numba with it."""
     from milk_np.kernels.cpu.topk import top_k
 
