@@ -38,7 +38,7 @@ class RunFolder:
                 f"--out {path}: holds a run already; continue it with --resume or choose another folder"
             )
         run.path.mkdir(parents=True, exist_ok=True)
-        write_text_atomic(run.file(CONFIG), settings.to_toml())
+        run.write_settings(settings)
         write_json_atomic(run.file(ENV), {"data_hash": data_hash, **environment(command)})
         return run
 
@@ -79,6 +79,10 @@ class RunFolder:
     def settings(self) -> Settings:
         """The settings that the run was started with."""
         return Settings.load(self.file(CONFIG))
+
+    def write_settings(self, settings: Settings) -> None:
+        """Write `config.toml`."""
+        write_text_atomic(self.file(CONFIG), settings.to_toml())
 
     def log(self, line: str) -> None:
         """Append a line to `log.txt`."""
