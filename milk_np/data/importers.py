@@ -102,7 +102,9 @@ def from_dataset(path: StrPath, how: Preparation | None = None) -> Dataset:
     meta = {k: v for k, v in ds.meta.items() if k not in ("content_hash", "n_users")}
     available: NDArray[np.bool_] | None = ds.available
     how = how or Preparation()
+    notes: list[str] = []
     if (how.new_items is not None or how.k_core) and "protocol" in meta:
+        notes.append(f"the mask of {meta['protocol']} was dropped with the split: draw one with --protocol")
         available = None if not meta.get("natural_missing") else available
         meta = {k: v for k, v in meta.items() if k != "protocol" and not k.startswith("missing_")}
     raw = Raw(
@@ -115,6 +117,7 @@ def from_dataset(path: StrPath, how: Preparation | None = None) -> Dataset:
         user_count=ds.n_users,
         available=available,
         meta=meta,
+        notes=notes,
     )
     with naming(Path(path)):
         return assemble(raw, how)

@@ -6,6 +6,8 @@ Two letters for training and two for new items, F full or M missing: FTFT, FTMT,
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -126,6 +128,28 @@ def _counts(shares: tuple[float, ...], n: int) -> NDArray[np.int64]:
     return np.diff(edges, prepend=0)
 
 
+@dataclass(frozen=True)
+class Mask:
+    """A protocol with its rates and seed, as `make_mask` takes them."""
+
+    protocol: str
+    missing_train: float = 0.3
+    missing_test: float = 0.5
+    mix: tuple[float, ...] = ()
+    seed: int = 0
+
+    def draw(
+        self, item_split: NDArray[np.uint8], n_modalities: int, owned: NDArray[np.bool_] | None = None
+    ) -> NDArray[np.bool_]:
+        """The availability (I, M)."""
+        return make_mask(item_split, n_modalities, **asdict(self), owned=owned)
+
+    def meta(self) -> dict[str, Any]:
+        """What is recorded in the data set."""
+        renamed = {"mix": "missing_mix", "seed": "missing_seed"}
+        return {renamed.get(k, k): list(v) if k == "mix" else v for k, v in asdict(self).items()}
+
+
 def apply_protocol(
     ds: Dataset,
     protocol: str,
@@ -138,7 +162,7 @@ def apply_protocol(
     """`ds` under the mask of a protocol, recorded in its meta; features are shared.
 
     A mask that an earlier protocol drew is replaced. Items that lack a modality by nature (meta
-    `natural_missing`) go on lacking it.
+    `natural_missing`) go on lacking it. Parameters and errors are those of `make_mask`.
     """
     natural = bool(ds.meta.get("natural_missing"))
     if natural and "protocol" in ds.meta:
@@ -146,8 +170,6 @@ def apply_protocol(
             f"{ds.name}: its mask mixes items that lack a modality by nature with the draw of "
             f"{ds.meta['protocol']}; expected the data set without a protocol, apply the new one to that"
         )
-    rates = {"missing_train": missing_train, "missing_test": missing_test}
-    owned = ds.available if natural else None
-    mask = make_mask(ds.item_split, ds.n_modalities, protocol, mix=mix, seed=seed, owned=owned, **rates)
-    made = {"protocol": protocol, **rates, "missing_mix": list(mix or ()), "missing_seed": seed}
-    return ds.with_available(mask, made)
+    mask = Mask(protocol, missing_train, missing_test, tuple(mix or ()), seed)
+    available = mask.draw(ds.item_split, ds.n_modalities, ds.available if natural else None)
+    return ds.with_available(available, mask.meta())

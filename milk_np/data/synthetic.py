@@ -72,6 +72,7 @@ class Plan:
     seed: int = 0
     half: bool = False
     truth: Truth = Truth()
+    name: str = "synthetic"
 
     def __post_init__(self) -> None:
         widths = BUILT_IN_WIDTHS if self.widths is None else dict(self.widths)
@@ -111,7 +112,7 @@ class Plan:
 
     def meta(self) -> dict[str, Any]:
         """What is recorded of how the set was made."""
-        made = {"name": "synthetic", "made": "synthetic", "seed": self.seed}
+        made = {"name": self.name, "made": "synthetic", "seed": self.seed}
         return made | {"new_items": self.new_items, "n_users": self.n_users}
 
 
@@ -145,17 +146,21 @@ def make_synthetic(
     SettingsError
         If a size isn't positive, or there are too few or too many pairs.
     """
-    plan = Plan(n_users, n_items, n_pairs, widths, new_items, seed, half, truth or Truth())
+    return make_planned(Plan(n_users, n_items, n_pairs, widths, new_items, seed, half, truth or Truth()))
+
+
+def make_planned(plan: Plan) -> Dataset:
+    """The data set of `plan`, in memory."""
     z = item_content(plan)
     blocks = list(pair_blocks(plan, z))
     user, item = (np.concatenate(part) for part in zip(*blocks, strict=True))
-    item_split, split = split_new_items(user, item, n_items, fraction=new_items, seed=seed)
+    item_split, split = split_new_items(user, item, plan.n_items, fraction=plan.new_items, seed=plan.seed)
     names = tuple(plan.modality_widths)
     features = {
         name: np.concatenate([modality_rows(plan, z, m, block) for block in plan.item_blocks()])
         for m, name in enumerate(names)
     }
-    available = np.ones((n_items, len(names)), dtype=np.bool_)
+    available = np.ones((plan.n_items, len(names)), dtype=np.bool_)
     return Dataset(user, item, split, item_split, names, features, available, meta=plan.meta())
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from milk_np.data.missing import Mask
 from milk_np.data.split import draw_new_items
 from milk_np.data.storage import FEATURE, meta_text, new_folder
 from milk_np.data.synthetic import Plan, item_content, modality_rows, pair_blocks
@@ -18,8 +19,8 @@ from milk_np.data.synthetic import Plan, item_content, modality_rows, pair_block
 _PAIRS_READ = 1 << 22
 
 
-def write_synthetic(path: str | PathLike[str], plan: Plan) -> Path:
-    """Write the set of `plan` to the folder `path`; it equals `make_synthetic` of the same sizes.
+def write_synthetic(path: str | PathLike[str], plan: Plan, mask: Mask | None = None) -> Path:
+    """Write the set of `plan`, under `mask`, to the folder `path`; it equals `make_synthetic` of these sizes.
 
     Memory holds one block at a time, the latent content (32 bytes an item) and a count for each item.
     """
@@ -27,12 +28,13 @@ def write_synthetic(path: str | PathLike[str], plan: Plan) -> Path:
     with new_folder(path) as folder:
         z = item_content(plan)
         count = _write_pairs(folder, plan, z)
-        _write_split(folder, plan, count)
+        _write_split(folder, plan, count, mask)
         for m, name in enumerate(plan.modality_widths):
             with NpyWriter(folder / f"{FEATURE}{name}.npy") as writer:
                 for block in plan.item_blocks():
                     writer.append(modality_rows(plan, z, m, block))
-        (folder / "meta.json").write_text(meta_text(plan.meta()) + "\n")
+        meta = plan.meta() | ({} if mask is None else mask.meta())
+        (folder / "meta.json").write_text(meta_text(meta) + "\n")
     return path
 
 
@@ -47,12 +49,13 @@ def _write_pairs(folder: Path, plan: Plan, z: NDArray[np.float32]) -> NDArray[np
     return count
 
 
-def _write_split(folder: Path, plan: Plan, count: NDArray[np.int64]) -> None:
+def _write_split(folder: Path, plan: Plan, count: NDArray[np.int64], mask: Mask | None) -> None:
     item_split = draw_new_items(np.flatnonzero(count), plan.n_items, plan.new_items, plan.seed)
     names = np.array(list(plan.modality_widths), dtype=np.str_)
     np.save(folder / "item_split.npy", item_split)
     np.save(folder / "modalities.npy", names)
-    np.save(folder / "available.npy", np.ones((plan.n_items, len(names)), dtype=np.bool_))
+    everything = np.ones((plan.n_items, len(names)), dtype=np.bool_)
+    np.save(folder / "available.npy", mask.draw(item_split, len(names)) if mask else everything)
     item = np.load(folder / "item.npy", mmap_mode="r")
     with NpyWriter(folder / "split.npy") as writer:
         for start in range(0, len(item), _PAIRS_READ):

@@ -1,0 +1,207 @@
+"""milk-prepare: from raw interactions and features to a data set."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from milk_np.cli.common import given_settings, run_command
+from milk_np.cli.prepare_options import (
+    MASK_SETTINGS,
+    PROGRAM,
+    RAW_OPTIONS,
+    SYNTHETIC_OPTIONS,
+    TABLE_OPTIONS,
+    make_parser,
+)
+from milk_np.errors import SettingsError
+
+if TYPE_CHECKING:
+    from milk_np.data import Dataset, Preparation
+    from milk_np.data.missing import Mask
+    from milk_np.data.synthetic import Plan
+
+ACCEPTED = {
+    "table": TABLE_OPTIONS,
+    "folder": ("user_col", "item_col", "split_col"),
+    "milk": (),
+    "mmrec": (),
+    "data": (),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    return run_command(PROGRAM, body, argv)
+
+
+def body(line: list[str]) -> int:
+    """Parse the line and make, or describe, a data set."""
+    given = make_parser().parse_args(line)
+    if given.info is not None:
+        return _info(given)
+    _check(given)
+    if given.synthetic:
+        return _synthetic(given)
+    ds = _with_mask(_import(given), mask_of(given))
+    ds.save(given.out)
+    _report(ds, given)
+    return 0
+
+
+def _info(given: argparse.Namespace) -> int:
+    from milk_np.data import Dataset
+
+    if given.sources or given.out is not None:
+        raise SettingsError("--info: expected alone, it writes nothing; leave SOURCE and --out out")
+    print(Dataset.load(given.info).statistics())
+    return 0
+
+
+def _check(given: argparse.Namespace) -> None:
+    """The options fit the kind of source."""
+    if given.out is None:
+        raise SettingsError("--out: expected where to write, FILE.npz or a folder, got nothing")
+    if given.out.suffix in (".npy", ".zip", ".csv", ".tsv", ".parquet", ".json"):
+        raise SettingsError(f"--out: expected a name ending in .npz, or a folder, got {given.out}")
+    if given.synthetic:
+        if given.sources:
+            raise SettingsError(f"SOURCE: expected none with --synthetic, got {given.sources[0]}")
+        _refuse(given, (*TABLE_OPTIONS, *RAW_OPTIONS, "format"), "raw data, not to --synthetic")
+        return
+    if not given.sources:
+        raise SettingsError("SOURCE: expected a table, a folder or a data set (or --synthetic), got nothing")
+    _refuse(given, SYNTHETIC_OPTIONS, "--synthetic")
+
+
+def _refuse(given: argparse.Namespace, names: Sequence[str], where: str) -> None:
+    for name in names:
+        if getattr(given, name):
+            raise SettingsError(f"--{name.replace('_', '-')}: applies to {where}; leave it out")
+
+
+def _import(given: argparse.Namespace) -> Dataset:
+    from milk_np import data
+    from milk_np.data.detect import detect_format
+
+    source = Path(given.sources[0])
+    kind = given.format or detect_format(source)
+    _refuse(given, [name for name in TABLE_OPTIONS if name not in ACCEPTED[kind]], f"tables, not to {source}")
+    if kind != "table" and len(given.sources) > 1:
+        raise SettingsError(f"SOURCE: expected one {kind} source, got {given.sources[1]} besides")
+    how = preparation(given)
+    readers: dict[str, Callable[..., Dataset]] = {
+        "folder": data.from_folder,
+        "milk": data.from_milk_folder,
+        "mmrec": data.from_mmrec_folder,
+        "data": data.from_dataset,
+    }
+    columns = {name: getattr(given, name) for name in TABLE_OPTIONS[1:] if getattr(given, name)}
+    if kind == "table":
+        return data.from_tables(source, _features(given), how, **columns)
+    return readers[kind](source, how, **columns)
+
+
+def _features(given: argparse.Namespace) -> dict[str, str]:
+    """Feature files by modality, from `NAME=FILE` and from further sources `NAME.npy`."""
+    named = [(Path(source).stem, source) for source in given.sources[1:]]
+    for text in given.features or ():
+        name, sign, file = text.partition("=")
+        if not (name and sign and file):
+            raise SettingsError(f"--features: expected NAME=FILE, such as image=clip.npy, got {text!r}")
+        named.append((name, file))
+    twice = [name for n, (name, _) in enumerate(named) if name in dict(named[:n])]
+    if twice:
+        raise SettingsError(f"features: expected one file for each modality, got two for {twice[0]}")
+    return dict(named)
+
+
+def preparation(given: argparse.Namespace) -> Preparation:
+    """What the options ask to be done to raw data."""
+    from milk_np.data import Preparation
+
+    # A seed asks for a draw of new items, even where the data brings a split of its own.
+    share = 0.2 if given.new_items is None and given.split_seed is not None else given.new_items
+    return Preparation(
+        k_core=given.k_core or 0,
+        new_items=share,
+        split_seed=given.split_seed or 0,
+        merge_duplicates=given.merge_duplicates,
+        half=given.half,
+        modalities=given.modalities,
+        missing_rows=given.missing_rows or (),
+        name=given.name,
+    )
+
+
+def mask_of(given: argparse.Namespace) -> Mask | None:
+    """The protocol that was asked for, if any."""
+    from milk_np.data.missing import Mask
+
+    names = {"missing_mix": "mix", "missing_seed": "seed"}
+    options: dict[str, Any] = {k: v for k, v in given_settings(given).items() if k in MASK_SETTINGS}
+    if options and options.get("protocol") is None:
+        name = next(iter(options)).replace("_", "-")
+        raise SettingsError(f"--{name}: expected with --protocol (FTFT, FTMT, MTFT, MTMT), got without it")
+    return Mask(**{names.get(key, key): value for key, value in options.items()}) if options else None
+
+
+def _with_mask(ds: Dataset, mask: Mask | None) -> Dataset:
+    from milk_np.data import apply_protocol
+
+    return ds if mask is None else apply_protocol(ds, **asdict(mask))
+
+
+def _synthetic(given: argparse.Namespace) -> int:
+    """Make synthetic data: a file in memory, a folder by blocks."""
+    from milk_np.data import Dataset, write_synthetic
+    from milk_np.data.synthetic import make_planned
+
+    plan, mask = _plan(given), mask_of(given)
+    if given.out.suffix == ".npz":
+        ds = _with_mask(make_planned(plan), mask)
+        ds.save(given.out)
+        _report(ds, given)
+        return 0
+    write_synthetic(given.out, plan, mask)
+    if not given.quiet:
+        _report(Dataset.load(given.out, check_features=False), given)
+    return 0
+
+
+def _plan(given: argparse.Namespace) -> Plan:
+    from milk_np.data.synthetic import Plan
+
+    sizes = {"users": "n_users", "items": "n_items", "pairs": "n_pairs", "seed": "seed", "name": "name"}
+    chosen = {
+        field: getattr(given, name) for name, field in sizes.items() if getattr(given, name) is not None
+    }
+    widths = None if given.widths is None else dict(map(_width, given.widths))
+    return Plan(**chosen, widths=widths, half=given.half)
+
+
+def _width(text: str) -> tuple[str, int]:
+    name, _, width = text.partition("=")
+    if not name or not width.isdecimal():
+        raise SettingsError(f"--widths: expected NAME=D, such as image=128, got {text!r}")
+    return name, int(width)
+
+
+def _report(ds: Dataset, given: argparse.Namespace) -> None:
+    if given.quiet:
+        return
+    print(ds.statistics())
+    print(f"\nWrote {given.out} ({_size(given.out) / 1e6:,.1f} MB)")
+
+
+def _size(path: Path) -> int:
+    files = path.iterdir() if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
