@@ -165,7 +165,7 @@ def _try_backend() -> Finding:
 
 
 def _gradients() -> Iterator[Finding]:
-    from milk_np.nn.gradcheck import prove
+    from milk_np.nn.proof import prove
 
     start = time.perf_counter()
     for name, error in prove():
