@@ -7,17 +7,38 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from milk_np.data.dataset import TRAIN, Dataset
+from milk_np.data.dataset import TRAIN
 from milk_np.data.rows import unit_rows
 from milk_np.errors import DataError, SettingsError
 from milk_np.ranking import Rows, Scorer, best_candidates, blocks, cpu_top_k, finite
 
 Ids = NDArray[np.integer[Any]]
+
+
+class Catalogue(Protocol):
+    """What is asked of a data set here: its sizes, its new items and its training pairs."""
+
+    @property
+    def n_users(self) -> int:
+        """Number of users U."""
+
+    @property
+    def n_items(self) -> int:
+        """Number of items I."""
+
+    def new_items(self, split: int | None = None) -> NDArray[np.int32]:
+        """New items, ascending."""
+
+    def interactions(self, split: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """Users and items of the pairs of a split, sorted by user, then item."""
+
+    def csr(self, split: int) -> Rows:
+        """Items of the pairs of a split, one row a user."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +68,7 @@ class Ranked:
 
 def recommend(
     model: Scorer,
-    ds: Dataset,
+    ds: Catalogue,
     users: Ids | None = None,
     k: int = 20,
     *,
@@ -83,7 +104,7 @@ def recommend(
 
 def recommend_blocks(
     model: Scorer,
-    ds: Dataset,
+    ds: Catalogue,
     users: Ids | None = None,
     k: int = 20,
     *,
@@ -101,7 +122,7 @@ def recommend_blocks(
 
 
 def recommend_new_items(
-    model: Scorer, ds: Dataset, vectors: NDArray[np.float32], users: Ids, k: int
+    model: Scorer, ds: Catalogue, vectors: NDArray[np.float32], users: Ids, k: int
 ) -> Ranked:
     """The best `k` of brand-new items for each of `users`; vectors (n, K) come from `model.encode_items`.
 
@@ -113,14 +134,16 @@ def recommend_new_items(
     return Ranked(wanted, *cpu_top_k()(finite(model.user_factors(wanted), "user", wanted), new, k))
 
 
-def score_items(model: Scorer, ds: Dataset, vectors: NDArray[np.float32], users: Ids) -> NDArray[np.float32]:
+def score_items(
+    model: Scorer, ds: Catalogue, vectors: NDArray[np.float32], users: Ids
+) -> NDArray[np.float32]:
     """Scores (n users, n items) of brand-new items; vectors (n, K) come from `model.encode_items`."""
     scores: NDArray[np.float32] = model.user_factors(_checked(users, ds.n_users, "user")) @ vectors.T
     return scores
 
 
 def users_for_items(
-    model: Scorer, ds: Dataset, items: Ids, k: int = 20, *, exclude_seen: bool = True
+    model: Scorer, ds: Catalogue, items: Ids, k: int = 20, *, exclude_seen: bool = True
 ) -> Ranked:
     """The best `k` users for each of `items`, by default without those who have a training pair with it."""
     wanted = _checked(items, ds.n_items, "item")
@@ -129,7 +152,7 @@ def users_for_items(
     return Ranked(wanted, *_best_users(model, ds.n_users, model.item_factors(wanted), k, known))
 
 
-def users_for_new_items(model: Scorer, ds: Dataset, vectors: NDArray[np.float32], k: int = 20) -> Ranked:
+def users_for_new_items(model: Scorer, ds: Catalogue, vectors: NDArray[np.float32], k: int = 20) -> Ranked:
     """The best `k` users for each brand-new item; vectors (n, K) come from `model.encode_items`.
 
     The queries are rows of `vectors`.
@@ -140,7 +163,7 @@ def users_for_new_items(model: Scorer, ds: Dataset, vectors: NDArray[np.float32]
 
 
 def similar_items(
-    model: Scorer, ds: Dataset, items: Ids, k: int = 20, *, candidates: str | Ids = "all"
+    model: Scorer, ds: Catalogue, items: Ids, k: int = 20, *, candidates: str | Ids = "all"
 ) -> Ranked:
     """The `k` candidates most like each of `items` by the cosine of their vectors, itself left out."""
     wanted, others = _checked(items, ds.n_items, "item"), candidate_items(ds, candidates)
@@ -153,7 +176,7 @@ def similar_items(
     return Ranked(wanted, np.where(position < 0, np.int32(-1), others[position]), score)
 
 
-def candidate_items(ds: Dataset, candidates: str | Ids) -> NDArray[np.int32]:
+def candidate_items(ds: Catalogue, candidates: str | Ids) -> NDArray[np.int32]:
     """Items to choose from, ascending: all "new" ones, "all", or those given."""
     if not isinstance(candidates, str):
         return np.unique(_checked(candidates, ds.n_items, "item"))
@@ -190,7 +213,7 @@ def _within(rows: Rows, block: slice) -> Rows:
     return before[indptr], entries[inside] - np.int32(block.start)
 
 
-def _seen(ds: Dataset, users: NDArray[np.int32], items: NDArray[np.int32]) -> Rows:
+def _seen(ds: Catalogue, users: NDArray[np.int32], items: NDArray[np.int32]) -> Rows:
     """Positions in `items` of each user's training items."""
     indptr, seen = _chosen_rows(ds.csr(TRAIN), users)
     position = _positions(items, ds.n_items)[seen]
@@ -198,7 +221,7 @@ def _seen(ds: Dataset, users: NDArray[np.int32], items: NDArray[np.int32]) -> Ro
     return before[indptr], position[position >= 0]
 
 
-def _known_users(ds: Dataset, items: NDArray[np.int32]) -> Rows:
+def _known_users(ds: Catalogue, items: NDArray[np.int32]) -> Rows:
     """Users with a training pair on each of `items`."""
     user, item = ds.interactions(TRAIN)
     order = np.argsort(item, kind="stable")

@@ -1,0 +1,158 @@
+"""Where milk-recommend takes users and items from: a data set, or the model's own file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from milk_np.checkpoint import load_arrays
+from milk_np.cli.model_file import OnData, is_untrained, load_model, make_untrained, model_path
+from milk_np.config import Settings
+from milk_np.data import Dataset, make_synthetic
+from milk_np.data.storage import naming
+from milk_np.errors import DataError, SettingsError
+from milk_np.ids import to_numbers
+from milk_np.models.base import Vectors
+from milk_np.options import nearest
+from milk_np.ranking import Scorer
+from milk_np.recommend import Catalogue
+
+Names = NDArray[np.str_] | None
+
+
+class Encoder(Scorer, Protocol):
+    """A model that also encodes items that aren't in the data."""
+
+    def encode_items(
+        self, features: Mapping[str, NDArray[Any] | None], available: NDArray[np.bool_] | None = None
+    ) -> Vectors:
+        """Vectors (n, K) of the items; see `Recommender.encode_items`."""
+
+
+@dataclass(frozen=True, eq=False)
+class FromModel:
+    """Users and items as a trained model's file knows them: which items are new, and no pairs."""
+
+    n_users: int
+    item_split: NDArray[np.uint8]
+
+    @property
+    def n_items(self) -> int:
+        """Number of items I."""
+        return len(self.item_split)
+
+    def new_items(self, split: int | None = None) -> NDArray[np.int32]:
+        """Ids of the new items, ascending."""
+        chosen = self.item_split > 0 if split is None else self.item_split == split
+        return np.flatnonzero(chosen).astype(np.int32)
+
+    def interactions(self, split: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """No pairs."""
+        return np.zeros(0, np.int32), np.zeros(0, np.int32)
+
+    def csr(self, split: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+        """No pairs."""
+        return np.zeros(self.n_users + 1, np.int64), np.zeros(0, np.int32)
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A model, the users and items it recommends among, and their original ids."""
+
+    model: Encoder
+    data: Catalogue
+    modalities: tuple[str, ...]
+    user_names: Names
+    item_names: Names
+
+    def users(self, text: str) -> NDArray[np.int32]:
+        """Numbers of the users that --users names: ids, a file of ids, or all."""
+        if text == "all":
+            return np.arange(self.data.n_users, dtype=np.int32)
+        return to_numbers(_words(text, "--users"), self.user_names, self.data.n_users, "user")
+
+    def items(self, text: str) -> NDArray[np.int32]:
+        """Numbers of the items that an option names: ids, or a file of ids."""
+        return to_numbers(_words(text, "--items"), self.item_names, self.data.n_items, "item")
+
+    def need_pairs(self, items: NDArray[np.int32] | None = None) -> None:
+        """Refuse to leave out training pairs with `items` (all by default) where they aren't known."""
+        new = items is not None and np.isin(items, self.data.new_items()).all()
+        if new or isinstance(self.data, Dataset):
+            return
+        raise SettingsError(
+            "training items: the pairs to leave out stand in the data set; add --data, or --include-seen"
+        )
+
+    def new_items(self, path: str) -> tuple[Vectors, Names]:
+        """Vectors (n, K) of the items in a file of feature rows, and their ids if the file has some."""
+        arrays = load_arrays(path)
+        names = arrays.pop("item_ids", None)
+        for name in arrays:
+            if name not in self.modalities:
+                raise DataError(
+                    f"{path}: array {name!r} is no modality; the model has {', '.join(self.modalities)}"
+                    + nearest(name, self.modalities)
+                )
+        rows = {name: np.atleast_2d(array) for name, array in arrays.items()}
+        owned = _owned(path, rows, self.modalities)
+        if names is not None and len(names) != len(owned):
+            raise DataError(f"{path}: expected {len(owned)} item_ids, one an item, got {len(names)}")
+        with naming(Path(path)):
+            return self.model.encode_items(rows, owned), None if names is None else names.astype(np.str_)
+
+
+def open_source(model: str, data: str | None, device: str) -> Source:
+    """What --model and --data name; the built-in set for a model without training and no --data."""
+    if is_untrained(model):
+        ds = make_synthetic() if data is None else Dataset.load(data)
+        return _of_data(make_untrained(model, ds, Settings()), ds)
+    trained = load_model(model, device)
+    if data is not None:
+        ds = Dataset.load(data)
+        return _of_data(OnData.of(trained, ds), ds)
+    if trained.imputer is None:
+        raise DataError(f"{model}: the model isn't fitted; train it first")
+    stored = _stored(model_path(model))
+    catalogue = FromModel(len(trained.user_factors()), stored["item_split"])
+    names = stored.get("user_ids"), stored.get("item_ids")
+    return Source(trained, catalogue, trained.imputer.modalities, *names)
+
+
+def _of_data(model: Encoder, ds: Dataset) -> Source:
+    return Source(model, ds, ds.modalities, ds.user_ids, ds.item_ids)
+
+
+def _stored(path: Path) -> dict[str, Any]:
+    """The ids in a model's file, without reading the rest of it."""
+    with np.load(path, allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in ("item_split", "user_ids", "item_ids") if name in arrays}
+
+
+def _words(text: str, option: str) -> list[str]:
+    """Ids separated by commas, or one a line in the file of that name."""
+    parts = Path(text).read_text(encoding="utf-8").splitlines() if Path(text).is_file() else text.split(",")
+    words = [part.strip() for part in parts if part.strip()]
+    if not words:
+        raise SettingsError(f"{option}: expected ids separated by commas, or a file of ids, got {text!r}")
+    return words
+
+
+def _owned(path: str, rows: dict[str, NDArray[Any]], modalities: tuple[str, ...]) -> NDArray[np.bool_]:
+    """Which item owns which modality (n, M): its array is there and its row isn't NaN throughout."""
+    counts = {name: len(array) for name, array in rows.items()}
+    if len(set(counts.values())) != 1:
+        text = ", ".join(f"{name} {count}" for name, count in counts.items()) or "no array"
+        raise DataError(f"{path}: expected one row an item in the array of each modality, got {text}")
+    owned = np.zeros((next(iter(counts.values())), len(modalities)), np.bool_)
+    for name, array in rows.items():
+        if array.dtype.kind == "f":
+            owned[:, modalities.index(name)] = ~np.isnan(array).all(axis=1)
+        else:
+            owned[:, modalities.index(name)] = True
+    return owned

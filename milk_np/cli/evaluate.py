@@ -1,0 +1,122 @@
+"""milk-evaluate: how well a model ranks the new items of a data set, whole and by missing modalities."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from milk_np.cli.common import Parser, add_settings, given_settings, read_settings, run_command
+from milk_np.config import Settings
+from milk_np.errors import SettingsError
+
+if TYPE_CHECKING:
+    from milk_np.data import Dataset
+    from milk_np.evaluation import Evaluation
+    from milk_np.ranking import Scorer
+
+PROGRAM = "milk-evaluate"
+DESCRIPTION = """Rank the new items for every user who has a pair in the split, and print the metrics.
+
+They are given over all such users, and by how many modalities the items to be found miss. A trained model
+is scored under the protocol of missing modalities that it was trained with, unless another is asked for."""
+EXAMPLES = (
+    "milk-evaluate --model runs/shop --data shop.npz",
+    "milk-evaluate --model runs/shop --data shop.npz --protocol FTMT --missing-mix .1,.45,.45 --json m.json",
+    "milk-evaluate --model profile --data shop.npz --split valid --topk 10,50",
+    "milk-evaluate --model random                             # the built-in set",
+)
+MASK = ("protocol", "missing_train", "missing_test", "missing_mix", "missing_seed")
+NAMES = (*MASK, "impute", "seed", "topk", "candidates", "device", "threads")
+SPLITS = {"valid": 1, "test": 2}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point of `milk-evaluate`; returns the exit code."""
+    return run_command(PROGRAM, _run, argv)
+
+
+def _run(line: list[str]) -> int:
+    given = _parser().parse_args(line)
+    model, ds, settings = _opened(given)
+    from milk_np.evaluation import evaluate
+
+    result = evaluate(model, ds, SPLITS[given.split], topk=settings.topk, candidates=settings.candidates)
+    _save(result, given, ds)
+    if not given.quiet:
+        print(result.table())
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    from milk_np.cli.model_file import MODEL_HELP
+
+    parser = Parser(PROGRAM, DESCRIPTION, EXAMPLES)
+    parser.add_argument("--model", dest="source", required=True, metavar="RUN|FILE|NAME", help=MODEL_HELP)
+    parser.add_argument(
+        "--data", metavar="FILE|DIR", help="data set made by milk-prepare (default: the built-in one)"
+    )
+    parser.add_argument(
+        "--split", choices=tuple(SPLITS), default="test", help="pairs to find (default: test)"
+    )
+    parser.add_argument("--per-user", metavar="FILE.npz", help="write each user's metrics")
+    parser.add_argument("--json", metavar="FILE", help="write the metrics as JSON")
+    parser.add_argument("--quiet", action="store_true", help="print errors only")
+    add_settings(parser, NAMES)
+    return parser
+
+
+def _opened(given: argparse.Namespace) -> tuple[Scorer, Dataset, Settings]:
+    """Model, data under the protocol that applies, and settings: the line's over those of the training."""
+    from milk_np.cli.model_file import OnData, is_untrained, load_model, make_untrained
+
+    if is_untrained(given.source):
+        settings = read_settings(given)
+        ds = _data(given, settings)
+        return make_untrained(given.source, ds, settings), ds, settings
+    device = str(given_settings(given).get("device", Settings().device))
+    model = load_model(given.source, device)
+    if "impute" in given_settings(given):
+        raise SettingsError(
+            "--impute: a trained model fills what is missing as it did in training; leave it out"
+        )
+    settings = read_settings(given, _of_training(model.settings.to_dict()))
+    ds = _data(given, settings)
+    return OnData.of(model, ds), ds, settings
+
+
+def _of_training(settings: Mapping[str, object]) -> dict[str, object]:
+    """The settings of the training that say what is measured."""
+    return {name: settings[name] for name in (*MASK, "topk", "candidates")}
+
+
+def _data(given: argparse.Namespace, settings: Settings) -> Dataset:
+    """The data set, with its modalities missing by the protocol; FTMT for the built-in set."""
+    from milk_np.data import Dataset, apply_protocol, make_synthetic
+
+    protocol = settings.protocol or ("FTMT" if given.data is None else None)
+    idle = [name for name in MASK[1:] if name in given_settings(given)]
+    if idle and protocol is None:
+        raise SettingsError(
+            f"--{idle[0].replace('_', '-')}: has no effect on the mask stored in the data; add --protocol"
+        )
+    ds = make_synthetic() if given.data is None else Dataset.load(given.data)
+    if protocol is None:
+        return ds
+    rates = {"missing_train": settings.missing_train, "missing_test": settings.missing_test}
+    return apply_protocol(ds, protocol, mix=settings.missing_mix or None, seed=settings.missing_seed, **rates)
+
+
+def _save(result: Evaluation, given: argparse.Namespace, ds: Dataset) -> None:
+    from milk_np.checkpoint import write_json_atomic
+
+    if given.per_user:
+        result.save_per_user(given.per_user)
+    if given.json:
+        about = {"model": given.source, "split": given.split, "data": ds.name, "data_hash": ds.content_hash}
+        write_json_atomic(given.json, about | result.to_dict())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

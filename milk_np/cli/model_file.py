@@ -1,0 +1,104 @@
+"""What a command's --model and --data name: a trained model, or one without training, over a data set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from milk_np.config import Settings
+from milk_np.data import Dataset
+from milk_np.data.rows import row_blocks
+from milk_np.errors import DataError, SettingsError
+from milk_np.models.base import Recommender, Vectors
+from milk_np.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from milk_np.models.milk import Milk
+
+UNTRAINED = ("profile", "random")
+MODEL_HELP = "folder of a run, a model.npz, or profile or random, which need no training"
+
+
+def is_untrained(text: str) -> bool:
+    """Whether --model names a model that is made from the data alone."""
+    return text in UNTRAINED
+
+
+def load_model(text: str, device: str) -> Milk:
+    """The trained model in a run's folder or a file.
+
+    Raises SettingsError if there is none, naming the folders of the seeds where a run has several.
+    """
+    from milk_np.models.milk import Milk
+
+    return Milk.load(model_path(text), device=device)
+
+
+def model_path(text: str) -> Path:
+    """The file that --model names."""
+    path = Path(text)
+    file = RunFolder(path).model if path.is_dir() else path
+    if file.is_file():
+        return file
+    seeds = sorted(str(seed) for seed in path.glob("seed-*") if RunFolder(seed).model.is_file())
+    if seeds:
+        raise SettingsError(f"--model {text}: holds several runs; choose one, such as {seeds[0]}")
+    missing = f"has no {file.name}" if path.is_dir() else "does not exist"
+    raise SettingsError(f"--model {text}: {missing}; expected a {MODEL_HELP}")
+
+
+def make_untrained(text: str, ds: Dataset, settings: Settings) -> Recommender:
+    """The model without training that --model names, made from `ds`."""
+    from milk_np.models.content_profile import ContentProfile
+    from milk_np.models.random_order import RandomOrder
+
+    model = ContentProfile(settings.impute) if text == "profile" else RandomOrder(settings.seed)
+    return model.fit(ds)
+
+
+@dataclass(frozen=True, eq=False)
+class OnData:
+    """A trained model that ranks the items of `ds` by the features that they own there."""
+
+    model: Milk
+    ds: Dataset
+
+    @classmethod
+    def of(cls, model: Milk, ds: Dataset) -> OnData:
+        """The model over `ds`, or DataError if it was trained with other users or modalities."""
+        _check_same("users", len(model.user_factors()), ds.n_users)
+        imputer = model.imputer
+        if imputer is not None:
+            widths = {name: int(ds.features[name].shape[1]) for name in ds.modalities}
+            _check_same("modalities", imputer.widths, widths)
+        return cls(model, ds)
+
+    def user_factors(self, users: NDArray[np.int32] | None = None) -> Vectors:
+        """Vectors (n, K) of `users`, or of all."""
+        return self.model.user_factors(users)
+
+    def item_factors(self, items: NDArray[np.int32] | None = None) -> Vectors:
+        """Vectors (n, K) of `items`, or of all, encoded from their features by blocks."""
+        ids = np.arange(self.ds.n_items, dtype=np.int32) if items is None else items
+        widest = max(rows.shape[1] for rows in self.ds.features.values())
+        return np.concatenate([self._encode(ids[block]) for block in row_blocks(len(ids), widest)])
+
+    def encode_items(self, features: Any, available: NDArray[np.bool_] | None = None) -> Vectors:
+        """Vectors (n, K) of items that aren't in the data; see `Recommender.encode_items`."""
+        return self.model.encode_items(features, available)
+
+    def _encode(self, ids: NDArray[np.int32]) -> Vectors:
+        owned = self.ds.available[ids]
+        rows = {name: self.ds.features[name][ids] for name in self.ds.modalities}
+        return self.model.encode_items(rows, owned)
+
+
+def _check_same(what: str, trained: object, given: object) -> None:
+    if trained != given:
+        raise DataError(
+            f"--data: the model was trained with {what} {trained}, here are {given}; give its own data"
+        )

@@ -1,0 +1,174 @@
+"""milk-recommend: lists of new items for users, users for an item, or items like an item."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from milk_np.cli.common import Parser, add_settings, given_settings, run_command
+from milk_np.config import Settings
+from milk_np.errors import SettingsError
+
+if TYPE_CHECKING:
+    from milk_np.cli.catalogue import Source
+    from milk_np.output import Table
+    from milk_np.recommend import Ranked
+
+PROGRAM = "milk-recommend"
+DESCRIPTION = """Recommend with a trained model, or with one that needs no training.
+
+Say what for: --users (items for them), --items (users for them), --similar (items like them), or --new-item
+(users for items that are in no data set yet, given by a file of feature rows; with --users, the new items are
+ranked for these). Without --out the lists are printed as CSV."""
+EXAMPLES = (
+    "milk-recommend --model runs/shop --users alice,bob --topk 10",
+    "milk-recommend --model runs/shop --data shop.npz --users all --out lists.parquet",
+    "milk-recommend --model runs/shop --data shop.npz --users users.txt --candidates all --include-seen",
+    "milk-recommend --model runs/shop --items sku-17          # whom to show it",
+    "milk-recommend --model runs/shop --new-item fresh.npz    # arrays image, text, ... of one row an item",
+    "milk-recommend --model profile --data shop.npz --similar sku-17",
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point of `milk-recommend`; returns the exit code."""
+    return run_command(PROGRAM, _run, argv)
+
+
+def _run(line: list[str]) -> int:
+    given = _parser().parse_args(line)
+    _check(given)
+    from milk_np import output
+    from milk_np.cli.catalogue import open_source
+
+    if given.out:
+        output.writer_for(given.out)
+    device = str(given_settings(given).get("device", Settings().device))
+    tables = _tables(given, open_source(given.source, given.data, device))
+    if not given.out:
+        output.write_csv(sys.stdout, tables)
+        return 0
+    counted = _Counted(tables)
+    output.write_table(given.out, counted)
+    if not given.quiet:
+        print(f"wrote {counted.rows:,} rows to {given.out}")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    from milk_np.cli.model_file import MODEL_HELP
+
+    parser = Parser(PROGRAM, DESCRIPTION, EXAMPLES)
+    add = parser.add_argument
+    add("--model", dest="source", required=True, metavar="RUN|FILE|NAME", help=MODEL_HELP)
+    add("--data", metavar="FILE|DIR", help=_DATA)
+    add("--users", metavar="IDS|FILE|all", help="items for these users")
+    add("--items", metavar="IDS|FILE", help="users for these items")
+    add("--similar", metavar="IDS|FILE", help="items like these")
+    add("--new-item", metavar="FILE.npz", help=_NEW_ITEM)
+    add("--topk", type=_length, default=20, metavar="N", help="length of a list (default: 20)")
+    add("--candidates", choices=("new", "all"), help=_CANDIDATES)
+    add("--include-seen", action="store_true", help="list pairs of the training data too")
+    add("--out", metavar="FILE", help="write .csv, .jsonl or .parquet instead of printing")
+    add("--quiet", action="store_true", help="print errors only")
+    add_settings(parser, ["device", "threads"])
+    return parser
+
+
+_DATA = (
+    "data set made by milk-prepare, which describes the items and says what was seen (default: the items as "
+    "the model was trained with them)"
+)
+_NEW_ITEM = (
+    "users for brand-new items: an array (items x width) for each modality, absent, or rows of NaN, where it "
+    "is missing; optionally item_ids"
+)
+_CANDIDATES = "items to choose from (default: new ones; all with --similar)"
+
+
+def _length(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text!r}")
+    return int(text)
+
+
+def _check(given: argparse.Namespace) -> None:
+    """Exactly one task, and the options that belong to it."""
+    tasks = {"--users": given.users, "--items": given.items, "--similar": given.similar}
+    asked = [name for name, value in tasks.items() if value is not None]
+    if given.new_item is not None and asked not in ([], ["--users"]):
+        raise SettingsError(f"--new-item: expected alone or with --users, got {', '.join(asked)} besides")
+    if given.new_item is None and len(asked) != 1:
+        got = ", ".join(asked) or "none of them"
+        raise SettingsError(f"expected one of --users, --items, --similar or --new-item, got {got}")
+    if given.candidates and (given.items is not None or given.new_item is not None):
+        raise SettingsError("--candidates: applies to --users and --similar; leave it out")
+
+
+def _tables(given: argparse.Namespace, source: Source) -> Iterator[Table]:
+    """The lists asked for, as tables of original ids, one for each block of users."""
+    from milk_np import recommend as lists
+
+    model, data, k = source.model, source.data, given.topk
+    if given.new_item is not None:
+        return _for_new_items(given, source)
+    if given.items is not None:
+        items = source.items(given.items)
+        if not given.include_seen:
+            source.need_pairs(items)
+        found = lists.users_for_items(model, data, items, k, exclude_seen=not given.include_seen)
+        return iter([_table(found, ("item", source.item_names), ("user", source.user_names))])
+    candidates = given.candidates or ("all" if given.similar is not None else "new")
+    if given.similar is not None:
+        found = lists.similar_items(model, data, source.items(given.similar), k, candidates=candidates)
+        return iter([_table(found, ("item", source.item_names), ("similar", source.item_names))])
+    if candidates == "all" and not given.include_seen:
+        source.need_pairs()
+    parts = lists.recommend_blocks(
+        model, data, source.users(given.users), k, candidates=candidates, exclude_seen=not given.include_seen
+    )
+    return (_table(part, ("user", source.user_names), ("item", source.item_names)) for part in parts)
+
+
+def _for_new_items(given: argparse.Namespace, source: Source) -> Iterator[Table]:
+    from milk_np import recommend as lists
+
+    vectors, names = source.new_items(given.new_item)
+    if given.users is None:
+        found = lists.users_for_new_items(source.model, source.data, vectors, given.topk)
+        yield _table(found, ("item", names), ("user", source.user_names))
+        return
+    k = min(given.topk, len(vectors))
+    found = lists.recommend_new_items(source.model, source.data, vectors, source.users(given.users), k)
+    yield _table(found, ("user", source.user_names), ("item", names))
+
+
+def _table(found: Ranked, query: tuple[str, Any], result: tuple[str, Any]) -> Table:
+    from milk_np.ids import to_names
+
+    whose, rank, what, score = found.rows()
+    return {
+        query[0]: to_names(whose, query[1]),
+        "rank": rank,
+        result[0]: to_names(what, result[1]),
+        "score": score,
+    }
+
+
+class _Counted:
+    """Tables on their way to a file, and the rows that went by."""
+
+    def __init__(self, tables: Iterator[Table]) -> None:
+        self._tables = tables
+        self.rows = 0
+
+    def __iter__(self) -> Iterator[Table]:
+        for table in self._tables:
+            self.rows += len(table["rank"])
+            yield table
+
+
+if __name__ == "__main__":
+    sys.exit(main())
