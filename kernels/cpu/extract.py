@@ -64,6 +64,7 @@ def extract_backward(
     dout: Floats,
     dweight: Floats,
     dbias: Floats,
+    cache: Any = None,
 ) -> None:
     """dW = x^T dout and db = sum of dout, for the rows `rows`, into `dweight` and `dbias`."""
     _column_sums(dout, dbias)

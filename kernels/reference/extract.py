@@ -35,7 +35,10 @@ def extract(
     bias: Floats,
     out: Floats,
 ) -> None:
-    """`out` (n, K) = x[rows] W + b, with W = `weight` (D, K) and b = `bias` (K)."""
+    """`out` (n, K) = x[rows] W + b, with W = `weight` (D, K) and b = `bias` (K).
+
+    Returns what `extract_backward` may want as its `cache`: here nothing.
+    """
     x = gather(raw, fill, source, scale, rows, np.empty((len(rows), raw.shape[1]), weight.dtype))
     np.matmul(x, weight, out=out)
     out += bias
@@ -50,6 +53,7 @@ def extract_backward(
     dout: Floats,
     dweight: Floats,
     dbias: Floats,
+    cache: Any = None,
 ) -> None:
     """`dweight` (D, K) = x[rows]^T dout and `dbias` (K) = sum of `dout` (n, K) over the rows."""
     x = gather(raw, fill, source, scale, rows, np.empty((len(rows), raw.shape[1]), dweight.dtype))

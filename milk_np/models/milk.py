@@ -17,7 +17,7 @@ from milk_np.errors import DataError, SettingsError
 from milk_np.models.base import Trainable, Vectors
 from milk_np.models.milk_step import MilkStep
 from milk_np.nn.objective import Table
-from milk_np.nn.parameters import Parameters, initial_parameters
+from milk_np.nn.parameters import Parameters, blank_parameters, initial_parameters
 from milk_np.progress import Callback
 from milk_np.run_folder import RunFolder
 from milk_np.training import History, train
@@ -212,9 +212,10 @@ class Milk(Trainable):
         M = sum(name.startswith("W") for name in arrays)
         require(path, arrays, *(f"b{m}" for m in range(M)))
         place = self._backend.asarray
-        self.params = Parameters(
-            place(arrays["P"]), [place(arrays[f"W{m}"]) for m in range(M)], [place(arrays[f"b{m}"]) for m in range(M)]
-        )
+        widths = [len(arrays[f"W{m}"]) for m in range(M)]
+        self.params = blank_parameters(self._backend, len(arrays["P"]), widths, arrays["P"].shape[1])
+        for name, array in self.params.arrays():
+            array[...] = place(arrays[name])
         self._items = arrays["items"]
         self._ids = {name: arrays[name] for name in ("item_split", "user_ids", "item_ids") if name in arrays}
         prefix = "imputer_"

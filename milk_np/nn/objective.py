@@ -1,10 +1,10 @@
 """The objective of MILK on a batch of triplets, forward and backward in one pass (paper Eq. 5 to 16).
 
-    c^m = x^m W^m + b^m                      extract, for the batch's distinct items only
-    s^m_t = p_u . (c^m_i - c^m_j)            margins
-    y^e_t = sum_m theta_e^m s^m_t            environments, linear in the margins
-    L_e = mean_t softplus(-y^e_t)            risk of an environment
-    objective = base sum_e L_e + beta Var_e(L_e) + lambda L_align + gamma L_reg
+c^m = x^m W^m + b^m                      extract, for the batch's distinct items only
+s^m_t = p_u . (c^m_i - c^m_j)            margins
+y^e_t = sum_m theta_e^m s^m_t            environments, linear in the margins
+L_e = mean_t softplus(-y^e_t)            risk of an environment
+objective = base sum_e L_e + beta Var_e(L_e) + lambda L_align + gamma L_reg
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from milk_np.backend import Array, Backend, Scratch
-from milk_np.nn.parameters import Parameters
+from milk_np.nn.parameters import Parameters, weight_views
 
 
 @dataclass(frozen=True)
@@ -46,10 +46,11 @@ class Table(NamedTuple):
 
 
 class Gradients(NamedTuple):
-    """Gradient by W^m and b^m, and by P: `P` holds the rows `users` of it, or all of them where `users` is None."""
+    """Gradients in the shape of `Parameters`; `P` holds the rows `users` of P's, or all of them where that is None."""
 
     users: Array | None
     P: Array
+    weights: Array
     W: list[Array]
     b: list[Array]
 
@@ -62,7 +63,8 @@ class Objective:
     ) -> None:
         """`owned` (I, M) bool says which modalities an item owns."""
         self._kernels: Any = backend.kernels
-        self._scratch = Scratch(backend)
+        self._backend, self._scratch = backend, Scratch(backend)
+        self._weights_gradient: Array | None = None
         self._tables, self._owned, self._weights = tables, owned, weights
         self._user_places = backend.full(n_users, -1, np.int32)
         self._item_places = backend.full(len(owned), -1, np.int32)
@@ -81,7 +83,7 @@ class Objective:
         """
         K, weights, E = self._kernels, self._weights, len(theta)
         by_user, by_item = K.group(users, self._user_places), K.group(items, self._item_places)
-        c = self._extract(params, by_item.unique)
+        c, caches = self._extract(params, by_item.unique)
         s, ds = self._like("s", c, len(users)), self._like("ds", c, len(users))
         dP = self._scratch.take("dP", (len(by_user.unique), c.shape[2]), c.dtype)
         dc = self._scratch.take("dc", c.shape, c.dtype)
@@ -91,10 +93,12 @@ class Objective:
         K.margins_backward_users(c, by_item.slot, ds, by_user, dP)
         K.margins_backward_items(params.P, users, ds, by_item, dc)
         if weights.alignment:
-            K.alignment(c, by_item.unique, self._owned, by_item.slot, weights.alignment, dc, record[E : E + 1])
+            K.alignment(
+                c, by_item.unique, self._owned, by_item.slot, weights.alignment, dc, record[E : E + 1]
+            )
         if weights.regulariser and not weights.all_parameters:
             K.regulariser(params.P, c, by_user, by_item, weights.regulariser, dP, dc, record[E + 1 :])
-        gradients = Gradients(by_user.unique, dP, *self._extract_backward(params, by_item.unique, dc))
+        gradients = Gradients(by_user.unique, dP, *self._extract_backward(params, by_item.unique, dc, caches))
         if weights.regulariser and weights.all_parameters:
             return _regularise_all(params, gradients, weights.regulariser, record[E + 1 :])
         return gradients
@@ -102,31 +106,38 @@ class Objective:
     def _like(self, name: str, c: Array, B: int) -> Array:
         return self._scratch.take(name, (len(c), B), c.dtype)
 
-    def _extract(self, params: Parameters, rows: Array) -> Array:
-        """c (M, n, K) of the items `rows`."""
+    def _extract(self, params: Parameters, rows: Array) -> tuple[Array, list[Any]]:
+        """c (M, n, K) of the items `rows`, and what the backward pass wants to keep of each modality."""
         c = self._scratch.take("c", (len(self._tables), len(rows), params.P.shape[1]), params.P.dtype)
-        for m, table in enumerate(self._tables):
+        caches = [
             self._kernels.extract(*table, rows, params.W[m], params.b[m], c[m])
-        return c
+            for m, table in enumerate(self._tables)
+        ]
+        return c, caches
 
     def _extract_backward(
-        self, params: Parameters, rows: Array, dc: Array
-    ) -> tuple[list[Array], list[Array]]:
-        """dW^m = x^m^T dc^m and db^m = sum of dc^m."""
-        dW = [self._scratch.take(f"dW{m}", W.shape, W.dtype) for m, W in enumerate(params.W)]
-        db = [self._scratch.take(f"db{m}", b.shape, b.dtype) for m, b in enumerate(params.b)]
+        self, params: Parameters, rows: Array, dc: Array, caches: list[Any]
+    ) -> tuple[Array, list[Array], list[Array]]:
+        """dW^m = x^m^T dc^m and db^m = sum of dc^m, as one vector and its views."""
+        weights = self._gradient_of_weights(params)
+        dW, db = weight_views(weights, [len(W) for W in params.W], params.P.shape[1])
         for m, table in enumerate(self._tables):
-            self._kernels.extract_backward(*table, rows, dc[m], dW[m], db[m])
-        return dW, db
+            self._kernels.extract_backward(*table, rows, dc[m], dW[m], db[m], caches[m])
+        return weights, dW, db
+
+    def _gradient_of_weights(self, params: Parameters) -> Array:
+        """The vector for the gradient of all W and b; the gaps between them stay zero."""
+        if self._weights_gradient is None:
+            self._weights_gradient = self._backend.zeros(params.weights.shape, params.weights.dtype)
+        return self._weights_gradient
 
 
 def _regularise_all(params: Parameters, gradients: Gradients, weight: float, term: Array) -> Gradients:
     """Add weight * |all parameters|^2: the gradient of P then has a number in every row."""
     dP = 2 * weight * params.P
     dP[gradients.users] += gradients.P
-    for grad, param in zip([*gradients.W, *gradients.b], [*params.W, *params.b], strict=True):
-        grad += 2 * weight * param
-    term[0] = sum((array.astype(np.float64) ** 2).sum() for _, array in params.arrays())
+    gradients.weights[...] += 2 * weight * params.weights
+    term[0] = sum((x.astype(np.float64) ** 2).sum() for x in (params.P, params.weights))
     return gradients._replace(users=None, P=dP)
 
 

@@ -23,8 +23,9 @@ class Adam:
         self._kernels: Any = backend.kernels
         self._backend, self._params, self._lr = backend, params, lr
         self.step_count = 0
-        self._first = {name: backend.zeros(x.shape, x.dtype) for name, x in params.arrays()}
-        self._second = {name: backend.zeros(x.shape, x.dtype) for name, x in params.arrays()}
+        tables = {"P": params.P, "weights": params.weights}
+        self._first = {name: backend.zeros(x.shape, x.dtype) for name, x in tables.items()}
+        self._second = {name: backend.zeros(x.shape, x.dtype) for name, x in tables.items()}
         self._seen = backend.zeros(len(params.P), np.int64)
         self._all_users = backend.asarray(np.arange(len(params.P), dtype=np.int32))
 
@@ -48,9 +49,7 @@ class Adam:
             self._seen[...] = self.step_count
         else:
             self._rows(gradients.users, gradients.P)
-        for m, (dW, db) in enumerate(zip(gradients.W, gradients.b, strict=True)):
-            self._dense(f"W{m}", self._params.W[m], dW)
-            self._dense(f"b{m}", self._params.b[m], db)
+        self._dense("weights", self._params.weights, gradients.weights)
 
     def _dense(self, name: str, param: Array, grad: Array) -> None:
         self._kernels.adam(param, grad, self._first[name], self._second[name], self._lr, self.step_count)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import DTypeLike
 
-from milk_np.backend import Array, Backend
+from milk_np.backend import ALIGNMENT, Array, Backend
 from milk_np.rng import generator
 
 USER_DEVIATION = 0.1
@@ -16,9 +16,13 @@ USER_DEVIATION = 0.1
 
 @dataclass
 class Parameters:
-    """P (U, K), W^m (D_m, K), b^m (K)."""
+    """P (U, K), W^m (D_m, K), b^m (K).
+
+    All W and b are views of one vector, `weights`, so that an optimiser moves them in one pass.
+    """
 
     P: Array
+    weights: Array
     W: list[Array]
     b: list[Array]
 
@@ -35,14 +39,39 @@ def initial_parameters(
 ) -> Parameters:
     """P ~ N(0, .1^2); W^m and b^m uniform within 1/sqrt(D_m)."""
     P = generator(seed, "init-users").standard_normal((n_users, K), np.float32) * np.float32(USER_DEVIATION)
-    W, b = [], []
+    params = blank_parameters(backend, n_users, widths, K, dtype)
+    params.P[...] = backend.asarray(P, dtype)
     for m, width in enumerate(widths):
         rng = generator(seed, "init-extractor", m)
         bound = 1 / float(np.sqrt(width))
-        W.append(_aligned(backend, rng.uniform(-bound, bound, (width, K)), dtype))
-        b.append(_aligned(backend, rng.uniform(-bound, bound, K), dtype))
-    return Parameters(_aligned(backend, P, dtype), W, b)
+        params.W[m][...] = backend.asarray(rng.uniform(-bound, bound, (width, K)), dtype)
+        params.b[m][...] = backend.asarray(rng.uniform(-bound, bound, K), dtype)
+    return params
 
 
-def _aligned(backend: Backend, values: np.ndarray, dtype: DTypeLike) -> Array:  # type: ignore[type-arg]
-    return backend.copy(backend.asarray(values, dtype))
+def blank_parameters(
+    backend: Backend, n_users: int, widths: Sequence[int], K: int, dtype: DTypeLike = np.float32
+) -> Parameters:
+    """Parameters of these sizes whose numbers are not set."""
+    weights = backend.zeros(weights_size(widths, K), dtype)
+    return Parameters(backend.empty((n_users, K), dtype), weights, *weight_views(weights, widths, K))
+
+
+def weights_size(widths: Sequence[int], K: int) -> int:
+    """Length of the vector that holds all W and b, each rounded up so that the next one starts aligned."""
+    return sum(_rounded(width * K) + _rounded(K) for width in widths)
+
+
+def weight_views(weights: Array, widths: Sequence[int], K: int) -> tuple[list[Array], list[Array]]:
+    """Every W^m (D_m, K) and b^m (K) as views of `weights`."""
+    W, b, start = [], [], 0
+    for width in widths:
+        W.append(weights[start : start + width * K].reshape(width, K))
+        start += _rounded(width * K)
+        b.append(weights[start : start + K])
+        start += _rounded(K)
+    return W, b
+
+
+def _rounded(size: int) -> int:
+    return -(-size // ALIGNMENT) * ALIGNMENT

@@ -65,7 +65,9 @@ def make_case(
     owned[np.arange(n_items), rng.integers(0, M, n_items)] = True
     for m, width in enumerate(widths):
         source = np.where(owned[:, m], np.arange(n_items), ~(np.arange(n_items) % 2)).astype(np.int32)
-        row_scale = rng.random(n_items).astype(np.float32) * (rng.random(n_items) > 0.1)  # some rows are all zero
+        row_scale = rng.random(n_items).astype(np.float32) * (
+            rng.random(n_items) > 0.1
+        )  # some rows are all zero
         raw, fill = (rng.standard_normal((n, width)).astype(np.float32) for n in (n_items, 2))
         tables.append(Table(raw, fill, source, row_scale.astype(np.float32)))
     params = initial_parameters(backend, U, widths, K, seed, dtype)

@@ -70,7 +70,10 @@ def test_order_of_triplets_and_of_modalities_changes_nothing(seed, kernels):
     case = make_case(seed=seed, M=3, B=17, kernels=kernels)
     before, gradients = case.loss(), case.dense_gradients()
     order = np.random.default_rng(seed).permutation(17)
-    case.users, case.items = case.users[order], np.concatenate([case.items[:17][order], case.items[17:][order]])
+    case.users, case.items = (
+        case.users[order],
+        np.concatenate([case.items[:17][order], case.items[17:][order]]),
+    )
     assert case.loss() == pytest.approx(before, rel=1e-12)
     for a, b in zip(case.dense_gradients(), gradients, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
