@@ -40,7 +40,7 @@ class Settings:
     """
 
     # fmt: off
-    model: str = _set("milk", str, "model", "what to train", choices=("milk", "profile", "random"))
+    model: str = _set("milk", str, "model", "what to train", choices=("milk",))
     preset: str = _set(
         "paper", str, "model", "whose reading of the method: the paper's text, or the authors' program",
         choices=tuple(PRESETS),
@@ -172,6 +172,10 @@ class Settings:
         """The settings with every value that the preset decides filled in."""
         chosen = {name: value for name, value in PRESETS[self.preset].items() if getattr(self, name) is None}
         return self.replace(**chosen)
+
+    def without_machine(self) -> Self:
+        """The settings that decide the result: threads and logging, which don't, are at their defaults."""
+        return self.replace(threads=0, log_every=0)
 
     @property
     def seed_list(self) -> tuple[int, ...]:

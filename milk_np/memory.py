@@ -12,6 +12,7 @@ from milk_np.config import Settings
 from milk_np.errors import OutOfMemoryError
 
 _FLOAT, _INT, _LONG = 4, 4, 8
+_KERNELS = 128 * 2**20  # Numba, LLVM and the machine code, as measured
 _PAGE = resource.getpagesize()
 
 
@@ -26,17 +27,18 @@ def training_bytes(
 ) -> dict[str, int]:
     """Bytes that training adds to the loaded data set, by purpose.
 
-    A batch of B triplets touches at most min(2 B, I) items, whose raw rows are gathered and whose latent
-    vectors and gradients are kept per modality. Parameters stand five times: value, gradient, two moments and
-    the best epoch's.
+    A batch of B triplets touches at most min(2 B, I) items, whose latent vectors and gradients are kept per
+    modality; raw rows are read where they lie. Parameters stand five times: value, gradient, two moments
+    and the best epoch's.
     """
     K, M, D = settings.dim, len(widths), sum(widths)
     B = min(settings.batch_size, max(n_train_pairs, 1))
     items = min(2 * B, n_items)
     environments = settings.env_draws * M + 1
     return {
+        "compiled kernels": _KERNELS,
         "parameters and optimiser": 5 * _FLOAT * (n_users * K + D * K + M * K),
-        "a batch": _FLOAT * (items * D + 4 * items * K * M + 3 * B * K + B * (2 * M + environments)),
+        "a batch": _FLOAT * (4 * items * K * M + 3 * B * K + B * (2 * M + environments)),
         "training pairs": n_train_pairs * (3 * _INT + _LONG) + _LONG * (n_users + 1),
         "normalisation and filling": n_items * M * 3 * _FLOAT,
         "evaluation": _FLOAT
@@ -80,9 +82,12 @@ def refuse_if_too_large(need: Mapping[str, int], available: float) -> None:
 
 
 def need_text(need: Mapping[str, int], available: float) -> str:
-    """One line: the total, its parts, and what can be had."""
-    parts = ", ".join(f"{name} {bytes_text(size)}" for name, size in need.items())
-    return f"{bytes_text(sum(need.values()))} of {bytes_text(available)} ({parts})"
+    """One line: the total, its largest part, and what can be had."""
+    largest = max(need, key=lambda name: need[name])
+    parts = (
+        f"{bytes_text(sum(need.values()))} beside the data, {bytes_text(need[largest])} of it for {largest}"
+    )
+    return f"{parts}; {bytes_text(available)} can be had"
 
 
 def bytes_text(size: float) -> str:
@@ -95,6 +100,6 @@ def bytes_text(size: float) -> str:
 def _advice(part: str) -> str:
     if part == "a batch":
         return "lower --batch-size"
-    if part == "training pairs":
+    if part in ("training pairs", "compiled kernels"):
         return "train on a machine with more memory"
     return "lower --dim"

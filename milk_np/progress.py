@@ -9,13 +9,14 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TextIO
 
 Kind = Literal["start", "step", "epoch", "evaluation", "end"]
 Callback = Callable[["Progress"], None]
 Write = Callable[[str], None]
 
+PARTS = ("bpr", "variance", "alignment", "reg")
 _LINE_SECONDS = 5.0
 
 
@@ -25,7 +26,8 @@ class Progress:
 
     `epoch` counts from 1 and is 0 at the start; a resumed run starts at the epoch it resumes after. `losses`
     holds the weighted parts ("total", "bpr", "variance", "alignment", "reg"), `metrics` the valid metrics of
-    an evaluation. `best_epoch` is 0 before the first evaluation. `seconds` count from this run's start.
+    an evaluation. `best_epoch` is 0 before the first evaluation. `seconds` count from this run's start;
+    `triplets_per_second` is 0 where it wasn't measured.
     """
 
     kind: Kind
@@ -40,7 +42,21 @@ class Progress:
     triplets_per_second: float = 0.0
 
 
-class ProgressLines:
+class _Listener:
+    """Remembers what a line needs from earlier events: where the run started, and the last speed."""
+
+    def __init__(self, valid_metric: str) -> None:
+        self._metric, self._first, self._speed = valid_metric, 0, 0.0
+
+    def _note(self, event: Progress) -> None:
+        self._first = event.epoch if event.kind == "start" else self._first
+        self._speed = event.triplets_per_second or self._speed
+
+    def _line(self, event: Progress) -> str:
+        return progress_line(replace(event, triplets_per_second=self._speed), self._metric, self._first)
+
+
+class ProgressLines(_Listener):
     """Writes a line for every evaluation, and for an epoch when `seconds` passed since the last line."""
 
     def __init__(
@@ -51,40 +67,42 @@ class ProgressLines:
         seconds: float = _LINE_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._write, self._metric, self._seconds, self._clock = write, valid_metric, seconds, clock
+        super().__init__(valid_metric)
+        self._write, self._seconds, self._clock = write, seconds, clock
         self._shown = self._clock()
-        self._first = 0
 
     def __call__(self, event: Progress) -> None:
-        if event.kind == "start":
-            self._first = event.epoch
-        elif event.kind == "end":
+        self._note(event)
+        if event.kind == "end":
             self._write(end_line(event))
-        elif event.kind == "evaluation" or self._clock() - self._shown >= self._seconds:
+        elif event.kind == "evaluation" or (event.kind != "start" and self._due()):
             self._show(event)
 
+    def _due(self) -> bool:
+        return self._clock() - self._shown >= self._seconds
+
     def _show(self, event: Progress) -> None:
-        self._write(progress_line(event, self._metric, self._first))
+        self._write(self._line(event))
         self._shown = self._clock()
 
 
-class ProgressBar:
+class ProgressBar(_Listener):
     """A tqdm bar over epochs; evaluations are written above it."""
 
     def __init__(self, tqdm: Any, stream: TextIO, valid_metric: str) -> None:
-        self._tqdm, self._stream, self._metric = tqdm, stream, valid_metric
+        super().__init__(valid_metric)
+        self._tqdm, self._stream = tqdm, stream
         self._bar: Any = None
-        self._first = 0
 
     def __call__(self, event: Progress) -> None:
+        self._note(event)
         if event.kind == "start":
-            self._first = event.epoch
             self._bar = self._open(event)
         elif event.kind == "epoch":
             self._bar.update(event.epoch - self._bar.n)
             self._bar.set_postfix_str(f"{losses_text(event.losses)}  {speed_text(event)}")
         elif event.kind == "evaluation":
-            self._bar.write(progress_line(event, self._metric, self._first), file=self._stream)
+            self._bar.write(self._line(event), file=self._stream)
         elif event.kind == "end":
             self._bar.close()
             print(end_line(event), file=self._stream)
@@ -136,8 +154,8 @@ def end_line(event: Progress) -> str:
 
 
 def losses_text(losses: Mapping[str, float]) -> str:
-    """The total loss, and its parts in brackets."""
-    parts = " ".join(f"{name} {value:.4g}" for name, value in losses.items() if name != "total")
+    """The total loss, and its weighted parts in brackets."""
+    parts = " ".join(f"{name} {losses[name]:.4g}" for name in PARTS if name in losses)
     total = f"loss {losses['total']:.4f}" if "total" in losses else ""
     return f"{total} ({parts})" if parts else total
 

@@ -58,7 +58,9 @@ def test_a_batch_that_does_not_fit_is_named() -> None:
 def test_sizes_are_readable() -> None:
     assert memory.bytes_text(3.5 * GB) == "3.5 GB"
     assert memory.bytes_text(2**20) == "1.0 MB"
-    assert memory.need_text({"a": 2**20, "b": 2**20}, math.inf) == "2.0 MB of no limit (a 1.0 MB, b 1.0 MB)"
+    assert memory.bytes_text(math.inf) == "no limit"
+    shown = memory.need_text({"a batch": 3 * 2**20, "evaluation": 2**20}, 2 * GB)
+    assert shown == "4.0 MB beside the data, 3.0 MB of it for a batch; 2.0 GB can be had"
 
 
 def test_machine_memory_is_what_the_kernel_calls_available(tmp_path: Path) -> None:

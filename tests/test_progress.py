@@ -10,7 +10,7 @@ import pytest
 from milk_np import progress
 from milk_np.progress import Progress, ProgressLines, both, clock_text, progress_line, show_progress
 
-LOSSES = {"total": 0.61234, "bpr": 0.55, "variance": 0.05, "alignment": 0.012, "reg": 0.00034}
+LOSSES = {"total": 0.61234, "bpr": 0.55, "variance": 0.05, "alignment": 0.012, "reg": 0.00034, "bpr0": 0.5}
 EVENT = Progress(
     "evaluation", 20, 300, losses=LOSSES, metrics={"ndcg@10": 0.12345, "recall@10": 0.2}, best_epoch=20,
     seconds=10.0, triplets_per_second=2.5e6,
@@ -64,6 +64,14 @@ def test_lines_come_for_evaluations_and_otherwise_only_now_and_then() -> None:
     show(Progress("end", 100, 100, best_epoch=75, seconds=10))
     assert len(lines) == 4 + 1
     assert lines[-1] == "trained 100 of at most 100 epochs in 10.0 s, best epoch 75"
+
+
+def test_the_speed_of_the_last_epoch_stands_where_an_evaluation_has_none() -> None:
+    lines = list[str]()
+    show = ProgressLines(lines.append, "ndcg@10")
+    show(Progress("epoch", 20, 300, triplets_per_second=3e4))
+    show(replace(EVENT, triplets_per_second=0.0))
+    assert "30k triplets/s" in lines[0]
 
 
 def test_a_slow_run_without_evaluations_still_shows_life() -> None:

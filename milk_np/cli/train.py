@@ -1,0 +1,139 @@
+"""milk-train: train on a data set, show how well new items are recommended, and save the run."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from milk_np.cli.common import (
+    Parser,
+    add_common,
+    add_settings,
+    given_settings,
+    read_settings,
+    run_command,
+)
+from milk_np.config import Settings
+from milk_np.errors import SettingsError
+
+if TYPE_CHECKING:
+    from milk_np.data import Dataset
+
+PROGRAM = "milk-train"
+DESCRIPTION = """Train a recommender of new items whose modalities may be missing, and evaluate it.
+
+Without --data it trains on a built-in set with a planted truth. The best epoch on valid new items is kept;
+the table shows test new items, as a whole and by how many modalities they miss, beside a content profile and
+random order, which need no training. The run's folder holds config.toml, env.json, log.txt, metrics.jsonl,
+summary.json, per_user.npz, model.npz (the best epoch) and last.npz (for --resume)."""
+EXAMPLES = (
+    "milk-train                                               # the built-in set, under a minute",
+    "milk-train --data shop.npz --protocol FTMT --out runs/shop --seeds 5",
+    "milk-train --data shop.npz --out runs/shop --resume      # go on after Ctrl-C or a crash",
+    "milk-train --data shop.npz --config runs/shop/config.toml --preset reference --epochs 100",
+)
+RESUMABLE = frozenset({"epochs", "patience", "device", "threads", "log_every", "seeds"})
+MASKS = ("missing_train", "missing_test", "missing_mix", "missing_seed")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point of `milk-train`; returns the exit code."""
+    return run_command(PROGRAM, _run, argv)
+
+
+def _run(line: list[str]) -> int:
+    from milk_np.cli.job import Job
+    from milk_np.run_folder import RunFolder, default_folder
+
+    given = _parser().parse_args(line)
+    start = time.perf_counter()
+    settings = _settings(given)
+    ds, settings = _load(given, settings)
+    out = Path(given.out) if given.out else default_folder(ds.name, settings)
+    job = Job(ds, settings, out, bool(given.resume), bool(given.quiet), line, time.perf_counter() - start)
+    job.describe()
+    try:
+        job.train_all()
+    except KeyboardInterrupt:
+        if not RunFolder(out).exists:
+            raise
+        again = shlex.join([PROGRAM, *_without_out(line), "--out", str(out), "--resume"])
+        raise KeyboardInterrupt(f"interrupted and saved; go on with: {again}") from None
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = Parser(PROGRAM, DESCRIPTION, EXAMPLES)
+    parser.add_argument(
+        "--data", metavar="FILE|DIR", help="data set made by milk-prepare (default: the built-in one)"
+    )
+    parser.add_argument(
+        "--out", metavar="DIR", help="folder of the run (default: runs/DATA-MODEL-PRESET-sSEED-TIME)"
+    )
+    parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
+    add_common(parser)
+    add_settings(parser)
+    return parser
+
+
+def _settings(given: argparse.Namespace) -> Settings:
+    """Settings of the line, over those of the file; a resumed run's own come first and mostly stay."""
+    from milk_np.run_folder import RunFolder
+
+    if not given.resume:
+        return read_settings(given)
+    if not given.out:
+        raise SettingsError("--resume: give the run's folder with --out")
+    started = RunFolder.reopen(given.out).settings()
+    settings = read_settings(given, started.to_dict())
+    changed = [name for name, value in settings.to_dict().items() if value != getattr(started, name)]
+    for name in changed:
+        if name not in RESUMABLE:
+            raise SettingsError(
+                f"{name} (--{name.replace('_', '-')}): the run in {given.out} was started with "
+                f"{getattr(started, name)}, --resume can't change it to {getattr(settings, name)}"
+            )
+    return settings
+
+
+def _load(given: argparse.Namespace, settings: Settings) -> tuple[Dataset, Settings]:
+    """The data under the protocol, and the settings with the protocol that applies."""
+    from milk_np.data import Dataset, apply_protocol, make_synthetic
+
+    if given.data is None and settings.protocol is None:
+        settings = settings.replace(protocol="FTMT")
+    _refuse_idle_masks(given, settings)
+    ds = make_synthetic() if given.data is None else Dataset.load(given.data)
+    if settings.protocol is None:
+        return ds, settings
+    rates = {"missing_train": settings.missing_train, "missing_test": settings.missing_test}
+    mix = settings.missing_mix or None
+    return apply_protocol(ds, settings.protocol, mix=mix, seed=settings.missing_seed, **rates), settings
+
+
+def _refuse_idle_masks(given: argparse.Namespace, settings: Settings) -> None:
+    """Rates that nothing would apply are a mistake."""
+    idle = [name for name in MASKS if name in given_settings(given)]
+    if idle and settings.protocol is None:
+        raise SettingsError(
+            f"--{idle[0].replace('_', '-')}: has no effect on the mask stored in the data; add --protocol"
+        )
+
+
+def _without_out(line: Sequence[str]) -> list[str]:
+    """The command line less --out and --resume, to be written anew."""
+    kept, skip = list[str](), False
+    for part in line:
+        if not skip and part not in ("--out", "--resume") and not part.startswith("--out="):
+            kept.append(part)
+        skip = part == "--out"
+    return kept
+
+
+if __name__ == "__main__":
+    sys.exit(main())
