@@ -82,7 +82,7 @@ class Dataset:
         """Name of the data set, "unnamed" if it has none."""
         return str(self.meta.get("name", "unnamed"))
 
-    @property
+    @cached_property
     def n_users(self) -> int:
         """Number of users U, those without any pair included."""
         if self.user_ids is not None:

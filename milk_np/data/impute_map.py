@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from milk_np.data.dataset import Dataset
 from milk_np.data.imputer import Fitted, Imputer, training_owners
-from milk_np.data.rows import FeatureArray, mean_unit_row, row_blocks, unit_rows
+from milk_np.data.rows import FeatureArray, mean_unit_row, precise_unit_rows, row_blocks, unit_rows
 
 RIDGE = 0.1
 """Penalty on the map's squared entries, as a share of the mean eigenvalue of the covariance it inverts."""
@@ -35,7 +35,7 @@ class MapImputer(Imputer):
                 slope, intercept = ridge_map(ds.features[have], ds.features[want], both)
             else:
                 slope = np.zeros((self.widths[have], self.widths[want]), dtype=np.float32)
-                intercept = mean_unit_row(ds.features[want], owners[want])
+                intercept = mean_unit_row(ds.features[want], owners[want]).astype(np.float32)
             fitted |= {f"slope_{have}_{want}": slope, f"intercept_{have}_{want}": intercept}
         return fitted
 
@@ -78,10 +78,12 @@ def ridge_map(
     cross = np.zeros((have.shape[1], want.shape[1]))
     for block in row_blocks(len(have), max(have.shape[1], want.shape[1])):
         keep = both[block]
-        x = unit_rows(have[block][keep]) - mean_x
+        x = precise_unit_rows(have[block][keep]) - mean_x
         gram += x.T @ x
-        cross += x.T @ (unit_rows(want[block][keep]) - mean_y)
+        cross += x.T @ (precise_unit_rows(want[block][keep]) - mean_y)
     # A floor keeps the system solvable where all rows are equal: the map is then zero and the mean remains.
-    gram[np.diag_indices_from(gram)] += max(RIDGE * float(np.trace(gram)) / len(gram), 1e-6)
+    gram[np.diag_indices_from(gram)] += max(
+        RIDGE * float(np.trace(gram)) / len(gram), 1e-9 * float(both.sum())
+    )
     slope = np.linalg.solve(gram, cross)
     return slope.astype(np.float32), (mean_y - mean_x @ slope).astype(np.float32)

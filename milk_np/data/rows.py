@@ -57,13 +57,20 @@ def mean_row(rows: FeatureArray, chosen: NDArray[np.bool_]) -> NDArray[np.float3
     return mean
 
 
-def mean_unit_row(rows: FeatureArray, chosen: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Mean of the row-normalised rows where `chosen` (n,) is true, (D,) float32."""
+def precise_unit_rows(rows: FeatureArray) -> NDArray[np.float64]:
+    """Rows divided by their norms in float64, for sums that would amplify differences of rounding."""
+    norms = row_norms(rows)
+    wide = np.asarray(rows, dtype=np.float64)
+    unit: NDArray[np.float64] = wide / np.where(norms > SHORTEST_ROW, norms, np.inf)[:, None]
+    return unit
+
+
+def mean_unit_row(rows: FeatureArray, chosen: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Mean of the row-normalised rows where `chosen` (n,) is true, (D,) float64."""
     total = np.zeros(rows.shape[1])
     for block in row_blocks(*rows.shape):
-        total += unit_rows(rows[block][chosen[block]]).sum(axis=0, dtype=np.float64)
-    mean: NDArray[np.float32] = (total / np.count_nonzero(chosen)).astype(np.float32)
-    return mean
+        total += precise_unit_rows(rows[block][chosen[block]]).sum(axis=0)
+    return total / np.count_nonzero(chosen)
 
 
 def non_finite_rows(rows: FeatureArray) -> NDArray[np.int64]:

@@ -24,10 +24,10 @@ FEATURE = "feature_"
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Put the file's name in front of the message of a data error."""
+    """Put the file's name in front of the message of an error."""
     try:
         yield
-    except DataError as error:
+    except (DataError, OutOfMemoryError) as error:
         if str(error).startswith(str(path)):
             raise
         raise type(error)(f"{path}: {error}") from error.__cause__
@@ -87,18 +87,23 @@ def _reason(error: Exception) -> str:
 
 
 def _read_npz(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    archive = _guarded(lambda: np.load(path, allow_pickle=False), "the file")
-    if not isinstance(archive, np.lib.npyio.NpzFile):
-        raise DataError("expected an .npz archive of several arrays, got a single .npy array")
-    with archive:
+    # NumPy leaves the file open when it turns out to be no archive, so it is opened and closed here.
+    with _guarded(lambda: path.open("rb"), "the file") as file:
+        archive = _guarded(lambda: np.load(file, allow_pickle=False), "the file")
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise DataError("expected an .npz archive of several arrays, got a single .npy array")
         names = tuple(archive.files)
         _check_keys(names)
-        arrays = {k: _guarded(lambda k=k: archive[k], f"array {k}") for k in names if _known(k)}  # type: ignore[misc]
+        arrays = {name: _entry(archive, name) for name in names if _known(name)}
         if "meta" not in names:
             raise DataError(f'no array meta; expected JSON text such as {{"format": {FORMAT}}}')
-        meta = parse_meta(_guarded(lambda: str(archive["meta"][()]), "array meta"))
+        meta = parse_meta(str(_entry(archive, "meta")))
     _check_feature_keys(arrays)
     return arrays, meta
+
+
+def _entry(archive: np.lib.npyio.NpzFile, name: str) -> Any:
+    return _guarded(lambda: archive[name], f"array {name}")
 
 
 def _read_folder(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -206,7 +211,11 @@ def _replace_folder(temporary: Path, path: Path) -> None:
     if path.exists():
         earlier = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.old."))
         os.replace(path, earlier)
-        os.replace(temporary, path)
+        try:
+            os.replace(temporary, path)
+        except BaseException:
+            os.replace(earlier, path)
+            raise
         shutil.rmtree(earlier)
     else:
         os.replace(temporary, path)

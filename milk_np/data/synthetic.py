@@ -177,17 +177,22 @@ def pair_blocks(plan: Plan, z: Float32) -> Iterator[Pairs]:
     """
     order = generator(plan.seed, "synthetic-popularity").permutation(plan.n_items)
     for start, n in plan.user_blocks():
-        rng = generator(plan.seed, "synthetic-pairs", start)
-        taste = rng.standard_normal((n, plan.truth.content), dtype=np.float32)
-        taste *= np.float32(plan.truth.taste / np.sqrt(plan.truth.content))
-        degree = _degrees(rng, n, plan.n_pairs / plan.n_users, plan.looked_at // 2)
-        look = _score_all if plan.n_items <= SCORE_ALL else _score_sample
-        items, score = look(rng, plan, z, taste, order)
-        chosen = _take(rng, score, degree)
-        key = np.repeat(np.arange(start, start + n), degree) * plan.n_items
-        key = np.sort(key + items[np.repeat(np.arange(n), degree), chosen])
-        user, item = np.divmod(key[np.diff(key, prepend=-1) > 0], plan.n_items)
-        yield user.astype(np.int32), item.astype(np.int32)
+        yield _pairs(plan, z, order, start, n)
+
+
+def _pairs(plan: Plan, z: Float32, order: NDArray[np.int64], start: int, n: int) -> Pairs:
+    """Pairs of the `n` users from `start`."""
+    rng = generator(plan.seed, "synthetic-pairs", start)
+    taste = rng.standard_normal((n, plan.truth.content), dtype=np.float32)
+    taste *= np.float32(plan.truth.taste / np.sqrt(plan.truth.content))
+    degree = _degrees(rng, n, plan.n_pairs / plan.n_users, plan.looked_at // 2)
+    look = _score_all if plan.n_items <= SCORE_ALL else _score_sample
+    items, score = look(rng, plan, z, taste, order)
+    chosen = _take(rng, score, degree)
+    key = np.repeat(np.arange(start, start + n), degree) * plan.n_items
+    key = np.sort(key + items[np.repeat(np.arange(n), degree), chosen])
+    user, item = np.divmod(key[np.diff(key, prepend=-1) > 0], plan.n_items)
+    return user.astype(np.int32), item.astype(np.int32)
 
 
 def _degrees(rng: np.random.Generator, n: int, mean: float, most: int) -> NDArray[np.int64]:

@@ -75,7 +75,8 @@ class NpyWriter:
         if self._like is None:
             self._like = rows[:0]
             self._write_header()
-        self._file.write(np.ascontiguousarray(rows).data.cast("B"))
+        if rows.size:
+            self._file.write(np.ascontiguousarray(rows).data.cast("B"))
         self._length += len(rows)
 
     def _write_header(self) -> None:

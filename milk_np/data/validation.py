@@ -39,7 +39,7 @@ def as_ids(values: Any, name: str) -> NDArray[np.int32]:
             f"{name}: expected ids from 0 to {_LARGEST_ID}, got {some(array[bad])} at position {some(bad)} "
             f"({len(bad)} in all); number users and items from 0"
         )
-    return array.astype(np.int32, copy=False)
+    return np.ascontiguousarray(array, dtype=np.int32)
 
 
 def as_split(values: Any, name: str, length: int | None = None) -> NDArray[np.uint8]:
@@ -55,7 +55,7 @@ def as_split(values: Any, name: str, length: int | None = None) -> NDArray[np.ui
             f"{name}: expected 0 (train), 1 (valid) or 2 (test), got {some(array[bad])} "
             f"at position {some(bad)}"
         )
-    return array.astype(np.uint8, copy=False)
+    return np.ascontiguousarray(array, dtype=np.uint8)
 
 
 def as_available(values: Any) -> NDArray[np.bool_]:
@@ -65,7 +65,7 @@ def as_available(values: Any) -> NDArray[np.bool_]:
         array = array.astype(np.bool_)
     if array.dtype != np.bool_:
         raise ModalityError(f"available: expected booleans (items x modalities), got {array.dtype}")
-    return array
+    return np.ascontiguousarray(array)
 
 
 def as_names(values: Any, name: str) -> NDArray[np.str_] | None:
@@ -79,7 +79,7 @@ def as_names(values: Any, name: str) -> NDArray[np.str_] | None:
 
 
 def as_features(values: Any, modality: str) -> FeatureArray:
-    """Raw features as (I, D_m) float16 or float32, not copied unless they came in float64."""
+    """Raw features as (I, D_m) float16 or float32 in rows; such an array, or memory map, isn't copied."""
     array = values if isinstance(values, np.ndarray) else np.asarray(values)
     if array.ndim != 2 or array.dtype.kind != "f" or array.shape[1] == 0:
         raise ModalityError(
@@ -87,9 +87,9 @@ def as_features(values: Any, modality: str) -> FeatureArray:
             f"got {array.dtype} of shape {array.shape}"
         )
     if array.dtype in (np.float16, np.float32) and array.dtype.isnative:
-        return array
+        return array if array.flags.c_contiguous else np.ascontiguousarray(array)
     with np.errstate(over="ignore"):
-        narrow: FeatureArray = array.astype(np.float32)
+        narrow: FeatureArray = np.ascontiguousarray(array, dtype=np.float32)
     return narrow
 
 
