@@ -48,7 +48,7 @@ def _run(line: list[str]) -> int:
         print(title)
         for finding in section():
             broken += finding.state == "!!"
-            print(f"  {finding.state}  {finding.what:<18} {finding.text}", flush=True)
+            print(f"  {finding.state}  {finding.what:<25} {finding.text}", flush=True)
     print("Everything needed works." if not broken else f"{broken} broken; see the lines marked !!")
     return EXIT_UNEXPECTED if broken else 0
 
@@ -160,8 +160,8 @@ def _try_backend() -> Finding:
     try:
         get_backend("gpu")
     except DeviceError as error:
-        return Finding("--", "--device gpu", str(error))
-    return Finding("ok", "--device gpu", "works")
+        return Finding("--", "use", str(error))
+    return Finding("ok", "use", "--device gpu works")
 
 
 def _gradients() -> Iterator[Finding]:

@@ -46,7 +46,7 @@ def test_a_library_that_is_absent_names_its_extra(monkeypatch: pytest.MonkeyPatc
 
 def test_a_wrong_gradient_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:
     fake = SimpleNamespace(prove=lambda: [("bpr", 1e-9), ("alignment", 1e-3)])
-    monkeypatch.setitem(sys.modules, "milk_np.nn.gradcheck", fake)
+    monkeypatch.setitem(sys.modules, "milk_np.nn.proof", fake)
     found = lines_of(doctor._gradients)
     assert (found["bpr"].state, found["alignment"].state) == ("ok", "!!")
 
