@@ -6,7 +6,7 @@ import numpy as np
 from numba import get_num_threads, njit, prange, types
 from numpy.typing import NDArray
 
-from .topk_tile import COLUMNS, ROWS, score_tile
+from .topk_tile import COLUMNS, ROWS, columns_above, lowest_bit, score_tile
 
 _CHUNK = 1 << 16
 """Items packed at a time, a multiple of COLUMNS: 16 MB at K = 64, which a last-level cache can hold."""
@@ -20,57 +20,44 @@ def _input(dtype: types.Type, ndim: int) -> types.Array:
 
 
 @njit(cache=True, nogil=True)
-def _worse(index, heap, at, score, item):  # type: ignore[no-untyped-def]
-    """Whether entry `at` of the heap is worse than (`item`, `score`)."""
-    return heap[at] < score or (heap[at] == score and index[at] > item)
+def _worse(index, score, query, at, value, item):  # type: ignore[no-untyped-def]
+    """Whether entry `at` of a query's heap is worse than (`value`, `item`)."""
+    entry = score[query, at]
+    return entry < value or (entry == value and index[query, at] > item)
 
 
 @njit(cache=True, nogil=True)
-def _replace_root(index, heap, item, score, size):  # type: ignore[no-untyped-def]
-    """Put (`item`, `score`) in the place of the root, the worst entry, and restore the order of the heap.
+def _replace_root(index, score, query, size, value, item):  # type: ignore[no-untyped-def]
+    """Put (`value`, `item`) in the place of the root, the worst entry, and restore the order of the heap.
 
-    Worse is a lower score, then a higher position. Items come in ascending order, so one that ties with the
-    root is worse than the root and was never offered.
+    The heap is the first `size` entries of row `query`. Worse is a lower score, then a higher position. Items
+    come in ascending order, so one that ties with the root is worse than the root and was never offered.
     """
     hole = 0
     while 2 * hole + 1 < size:
         child = 2 * hole + 1
-        if child + 1 < size and _worse(index, heap, child + 1, heap[child], index[child]):
+        if child + 1 < size and _worse(
+            index, score, query, child + 1, score[query, child], index[query, child]
+        ):
             child += 1
-        if not _worse(index, heap, child, score, item):
+        if not _worse(index, score, query, child, value, item):
             break
-        heap[hole], index[hole] = heap[child], index[child]
+        score[query, hole], index[query, hole] = score[query, child], index[query, child]
         hole = child
-    heap[hole], index[hole] = score, item
+    score[query, hole], index[query, hole] = value, item
 
 
 @njit(cache=True, nogil=True)
-def _contains(ascending, value):  # type: ignore[no-untyped-def]
-    low, high = 0, ascending.shape[0]
+def _contains(ascending, low, high, value):  # type: ignore[no-untyped-def]
+    """Whether `value` is among `ascending[low:high]`."""
+    end = high
     while low < high:
         middle = (low + high) // 2
         if ascending[middle] < value:
             low = middle + 1
         else:
             high = middle
-    return low < ascending.shape[0] and ascending[low] == value
-
-
-@njit(cache=True, nogil=True)
-def _offer(scores, first, stop, banned, index, heap):  # type: ignore[no-untyped-def]
-    """Offer the `scores` of items `first`, `first + 1`, ... to a heap; return its new lowest score."""
-    for column in range(min(COLUMNS, stop - first)):
-        if scores[column] > heap[0] and not _contains(banned, first + column):
-            _replace_root(index, heap, first + column, scores[column], heap.shape[0])
-    return heap[0]
-
-
-@njit(cache=True, nogil=True)
-def _lowest_bit(mask):  # type: ignore[no-untyped-def]
-    bit = 0
-    while not mask >> bit & 1:
-        bit += 1
-    return bit
+    return low < end and ascending[low] == value
 
 
 @njit(
@@ -108,14 +95,23 @@ def _search(queries, panels, rows, start, stop, indptr, dropped, index, score): 
         tile = np.empty((ROWS, COLUMNS), np.float32)
         for panel in range(panels.shape[0]):
             item = start + panel * COLUMNS
+            inside = (1 << min(COLUMNS, stop - item)) - 1
             for row in range(0, n, ROWS):
                 above = score_tile(padded, row, panels, panel, limits, tile)
                 while above != 0:
-                    r = _lowest_bit(above)
+                    r = lowest_bit(above)
                     above &= above - 1
                     query = first + row + r
-                    banned = dropped[indptr[query] : indptr[query + 1]]
-                    limits[row + r] = _offer(tile[r], item, stop, banned, index[query], score[query])
+                    columns = columns_above(tile, r, limits[row + r]) & inside
+                    while columns != 0:
+                        column = lowest_bit(columns)
+                        columns &= columns - 1
+                        value = tile[r, column]
+                        if value > score[query, 0] and not _contains(
+                            dropped, indptr[query], indptr[query + 1], item + column
+                        ):
+                            _replace_root(index, score, query, score.shape[1], value, item + column)
+                    limits[row + r] = score[query, 0]
 
 
 @njit(types.void(types.int32[:, ::1], types.float32[:, ::1]), parallel=True, cache=True, nogil=True)
@@ -125,7 +121,7 @@ def _sort(index, score):  # type: ignore[no-untyped-def]
         for size in range(index.shape[1] - 1, 0, -1):
             item, value = index[row, size], score[row, size]
             index[row, size], score[row, size] = index[row, 0], score[row, 0]
-            _replace_root(index[row], score[row], item, value, size)
+            _replace_root(index, score, row, size, value, item)
 
 
 def _rows_a_block(n_queries: int) -> int:

@@ -39,11 +39,11 @@ def score_tile(
 
     queries (n, K) float32, rows `first` ... `first + ROWS - 1` are read; items (panels, K, COLUMNS)
     float32, of which `panel` is read; thresholds (n,) float32, read at the same rows; scores (ROWS,
-    COLUMNS) float32 is written. Returns an int32 whose bit r is set where row r has a score above
+    COLUMNS) float32 is written. Returns an int64 whose bit r is set where row r has a score above
     thresholds[first + r] (never for NaN). Each score is one chain of multiply-adds in the order of K: it
     doesn't depend on how the work is cut up.
     """
-    signature = types.int32(queries, types.int64, items, types.int64, thresholds, scores)
+    signature = types.int64(queries, types.int64, items, types.int64, thresholds, scores)
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         arrays = [context.make_array(sig.args[a])(context, builder, args[a]) for a in (0, 2, 4, 5)]
@@ -58,6 +58,33 @@ def score_tile(
         return _above(builder, threshold, sums)
 
     return signature, codegen
+
+
+@intrinsic
+def columns_above(typingctx: Any, scores: Any, row: Any, threshold: Any) -> Any:
+    """int64 whose bit c is set where `scores[row, c]` of a tile is above `threshold`."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        array = context.make_array(sig.args[0])(context, builder, args[0])
+        start = _offset(builder, array.data, builder.mul(args[1], _INT64(COLUMNS)))
+        limit, mask = _splat(builder, args[2]), _INT64(0)
+        for v in range(VECTORS):
+            vector = _load(builder, _offset(builder, start, _INT64(v * LANES)))
+            bits = builder.bitcast(builder.fcmp_ordered(">", vector, limit), ir.IntType(LANES))
+            mask = builder.or_(mask, builder.shl(builder.zext(bits, _INT64), _INT64(v * LANES)))
+        return mask
+
+    return types.int64(scores, types.int64, types.float32), codegen
+
+
+@intrinsic
+def lowest_bit(typingctx: Any, mask: Any) -> Any:
+    """Number of the lowest bit that is set in an int64 that isn't 0."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return builder.cttz(args[0], ir.IntType(1)(1))
+
+    return types.int64(types.int64), codegen
 
 
 def _offset(builder: Any, pointer: Any, elements: Any) -> Any:
@@ -130,8 +157,8 @@ def _store(builder: Any, scores: Any, sums: list[list[Any]]) -> None:
 
 
 def _above(builder: Any, threshold: Any, sums: list[list[Any]]) -> Any:
-    """int32 with bit r set where a sum of row r is above threshold[r]."""
-    mask = _INT32(0)
+    """int64 with bit r set where a sum of row r is above threshold[r]."""
+    mask = _INT64(0)
     for row, vectors in enumerate(sums):
         limit = _splat(builder, builder.load(_offset(builder, threshold, _INT64(row))))
         above = builder.fcmp_ordered(">", vectors[0], limit)
@@ -139,5 +166,5 @@ def _above(builder: Any, threshold: Any, sums: list[list[Any]]) -> Any:
             above = builder.or_(above, builder.fcmp_ordered(">", vector, limit))
         packed = builder.bitcast(above, ir.IntType(LANES))
         found = builder.icmp_unsigned("!=", packed, ir.IntType(LANES)(0))
-        mask = builder.or_(mask, builder.select(found, _INT32(1 << row), _INT32(0)))
+        mask = builder.or_(mask, builder.select(found, _INT64(1 << row), _INT64(0)))
     return mask
