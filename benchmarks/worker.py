@@ -1,0 +1,155 @@
+"""One program in its own process, run on command: `python worker.py` serves, `Worker` drives it.
+
+Thread pools of different libraries starve each other inside one process, so every program under measurement
+has its own; only one works at a time, the others wait on their input. Commands are JSON lines; the program's
+own printing goes to the error stream. Times are taken inside the worker, around the call alone.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+THREADS = 2
+HERE = Path(__file__).resolve().parent
+THREAD_LIMITS = {f"{name}_NUM_THREADS": str(THREADS) for name in ("OMP", "OPENBLAS", "MKL", "NUMBA")}
+
+
+class Worker:
+    """A process that holds one object of `module` and calls its methods.
+
+    Parameters
+    ----------
+    module : importable from this folder, with a class `Program`
+    args : JSON-ready keyword arguments of `Program`; `problem` names a folder, `how` a preset of objective.py
+    env : settings of the process on top of the common ones; None removes one
+    """
+
+    def __init__(self, module: str, args: dict[str, Any], env: dict[str, str | None] | None = None) -> None:
+        self.module = module
+        settings = os.environ | THREAD_LIMITS | (env or {})
+        self.process = subprocess.Popen(
+            [sys.executable, str(HERE / "worker.py"), module],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={key: value for key, value in settings.items() if value is not None},
+            text=True,
+        )
+        self.seconds_to_build = self.request("build", args)["seconds"]
+
+    def request(self, method: str, args: dict[str, Any]) -> dict[str, Any]:
+        """Call a method in the worker; its answer with `seconds` (inside the worker) and `value`."""
+        require_alive(self)
+        self.process.stdin.write(json.dumps({"method": method, "args": args}) + "\n")
+        self.process.stdin.flush()
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(
+                f"{self.module}: the worker ended with code {self.process.wait()}; its error is above"
+            )
+        answer = json.loads(line)
+        if "error" in answer:
+            raise RuntimeError(f"{self.module}.{method}: {answer['error']}")
+        return answer
+
+    def call(self, method: str, /, **args: Any) -> Any:
+        """Value of `Program.method(**args)`."""
+        return self.request(method, args)["value"]
+
+    def time(self, method: str, /, **args: Any) -> float:
+        """Seconds that `Program.method(**args)` takes."""
+        return self.request(method, args)["seconds"]
+
+    def close(self) -> None:
+        """End the process."""
+        if self.process.poll() is None:
+            self.process.stdin.close()
+            self.process.wait(timeout=60)
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
+def require_alive(worker: Worker) -> None:
+    """RuntimeError when the process is gone."""
+    if worker.process.poll() is not None:
+        raise RuntimeError(f"{worker.module}: the worker has ended with code {worker.process.returncode}")
+
+
+def pin_threads() -> None:
+    """Keep this process on the first cores it may use, so that no library takes more than its peers."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:THREADS])
+
+
+def make(loaded: Any, args: dict[str, Any]) -> Any:
+    """Build from JSON arguments: `problem` names a folder, `how` a preset of objective.py."""
+    from objective import OBJECTIVES
+    from shapes import Problem
+
+    if "problem" in args:
+        args["problem"] = Problem(Path(args["problem"]))
+    if "how" in args:
+        args["how"] = OBJECTIVES[args["how"]]
+    return loaded.Program(**args)
+
+
+def peak_memory() -> int:
+    """Greatest resident size of this process so far, in bytes (Linux counts in KiB)."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def save(program: Any, method: str, path: str) -> str:
+    """Write the arrays that `program.method()` returns to an .npz file."""
+    import numpy as np
+
+    value = getattr(program, method)()
+    arrays = value if isinstance(value, dict) else {f"a{k}": part for k, part in enumerate(value)}
+    np.savez(path, **arrays)
+    return path
+
+
+def answer(module: str, program: Any, method: str, args: dict[str, Any]) -> tuple[Any, Any, float]:
+    """Program, value and seconds of one request."""
+    start = time.perf_counter()
+    if method == "build":
+        program = make(importlib.import_module(module), args)
+        value = None
+    elif method == "peak_memory":
+        value = peak_memory()
+    elif method == "save":
+        value = save(program, **args)
+    else:
+        value = getattr(program, method)(**args)
+    return program, value, time.perf_counter() - start
+
+
+def serve(module: str) -> None:
+    """Answer requests from standard input until it closes."""
+    replies = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    program = None
+    for line in sys.stdin:
+        request = json.loads(line)
+        try:
+            program, value, seconds = answer(module, program, request["method"], request["args"])
+            reply = {"value": value, "seconds": seconds}
+        except Exception as error:  # the parent has to hear of every failure
+            reply = {"error": f"{type(error).__name__}: {error}"}
+        replies.write(json.dumps(reply) + "\n")
+        replies.flush()
+
+
+if __name__ == "__main__":
+    pin_threads()
+    serve(sys.argv[1])
