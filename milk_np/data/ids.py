@@ -24,7 +24,7 @@ def rows_of(items: Column, item_ids: NDArray[np.str_] | None, path: object) -> N
     if item_ids is None:
         if items.dtype.kind == "i":
             return items.astype(np.int64)
-        word = next((value for value in items.tolist() if not value.isdecimal()), items[0])
+        word = next((value for value in items.tolist() if not value.isdecimal()), str(items[0]))
         raise DataError(
             f"{path}: item ids aren't row numbers of the features (for example {word!r}), so it is unknown "
             "which row is whose; give --item-ids, a file with the id of each feature row, one a line"

@@ -179,7 +179,7 @@ def _given_split(
     unknown = np.setdiff1d(words, list(_LABELS))
     if len(unknown):
         raise DataError(
-            f"{path}: column {name!r}: expected train, valid and test (or 0, 1, 2), got {unknown[0]!r}"
+            f"{path}: column {name!r}: expected train, valid and test (or 0, 1, 2), got {str(unknown[0])!r}"
         )
     label = np.zeros(len(words), dtype=np.int64)
     for word, value in _LABELS.items():

@@ -81,7 +81,7 @@ def _guarded(load: Callable[[], Any], what: str) -> Any:
 
 def _reason(error: Exception) -> str:
     text = str(error) or type(error).__name__
-    if "object arrays" in text.lower():
+    if "object arrays" in text.lower() or "python objects" in text.lower():
         return "it holds pickled objects"
     return "it is no NumPy file" if "pickle" in text.lower() else text
 
