@@ -124,6 +124,11 @@ class Settings:
         "items that negatives are drawn from: training items, or all, new ones included",
         choices=("train", "all"), none="from the preset",
     )
+    negative_pool: int = _set(
+        0, int, "objective",
+        "items, drawn anew for every batch, that its negatives are confined to: fewer distinct items, so less work; "
+        "0: no such limit", low=0,
+    )
 
     valid_metric: str = _set(
         "ndcg@10", str, "evaluation", "metric on valid new items that picks the best epoch",

@@ -16,9 +16,13 @@ from milk_np.rng import stream_key
 class TripletSampler:
     """Draws batches that depend on the seed, the epoch and the row alone."""
 
-    def __init__(self, backend: Backend, ds: Dataset, *, negatives: str, batch_size: int, seed: int) -> None:
+    def __init__(
+        self, backend: Backend, ds: Dataset, *, negatives: str, batch_size: int, seed: int, pool: int = 0
+    ) -> None:
         """`negatives` are drawn from the "train" items or from "all", new ones included.
 
+        With a `pool`, a batch's negatives come from that many candidates, drawn anew for every batch: each negative
+        is as uniform as without, but a batch has fewer distinct items.
         Pairs of a user who owns every candidate have no negative and are left out (`left_out` counts them).
         """
         self._kernels: Any = backend.kernels
@@ -37,6 +41,8 @@ class TripletSampler:
         ranks = np.searchsorted(candidates, indices).astype(np.int32)
         arrays = (user[usable], item[usable], indptr, ranks, candidates)
         self._arrays = tuple(backend.asarray(array) for array in arrays)
+        self._pool_size, self._n_candidates = min(pool, len(candidates)), len(candidates)
+        self._no_pool = backend.asarray(np.zeros(0, np.int64))
 
     @property
     def steps(self) -> int:
@@ -49,5 +55,13 @@ class TripletSampler:
         count = min(self.batch_size, self.n_triplets - first)
         shuffle_key = stream_key(self._seed, "shuffle", epoch)
         negative_key = stream_key(self._seed, "negatives", epoch)
-        users, items = self._kernels.draw_batch(shuffle_key, negative_key, first, count, *self._arrays)
+        pool = self._pool(epoch, step)
+        users, items = self._kernels.draw_batch(shuffle_key, negative_key, first, count, *self._arrays, pool)
         return users, items
+
+    def _pool(self, epoch: int, step: int) -> Array:
+        """Positions of the candidates that the batch's negatives are confined to; none for no limit."""
+        if not self._pool_size:
+            return self._no_pool
+        key = stream_key(self._seed, "pool", epoch, step)
+        return self._kernels.shuffle(key, 0, self._pool_size, self._n_candidates)

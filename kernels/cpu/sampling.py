@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
-from milk_np.kernels.reference.sampling import GOLDEN, MIX_A, MIX_B, ROUNDS
+from milk_np.kernels.reference.sampling import GOLDEN, MIX_A, MIX_B, ROUNDS, TRIES
 
 Ints = NDArray[np.integer[Any]]
 
@@ -26,11 +26,13 @@ def draw_batch(
     indptr: Ints,
     ranks: Ints,
     candidates: Ints,
+    pool: Ints,
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """Users (B) and items (2B) of triplets `first` to `first + count` of an epoch."""
     users, items = np.empty(count, np.int32), np.empty(2 * count, np.int32)
     keys = round_keys(np.uint64(shuffle_key))
-    _draw(keys, np.uint64(negative_key), first, pair_user, pair_item, indptr, ranks, candidates, users, items)
+    table = (pair_user, pair_item, indptr, ranks, candidates, pool)
+    _draw(keys, np.uint64(negative_key), first, *table, users, items)
     return users, items
 
 
@@ -101,6 +103,38 @@ def _free_candidate(r: int, ranks: Ints, start: int, stop: int) -> int:
     return r + low - start
 
 
+@njit(cache=True, inline="always")
+def _below(word: np.uint64, n: int) -> int:
+    """Uniform number below `n` from a random word."""
+    return np.int64(np.float64(word >> _S11) * 2.0**-53 * n)
+
+
+@njit(cache=True)
+def _owns(member: int, ranks: Ints, start: int, stop: int) -> bool:
+    """Whether `member` is among `ranks[start:stop]` (sorted)."""
+    while start < stop:
+        middle = (start + stop) >> 1
+        if ranks[middle] == member:
+            return True
+        if ranks[middle] < member:
+            start = middle + 1
+        else:
+            stop = middle
+    return False
+
+
+@njit(cache=True)
+def _free_member(word: np.uint64, ranks: Ints, start: int, stop: int, pool: Ints) -> int:
+    """The first of `TRIES` random members of `pool` that is not among `ranks[start:stop]`, or -1."""
+    if len(pool) == 0:
+        return -1
+    for attempt in range(TRIES):
+        member = np.int64(pool[_below(_mix64(word + np.uint64(attempt)), len(pool))])
+        if not _owns(member, ranks, start, stop):
+            return member
+    return -1
+
+
 @njit(parallel=True, cache=True)
 def _draw(
     keys: NDArray[np.uint64],
@@ -111,6 +145,7 @@ def _draw(
     indptr: Ints,
     ranks: Ints,
     candidates: Ints,
+    pool: Ints,
     users: NDArray[np.int32],
     items: NDArray[np.int32],
 ) -> None:
@@ -121,7 +156,10 @@ def _draw(
         user = pair_user[row]
         start, stop = indptr[user], indptr[user + 1]
         word = _mix64(_mix64(row) ^ negative_key)
-        r = np.int64(np.float64(word >> _S11) * 2.0**-53 * (len(candidates) - (stop - start)))
         users[t] = user
         items[t] = pair_item[row]
-        items[count + t] = candidates[_free_candidate(r, ranks, start, stop)]
+        member = _free_member(word, ranks, start, stop, pool)
+        if member < 0:
+            r = _below(word, len(candidates) - (stop - start))
+            member = _free_candidate(r, ranks, start, stop)
+        items[count + t] = candidates[member]

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 Ints = NDArray[np.integer[Any]]
 
 ROUNDS = 6
+TRIES = 32
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 MIX_A = np.uint64(0xBF58476D1CE4E5B9)
 MIX_B = np.uint64(0x94D049BB133111EB)
@@ -61,12 +62,17 @@ def draw_batch(
     indptr: Ints,
     ranks: Ints,
     candidates: Ints,
+    pool: Ints,
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """Users (B) and items (2B: the positives, then the negatives) of triplets `first` to `first + count` of an epoch.
 
     `pair_user`, `pair_item` (n) are the training pairs; `candidates` (C) the items a negative may be; `ranks` the
     positions in `candidates` of each user's own items, sorted per user under `indptr` (U+1). A negative is the r-th
     candidate that is not the user's, r uniform: found by one binary search, with no rejection.
+
+    `pool` has positions in `candidates` that negatives are confined to, or none for no such limit. Members are tried
+    at random, up to `TRIES` of them; a user who owns them all gets any candidate. While the pool itself is a uniform
+    subset, so is each negative among the candidates that the user doesn't own: no candidate differs from another.
     """
     rows = shuffle(shuffle_key, first, count, len(pair_user))
     users = pair_user[rows]
@@ -76,7 +82,22 @@ def draw_batch(
     negatives = np.empty(count, np.int32)
     for t, user in enumerate(users):
         own = ranks[indptr[user] : indptr[user + 1]]
+        member = _free_member(words[t], own, pool)
+        if member is not None:
+            negatives[t] = candidates[member]
+            continue
         r = int(uniform[t] * (len(candidates) - len(own)))
         # own[q] - q candidates before own[q] are free: the r-th free one lies beyond every q with own[q] - q <= r.
         negatives[t] = candidates[r + np.searchsorted(own - np.arange(len(own)), r, side="right")]
     return users.astype(np.int32), np.concatenate([pair_item[rows].astype(np.int32), negatives])
+
+
+def _free_member(word: np.uint64, own: Ints, pool: Ints) -> int | None:
+    """The first of `TRIES` random members of `pool` that is not among `own`, if there is one."""
+    for attempt in range(TRIES if len(pool) else 0):
+        with np.errstate(over="ignore"):
+            trial = mix64(word + np.uint64(attempt))
+        member = int(pool[int(float(trial >> np.uint64(11)) * 2.0**-53 * len(pool))])
+        if member not in own:
+            return member
+    return None

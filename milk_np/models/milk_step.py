@@ -42,6 +42,7 @@ class MilkStep:
             negatives=str(settings.negatives),
             batch_size=settings.batch_size,
             seed=settings.seed,
+            pool=settings.negative_pool,
         )
         self._record = backend.zeros((self.sampler.steps, self._environments() + 2), np.float64)
         self._theta: tuple[int, Array] = (0, None)

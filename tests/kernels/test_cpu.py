@@ -67,38 +67,46 @@ def training_pairs(seed, U, n_items, density):
     U=st.integers(1, 30),
     n_items=st.integers(2, 60),
     density=st.sampled_from([0.1, 0.6, 1.0]),
+    pool_size=st.sampled_from([0, 1, 7, 60]),
 )
-def test_draw_batch(key, seed, U, n_items, density):
+def test_draw_batch(key, seed, U, n_items, density, pool_size):
     user, item, indptr, ranks, candidates, owned = training_pairs(seed % 2**32, U, n_items, density)
     count = len(user)
     if not count:
         return
-    arguments = (key, seed, 0, count, user, item, indptr, ranks, candidates)
+    pool = reference.shuffle(key ^ 1, 0, min(pool_size, n_items), n_items)
+    arguments = (key, seed, 0, count, user, item, indptr, ranks, candidates, pool)
     users, items = cpu.draw_batch(*arguments)
     for mine, plain in zip((users, items), reference.draw_batch(*arguments), strict=True):
         np.testing.assert_array_equal(mine, plain)
     rank = np.searchsorted(candidates, items)
     assert owned[users, rank[:count]].all(), "a positive is a training pair"
     assert not owned[users, rank[count:]].any(), "a negative is none"
+    if pool_size:
+        outside = ~np.isin(rank[count:], pool)
+        mostly_free = (~owned[:, pool]).sum(axis=1) > len(pool) // 2
+        assert not outside[mostly_free[users]].any(), "with half of the pool free, 32 tries find a member"
     halves = [
         cpu.draw_batch(key, seed, a, b - a, *arguments[4:]) for a, b in ((0, count // 2), (count // 2, count))
     ]
     np.testing.assert_array_equal(np.concatenate([h[0] for h in halves]), users)
 
 
-def test_negatives_are_uniform():
-    """One user owning 3 of 10 candidates: the other 7 are drawn equally often (chi-square, 6 degrees of freedom)."""
+@pytest.mark.parametrize("pool_size", [0, 2, 5])
+def test_negatives_are_uniform(pool_size):
+    """One user owning 3 of 10 candidates: the other 7 are drawn equally often (chi-square, 6 degrees of freedom).
+
+    Draws that share a pool are correlated, which widens the statistic up to three times.
+    """
     own = np.array([2, 3, 9], np.int32)
-    user, item = np.zeros(3, np.int32), own
+    table = (np.zeros(3, np.int32), own, np.array([0, 3]), own, np.arange(10, dtype=np.int32))
     count = np.zeros(10)
     for key in range(20_000):
-        _, items = cpu.draw_batch(
-            1, key, 0, 3, user, item, np.array([0, 3]), own, np.arange(10, dtype=np.int32)
-        )
+        _, items = cpu.draw_batch(1, key, 0, 3, *table, cpu.shuffle(key, 0, pool_size, 10))
         np.add.at(count, items[3:], 1)
     assert not count[own].any()
     free = np.delete(count, own)
-    assert ((free - 60_000 / 7) ** 2 / (60_000 / 7)).sum() < 30
+    assert ((free - 60_000 / 7) ** 2 / (60_000 / 7)).sum() < (60 if pool_size else 30)
 
 
 @quick

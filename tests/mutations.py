@@ -1,0 +1,184 @@
+"""Plants an error in each gradient term and kernel, one at a time, and shows which test catches it.
+
+`python tests/mutations.py [WORD]` runs those whose name or file holds WORD (all by default), in a copy of the package, and
+prints a Markdown table. An error that no test catches makes it end with exit code 1.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PROOFS = ("tests/nn", "tests/golden", "tests/kernels")
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """`old`, which stands exactly once in `file`, becomes `new`."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+
+
+def _both(name: str, family: str, reference: tuple[str, str], cpu: tuple[str, str]) -> list[Mutation]:
+    return [
+        Mutation(name, f"kernels/reference/{family}.py", *reference),
+        Mutation(name, f"kernels/cpu/{family}.py", *cpu),
+    ]
+
+
+MUTATIONS = [
+    *_both(
+        "margin: sign of the negative item", "margins",
+        ("difference = c[:, slot[:B]] - c[:, slot[B:]]", "difference = c[:, slot[:B]] + c[:, slot[B:]]"),
+        ("total += p[k] * (better[k] - worse[k])", "total += p[k] * (better[k] + worse[k])"),
+    ),
+    *_both(
+        "dP: positive item left out", "margins",
+        ('"mb,mbk->bk", ds, c[:, slot[:B]] - c[:, slot[B:]])', '"mb,mbk->bk", ds, -c[:, slot[B:]])'),
+        ("row[k] += g * (better[k] - worse[k])", "row[k] += g * (-worse[k])"),
+    ),
+    *_both(
+        "dc: negative item gets the positive's sign", "margins",
+        ("np.subtract.at(out[m]", "np.add.at(out[m]"),
+        ("else -ds[m, t - B]", "else ds[m, t - B]"),
+    ),
+    *_both(
+        "risk: slope at -y", "risk",
+        ("slope = -np.exp(-np.logaddexp(0, y)) / B", "slope = -np.exp(-np.logaddexp(0, -y)) / B"),
+        ("-(decay if y > 0 else one)", "-(one if y > 0 else decay)"),
+    ),
+    *_both(
+        "risk: mean over triplets forgotten in the slope", "risk",
+        ("slope = -np.exp(-np.logaddexp(0, y)) / B", "slope = -np.exp(-np.logaddexp(0, y))"),
+        (" / (one + decay) / s.dtype.type(B)", " / (one + decay)"),
+    ),
+    *_both(
+        "variance: biased divisor in the gradient", "risk",
+        ("2 * invariance / (E - 1)", "2 * invariance / E"),
+        ("2 * invariance / (E - 1)", "2 * invariance / E"),
+    ),
+    *_both(
+        "variance: mean not subtracted", "risk",
+        ("(losses - losses.mean())", "(losses)"),
+        ("(losses - losses.mean())", "losses"),
+    ),
+    *_both(
+        "environments: weights of the first one used for all", "risk",
+        ("ds[...] = theta.T @ (weights[:, None] * slope)", "ds[...] = theta.T @ (weights[0] * slope)"),
+        ("theta[e, m] * weights[e] * slope[e, t]", "theta[e, m] * weights[0] * slope[e, t]"),
+    ),
+    *_both(
+        "alignment: factor 2 forgotten", "penalties",
+        ("step = 2 * weight / elements", "step = weight / elements"),
+        ("c.dtype.type(2 * weight * scales[a, b])", "c.dtype.type(weight * scales[a, b])"),
+    ),
+    *_both(
+        "alignment: mirror term left out", "penalties",
+        ("dc[b, both] -= step.astype(dc.dtype)", "pass"),
+        ("dc[b, r, k] -= step * difference", "pass"),
+    ),
+    *_both(
+        "alignment: items that don't own both counted", "penalties",
+        ("both = mine[:, a] & mine[:, b]", "both = mine[:, a]"),
+        ("if mine[r, a] and mine[r, b]:\n                    step", "if mine[r, a]:\n                    step"),
+    ),
+    *_both(
+        "regulariser: user's triplets counted once", "penalties",
+        ("user_count[:, None].astype(dP.dtype) * p", "p"),
+        ("P.dtype.type(step * count)", "P.dtype.type(step)"),
+    ),
+    *_both(
+        "regulariser: share of a modality forgotten", "penalties",
+        ("(2 * weight / (B * M))", "(2 * weight / B)"),
+        ("2 * weight / (B * len(c))", "2 * weight / B"),
+    ),
+    *_both(
+        "extract: bias forgotten", "extract",
+        ("    out += bias", "    pass"),
+        ("factor * acc[r, k] + bias[k]", "factor * acc[r, k]"),
+    ),
+    Mutation(
+        "dW: scale of the row forgotten", "kernels/cpu/extract.py",
+        "out[r, k] = g[r, k] * scale[r]", "out[r, k] = g[r, k]",
+    ),
+    Mutation(
+        "db: half of the rows", "kernels/reference/extract.py",
+        "np.sum(dout, axis=0, out=dbias)", "np.sum(dout[::2], axis=0, out=dbias)",
+    ),
+    Mutation(
+        "dW: last rows of a block left out", "kernels/cpu/extract.py",
+        "min(ROW_DEPTH, len(addresses) - r), low", "min(ROW_DEPTH, len(addresses) - r) // 2, low",
+    ),
+    *_both(
+        "Adam: second moment from the gradient, not its square", "adam",
+        ("kind(1 - BETA2) * grad * grad", "kind(1 - BETA2) * np.abs(grad)"),
+        ("a2 * g[k] * g[k]", "a2 * abs(g[k])"),
+    ),
+    *_both(
+        "Adam: idle rows don't decay", "adam",
+        ("            second[row] *= kind(BETA2)\n", ""),
+        ("                v[k] *= b2\n", ""),
+    ),
+    *_both(
+        "sampling: own items may be negatives", "sampling",
+        ("r + np.searchsorted(own - np.arange(len(own)), r, side=\"right\")", "r"),
+        ("return r + low - start", "return r"),
+    ),
+    Mutation(
+        "all parameters: gradient of P's touched rows lost", "milk_np/nn/objective.py",
+        "    dP[gradients.users] += gradients.P\n", "",
+    ),
+    Mutation(
+        "environments: shifts the wrong way round are no shifts", "milk_np/nn/environments.py",
+        "np.roll(drawn, shift, axis=2)", "np.roll(drawn, 0, axis=2)",
+    ),
+]  # fmt: skip
+
+
+def build(folder: Path, mutation: Mutation) -> None:
+    """A copy of the package with the error in it. Compiled kernels of unchanged files are taken along."""
+    shutil.copytree(ROOT / "milk_np", folder / "milk_np")
+    shutil.copytree(ROOT / "kernels", folder / "milk_np" / "kernels")
+    inside = mutation.file if mutation.file.startswith("milk_np") else f"milk_np/{mutation.file}"
+    path = folder / inside
+    text = path.read_text()
+    if text.count(mutation.old) != 1:
+        raise SystemExit(f"{mutation.file}: {mutation.old!r} stands there {text.count(mutation.old)} times, not once")
+    path.write_text(text.replace(mutation.old, mutation.new))
+
+
+def caught_by(folder: Path) -> str:
+    """The first test that fails on the copy in `folder`, or nothing."""
+    command = [sys.executable, "-P", "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *PROOFS]
+    environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    found = re.search(r"^(?:FAILED|ERROR) (\S+)", done.stdout, re.MULTILINE)
+    return found.group(1) if found else ""
+
+
+def main(word: str = "") -> int:
+    print("| planted error | in | caught by |\n|---|---|---|")
+    missed = 0
+    for mutation in MUTATIONS:
+        if word not in mutation.name + mutation.file:
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            build(Path(folder), mutation)
+            test = caught_by(Path(folder))
+        missed += not test
+        print(f"| {mutation.name} | {mutation.file} | {test or '**nothing**'} |", flush=True)
+    return int(missed > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
