@@ -1,6 +1,7 @@
 """Products with rows of a feature table, multiplied where they lie (contract: kernels/reference/extract.py).
 
-Every number of a result is one chain of multiply-adds in a fixed order, whatever the number of threads.
+Every number of a result is one chain of multiply-adds in a fixed order, whatever the number of threads. The lock of
+the interpreter is released meanwhile, so that the next batch's rows can be read ahead.
 """
 
 from __future__ import annotations
@@ -145,7 +146,7 @@ def _aligned(rows: int, columns: int, like: Floats) -> Floats:
     return store[skip : skip + rows * columns].reshape(rows, columns)
 
 
-@njit(parallel=True, cache=True)
+@njit(parallel=True, cache=True, nogil=True)
 def _forward(
     addresses: NDArray[np.int64], width: int, scale: Floats, weight: Floats, bias: Floats, out: Floats
 ) -> None:
@@ -184,7 +185,7 @@ def _forward_block(
             k += lanes
 
 
-@njit(parallel=True, cache=True)
+@njit(parallel=True, cache=True, nogil=True)
 def _backward(addresses: NDArray[np.int64], width: int, g: Floats, dweight: Floats, add: bool) -> None:
     K = dweight.shape[1]
     span = min(SPAN, max(ROWS, width // 16 // ROWS * ROWS))
@@ -240,7 +241,7 @@ def _column_sums(g: Floats, out: Floats) -> None:
             out[k] += g[r, k]
 
 
-@njit(parallel=True, cache=True, error_model="numpy")
+@njit(parallel=True, cache=True, nogil=True, error_model="numpy")
 def _gather(raw: Floats, fill: Floats, source: Ints, scale: Floats, rows: Ints, out: Floats) -> None:
     for r in prange(len(rows)):
         s = source[rows[r]]
@@ -255,7 +256,7 @@ def _gather(raw: Floats, fill: Floats, source: Ints, scale: Floats, rows: Ints, 
                 out[r, d] *= factor
 
 
-@njit(parallel=True, cache=True, error_model="numpy")
+@njit(parallel=True, cache=True, nogil=True, error_model="numpy")
 def _gather_half(
     raw: NDArray[np.uint16], fill: Floats, source: Ints, scale: Floats, rows: Ints, out: Floats
 ) -> None:

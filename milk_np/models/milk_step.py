@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from milk_np.backend import Array, Backend
 from milk_np.config import Settings
 from milk_np.data import Dataset
+from milk_np.data.prefetch import Prefetcher, mapped_bytes
+from milk_np.data.rows import FeatureArray
+from milk_np.memory import available_bytes
 from milk_np.nn.environments import mixing_weights, n_environments
 from milk_np.nn.objective import Objective, Table, Weights, parts
 from milk_np.nn.optimisers import Adam
@@ -46,10 +49,11 @@ class MilkStep:
         )
         self._record = backend.zeros((self.sampler.steps, self._environments() + 2), np.float64)
         self._theta: tuple[int, Array] = (0, None)
+        self._ahead = _Ahead(self.sampler, [ds.features[name] for name in ds.modalities])
 
     def run(self, epoch: int, step: int) -> None:
         """Step `step` (from 0) of `epoch` (from 1)."""
-        users, items = self.sampler.batch(epoch, step)
+        users, items = self._ahead.batch(epoch, step)
         self.optimiser.catch_up(self._objective.distinct(users))
         theta = self._epoch_theta(epoch)[step]
         gradients = self._objective(self._params, users, items, theta, self._record[step])
@@ -92,6 +96,27 @@ class MilkStep:
             settings.environments,
             settings.env_draws,
         )
+
+
+class _Ahead:
+    """Batches of the sampler; where the features don't fit the memory, the next one's rows are read ahead."""
+
+    def __init__(self, sampler: TripletSampler, features: Sequence[FeatureArray]) -> None:
+        self._sampler = sampler
+        too_large = mapped_bytes(features) > available_bytes()
+        self._prefetcher = Prefetcher(features) if too_large else None
+        self._next: tuple[tuple[int, int], tuple[Array, Array]] | None = None
+
+    def batch(self, epoch: int, step: int) -> tuple[Array, Array]:
+        """Users and items of a batch; see `TripletSampler.batch`."""
+        if self._prefetcher is None:
+            return self._sampler.batch(epoch, step)
+        ready = self._next and self._next[0] == (epoch, step)
+        batch = self._next[1] if self._next and ready else self._sampler.batch(epoch, step)
+        following = (epoch, step + 1) if step + 1 < self._sampler.steps else (epoch + 1, 0)
+        self._next = following, self._sampler.batch(*following)
+        self._prefetcher.ask(self._next[1][1])
+        return batch
 
 
 def objective_weights(settings: Settings) -> Weights:

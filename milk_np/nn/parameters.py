@@ -12,6 +12,7 @@ from milk_np.backend import ALIGNMENT, Array, Backend
 from milk_np.rng import generator
 
 USER_DEVIATION = 0.1
+USER_BLOCK = 1 << 16
 
 
 @dataclass
@@ -38,9 +39,11 @@ def initial_parameters(
     backend: Backend, n_users: int, widths: Sequence[int], K: int, seed: int, dtype: DTypeLike = np.float32
 ) -> Parameters:
     """P ~ N(0, .1^2); W^m and b^m uniform within 1/sqrt(D_m)."""
-    P = generator(seed, "init-users").standard_normal((n_users, K), np.float32) * np.float32(USER_DEVIATION)
     params = blank_parameters(backend, n_users, widths, K, dtype)
-    params.P[...] = backend.asarray(P, dtype)
+    for block, start in enumerate(range(0, n_users, USER_BLOCK)):
+        part = params.P[start : start + USER_BLOCK]
+        drawn = generator(seed, "init-users", block).standard_normal(part.shape, np.float32)
+        part[...] = backend.asarray(drawn * np.float32(USER_DEVIATION), dtype)
     for m, width in enumerate(widths):
         rng = generator(seed, "init-extractor", m)
         bound = 1 / float(np.sqrt(width))
