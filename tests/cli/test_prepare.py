@@ -83,9 +83,10 @@ def test_a_data_set_gets_another_mask_or_another_split(raw: Path, tmp_path: Path
     assert not np.array_equal(Dataset.load(second).item_split, Dataset.load(first).item_split)
 
 
-def test_the_built_in_set(tmp_path: Path) -> None:
+def test_the_built_in_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--synthetic", "--out", tmp_path / "set.npz", "--quiet") == 0
-    assert run("--synthetic", "--out", tmp_path / "set", "--quiet", "--protocol", "FTMT") == 0
+    assert run("--synthetic", "--out", tmp_path / "set", "--protocol", "FTMT") == 0
+    assert "Protocol FTMT" in capsys.readouterr().out
     assert Dataset.load(tmp_path / "set.npz").content_hash == make_synthetic().content_hash
     masked = apply_protocol(make_synthetic(), "FTMT")
     assert Dataset.load(tmp_path / "set").content_hash == masked.content_hash

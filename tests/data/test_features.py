@@ -102,3 +102,9 @@ def test_zero_rows_stay_zero() -> None:
     table = feature_tables(ds, make_imputer("zero").fit(ds))[0]
     assert table.scale[0] == 0
     assert not table.rows(np.array([0, 1])).any()
+
+
+def test_a_table_of_complete_rows() -> None:
+    table = FeatureTable.complete(np.array([[3, 4], [0, 0]], dtype=np.float32))
+    assert table.rows() == pytest.approx(np.array([[0.6, 0.8], [0, 0]]))
+    assert table.owned.all()

@@ -72,6 +72,33 @@ def test_a_failed_write_keeps_the_earlier_file(
     assert [p.name for p in tmp_path.iterdir()] == [name]
 
 
+def test_a_failed_replacement_of_a_folder_brings_the_earlier_one_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = small().save(tmp_path / "set")
+    replace, calls = storage_module.os.replace, []
+
+    def fail_second(source: Any, target: Any) -> None:
+        calls.append(source)
+        if len(calls) == 2:
+            raise OSError(5, "Input/output error")
+        replace(source, target)
+
+    monkeypatch.setattr(storage_module.os, "replace", fail_second)
+    with pytest.raises(OSError, match="Input/output"):
+        small(seed=1).save(path)
+    assert same(Dataset.load(path), small())
+    assert [p.name for p in tmp_path.iterdir()] == ["set"]
+
+
+def test_an_archive_in_the_place_of_an_array_is_refused(tmp_path: Path) -> None:
+    path = small().save(tmp_path / "set")
+    np.savez(path / "split.npz", split=np.ones(3))
+    (path / "split.npz").rename(path / "split.npy")
+    with pytest.raises(DataError, match=r"split\.npy: expected one array in \.npy format, got an \.npz"):
+        Dataset.load(path)
+
+
 def test_a_folder_of_other_things_is_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter.tex").write_text("years of work")
