@@ -60,6 +60,20 @@ def blas_name() -> str:
     return f"{blas.get('name', 'unknown')} {blas.get('version', '')}".strip()
 
 
+def kernel_cache() -> Path | None:
+    """Folder where Numba keeps the compiled kernels; None if it keeps none. Loads Numba."""
+    from milk_np.kernels import cpu
+
+    folder = cpu.margins.stats.cache_path
+    return Path(folder) if folder else None
+
+
+def kernels_compiled() -> bool:
+    """Whether the training kernels were compiled by an earlier process. Loads Numba."""
+    folder = kernel_cache()
+    return folder is not None and any(folder.glob("margins.*.nbc"))
+
+
 def without_home(text: str) -> str:
     """The text with the home folder shortened to ~, since its path names the user."""
     home = os.path.expanduser("~")

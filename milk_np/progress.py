@@ -43,17 +43,22 @@ class Progress:
 
 
 class _Listener:
-    """Remembers what a line needs from earlier events: where the run started, and the last speed."""
+    """Remembers what a line needs from earlier events: the last speed, and since when to measure the pace.
+
+    The pace is measured from the end of the first epoch, which may hold the compiling of the kernels.
+    """
 
     def __init__(self, valid_metric: str) -> None:
-        self._metric, self._first, self._speed = valid_metric, 0, 0.0
+        self._metric, self._speed = valid_metric, 0.0
+        self._since: Progress | None = None
 
     def _note(self, event: Progress) -> None:
-        self._first = event.epoch if event.kind == "start" else self._first
         self._speed = event.triplets_per_second or self._speed
+        if event.kind == "epoch" and self._since is None:
+            self._since = event
 
     def _line(self, event: Progress) -> str:
-        return progress_line(replace(event, triplets_per_second=self._speed), self._metric, self._first)
+        return progress_line(replace(event, triplets_per_second=self._speed), self._metric, self._since)
 
 
 class ProgressLines(_Listener):
@@ -133,8 +138,8 @@ def both(*callbacks: Callback | None) -> Callback:
     return pass_on
 
 
-def progress_line(event: Progress, valid_metric: str, first_epoch: int = 0) -> str:
-    """Epoch, loss and its parts, valid metric (marked when it is the best), speed and time left."""
+def progress_line(event: Progress, valid_metric: str, since: Progress | None = None) -> str:
+    """Epoch, loss and its parts, valid metric (marked if the best), speed, time left by the pace since."""
     width = len(str(event.epochs))
     parts = [f"epoch {event.epoch:{width}d}/{event.epochs}"]
     if event.kind == "step":
@@ -143,7 +148,7 @@ def progress_line(event: Progress, valid_metric: str, first_epoch: int = 0) -> s
     if valid_metric in event.metrics:
         best = " (best)" if event.best_epoch == event.epoch else f" (best: epoch {event.best_epoch})"
         parts.append(f"valid {valid_metric} {event.metrics[valid_metric]:.4f}{best}")
-    parts += [speed_text(event), left_text(event, first_epoch)]
+    parts += [speed_text(event), left_text(event, since)]
     return "  ".join(part for part in parts if part)
 
 
@@ -168,12 +173,12 @@ def speed_text(event: Progress) -> str:
     return f"{speed / 1e6:.2f}M triplets/s" if speed >= 1e6 else f"{speed / 1e3:.0f}k triplets/s"
 
 
-def left_text(event: Progress, first_epoch: int = 0) -> str:
-    """Longest time left at the speed so far; early stopping may end the run sooner."""
-    done = event.epoch - first_epoch
-    if done <= 0 or event.seconds <= 0 or event.epoch >= event.epochs:
+def left_text(event: Progress, since: Progress | None) -> str:
+    """Longest time left at the pace since an earlier event; early stopping may end the run sooner."""
+    if since is None or event.epoch <= since.epoch or event.epoch >= event.epochs:
         return ""
-    return f"at most {clock_text((event.epochs - event.epoch) * event.seconds / done)} left"
+    pace = (event.seconds - since.seconds) / (event.epoch - since.epoch)
+    return f"at most {clock_text((event.epochs - event.epoch) * pace)} left"
 
 
 def clock_text(seconds: float) -> str:

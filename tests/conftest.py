@@ -10,6 +10,7 @@ import pytest
 
 from milk_np import threads
 
+os.environ["PYTHONSAFEPATH"] = "1"  # a process that a test starts imports what the tests do, not its folder
 threads.prepare()  # Numba refuses a number of threads that changes once they run: settle it for all tests
 import numba  # noqa: E402, F401
 

@@ -25,7 +25,7 @@ class Terminal(io.StringIO):
 
 
 def test_an_evaluation_shows_losses_metric_speed_and_time_left() -> None:
-    line = progress_line(EVENT, "ndcg@10")
+    line = progress_line(EVENT, "ndcg@10", since=Progress("epoch", 10, 300, seconds=5.0))
     assert line == (
         "epoch  20/300  loss 0.6123 (bpr 0.55 variance 0.05 alignment 0.012 reg 0.00034)  "
         "valid ndcg@10 0.1235 (best)  2.50M triplets/s  at most 2:20 min left"
@@ -36,8 +36,14 @@ def test_a_worse_evaluation_names_the_best_epoch() -> None:
     assert "(best: epoch 10)" in progress_line(replace(EVENT, best_epoch=10), "ndcg@10")
 
 
-def test_time_left_of_a_resumed_run_counts_from_where_it_resumed() -> None:
-    assert "at most 4:40 min left" in progress_line(EVENT, "ndcg@10", first_epoch=10)
+def test_time_left_leaves_out_the_first_epoch_which_may_compile() -> None:
+    lines = list[str]()
+    show = ProgressLines(lines.append, "ndcg@10", seconds=0)
+    show(Progress("start", 100, 300))  # a resumed run
+    show(Progress("epoch", 101, 300, seconds=60))
+    show(Progress("epoch", 103, 300, seconds=64))
+    assert "left" not in lines[0]
+    assert "at most 6:34 min left" in lines[1]
 
 
 def test_a_step_shows_its_place_in_the_epoch_and_no_metric() -> None:

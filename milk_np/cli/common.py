@@ -15,11 +15,11 @@ from typing import NoReturn
 
 from milk_np import __version__, threads
 from milk_np.config import Settings, normal_keys, options, read_toml
-from milk_np.errors import DataError, MilkError, SettingsError
+from milk_np.environment import CORE
+from milk_np.errors import DataError, MilkError, MissingExtraError, OutOfMemoryError, SettingsError
 from milk_np.options import Option, Value, nearest
 
 EXIT_UNEXPECTED = 1
-EXIT_MEMORY = 5
 EXIT_INTERRUPTED = 130
 EXIT_BROKEN_PIPE = 141
 
@@ -125,21 +125,31 @@ def run_command(program: str, body: Callable[[list[str]], int], argv: Sequence[s
         code = body(line)
         sys.stdout.flush()
         return code
-    except MilkError as error:
-        return _fail(program, str(error), error.exit_code)
-    except MemoryError as error:
-        return _fail(program, f"out of memory ({error}); use a smaller --batch-size or --dim", EXIT_MEMORY)
-    except KeyboardInterrupt as error:
-        return _fail(program, str(error) or "interrupted", EXIT_INTERRUPTED)
-    except BrokenPipeError:
-        return _leave_pipe()
-    except OSError as error:
-        return _fail(program, _explain(error), DataError.exit_code)
-    except Exception:
-        traceback.print_exc()
-        return _fail(program, "unexpected error; please report it with the lines above", EXIT_UNEXPECTED)
+    except (Exception, KeyboardInterrupt) as error:
+        return _answer(program, error)
     finally:
         _on_terminate(previous)
+
+
+def _answer(program: str, error: BaseException) -> int:
+    """Say what went wrong and what to do; return the exit code."""
+    match error:
+        case MilkError():
+            return _fail(program, str(error), error.exit_code)
+        case MemoryError():
+            message = f"out of memory ({error}); use a smaller --batch-size or --dim"
+            return _fail(program, message, OutOfMemoryError.exit_code)
+        case KeyboardInterrupt():
+            return _fail(program, str(error) or "interrupted", EXIT_INTERRUPTED)
+        case BrokenPipeError():
+            return _leave_pipe()
+        case OSError():
+            return _fail(program, _explain(error), DataError.exit_code)
+        case ModuleNotFoundError() if error.name in CORE:
+            message = f"{sys.executable} has no {error.name}; install milk_np there, or use another Python"
+            return _fail(program, message, MissingExtraError.exit_code)
+    traceback.print_exception(error)
+    return _fail(program, "unexpected error; please report it with the lines above", EXIT_UNEXPECTED)
 
 
 def _file_settings(path: str) -> dict[str, object]:

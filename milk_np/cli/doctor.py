@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from milk_np import __version__, devices, memory, threads
 from milk_np.cli.common import EXIT_UNEXPECTED, Parser, add_settings, run_command
-from milk_np.environment import CORE, cpu_name, versions
+from milk_np.environment import CORE, cpu_name, kernel_cache, versions
 
 State = Literal["ok", "--", "!!"]
 GRADIENT_LIMIT = 1e-7
@@ -79,7 +79,7 @@ def _threads() -> Iterator[Finding]:
     policy = os.environ.get("OMP_WAIT_POLICY", "not set")
     idle = "idle threads sleep" if policy.upper() == "PASSIVE" else "idle threads may spin and slow BLAS down"
     yield Finding("ok" if policy.upper() == "PASSIVE" else "--", "OMP_WAIT_POLICY", f"{policy}: {idle}")
-    yield _cache(cpu)
+    yield _cache()
 
 
 def _blas() -> Iterator[Finding]:
@@ -121,24 +121,14 @@ def _layer() -> Finding:
     )
 
 
-def _cache(cpu: Any) -> Finding:
+def _cache() -> Finding:
     """Where compiled kernels are kept; without such a place every process compiles them again."""
-    path = _cache_path(cpu)
+    path = kernel_cache()
     if path is None:
         return Finding("--", "kernel cache", "none: every start compiles; set NUMBA_CACHE_DIR to a folder")
     if os.access(path, os.W_OK) or os.access(path.parent, os.W_OK):
         return Finding("ok", "kernel cache", str(path))
     return Finding("--", "kernel cache", f"{path} can't be written; set NUMBA_CACHE_DIR to another folder")
-
-
-def _cache_path(cpu: Any) -> Path | None:
-    for module in list(sys.modules.values()):
-        if getattr(module, "__name__", "").startswith(cpu.__name__):
-            for kernel in vars(module).values():
-                path = getattr(getattr(kernel, "stats", None), "cache_path", None)
-                if path:
-                    return Path(path)
-    return None
 
 
 def _gpu() -> Iterator[Finding]:

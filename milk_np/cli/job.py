@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from milk_np import memory
 from milk_np.cli.tables import compare_table, over_seeds, seeds_table
 from milk_np.config import Settings
+from milk_np.environment import kernels_compiled
 from milk_np.errors import SettingsError
 from milk_np.progress import Callback, ProgressLines, both, show_progress
 from milk_np.run_folder import RunFolder
@@ -71,6 +72,8 @@ class Job:
         if finished and finished["epochs"] >= settings.epochs:
             self.say(f"{run.path} is finished already; a larger --epochs would train on")
             return finished
+        if not kernels_compiled():
+            self.say("compiling the kernels, which this installation does once (about half a minute)\n")
         callback = self._callback(settings, run)
         model, history = fit(self.ds, settings.resolve(), run, callback, resume=self.resume)
         start = time.perf_counter()

@@ -150,6 +150,7 @@ def raising(error: BaseException, capsys: pytest.CaptureFixture[str]) -> tuple[i
         (errors.DivergedError("nan at 3"), 4, "nan at 3"),
         (errors.DeviceError("no GPU"), 5, "no GPU"),
         (errors.OutOfMemoryError("too large"), 5, "too large"),
+        (ModuleNotFoundError("x", name="numba"), 2, "has no numba; install milk_np there"),
         (MemoryError("3 GB"), 5, "out of memory (3 GB)"),
         (KeyboardInterrupt(), 130, "interrupted"),
         (OSError(errno.ENOSPC, "No space left on device", "out.npz"), 3, "out.npz: the disk is full"),
@@ -171,8 +172,13 @@ def test_each_cause_has_its_exit_code_and_message(
     assert "Traceback" not in shown
 
 
-def test_an_unexpected_error_shows_where_it_came_from(capsys: pytest.CaptureFixture[str]) -> None:
-    code, shown = raising(ZeroDivisionError("surprise"), capsys)
+@pytest.mark.parametrize(
+    "error", [ZeroDivisionError("surprise"), ModuleNotFoundError("x", name="milk_np.gone")]
+)
+def test_an_unexpected_error_shows_where_it_came_from(
+    capsys: pytest.CaptureFixture[str], error: Exception
+) -> None:
+    code, shown = raising(error, capsys)
     assert code == 1
     assert "Traceback" in shown
     assert "please report it" in shown

@@ -93,6 +93,8 @@ def test_two_distributions_of_cupy_are_a_fault(monkeypatch: pytest.MonkeyPatch) 
     assert "uninstall all but one" in str(devices.cupy_problem())
 
 
-def test_a_cache_that_can_not_be_written_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "_cache_path", lambda _cpu: Path("/nowhere/cache"))
-    assert "NUMBA_CACHE_DIR" in doctor._cache(None).text
+@pytest.mark.parametrize("path", [Path("/nowhere/cache"), None])
+def test_a_cache_that_can_not_be_used_is_told(monkeypatch: pytest.MonkeyPatch, path: Path | None) -> None:
+    monkeypatch.setattr(doctor, "kernel_cache", lambda: path)
+    assert doctor._cache().state == "--"
+    assert "NUMBA_CACHE_DIR" in doctor._cache().text
