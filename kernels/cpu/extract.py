@@ -143,7 +143,8 @@ def _aligned(rows: int, columns: int, like: Floats) -> Floats:
     """Zeros (rows, columns) of the type of `like` that start on a vector boundary."""
     store = np.zeros(rows * columns + VECTOR_BYTES // like.itemsize, like.dtype)
     skip = (-store.ctypes.data % VECTOR_BYTES) // like.itemsize
-    return store[skip : skip + rows * columns].reshape(rows, columns)
+    out: Floats = store[skip : skip + rows * columns].reshape(rows, columns)
+    return out
 
 
 @njit(parallel=True, cache=True, nogil=True)
@@ -226,7 +227,7 @@ def _backward_block(
 def _scaled(g: Floats, scale: Floats, lanes: int) -> Floats:
     """Rows of `g` times `scale`, columns filled up with zeros to whole vectors."""
     n, K = g.shape
-    out = _aligned(n, (K + lanes - 1) // lanes * lanes, g)
+    out: Floats = _aligned(n, (K + lanes - 1) // lanes * lanes, g)
     for r in prange(n):
         for k in range(K):
             out[r, k] = g[r, k] * scale[r]

@@ -93,7 +93,7 @@ def _regularise_users(P: Floats, users: Ints, start: Ints, step: float, dP: Floa
             total += p[k] * p[k]
             dP[s, k] += factor * p[k]
         partial[s] = count * total
-    return partial.sum()
+    return float(partial.sum())
 
 
 @njit(parallel=True, cache=True)
@@ -114,4 +114,4 @@ def _regularise_items(c: Floats, start: Ints, step: float, dc: Floats) -> float:
             for m in range(M):
                 dc[m, r, k] += factor * z
         partial[r] = count * total
-    return partial.sum()
+    return float(partial.sum())

@@ -38,7 +38,8 @@ def draw_batch(
 
 def shuffle(key: int, first: int, count: int, n: int) -> NDArray[np.int64]:
     """Elements `first` to `first + count` of the permutation of 0..n-1 that `key` names."""
-    return _shuffle(round_keys(np.uint64(key)), first, count, n)
+    order: NDArray[np.int64] = _shuffle(round_keys(np.uint64(key)), first, count, n)
+    return order
 
 
 @njit(cache=True, inline="always")
@@ -106,7 +107,7 @@ def _free_candidate(r: int, ranks: Ints, start: int, stop: int) -> int:
 @njit(cache=True, inline="always")
 def _below(word: np.uint64, n: int) -> int:
     """Uniform number below `n` from a random word."""
-    return np.int64(np.float64(word >> _S11) * 2.0**-53 * n)
+    return int(np.float64(word >> _S11) * 2.0**-53 * n)
 
 
 @njit(cache=True)
@@ -129,7 +130,7 @@ def _free_member(word: np.uint64, ranks: Ints, start: int, stop: int, pool: Ints
     if len(pool) == 0:
         return -1
     for attempt in range(TRIES):
-        member = np.int64(pool[_below(_mix64(word + np.uint64(attempt)), len(pool))])
+        member = int(pool[_below(_mix64(word + np.uint64(attempt)), len(pool))])
         if not _owns(member, ranks, start, stop):
             return member
     return -1

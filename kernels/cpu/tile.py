@@ -38,7 +38,7 @@ def _tile_intrinsic(rows: int, vectors: int, backward: bool) -> Any:
     `column` on, `vectors` vectors wide.
     """
 
-    @intrinsic  # type: ignore[untyped-decorator]
+    @intrinsic
     def tile(
         typing: Any,
         address: Any,

@@ -16,7 +16,7 @@ MIX_A = np.uint64(0xBF58476D1CE4E5B9)
 MIX_B = np.uint64(0x94D049BB133111EB)
 
 
-def mix64(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
+def mix64(x: Any) -> Any:
     """SplitMix64 finalizer (Steele, Lea and Flood 2014) of 64-bit words."""
     x = x + GOLDEN
     x = (x ^ (x >> np.uint64(30))) * MIX_A
