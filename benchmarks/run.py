@@ -20,12 +20,8 @@ SUBJECTS = ("epoch",)
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     """Command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--only", nargs="+", choices=SUBJECTS, metavar="SUBJECT", help=f"of {', '.join(SUBJECTS)}"
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="+", choices=SUBJECTS, metavar="SUBJECT", help=f"of {', '.join(SUBJECTS)}")
     parser.add_argument("--quick", action="store_true", help="smoke run on a tiny problem; saves nothing")
     parser.add_argument("--rounds", type=int, help="measured turns of every program")
     return parser.parse_args(arguments)

@@ -64,9 +64,7 @@ def synthetic_pairs(shape: Shape) -> tuple[Array, Array]:
     while keys.size < shape.pairs:
         user = rng.choice(shape.users, shape.pairs, p=user_p / user_p.sum())
         keys = np.unique(
-            np.concatenate(
-                [keys, user * np.int64(shape.items) + rng.choice(shape.items, shape.pairs, p=item_p)]
-            )
+            np.concatenate([keys, user * np.int64(shape.items) + rng.choice(shape.items, shape.pairs, p=item_p)])
         )
     keys = np.sort(rng.permutation(keys)[: shape.pairs])
     return (keys // shape.items).astype(np.int32), (keys % shape.items).astype(np.int32)

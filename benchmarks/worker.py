@@ -22,6 +22,26 @@ HERE = Path(__file__).resolve().parent
 THREAD_LIMITS = {f"{name}_NUM_THREADS": str(THREADS) for name in ("OMP", "OPENBLAS", "MKL", "NUMBA")}
 
 
+class Timing(float):
+    """Seconds, and in `others` the share of the cores that other processes took meanwhile."""
+
+    others: float
+
+    def __new__(cls, seconds: float, others: float = 0.0) -> Timing:
+        timing = super().__new__(cls, seconds)
+        timing.others = others
+        return timing
+
+
+def busy_seconds() -> float:
+    """Seconds that the cores have worked since the machine started, all together; 0 where the system won't say."""
+    try:
+        fields = [int(part) for part in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]]
+    except (OSError, ValueError):
+        return 0.0
+    return (sum(fields[:8]) - fields[3] - fields[4]) / os.sysconf("SC_CLK_TCK")
+
+
 class Worker:
     """A process that holds one object of `module` and calls its methods.
 
@@ -51,9 +71,7 @@ class Worker:
         self.process.stdin.flush()
         line = self.process.stdout.readline()
         if not line:
-            raise RuntimeError(
-                f"{self.module}: the worker ended with code {self.process.wait()}; its error is above"
-            )
+            raise RuntimeError(f"{self.module}: the worker ended with code {self.process.wait()}; its error is above")
         answer = json.loads(line)
         if "error" in answer:
             raise RuntimeError(f"{self.module}.{method}: {answer['error']}")
@@ -63,9 +81,12 @@ class Worker:
         """Value of `Program.method(**args)`."""
         return self.request(method, args)["value"]
 
-    def time(self, method: str, /, **args: Any) -> float:
+    def time(self, method: str, /, **args: Any) -> Timing:
         """Seconds that `Program.method(**args)` takes."""
-        return self.request(method, args)["seconds"]
+        busy = busy_seconds()
+        answer = self.request(method, args)
+        others = max(0.0, busy_seconds() - busy - answer["cpu"])
+        return Timing(answer["seconds"], others / (THREADS * max(answer["seconds"], 0.01)))
 
     def close(self) -> None:
         """End the process."""
@@ -119,9 +140,9 @@ def save(program: Any, method: str, path: str) -> str:
     return path
 
 
-def answer(module: str, program: Any, method: str, args: dict[str, Any]) -> tuple[Any, Any, float]:
-    """Program, value and seconds of one request."""
-    start = time.perf_counter()
+def answer(module: str, program: Any, method: str, args: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """Program, and the reply to one request."""
+    start, cpu = time.perf_counter(), time.process_time()
     if method == "build":
         program = make(importlib.import_module(module), args)
         value = None
@@ -131,7 +152,8 @@ def answer(module: str, program: Any, method: str, args: dict[str, Any]) -> tupl
         value = save(program, **args)
     else:
         value = getattr(program, method)(**args)
-    return program, value, time.perf_counter() - start
+    seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
+    return program, {"value": value, "seconds": seconds, "cpu": cpu}
 
 
 def serve(module: str) -> None:
@@ -142,8 +164,7 @@ def serve(module: str) -> None:
     for line in sys.stdin:
         request = json.loads(line)
         try:
-            program, value, seconds = answer(module, program, request["method"], request["args"])
-            reply = {"value": value, "seconds": seconds}
+            program, reply = answer(module, program, request["method"], request["args"])
         except Exception as error:  # the parent has to hear of every failure
             reply = {"error": f"{type(error).__name__}: {error}"}
         replies.write(json.dumps(reply) + "\n")

@@ -91,9 +91,7 @@ def load_arrays(path: str | Path) -> Arrays:
     except OSError as error:
         raise DataError(f"{path}: {error.strerror or error}; check the path") from error
     except (zipfile.BadZipFile, NotImplementedError) as error:
-        raise DataError(
-            f"{path}: not an .npz archive, or cut short ({error}); write or copy it again"
-        ) from error
+        raise DataError(f"{path}: not an .npz archive, or cut short ({error}); write or copy it again") from error
 
 
 def require(path: str | Path, arrays: Mapping[str, object], *names: str) -> None:

@@ -270,9 +270,7 @@ def _check_together(settings: Settings) -> None:
     """Checks that a single setting's range can't express."""
     mix = settings.missing_mix
     if mix and (len(mix) < 2 or abs(sum(mix) - 1) > 1e-6):
-        raise SettingsError(
-            f"missing_mix (--missing-mix): got {mix}, expected at least two shares that add up to 1"
-        )
+        raise SettingsError(f"missing_mix (--missing-mix): got {mix}, expected at least two shares that add up to 1")
     if not settings.topk:
         raise SettingsError("topk (--topk): got an empty list, expected at least one list length")
     if not settings.seed_list or len(set(settings.seed_list)) < len(settings.seed_list):

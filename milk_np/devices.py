@@ -39,9 +39,7 @@ def driver_problem(library: str = DRIVER) -> str | None:
     try:
         driver = ctypes.CDLL(library)
     except OSError:
-        return (
-            f"no NVIDIA driver: {library} can't be loaded; install the driver, or run on a machine with a GPU"
-        )
+        return f"no NVIDIA driver: {library} can't be loaded; install the driver, or run on a machine with a GPU"
     code = driver.cuInit(0)
     if code == _NO_DEVICE:
         return f"the NVIDIA driver finds no device{_hidden()}"

@@ -164,9 +164,7 @@ class _Truth:
     n_missing: NDArray[np.int64]
 
     @classmethod
-    def of(
-        cls, ds: Dataset, split: int, ranked: NDArray[np.int32], chosen: NDArray[np.integer[Any]] | None
-    ) -> _Truth:
+    def of(cls, ds: Dataset, split: int, ranked: NDArray[np.int32], chosen: NDArray[np.integer[Any]] | None) -> _Truth:
         """Pairs of the split whose user is in `chosen`, if that is given."""
         user, item = ds.interactions(split)
         if chosen is not None:
@@ -220,9 +218,7 @@ def _lengths(topk: Sequence[int], n_candidates: int) -> tuple[int, ...]:
     """`topk` ascending and without repetitions, or SettingsError if a list would be empty or too long."""
     lengths = tuple(sorted(set(topk)))
     if not lengths or lengths[0] < 1:
-        raise SettingsError(
-            f"topk: expected lengths of at least 1, got {', '.join(map(str, topk)) or 'none'}"
-        )
+        raise SettingsError(f"topk: expected lengths of at least 1, got {', '.join(map(str, topk)) or 'none'}")
     if lengths[-1] > n_candidates:
         raise SettingsError(
             f"topk: expected at most {n_candidates}, the number of candidates, got {lengths[-1]}; use less"

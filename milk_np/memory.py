@@ -41,8 +41,7 @@ def training_bytes(
         "a batch": _FLOAT * (4 * items * K * M + 3 * B * K + B * (2 * M + environments)),
         "training pairs": n_train_pairs * (3 * _INT + _LONG) + _LONG * (n_users + 1),
         "normalisation and filling": n_items * M * 3 * _FLOAT,
-        "evaluation": _FLOAT
-        * (2 * n_items * K + n_new_items * K + n_users * (K + 2 * max(settings.cutoffs))),
+        "evaluation": _FLOAT * (2 * n_items * K + n_new_items * K + n_users * (K + 2 * max(settings.cutoffs))),
     }
 
 
@@ -84,9 +83,7 @@ def refuse_if_too_large(need: Mapping[str, int], available: float) -> None:
 def need_text(need: Mapping[str, int], available: float) -> str:
     """One line: the total, its largest part, and what can be had."""
     largest = max(need, key=lambda name: need[name])
-    parts = (
-        f"{bytes_text(sum(need.values()))} beside the data, {bytes_text(need[largest])} of it for {largest}"
-    )
+    parts = f"{bytes_text(sum(need.values()))} beside the data, {bytes_text(need[largest])} of it for {largest}"
     return f"{parts}; {bytes_text(available)} can be had"
 
 

@@ -40,9 +40,7 @@ def writer_for(path: str | Path) -> Callable[[BinaryIO, Iterable[Table]], None]:
     """The writer for a file name, so that a wrong one is refused before the work is done."""
     suffix = Path(path).suffix.lower()
     if suffix not in _WRITERS:
-        raise SettingsError(
-            f"{path}: expected a name that ends in {', '.join(_WRITERS)}, got {suffix or 'none'}"
-        )
+        raise SettingsError(f"{path}: expected a name that ends in {', '.join(_WRITERS)}, got {suffix or 'none'}")
     if suffix == ".parquet":
         _pyarrow()
     return _WRITERS[suffix]

@@ -113,9 +113,7 @@ class ProgressBar(_Listener):
             print(end_line(event), file=self._stream)
 
     def _open(self, event: Progress) -> Any:
-        return self._tqdm(
-            total=event.epochs, initial=event.epoch, file=self._stream, unit="epoch", leave=False
-        )
+        return self._tqdm(total=event.epochs, initial=event.epoch, file=self._stream, unit="epoch", leave=False)
 
 
 def show_progress(valid_metric: str, stream: TextIO | None = None) -> Callback:

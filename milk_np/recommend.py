@@ -121,9 +121,7 @@ def recommend_blocks(
         yield Ranked(wanted[lists.rows], found, lists.score)
 
 
-def recommend_new_items(
-    model: Scorer, ds: Catalogue, vectors: NDArray[np.float32], users: Ids, k: int
-) -> Ranked:
+def recommend_new_items(model: Scorer, ds: Catalogue, vectors: NDArray[np.float32], users: Ids, k: int) -> Ranked:
     """The best `k` of brand-new items for each of `users`; vectors (n, K) come from `model.encode_items`.
 
     What is found are rows of `vectors`.
@@ -134,17 +132,13 @@ def recommend_new_items(
     return Ranked(wanted, *cpu_top_k()(finite(model.user_factors(wanted), "user", wanted), new, k))
 
 
-def score_items(
-    model: Scorer, ds: Catalogue, vectors: NDArray[np.float32], users: Ids
-) -> NDArray[np.float32]:
+def score_items(model: Scorer, ds: Catalogue, vectors: NDArray[np.float32], users: Ids) -> NDArray[np.float32]:
     """Scores (n users, n items) of brand-new items; vectors (n, K) come from `model.encode_items`."""
     scores: NDArray[np.float32] = model.user_factors(_checked(users, ds.n_users, "user")) @ vectors.T
     return scores
 
 
-def users_for_items(
-    model: Scorer, ds: Catalogue, items: Ids, k: int = 20, *, exclude_seen: bool = True
-) -> Ranked:
+def users_for_items(model: Scorer, ds: Catalogue, items: Ids, k: int = 20, *, exclude_seen: bool = True) -> Ranked:
     """The best `k` users for each of `items`, by default without those who have a training pair with it."""
     wanted = _checked(items, ds.n_items, "item")
     _check_length(k, ds.n_users, "users")
@@ -162,9 +156,7 @@ def users_for_new_items(model: Scorer, ds: Catalogue, vectors: NDArray[np.float3
     return Ranked(rows, *_best_users(model, ds.n_users, vectors, k))
 
 
-def similar_items(
-    model: Scorer, ds: Catalogue, items: Ids, k: int = 20, *, candidates: str | Ids = "all"
-) -> Ranked:
+def similar_items(model: Scorer, ds: Catalogue, items: Ids, k: int = 20, *, candidates: str | Ids = "all") -> Ranked:
     """The `k` candidates most like each of `items` by the cosine of their vectors, itself left out."""
     wanted, others = _checked(items, ds.n_items, "item"), candidate_items(ds, candidates)
     _check_length(k, len(others))
@@ -251,9 +243,7 @@ def _checked(ids: Ids, n: int, kind: str) -> NDArray[np.int32]:
         raise DataError(f"{kind}s: expected a 1-D integer array, got {array.dtype} of shape {array.shape}")
     outside = array[(array < 0) | (array >= n)]
     if len(outside):
-        raise DataError(
-            f"{kind}s: expected numbers from 0 to {n - 1}, got {outside[0]} ({len(outside)} in all)"
-        )
+        raise DataError(f"{kind}s: expected numbers from 0 to {n - 1}, got {outside[0]} ({len(outside)} in all)")
     return array.astype(np.int32)
 
 

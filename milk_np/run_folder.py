@@ -25,9 +25,7 @@ class RunFolder:
         self.path = Path(path)
 
     @classmethod
-    def create(
-        cls, path: str | Path, settings: Settings, *, data_hash: str, command: Sequence[str] = ()
-    ) -> Self:
+    def create(cls, path: str | Path, settings: Settings, *, data_hash: str, command: Sequence[str] = ()) -> Self:
         """A new run's folder, holding its settings and environment.
 
         Raises SettingsError if the folder holds a run already, OSError if it can't be written.
@@ -100,9 +98,7 @@ class RunFolder:
             return []
         records = [self._record(line, number) for number, line in enumerate(lines, 1)]
         if None in records[:-1]:
-            raise DataError(
-                f"{self.file(METRICS)}: line {records.index(None) + 1} is not JSON; mend or remove"
-            )
+            raise DataError(f"{self.file(METRICS)}: line {records.index(None) + 1} is not JSON; mend or remove")
         return [record for record in records if record is not None]
 
     def truncate_metrics(self, epoch: int) -> None:

@@ -1,7 +1,7 @@
 """Plants an error in each gradient term and kernel, one at a time, and shows which test catches it.
 
-`python tests/mutations.py [WORD]` runs those whose name or file holds WORD (all by default), in a copy of the package, and
-prints a Markdown table. An error that no test catches makes it end with exit code 1.
+`python tests/mutations.py [WORD]` runs those whose name or file holds WORD (all by default), in a copy of the
+package, and prints a Markdown table. An error that no test catches makes it end with exit code 1.
 """
 
 from __future__ import annotations

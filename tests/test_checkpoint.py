@@ -54,9 +54,7 @@ def test_arrays_come_back_bit_for_bit(tmp_path_factory: pytest.TempPathFactory, 
     assert meta["epoch"] == 3
 
 
-def test_equal_contents_give_equal_bytes_whatever_the_time_and_memory_order(
-    tmp_path: Path, saved: Path
-) -> None:
+def test_equal_contents_give_equal_bytes_whatever_the_time_and_memory_order(tmp_path: Path, saved: Path) -> None:
     x = np.arange(12.0).reshape(3, 4)
     write_npz_atomic(tmp_path / "c.npz", {"x": x}, KIND | {"b": 1, "a": 2})
     write_npz_atomic(tmp_path / "f.npz", {"x": np.asfortranarray(x)}, {"a": 2, "b": 1} | KIND)
@@ -96,9 +94,7 @@ class FullDisk:
 
 
 @pytest.mark.parametrize("room", [0, 10, 200, 3000, 4200])
-def test_a_full_disk_leaves_the_old_file_and_no_other(
-    saved: Path, monkeypatch: pytest.MonkeyPatch, room: int
-) -> None:
+def test_a_full_disk_leaves_the_old_file_and_no_other(saved: Path, monkeypatch: pytest.MonkeyPatch, room: int) -> None:
     before = saved.read_bytes()
     whole = checkpoint._write_zip
     monkeypatch.setattr(checkpoint, "_write_zip", lambda file, arrays: whole(FullDisk(file, room), arrays))  # type: ignore[arg-type]
@@ -110,9 +106,7 @@ def test_a_full_disk_leaves_the_old_file_and_no_other(
 
 
 @pytest.mark.parametrize("step", ["fsync", "replace"])
-def test_a_failure_after_writing_leaves_the_old_file(
-    saved: Path, monkeypatch: pytest.MonkeyPatch, step: str
-) -> None:
+def test_a_failure_after_writing_leaves_the_old_file(saved: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
     before = saved.read_bytes()
 
     def fail(*_: object) -> None:

@@ -37,9 +37,7 @@ def value_of(option: Option) -> st.SearchStrategy[Any]:
         low = int(option.low or 0)
         scalar = st.integers(low, int(min(option.high or 2**63, 2**63 - 1)))
     else:
-        scalar = st.floats(
-            option.low or 0, option.high, exclude_min=option.above is not None, allow_infinity=False
-        )
+        scalar = st.floats(option.low or 0, option.high, exclude_min=option.above is not None, allow_infinity=False)
     return st.none() | scalar if option.none else scalar
 
 
@@ -161,9 +159,7 @@ def test_keys_have_the_spellings_of_the_options() -> None:
     assert set(spellings().values()) == set(options())
 
 
-@pytest.mark.parametrize(
-    ("key", "right"), [("batchsize", "batch-size"), ("Epoch", "epochs"), ("dims", "dim")]
-)
+@pytest.mark.parametrize(("key", "right"), [("batchsize", "batch-size"), ("Epoch", "epochs"), ("dims", "dim")])
 def test_an_unknown_key_names_the_nearest_right_one(key: str, right: str) -> None:
     with pytest.raises(SettingsError, match=f"did you mean {right}"):
         Settings.from_mapping({key: 1})

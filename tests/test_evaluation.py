@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from milk_np.kernels.reference.topk import top_k as reference_top_k
 from numpy.typing import NDArray
 
 from milk_np import ranking
@@ -19,6 +18,7 @@ from milk_np.checkpoint import read_npz
 from milk_np.data import Dataset, make_mask, make_synthetic
 from milk_np.errors import DataError, DivergedError, SettingsError
 from milk_np.evaluation import Evaluation, evaluate, group_name
+from milk_np.kernels.reference.topk import top_k as reference_top_k
 from milk_np.metrics import USER_METRICS
 
 Vectors = tuple[NDArray[np.float32], NDArray[np.float32]]
@@ -36,17 +36,13 @@ def vectors(ds: Dataset, seed: int = 0, ties: bool = False) -> Vectors:
     """Random vectors; with `ties` small whole numbers, so that scores are exact and many are equal."""
     rng = np.random.default_rng(seed)
     draw = (
-        rng.integers(-1, 2, (ds.n_users + ds.n_items, 4))
-        if ties
-        else rng.standard_normal((ds.n_users + ds.n_items, 4))
+        rng.integers(-1, 2, (ds.n_users + ds.n_items, 4)) if ties else rng.standard_normal((ds.n_users + ds.n_items, 4))
     )
     both = draw.astype(np.float32)
     return both[: ds.n_users], both[ds.n_users :]
 
 
-def slow(
-    model: Vectors, ds: Dataset, split: int, k: int, candidates: list[int], group: int | None
-) -> dict[str, float]:
+def slow(model: Vectors, ds: Dataset, split: int, k: int, candidates: list[int], group: int | None) -> dict[str, float]:
     """Averages over users with a relevant item of the group, by sorting in Python."""
     missing = ds.n_modalities - ds.available.sum(axis=1)
     user, item = ds.interactions(split)
@@ -183,9 +179,7 @@ def test_some_users_only(ds: Dataset) -> None:
 def test_table_and_dictionary(ds: Dataset) -> None:
     result = evaluate(vectors(ds), ds, 1)
     table = result.table()
-    assert table.startswith(
-        f"valid split: {result.n_users} users, {len(ds.new_items())} candidates (all new items)"
-    )
+    assert table.startswith(f"valid split: {result.n_users} users, {len(ds.new_items())} candidates (all new items)")
     assert table.count("one missing") == 2
     assert f"{result.metrics['ndcg@20']:.4f}" in table
     assert all(line == line.rstrip() for line in table.splitlines())
@@ -222,9 +216,7 @@ def test_impossible_arguments(ds: Dataset, options: dict[str, object], message: 
 def test_no_pair_to_score_against(ds: Dataset) -> None:
     with pytest.raises(DataError, match="test split: expected pairs of the 0 users asked for"):
         evaluate(vectors(ds), ds, users=np.zeros(0, np.int32))
-    bare = replace(
-        ds, user=ds.user[ds.split != 2], item=ds.item[ds.split != 2], split=ds.split[ds.split != 2]
-    )
+    bare = replace(ds, user=ds.user[ds.split != 2], item=ds.item[ds.split != 2], split=ds.split[ds.split != 2])
     with pytest.raises(DataError, match="test split: expected pairs to score against, got none"):
         evaluate(vectors(ds), bare)
 

@@ -99,10 +99,7 @@ def test_every_command_has_a_wrapper_that_runs_it() -> None:
 
 @in_checkout
 def test_the_wrappers_differ_by_the_command_only() -> None:
-    texts = {
-        path.read_text().replace(f"milk_np.cli.{path.name.removeprefix('milk-')}", "")
-        for path in BIN.iterdir()
-    }
+    texts = {path.read_text().replace(f"milk_np.cli.{path.name.removeprefix('milk-')}", "") for path in BIN.iterdir()}
     assert len(texts) == 1
 
 
@@ -128,17 +125,13 @@ def test_the_version_is_the_same_everywhere() -> None:
         assert found.group(1) == milk_np.__version__, name
 
 
-COMMANDS = sorted(
-    entry.name for entry in entry_points(group="console_scripts") if entry.name.startswith("milk-")
-)
+COMMANDS = sorted(entry.name for entry in entry_points(group="console_scripts") if entry.name.startswith("milk-"))
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_installed_command_explains_itself(command: str) -> None:
     (entry,) = entry_points(group="console_scripts", name=command)
-    code = (
-        f"import sys; sys.argv = [{command!r}, '--help']; from {entry.module} import main; sys.exit(main())"
-    )
+    code = f"import sys; sys.argv = [{command!r}, '--help']; from {entry.module} import main; sys.exit(main())"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     for text in (f"usage: {command}", "examples:", "exit codes:", "default"):
         assert text in shown

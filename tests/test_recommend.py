@@ -61,9 +61,7 @@ def test_items_for_users(ds: Dataset, model: Factors, candidates: str, exclude_s
     seen = pairs(ds) if exclude_seen else set()
     np.testing.assert_array_equal(lists.query, users)
     for user, found in zip(users.tolist(), lists.found.tolist(), strict=True):
-        scores = {
-            j: float(model.users[user] @ model.items[j]) for j in items.tolist() if (user, j) not in seen
-        }
+        scores = {j: float(model.users[user] @ model.items[j]) for j in items.tolist() if (user, j) not in seen}
         assert found == best(scores, len(items))
 
 
@@ -95,9 +93,7 @@ def test_users_for_items(
     lists = users_for_items(model, ds, items, ds.n_users, exclude_seen=exclude_seen)
     seen = pairs(ds) if exclude_seen else set()
     for item, found in zip(items.tolist(), lists.found.tolist(), strict=True):
-        scores = {
-            u: float(model.users[u] @ model.items[item]) for u in range(ds.n_users) if (u, item) not in seen
-        }
+        scores = {u: float(model.users[u] @ model.items[item]) for u in range(ds.n_users) if (u, item) not in seen}
         assert found == best(scores, ds.n_users)
 
 

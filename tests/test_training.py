@@ -139,9 +139,7 @@ PROGRAM = """
 
 def start(folder, mode, threads=1):
     program = textwrap.dedent(PROGRAM).format(tests=os.path.dirname(__file__), threads=threads)
-    return subprocess.Popen(
-        [sys.executable, "-c", program, str(folder), mode], stdout=subprocess.PIPE, text=True
-    )
+    return subprocess.Popen([sys.executable, "-c", program, str(folder), mode], stdout=subprocess.PIPE, text=True)
 
 
 @pytest.mark.parametrize("event", ["evaluation 2", "epoch 3", "epoch 5"])

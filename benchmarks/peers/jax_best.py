@@ -68,9 +68,7 @@ class Program:
         self.problem, self.how, self.step, self.pad = problem, how, 0, int(pad)
         self.x = [jnp.asarray(rows) for rows in problem.x]
         self.params = {key: jnp.array(turned(key, value)) for key, value in problem.parameters.items()}
-        self.moments = {
-            key: (jnp.zeros_like(value), jnp.zeros_like(value)) for key, value in self.params.items()
-        }
+        self.moments = {key: (jnp.zeros_like(value), jnp.zeros_like(value)) for key, value in self.params.items()}
 
     def inputs(self) -> tuple:
         """Arguments of `batch_loss` after the features, for the step at hand."""

@@ -77,9 +77,7 @@ def mixed(c: list[Array], weights: Array) -> Array:
     return sum(weights[m].astype(np.float64) * c[m] for m in range(len(c)))
 
 
-def environment_losses(
-    P: Array, c: list[Array], u: Array, i: Array, j: Array, theta: Array
-) -> tuple[Array, Array]:
+def environment_losses(P: Array, c: list[Array], u: Array, i: Array, j: Array, theta: Array) -> tuple[Array, Array]:
     """BPR loss of each environment (E) and its slope over the margins (E, B)."""
     losses, slopes = np.zeros(len(theta)), np.zeros((len(theta), len(u)))
     for e, weights in enumerate(theta):
@@ -109,9 +107,7 @@ def add_bpr_gradient(
         np.add.at(dc[m], j, -weight * slope[:, None] * P[u])
 
 
-def add_align_gradient(
-    dc: list[Array], c: list[Array], items: Array, owned: Array | None, scale: float
-) -> float:
+def add_align_gradient(dc: list[Array], c: list[Array], items: Array, owned: Array | None, scale: float) -> float:
     """Mean squared distance of the modalities of `items`, summed over pairs of modalities; adds scale *
     gradient.
     """

@@ -67,9 +67,7 @@ class Program:
     def gradients(self) -> dict[str, np.ndarray]:
         """Gradients of the step at hand and its "loss", without taking it."""
         self.adam.zero_grad()
-        loss = self.loss(
-            *(torch.from_numpy(part).long() for part in self.problem.batch(self.step)[:3]), self.theta()
-        )
+        loss = self.loss(*(torch.from_numpy(part).long() for part in self.problem.batch(self.step)[:3]), self.theta())
         loss.backward()
         return self.named(lambda tensor: tensor.grad) | {"loss": loss.item()}
 

@@ -31,9 +31,7 @@ def batch_loss(P, W, b, x, u, at_i, at_j, positive, theta, how: Objective):
     zi, zj = sum(ci) / len(c), sum(cj) / len(c)
     norms = (p.square().sum() + zi.square().sum() + zj.square().sum()) / len(u)
     elements = positive.sum() * P.shape[1]
-    align = sum(
-        ((c[a] - c[d]).square().sum(1) @ positive) / elements for a, d in combinations(range(len(c)), 2)
-    )
+    align = sum(((c[a] - c[d]).square().sum(1) @ positive) / elements for a, d in combinations(range(len(c)), 2))
     return risk + how.invariance * losses.var() + how.align * align + how.reg * norms
 
 
@@ -50,9 +48,7 @@ class Program:
         self.buffer = [torch.empty(most, rows.shape[1]) for rows in self.x]
         start = problem.parameters
         self.params = {key: torch.from_numpy(value).requires_grad_() for key, value in start.items()}
-        self.adam = torch.optim.Adam(
-            self.params.values(), how.lr, (how.beta1, how.beta2), how.eps, fused=True
-        )
+        self.adam = torch.optim.Adam(self.params.values(), how.lr, (how.beta1, how.beta2), how.eps, fused=True)
         self.loss = torch.compile(batch_loss, dynamic=compiled == "dynamic") if compiled else batch_loss
 
     def forward(self) -> torch.Tensor:

@@ -108,14 +108,12 @@ def report(problem: Problem, seconds: dict, checked: dict, missing: dict[str, st
     rows += [{"program": name, "s per epoch": why} for name, why in missing.items()]
     columns = list(dict.fromkeys(key for row in rows for key in row))
     shape = problem.shape
-    unique = Spread.of(
-        [float(np.unique(np.concatenate(problem.batch(s)[1:3])).size) for s in range(problem.steps)]
-    )
+    unique = Spread.of([float(np.unique(np.concatenate(problem.batch(s)[1:3])).size) for s in range(problem.steps)])
     notes = [
         f"{shape.users:,} users, {shape.items:,} items, widths {shape.widths}, {problem.u.size:,} triplets "
         f"({problem.interactions} interactions) in {problem.steps} steps of {shape.batch}, "
         f"{unique.median:.0f} distinct items a step; preset reference; sampling not included.",
-        "Ratios: median over rounds [quartiles].",
+        seconds.note(),
         f"Checked first against float64: greatest gradient difference {worst(checked, 'gradients'):.1e} "
         f"of the greatest element, greatest relative loss difference {worst(checked, 'losses'):.1e}.",
     ]

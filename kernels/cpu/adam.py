@@ -33,9 +33,7 @@ def adam_rows(
 
 
 @njit(cache=True, inline="always")
-def _update(
-    p: Floats, g: Floats, m: Floats, v: Floats, low: int, high: int, size: float, epsilon: float
-) -> None:
+def _update(p: Floats, g: Floats, m: Floats, v: Floats, low: int, high: int, size: float, epsilon: float) -> None:
     kind = p.dtype.type
     b1, a1 = kind(BETA1), kind(1 - BETA1)
     b2, a2 = kind(BETA2), kind(1 - BETA2)
@@ -70,9 +68,7 @@ def _adam_rows(
 
 
 @njit(parallel=True, cache=True, error_model="numpy")
-def adam_catch_up(
-    table: Floats, first: Floats, second: Floats, seen: Ints, rows: Ints, lr: float, step: int
-) -> None:
+def adam_catch_up(table: Floats, first: Floats, second: Floats, seen: Ints, rows: Ints, lr: float, step: int) -> None:
     """Bring the distinct rows `rows` of `table` to where dense Adam has them after `step` steps."""
     kind = table.dtype.type
     b1, b2 = kind(BETA1), kind(BETA2)

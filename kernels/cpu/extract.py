@@ -28,9 +28,7 @@ Ints = NDArray[np.integer[Any]]
 Floats = NDArray[np.floating[Any]]
 
 ROW_BLOCK = 16 * ROWS  # rows of one task of the forward product: their sums stay in the first-level cache
-DEPTH = (
-    512  # elements of a row between two visits of its sums: so much of the weight stays in the second level
-)
+DEPTH = 512  # elements of a row between two visits of its sums: so much of the weight stays in the second level
 SPAN = 16 * ROWS  # columns of x of one task of the backward product
 ROW_DEPTH = 256  # rows between two visits of a task's sums
 WIDEN_BYTES = 4 << 20  # buffer through which rows of another type pass, small enough for the last-level cache
@@ -156,9 +154,7 @@ def _forward(
     for task in prange((n + ROW_BLOCK - 1) // ROW_BLOCK):
         low = task * ROW_BLOCK
         count = min(ROW_BLOCK, n - low)
-        place = np.empty(
-            ROW_BLOCK, np.int64
-        )  # the last row stands in for the rows that fill up the last tile
+        place = np.empty(ROW_BLOCK, np.int64)  # the last row stands in for the rows that fill up the last tile
         for r in range(ROW_BLOCK):
             place[r] = addresses[low + min(r, count - 1)]
         acc = _aligned(ROW_BLOCK, columns, weight)
@@ -171,9 +167,7 @@ def _forward(
 
 
 @njit(cache=True)
-def _forward_block(
-    place: NDArray[np.int64], count: int, start: int, depth: int, weight: Floats, acc: Floats
-) -> None:
+def _forward_block(place: NDArray[np.int64], count: int, start: int, depth: int, weight: Floats, acc: Floats) -> None:
     """acc += x[:, start:start + depth] weight[start:start + depth] for the `count` rows at `place`."""
     lanes = VECTOR_BYTES // weight.itemsize
     for r in range(0, count, ROWS):
@@ -258,9 +252,7 @@ def _gather(raw: Floats, fill: Floats, source: Ints, scale: Floats, rows: Ints, 
 
 
 @njit(parallel=True, cache=True, nogil=True, error_model="numpy")
-def _gather_half(
-    raw: NDArray[np.uint16], fill: Floats, source: Ints, scale: Floats, rows: Ints, out: Floats
-) -> None:
+def _gather_half(raw: NDArray[np.uint16], fill: Floats, source: Ints, scale: Floats, rows: Ints, out: Floats) -> None:
     """`_gather` for float16, which Numba has no type for: `raw` holds its bits.
 
     Moving exponent and fraction to their places in a float32 leaves the number 2^-112 times too small, subnormal
@@ -274,9 +266,7 @@ def _gather_half(
             bits = np.empty(width, np.uint32)
             for d in range(width):
                 half = np.uint32(raw[s, d])
-                bits[d] = ((half & np.uint32(0x8000)) << np.uint32(16)) | (
-                    (half & np.uint32(0x7FFF)) << np.uint32(13)
-                )
+                bits[d] = ((half & np.uint32(0x8000)) << np.uint32(16)) | ((half & np.uint32(0x7FFF)) << np.uint32(13))
             wide = bits.view(np.float32)
             for d in range(width):
                 out[r, d] = wide[d] * np.float32(2.0**112)

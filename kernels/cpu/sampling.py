@@ -60,9 +60,7 @@ def round_keys(key: np.uint64) -> NDArray[np.uint64]:
 
 
 @njit(cache=True)
-def _permuted(
-    x: np.uint64, keys: NDArray[np.uint64], n: np.uint64, low: np.uint64, high: np.uint64
-) -> np.uint64:
+def _permuted(x: np.uint64, keys: NDArray[np.uint64], n: np.uint64, low: np.uint64, high: np.uint64) -> np.uint64:
     """Place that `x` goes to in the permutation of 0..n-1."""
     mask = (_ONE << low) - _ONE
     while True:

@@ -31,7 +31,7 @@ Load = Callable[[Any, Any, int], Any]
 
 
 def _tile_intrinsic(rows: int, vectors: int, backward: bool) -> Any:
-    """Intrinsic `tile(address, first, offset, w, w_row, column, acc, acc_row, steps)`; see `_rows_of` and `_columns_of`.
+    """Intrinsic `tile(address, first, offset, w, w_row, column, acc, acc_row, steps)`, as `_rows_of` or `_columns_of`.
 
     Arrays: `address` (int64) of the rows of x; `w` and `acc` 2-D, C-contiguous, of one floating type. Reads rows
     `w_row` to `w_row + steps` of `w` and adds to rows `acc_row` to `acc_row + rows` of `acc`, both from column
@@ -114,9 +114,7 @@ def _multiply_add(
     name = f"llvm.fma.v{vector.count}f{8 * scalar_bytes}"
     fma = cgutils.get_or_insert_function(b.module, kind, name)
     tile = [(r, v) for r in range(rows) for v in range(vectors)]
-    places = {
-        (r, v): b.gep(acc, [b.add(b.mul(acc_stride, _INT64(r)), _INT64(v * vector.count))]) for r, v in tile
-    }
+    places = {(r, v): b.gep(acc, [b.add(b.mul(acc_stride, _INT64(r)), _INT64(v * vector.count))]) for r, v in tile}
     sums = {at: cgutils.alloca_once(b, vector) for at in tile}
     for at in tile:
         b.store(_load_vector(b, places[at], vector, scalar_bytes), sums[at])
@@ -124,8 +122,7 @@ def _multiply_add(
         k = loop.index
         row = b.gep(w, [b.mul(k, w_stride)])
         columns = [
-            _load_vector(b, b.gep(row, [_INT64(v * vector.count)]), vector, scalar_bytes)
-            for v in range(vectors)
+            _load_vector(b, b.gep(row, [_INT64(v * vector.count)]), vector, scalar_bytes) for v in range(vectors)
         ]
         for r in range(rows):
             x = _splat(b, vector, load(b, k, r))

@@ -40,9 +40,7 @@ _BLOCK = 16 * ROWS
 
 
 @intrinsic
-def score_tile(
-    typingctx: Any, queries: Any, first: Any, items: Any, panel: Any, thresholds: Any, scores: Any
-) -> Any:
+def score_tile(typingctx: Any, queries: Any, first: Any, items: Any, panel: Any, thresholds: Any, scores: Any) -> Any:
     """Score ROWS queries against COLUMNS items; tell whether a score is above its query's threshold.
 
     queries (n, K) float32, rows `first` ... `first + ROWS - 1` are read; items (panels, K, COLUMNS)
@@ -179,9 +177,7 @@ def _replace_root(index, score, query, size, value, item):  # type: ignore[no-un
     hole = 0
     while 2 * hole + 1 < size:
         child = 2 * hole + 1
-        if child + 1 < size and _worse(
-            index, score, query, child + 1, score[query, child], index[query, child]
-        ):
+        if child + 1 < size and _worse(index, score, query, child + 1, score[query, child], index[query, child]):
             child += 1
         if not _worse(index, score, query, child, value, item):
             break

@@ -35,9 +35,7 @@ def adam(param: Floats, grad: Floats, first: Floats, second: Floats, lr: float, 
     param -= size * first / (np.sqrt(second) + epsilon)
 
 
-def adam_catch_up(
-    table: Floats, first: Floats, second: Floats, seen: Ints, rows: Ints, lr: float, step: int
-) -> None:
+def adam_catch_up(table: Floats, first: Floats, second: Floats, seen: Ints, rows: Ints, lr: float, step: int) -> None:
     """Bring the distinct rows `rows` of `table` to where dense Adam has them after `step` steps.
 
     `seen` (U) is the step that each row stands at. A step without a gradient still moves a row by its decaying

@@ -13,7 +13,7 @@ Floats = NDArray[np.floating[Any]]
 def risk(s: Floats, theta: Floats, base: float, invariance: float, losses: Floats, ds: Floats) -> None:
     """Losses of the E environments and the gradient of the whole risk with respect to the margins.
 
-    y^e_t = sum_m theta_e^m s^m_t with `s` (M, B) and `theta` (E, M); L_e = mean_t softplus(-y^e_t) goes to `losses` (E).
+    y^e_t = sum_m theta_e^m s^m_t with `s` (M, B) and `theta` (E, M); L_e = mean_t softplus(-y^e_t) go to `losses`.
     The risk is `base` * sum_e L_e + `invariance` * Var_e(L_e) with the unbiased variance, zero where E = 1; `base` is
     1/E for the mean and 1 for the sum. `ds` (M, B) receives sum_e theta_e^m w_e (-sigmoid(-y^e_t) / B) with
     w_e = base + 2 invariance (L_e - mean L) / (E - 1).

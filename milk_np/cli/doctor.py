@@ -108,17 +108,13 @@ def _run_a_kernel(cpu: Any) -> Finding:
     index, _ = cpu.top_k(rows, rows, 1, None, None)
     seconds = time.perf_counter() - start
     right = index[:, 0].tolist() == [0, 1, 2, 3]
-    return Finding(
-        "ok" if right else "!!", "Numba kernel", f"ran in {seconds:.1f} s, compiling or loading included"
-    )
+    return Finding("ok" if right else "!!", "Numba kernel", f"ran in {seconds:.1f} s, compiling or loading included")
 
 
 def _layer() -> Finding:
     import numba
 
-    return Finding(
-        "ok", "Numba threads", f"{numba.get_num_threads()} threads, layer {numba.threading_layer()}"
-    )
+    return Finding("ok", "Numba threads", f"{numba.get_num_threads()} threads, layer {numba.threading_layer()}")
 
 
 def _cache() -> Finding:
@@ -135,11 +131,7 @@ def _gpu() -> Iterator[Finding]:
     driver, cupy = devices.driver_problem(), devices.cupy_problem()
     names = ", ".join(devices.device_names())
     yield Finding("--", "driver", driver) if driver else Finding("ok", "driver", f"offers {names}")
-    yield (
-        Finding("--", "CuPy", cupy)
-        if cupy
-        else Finding("ok", "CuPy", ", ".join(devices.cupy_distributions()))
-    )
+    yield (Finding("--", "CuPy", cupy) if cupy else Finding("ok", "CuPy", ", ".join(devices.cupy_distributions())))
     yield _try_backend()
 
 

@@ -54,12 +54,8 @@ def _parser() -> argparse.ArgumentParser:
 
     parser = Parser(PROGRAM, DESCRIPTION, EXAMPLES)
     parser.add_argument("--model", dest="source", required=True, metavar="RUN|FILE|NAME", help=MODEL_HELP)
-    parser.add_argument(
-        "--data", metavar="FILE|DIR", help="data set made by milk-prepare (default: the built-in one)"
-    )
-    parser.add_argument(
-        "--split", choices=tuple(SPLITS), default="test", help="pairs to find (default: test)"
-    )
+    parser.add_argument("--data", metavar="FILE|DIR", help="data set made by milk-prepare (default: the built-in one)")
+    parser.add_argument("--split", choices=tuple(SPLITS), default="test", help="pairs to find (default: test)")
     parser.add_argument("--per-user", metavar="FILE.npz", help="write each user's metrics")
     parser.add_argument("--json", metavar="FILE", help="write the metrics as JSON")
     parser.add_argument("--quiet", action="store_true", help="print errors only")
@@ -78,9 +74,7 @@ def _opened(given: argparse.Namespace) -> tuple[Scorer, Dataset, Settings]:
     device = str(given_settings(given).get("device", Settings().device))
     model = load_model(given.source, device)
     if "impute" in given_settings(given):
-        raise SettingsError(
-            "--impute: a trained model fills what is missing as it did in training; leave it out"
-        )
+        raise SettingsError("--impute: a trained model fills what is missing as it did in training; leave it out")
     settings = read_settings(given, _of_training(model.settings.to_dict()))
     ds = _data(given, settings)
     return OnData.of(model, ds), ds, settings

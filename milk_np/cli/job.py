@@ -129,15 +129,11 @@ def fit(
     from milk_np.models.milk import Milk
     from milk_np.training import train
 
-    model = Milk(
-        settings.without_machine()
-    )  # the command has settled the threads; model.npz doesn't tell them
+    model = Milk(settings.without_machine())  # the command has settled the threads; model.npz doesn't tell them
     return model, train(model, ds, settings, callback=callback, run=run, resume=resume)
 
 
-def _evaluated(
-    trained: Recommender, ds: Dataset, settings: Settings
-) -> tuple[dict[str, Evaluation], dict[str, Any]]:
+def _evaluated(trained: Recommender, ds: Dataset, settings: Settings) -> tuple[dict[str, Evaluation], dict[str, Any]]:
     """Test evaluations of the model and of those without training, and the part of the summary they make."""
     from milk_np.evaluation import evaluate
     from milk_np.models.content_profile import ContentProfile

@@ -99,6 +99,4 @@ class OnData:
 
 def _check_same(what: str, trained: object, given: object) -> None:
     if trained != given:
-        raise DataError(
-            f"--data: the model was trained with {what} {trained}, here are {given}; give its own data"
-        )
+        raise DataError(f"--data: the model was trained with {what} {trained}, here are {given}; give its own data")

@@ -177,9 +177,7 @@ def _plan(given: argparse.Namespace) -> Plan:
     from milk_np.data.synthetic import Plan
 
     sizes = {"users": "n_users", "items": "n_items", "pairs": "n_pairs", "seed": "seed", "name": "name"}
-    chosen = {
-        field: getattr(given, name) for name, field in sizes.items() if getattr(given, name) is not None
-    }
+    chosen = {field: getattr(given, name) for name, field in sizes.items() if getattr(given, name) is not None}
     widths = None if given.widths is None else dict(map(_width, given.widths))
     return Plan(**chosen, widths=widths, half=given.half)
 

@@ -38,17 +38,11 @@ class _Parser(Parser):
 
 def make_parser() -> Parser:
     """The command's parser."""
-    parser = _Parser(
-        PROGRAM, "Turn raw interactions and features into a data set, or describe one.", EXAMPLES
-    )
-    parser.usage = (
-        "%(prog)s SOURCE... --out FILE.npz|FOLDER [options]\n       %(prog)s --info FILE.npz|FOLDER"
-    )
+    parser = _Parser(PROGRAM, "Turn raw interactions and features into a data set, or describe one.", EXAMPLES)
+    parser.usage = "%(prog)s SOURCE... --out FILE.npz|FOLDER [options]\n       %(prog)s --info FILE.npz|FOLDER"
     parser.add_argument("sources", nargs="*", metavar="SOURCE", help=_SOURCE)
     parser.add_argument("--out", type=Path, metavar="PATH", help=_OUT)
-    parser.add_argument(
-        "--info", type=Path, metavar="PATH", help="print the statistics of a data set, write nothing"
-    )
+    parser.add_argument("--info", type=Path, metavar="PATH", help="print the statistics of a data set, write nothing")
     parser.add_argument("--quiet", action="store_true", help="print errors only")
     _add_table(parser.add_argument_group("reading", "Ids: an item id is a row number, unless --item-ids."))
     _add_raw(parser.add_argument_group("preparing"))
@@ -62,9 +56,7 @@ _SOURCE = (
     "a table (.csv, .tsv, .gz, .parquet) with feature files MODALITY.npy, a folder of these, a folder of the "
     "authors' program or of MMRec, or a data set"
 )
-_PROTOCOL = (
-    "take modalities away: Full or Missing Training, then Full or Missing Test (default: none are taken away)"
-)
+_PROTOCOL = "take modalities away: Full or Missing Training, then Full or Missing Test (default: none are taken away)"
 _OUT = "where to write: one file if it ends in .npz, else a folder whose features are read from disk"
 
 
@@ -91,9 +83,7 @@ def _add_raw(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     add("--name", metavar="NAME", help="name of the data set (default: from the source)")
     add("--modalities", type=_words, metavar="NAMES", help="modalities to keep, in this order (default: all)")
-    add(
-        "--k-core", type=_count, metavar="K", help="keep users and items with K pairs at least (default: all)"
-    )
+    add("--k-core", type=_count, metavar="K", help="keep users and items with K pairs at least (default: all)")
     add("--new-items", type=_share, metavar="X", help="share of the items that become new (default: 0.2)")
     add("--split-seed", type=_count, metavar="N", help="seed of their draw (default: 0)")
     add("--merge-duplicates", action="store_true", help="count repeated pairs once (default: an error)")
@@ -112,9 +102,7 @@ def _add_synthetic(group: argparse._ArgumentGroup) -> None:
     add("--users", type=_count, metavar="N", help="number of users (default: 1500)")
     add("--items", type=_count, metavar="N", help="number of items (default: 1200)")
     add("--pairs", type=_count, metavar="N", help="number of pairs, about (default: 28000)")
-    add(
-        "--widths", type=_words, metavar="NAME=D,...", help="modalities (default: image=128,text=96,audio=64)"
-    )
+    add("--widths", type=_words, metavar="NAME=D,...", help="modalities (default: image=128,text=96,audio=64)")
     add("--seed", type=_count, metavar="N", help="seed of all that is drawn (default: 0)")
 
 

@@ -69,12 +69,8 @@ def _run(line: list[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(PROGRAM, DESCRIPTION, EXAMPLES)
-    parser.add_argument(
-        "--data", metavar="FILE|DIR", help="data set made by milk-prepare (default: the built-in one)"
-    )
-    parser.add_argument(
-        "--out", metavar="DIR", help="folder of the run (default: runs/DATA-MODEL-PRESET-sSEED-TIME)"
-    )
+    parser.add_argument("--data", metavar="FILE|DIR", help="data set made by milk-prepare (default: the built-in one)")
+    parser.add_argument("--out", metavar="DIR", help="folder of the run (default: runs/DATA-MODEL-PRESET-sSEED-TIME)")
     parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
     add_common(parser)
     add_settings(parser)

@@ -211,9 +211,7 @@ def _number_users(raw: Raw, how: Preparation) -> tuple[NDArray[np.int32], NDArra
     return number(raw.user if raw.user_ids is None else raw.user_ids[raw.user.astype(np.int64)])
 
 
-def _split(
-    raw: Raw, user: NDArray[np.int32], how: Preparation
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+def _split(raw: Raw, user: NDArray[np.int32], how: Preparation) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     if raw.item_split is not None:
         return raw.item_split, raw.item_split[raw.item]
     n_items = len(next(iter(raw.features.values())))

@@ -181,9 +181,7 @@ class Dataset:
             arrays, meta = storage.read_arrays(path)
             names = tuple(arrays.pop("modalities").tolist())
             features = {name: arrays.pop(storage.FEATURE + name) for name in names}
-            return cls(
-                modalities=names, features=features, meta=meta, check_features=check_features, **arrays
-            )
+            return cls(modalities=names, features=features, meta=meta, check_features=check_features, **arrays)
 
     def save(self, path: str | PathLike[str]) -> Path:
         """Write an `.npz` file if `path` ends so, else a folder; it appears only when it is complete."""

@@ -14,9 +14,7 @@ FORMATS = ("data", "table", "folder", "milk", "mmrec")
 def detect_format(path: Path) -> str:
     """One of FORMATS, told by names; a DataError says what is looked for if nothing fits."""
     if not path.exists():
-        raise DataError(
-            f"{path}: no such file or folder; expected a table, a data set or a folder of raw data"
-        )
+        raise DataError(f"{path}: no such file or folder; expected a table, a data set or a folder of raw data")
     if path.is_file():
         return _of_file(path)
     marks = (

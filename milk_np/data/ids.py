@@ -36,9 +36,7 @@ def _places(names: NDArray[np.str_], item_ids: NDArray[np.str_], path: object) -
     order = np.argsort(item_ids, kind="stable")
     ranked = item_ids[order]
     if (ranked[1:] == ranked[:-1]).any():
-        raise DataError(
-            f"item ids: expected distinct ids, got {some(ranked[1:][ranked[1:] == ranked[:-1]])} twice"
-        )
+        raise DataError(f"item ids: expected distinct ids, got {some(ranked[1:][ranked[1:] == ranked[:-1]])} twice")
     place = np.minimum(np.searchsorted(ranked, names), len(ranked) - 1)
     unknown = ranked[place] != names
     if unknown.any():

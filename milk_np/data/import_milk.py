@@ -54,9 +54,7 @@ def read_lists(path: Path) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
             try:
                 values = np.array([int(word) for word in line.split()], dtype=np.int64)
             except (ValueError, OverflowError) as error:
-                raise DataError(
-                    f"{path.name}: line {number}: expected integers, got {line[:40]!r}"
-                ) from error
+                raise DataError(f"{path.name}: line {number}: expected integers, got {line[:40]!r}") from error
             if len(values) > 1:
                 users.append(np.full(len(values) - 1, values[0]))
                 items.append(values[1:])
@@ -82,9 +80,7 @@ def _item_split(folder: Path, items: list[NDArray[np.int64]], n_items: int) -> N
         raise DataError("item: expected ids from 0, got a negative one")
     both = np.intersect1d(items[1], items[2])
     if len(both):
-        raise DataError(
-            f"{len(both)} items are in val.txt and test.txt (first {some(both)}); expected one split each"
-        )
+        raise DataError(f"{len(both)} items are in val.txt and test.txt (first {some(both)}); expected one split each")
     item_split = np.zeros(n_items, dtype=np.uint8)
     cold = _cold_items(folder, n_items)
     if cold is not None:
@@ -99,9 +95,7 @@ def _item_split(folder: Path, items: list[NDArray[np.int64]], n_items: int) -> N
     item_split[items[1]] = 1
     leaked = np.unique(items[0][item_split[items[0]] > 0])
     if len(leaked):
-        raise DataError(
-            f"{len(leaked)} new items are in train.txt (first {some(leaked)}); expected none of them there"
-        )
+        raise DataError(f"{len(leaked)} new items are in train.txt (first {some(leaked)}); expected none of them there")
     return item_split
 
 
@@ -110,11 +104,7 @@ def _cold_items(folder: Path, n_items: int) -> NDArray[np.int64] | None:
     if not path.exists():
         return None
     cold = read_npy(path)
-    if (
-        cold.ndim != 1
-        or cold.dtype.kind not in "iu"
-        or (len(cold) and not 0 <= cold.min() <= cold.max() < n_items)
-    ):
+    if cold.ndim != 1 or cold.dtype.kind not in "iu" or (len(cold) and not 0 <= cold.min() <= cold.max() < n_items):
         raise DataError(
             f"cold_item_index.npy: expected a 1-D array of item ids below {n_items}, "
             f"got {cold.dtype} of shape {cold.shape}"

@@ -63,9 +63,7 @@ def _first(columns: dict[str, Column], names: tuple[str, ...], path: Path) -> Co
     for name in names:
         if name in columns:
             return columns[name]
-    raise DataError(
-        f"{path.name}: expected a column {names[0]} in the header, got {', '.join(columns) or 'none'}"
-    )
+    raise DataError(f"{path.name}: expected a column {names[0]} in the header, got {', '.join(columns) or 'none'}")
 
 
 def _split(

@@ -60,9 +60,7 @@ def from_tables(
     item = rows_of(columns[item_col], ids, path)
     loaded = {name: load_features(Path(file), name) for name, file in features.items()}
     _check_ids(ids, loaded)
-    item_split = (
-        None if split_col is None else _given_split(columns[split_col], item, loaded, path, split_col)
-    )
+    item_split = None if split_col is None else _given_split(columns[split_col], item, loaded, path, split_col)
     meta = {"name": plain_name(path), "made": "tables", "source": path.name}
     raw = Raw(columns[user_col], item, loaded, item_split, ids, meta=meta)
     with naming(path):
@@ -87,9 +85,7 @@ def from_folder(
     features = {p.stem: p for p in sorted(folder.glob("*.npy")) if p.stem != "item_ids"}
     name = (how or Preparation()).name or folder.resolve().name
     how = _named(how, name)
-    return from_tables(
-        table, features, how, user_col=user_col, item_col=item_col, split_col=split_col, item_ids=ids
-    )
+    return from_tables(table, features, how, user_col=user_col, item_col=item_col, split_col=split_col, item_ids=ids)
 
 
 def from_dataset(path: StrPath, how: Preparation | None = None) -> Dataset:
@@ -140,17 +136,11 @@ def load_features(path: Path, name: str) -> FeatureArray:
 
 def find_table(folder: Path) -> Path:
     """The table of interactions of a folder."""
-    found = [
-        folder / f"interactions{end}" for end in TABLE_SUFFIXES if (folder / f"interactions{end}").exists()
-    ]
+    found = [folder / f"interactions{end}" for end in TABLE_SUFFIXES if (folder / f"interactions{end}").exists()]
     if not found:
-        raise DataError(
-            f"{folder}: expected interactions.csv (or {', '.join(TABLE_SUFFIXES[1:])}), found none"
-        )
+        raise DataError(f"{folder}: expected interactions.csv (or {', '.join(TABLE_SUFFIXES[1:])}), found none")
     if len(found) > 1:
-        raise DataError(
-            f"{folder}: expected one table of interactions, got {', '.join(p.name for p in found)}"
-        )
+        raise DataError(f"{folder}: expected one table of interactions, got {', '.join(p.name for p in found)}")
     return found[0]
 
 

@@ -40,8 +40,7 @@ class MeanImputer(Imputer):
 
     def _fit(self, ds: Dataset) -> Fitted:
         return {
-            f"mean_{name}": mean_row(ds.features[name], training_owners(ds, m))
-            for m, name in enumerate(ds.modalities)
+            f"mean_{name}": mean_row(ds.features[name], training_owners(ds, m)) for m, name in enumerate(ds.modalities)
         }
 
     def _keys(self) -> list[str]:

@@ -82,8 +82,6 @@ def ridge_map(
         gram += x.T @ x
         cross += x.T @ (precise_unit_rows(want[block][keep]) - mean_y)
     # A floor keeps the system solvable where all rows are equal: the map is then zero and the mean remains.
-    gram[np.diag_indices_from(gram)] += max(
-        RIDGE * float(np.trace(gram)) / len(gram), 1e-9 * float(both.sum())
-    )
+    gram[np.diag_indices_from(gram)] += max(RIDGE * float(np.trace(gram)) / len(gram), 1e-9 * float(both.sum()))
     slope = np.linalg.solve(gram, cross)
     return slope.astype(np.float32), (mean_y - mean_x @ slope).astype(np.float32)

@@ -72,9 +72,7 @@ class NearestImputer(Imputer):
         return mean
 
 
-def nearest(
-    queries: NDArray[np.float32], rows: FeatureArray, candidates: NDArray[np.intp], k: int
-) -> NDArray[np.intp]:
+def nearest(queries: NDArray[np.float32], rows: FeatureArray, candidates: NDArray[np.intp], k: int) -> NDArray[np.intp]:
     """Rows among `candidates` of largest cosine with each unit query: (q, min(k, len(candidates)))."""
     best = np.empty((len(queries), 0), dtype=np.intp)
     score = np.empty((len(queries), 0), dtype=np.float32)

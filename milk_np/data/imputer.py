@@ -84,9 +84,7 @@ class Imputer(ABC):
         source[missing] = ~(np.arange(len(missing)) if len(fill) == len(missing) else np.zeros(1, np.int64))
         return fill, source
 
-    def complete(
-        self, rows: Mapping[str, FeatureArray | None], available: NDArray[np.bool_] | None = None
-    ) -> Rows:
+    def complete(self, rows: Mapping[str, FeatureArray | None], available: NDArray[np.bool_] | None = None) -> Rows:
         """Raw rows (n, D_m) float32 of items that weren't in the data, with missing ones filled in.
 
         Parameters
@@ -129,9 +127,7 @@ class Imputer(ABC):
             self._check_rows(given, name, n, available[:, m])
         return given, available
 
-    def _check_rows(
-        self, given: dict[str, FeatureArray], name: str, n: int, owned: NDArray[np.bool_]
-    ) -> None:
+    def _check_rows(self, given: dict[str, FeatureArray], name: str, n: int, owned: NDArray[np.bool_]) -> None:
         shape = (n, self.widths[name])
         if name not in given:
             if owned.any():

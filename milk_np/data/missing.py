@@ -80,9 +80,7 @@ def _check_settings(protocol: str, train: float, test: float, mix: tuple[float, 
     if not mix:
         return
     if not protocol.endswith("MT"):
-        raise SettingsError(
-            f"missing_mix: expected a protocol with missing new items (FTMT or MTMT), got {protocol}"
-        )
+        raise SettingsError(f"missing_mix: expected a protocol with missing new items (FTMT or MTMT), got {protocol}")
     if not all(share >= 0 for share in mix) or abs(sum(mix) - 1) > 1e-6:
         raise SettingsError(f"missing_mix: expected shares that sum to 1, such as 0.10 0.45 0.45, got {mix}")
 
@@ -98,8 +96,7 @@ def _check_shares(shares: tuple[float, ...], n_modalities: int) -> None:
         )
     if most >= n_modalities:
         raise DataError(
-            f"missing_mix: items would lose {most} of {n_modalities} modalities, "
-            f"expected at most {n_modalities - 1}"
+            f"missing_mix: items would lose {most} of {n_modalities} modalities, expected at most {n_modalities - 1}"
         )
 
 

@@ -36,9 +36,7 @@ def split_new_items(
     return item_split, split
 
 
-def draw_new_items(
-    candidates: NDArray[np.integer[Any]], n_items: int, fraction: float, seed: int
-) -> NDArray[np.uint8]:
+def draw_new_items(candidates: NDArray[np.integer[Any]], n_items: int, fraction: float, seed: int) -> NDArray[np.uint8]:
     """Split (I,) in which `round(fraction * candidates)` items are new, half valid (1), half test (2)."""
     if not 0 < fraction < 1:
         raise SettingsError(f"new items: expected a share between 0 and 1, got {fraction}")
@@ -55,9 +53,7 @@ def draw_new_items(
     return item_split
 
 
-def split_from_labels(
-    item: NDArray[np.int64], label: NDArray[np.int64], n_items: int
-) -> NDArray[np.uint8] | None:
+def split_from_labels(item: NDArray[np.int64], label: NDArray[np.int64], n_items: int) -> NDArray[np.uint8] | None:
     """Item split (I,) of pairs labelled 0 train, 1 valid, 2 test, or None if they don't make one.
 
     They don't if an item has pairs of two labels, or if no item is hidden from training.

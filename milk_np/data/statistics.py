@@ -70,9 +70,7 @@ def warnings(ds: Dataset) -> list[str]:
     """What is allowed but may surprise: users and items never trained, empty splits, flat features."""
     found = []
     trained = np.bincount(ds.user[ds.split == 0], minlength=ds.n_users)
-    found += _count(
-        int((trained == 0).sum()), "users have no training pair: a free user vector stays untrained"
-    )
+    found += _count(int((trained == 0).sum()), "users have no training pair: a free user vector stays untrained")
     seen = np.bincount(ds.item[ds.split == 0], minlength=ds.n_items) > 0
     found += _count(
         int((~seen & (ds.item_split == 0)).sum()), "training items have no pair: they serve as negatives only"

@@ -70,9 +70,7 @@ def _guarded(load: Callable[[], Any], what: str) -> Any:
         raise OutOfMemoryError(
             f"{what} doesn't fit in memory; save the data set as a folder, whose features are read from disk"
         ) from error
-    except (
-        Exception
-    ) as error:  # a damaged archive raises nearly anything: zipfile, zlib, tokenize, struct ...
+    except Exception as error:  # a damaged archive raises nearly anything: zipfile, zlib, tokenize, struct ...
         raise DataError(
             f"{what} can't be read ({_reason(error)}); expected plain NumPy arrays, complete and without "
             "pickled objects: write the file again, for example with milk-prepare"
@@ -108,9 +106,7 @@ def _entry(archive: np.lib.npyio.NpzFile, name: str) -> Any:
 
 def _read_folder(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     if not (path / "meta.json").exists():
-        raise DataError(
-            "the folder has no meta.json, so it isn't a data set; import raw files with milk-prepare first"
-        )
+        raise DataError("the folder has no meta.json, so it isn't a data set; import raw files with milk-prepare first")
     meta = parse_meta(_guarded((path / "meta.json").read_text, "meta.json"))
     names = tuple(sorted(p.stem for p in path.glob("*.npy")))
     _check_keys(names)
@@ -135,17 +131,14 @@ def _check_keys(names: tuple[str, ...]) -> None:
 def _check_feature_keys(arrays: dict[str, Any]) -> None:
     names = arrays["modalities"]
     if names.ndim != 1 or names.dtype.kind != "U":
-        raise ModalityError(
-            f"modalities: expected a 1-D array of names, got {names.dtype} of shape {names.shape}"
-        )
+        raise ModalityError(f"modalities: expected a 1-D array of names, got {names.dtype} of shape {names.shape}")
     expected = {FEATURE + str(name) for name in names}
     found = {k for k in arrays if k.startswith(FEATURE)}
     for key in sorted(expected - found):
         raise ModalityError(f"no array {key}, though modalities lists {key.removeprefix(FEATURE)}")
     for key in sorted(found - expected):
         raise ModalityError(
-            f"array {key} isn't listed in modalities ({', '.join(map(str, names))}); "
-            "add its name there or remove it"
+            f"array {key} isn't listed in modalities ({', '.join(map(str, names))}); add its name there or remove it"
         )
 
 
@@ -159,9 +152,7 @@ def parse_meta(text: str) -> dict[str, Any]:
     if isinstance(version, bool) or not isinstance(version, int):
         raise DataError(f'meta: expected a JSON object with a whole number "format", got {text[:60]!r}')
     if not 1 <= version <= FORMAT:
-        raise DataError(
-            f"meta: format {version} can't be read, expected {FORMAT}; a newer milk_np may have made it"
-        )
+        raise DataError(f"meta: format {version} can't be read, expected {FORMAT}; a newer milk_np may have made it")
     return {key: value for key, value in meta.items() if key != "format"}
 
 

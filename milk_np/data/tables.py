@@ -41,9 +41,7 @@ def read_columns(path: Path, wanted: Sequence[str], *, optional: Sequence[str] =
         If a Parquet file is read without pyarrow.
     """
     if not path.is_file():
-        raise DataError(
-            f"{path}: no such file; expected a table of interactions ({', '.join(TABLE_SUFFIXES)})"
-        )
+        raise DataError(f"{path}: no such file; expected a table of interactions ({', '.join(TABLE_SUFFIXES)})")
     read = _read_parquet if path.suffix.lower() == ".parquet" else _read_text
     columns = _guarded(path, lambda: read(path, list(wanted), list(optional)))
     if not len(next(iter(columns.values()))):
@@ -141,9 +139,7 @@ def _read_parquet(path: Path, wanted: list[str], optional: list[str]) -> dict[st
 
 def _arrow_column(path: Path, name: str, column: Any) -> NDArray[Any]:
     if column.null_count:
-        raise DataError(
-            f"{path}: column {name!r} has {column.null_count} empty cells; fill them or drop the rows"
-        )
+        raise DataError(f"{path}: column {name!r} has {column.null_count} empty cells; fill them or drop the rows")
     values: NDArray[Any] = column.to_numpy()
     if values.dtype.kind in "iu":
         return values
@@ -160,9 +156,7 @@ def read_ids(path: Path) -> NDArray[np.str_]:
             raise DataError(f"{path}: expected a 1-D array of ids, got {array.dtype} of shape {array.shape}")
         return np.char.decode(array, "utf-8") if array.dtype.kind == "S" else array.astype(np.str_)
     if not path.is_file():
-        raise DataError(
-            f"{path}: no such file; expected the item ids, one a line, in the order of the feature rows"
-        )
+        raise DataError(f"{path}: no such file; expected the item ids, one a line, in the order of the feature rows")
     text = _guarded(path, lambda: {"ids": np.array(path.read_text("utf-8-sig").splitlines(), dtype=np.str_)})
     ids = np.char.strip(text["ids"])
     blank = np.flatnonzero(ids == "")

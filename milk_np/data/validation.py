@@ -52,8 +52,7 @@ def as_split(values: Any, name: str, length: int | None = None) -> NDArray[np.ui
     bad = np.flatnonzero((array < 0) | (array > 2))
     if len(bad):
         raise DataError(
-            f"{name}: expected 0 (train), 1 (valid) or 2 (test), got {some(array[bad])} "
-            f"at position {some(bad)}"
+            f"{name}: expected 0 (train), 1 (valid) or 2 (test), got {some(array[bad])} at position {some(bad)}"
         )
     return np.ascontiguousarray(array, dtype=np.uint8)
 
@@ -116,9 +115,7 @@ def check_pairs(
     if len(item_split) == 0:
         raise DataError("item_split: expected one value per item, got none")
     if not (item_split == 0).any():
-        raise DataError(
-            "item_split: expected training items (0), got none; a model needs items to learn from"
-        )
+        raise DataError("item_split: expected training items (0), got none; a model needs items to learn from")
     if not (item_split > 0).any():
         raise DataError(
             "item_split: expected new items (1 valid, 2 test), got none; "
@@ -185,17 +182,13 @@ def check_ids(ds: Dataset) -> None:
         if len(ids) != count:
             raise DataError(f"{name}: expected {count} ids, got {len(ids)}")
         if len(np.unique(ids)) != len(ids):
-            raise DataError(
-                f"{name}: expected distinct ids, got {len(ids) - len(np.unique(ids))} repeated ones"
-            )
+            raise DataError(f"{name}: expected distinct ids, got {len(ids) - len(np.unique(ids))} repeated ones")
 
 
 def check_modalities(names: tuple[str, ...], features: dict[str, FeatureArray], n_items: int) -> None:
     """There is one feature array per modality name, with one row per item."""
     if not names:
-        raise ModalityError(
-            "modalities: expected at least one name, got none; add features, for example feature_image"
-        )
+        raise ModalityError("modalities: expected at least one name, got none; add features, for example feature_image")
     for name in names:
         if not _NAME.fullmatch(name):
             raise ModalityError(f"modalities: expected names of letters, digits, '_', '.', '-', got {name!r}")
@@ -214,11 +207,7 @@ def check_rows(rows: int, modality: str, n_items: int) -> None:
     if rows != n_items:
         raise ModalityError(
             f"feature_{modality}: expected {n_items} rows, one per item (row i is item i), got {rows}; "
-            + (
-                "give the missing items a row and mark it missing"
-                if rows < n_items
-                else "drop the rows of other items"
-            )
+            + ("give the missing items a row and mark it missing" if rows < n_items else "drop the rows of other items")
         )
 
 

@@ -48,9 +48,7 @@ class ContentProfile(Recommender):
     def fit(self, ds: Dataset) -> Self:
         """Fit the imputer and the means of the modalities, and remember the training pairs."""
         self._tables = feature_tables(ds, self.imputer.fit(ds))
-        self._centres = [
-            mean_row(ds.features[name], training_owners(ds, m)) for m, name in enumerate(ds.modalities)
-        ]
+        self._centres = [mean_row(ds.features[name], training_owners(ds, m)) for m, name in enumerate(ds.modalities)]
         indptr, item = ds.csr(TRAIN)
         share = np.repeat(1 / np.maximum(np.diff(indptr), 1), np.diff(indptr)).astype(np.float32)
         self._pairs = sparse.csr_array((share, item, indptr), shape=(ds.n_users, ds.n_items))

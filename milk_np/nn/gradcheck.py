@@ -39,9 +39,7 @@ class Check:
         )
 
 
-def check_direction(
-    loss: Loss, variables: Arrays, gradients: Arrays, *, seed: int = 0, eps: float = EPS
-) -> Check:
+def check_direction(loss: Loss, variables: Arrays, gradients: Arrays, *, seed: int = 0, eps: float = EPS) -> Check:
     """Central difference of `loss` along a random unit direction of all `variables`, which `loss` reads in place.
 
     A slope smaller than what rounding of the loss leaves uncertain is compared with that bound in its place.

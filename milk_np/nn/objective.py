@@ -58,9 +58,7 @@ class Gradients(NamedTuple):
 class Objective:
     """Losses and gradients of a batch. Arrays that it returns are overwritten by its next call."""
 
-    def __init__(
-        self, backend: Backend, tables: Sequence[Table], owned: Array, n_users: int, weights: Weights
-    ) -> None:
+    def __init__(self, backend: Backend, tables: Sequence[Table], owned: Array, n_users: int, weights: Weights) -> None:
         """`owned` (I, M) bool says which modalities an item owns."""
         self._kernels: Any = backend.kernels
         self._backend, self._scratch = backend, Scratch(backend)
@@ -73,9 +71,7 @@ class Objective:
         """The distinct users of a batch."""
         return self._kernels.group(users, self._user_places).unique
 
-    def __call__(
-        self, params: Parameters, users: Array, items: Array, theta: Array, record: Array
-    ) -> Gradients:
+    def __call__(self, params: Parameters, users: Array, items: Array, theta: Array, record: Array) -> Gradients:
         """Gradients at `params` for the triplets `users` (B), `items` (2B: positives, then negatives).
 
         `theta` (E, M) are the environments. `record` (E + 2) float64 receives the losses L_e, then the unweighted
@@ -93,9 +89,7 @@ class Objective:
         K.margins_backward_users(c, by_item.slot, ds, by_user, dP)
         K.margins_backward_items(params.P, users, ds, by_item, dc)
         if weights.alignment:
-            K.alignment(
-                c, by_item.unique, self._owned, by_item.slot, weights.alignment, dc, record[E : E + 1]
-            )
+            K.alignment(c, by_item.unique, self._owned, by_item.slot, weights.alignment, dc, record[E : E + 1])
         if weights.regulariser and not weights.all_parameters:
             K.regulariser(params.P, c, by_user, by_item, weights.regulariser, dP, dc, record[E + 1 :])
         gradients = Gradients(by_user.unique, dP, *self._extract_backward(params, by_item.unique, dc, caches))
@@ -110,8 +104,7 @@ class Objective:
         """c (M, n, K) of the items `rows`, and what the backward pass wants to keep of each modality."""
         c = self._scratch.take("c", (len(self._tables), len(rows), params.P.shape[1]), params.P.dtype)
         caches = [
-            self._kernels.extract(*table, rows, params.W[m], params.b[m], c[m])
-            for m, table in enumerate(self._tables)
+            self._kernels.extract(*table, rows, params.W[m], params.b[m], c[m]) for m, table in enumerate(self._tables)
         ]
         return c, caches
 

@@ -56,9 +56,7 @@ class Adam:
 
     def _rows(self, users: Array, grad: Array) -> None:
         first, second = self._first["P"], self._second["P"]
-        self._kernels.adam_rows(
-            self._params.P, grad, first, second, self._seen, users, self._lr, self.step_count
-        )
+        self._kernels.adam_rows(self._params.P, grad, first, second, self._seen, users, self._lr, self.step_count)
 
     def state(self) -> dict[str, Array]:
         """Arrays that `load_state` continues from, under names that are never a parameter's."""

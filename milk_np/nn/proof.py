@@ -22,7 +22,7 @@ TERMS = {
 
 
 def prove(seed: int = 0) -> list[tuple[str, float]]:
-    """Name and relative error of each term's gradient along a random direction of all parameters, in double precision."""
+    """Name and relative error of each term's gradient along a random direction of all parameters, in float64."""
     return [(name, _error(weights, seed)) for name, weights in TERMS.items()]
 
 

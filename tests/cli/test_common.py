@@ -95,9 +95,7 @@ def test_options_are_not_abbreviated(capsys: pytest.CaptureFixture[str]) -> None
 
 
 @pytest.mark.parametrize("text", ["-1", "-0.5", "-1e-3", "-inf", "nan", "inf", "abc", "0", ""])
-def test_an_impossible_number_is_shown_with_what_is_expected(
-    capsys: pytest.CaptureFixture[str], text: str
-) -> None:
+def test_an_impossible_number_is_shown_with_what_is_expected(capsys: pytest.CaptureFixture[str], text: str) -> None:
     assert "--lr/--learning-rate: got" in (message := refused(capsys, "--lr", text))
     assert "expected a finite number above 0" in message
 
@@ -172,12 +170,8 @@ def test_each_cause_has_its_exit_code_and_message(
     assert "Traceback" not in shown
 
 
-@pytest.mark.parametrize(
-    "error", [ZeroDivisionError("surprise"), ModuleNotFoundError("x", name="milk_np.gone")]
-)
-def test_an_unexpected_error_shows_where_it_came_from(
-    capsys: pytest.CaptureFixture[str], error: Exception
-) -> None:
+@pytest.mark.parametrize("error", [ZeroDivisionError("surprise"), ModuleNotFoundError("x", name="milk_np.gone")])
+def test_an_unexpected_error_shows_where_it_came_from(capsys: pytest.CaptureFixture[str], error: Exception) -> None:
     code, shown = raising(error, capsys)
     assert code == 1
     assert "Traceback" in shown
@@ -203,9 +197,7 @@ sys.exit(run_command("milk-test", body))
 
 
 def start(*line: str, stdout: int | None = subprocess.PIPE) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, *line], stdout=stdout, stderr=subprocess.PIPE, text=True
-    )
+    return subprocess.Popen([sys.executable, "-c", SCRIPT, *line], stdout=stdout, stderr=subprocess.PIPE, text=True)
 
 
 def test_a_reader_that_goes_away_ends_the_command_quietly() -> None:

@@ -71,9 +71,7 @@ def test_a_driver_tells_why_it_offers_nothing(
         name.value = b"Some GPU"
         return 0
 
-    driver = SimpleNamespace(
-        cuInit=lambda _flags: code, cuDeviceGetCount=count_devices, cuDeviceGetName=name_device
-    )
+    driver = SimpleNamespace(cuInit=lambda _flags: code, cuDeviceGetCount=count_devices, cuDeviceGetName=name_device)
     monkeypatch.setattr(devices.ctypes, "CDLL", lambda _name: driver)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
     problem = devices.driver_problem()

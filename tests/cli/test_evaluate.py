@@ -37,9 +37,7 @@ def test_gives_the_numbers_of_the_training_again(trained: Trained, tmp_path: Pat
     assert (result["split"], result["users"], result["model"]) == (split, summary["users"], trained.run)
 
 
-def test_settings_of_the_training_are_the_defaults(
-    trained: Trained, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_settings_of_the_training_are_the_defaults(trained: Trained, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--model", f"{trained.run}/model.npz", "--data", trained.data) == 0
     shown = capsys.readouterr().out
     assert "K = 5 " in shown
@@ -104,9 +102,7 @@ def test_wrong_lines(
     assert message in capsys.readouterr().err
 
 
-def test_the_folder_of_several_seeds(
-    trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_folder_of_several_seeds(trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "seed-3").symlink_to(trained.run)
     assert run("--model", str(tmp_path), "--data", trained.data) == 2
     assert f"choose one, such as {tmp_path / 'seed-3'}" in capsys.readouterr().err

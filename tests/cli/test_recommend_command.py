@@ -115,9 +115,7 @@ def test_a_single_new_item_for_some_users(trained: Trained, shown, tmp_path: Pat
 def test_models_without_training(trained: Trained, shown, tmp_path: Path, model: str) -> None:  # type: ignore[no-untyped-def]
     line = ["--model", model, "--data", trained.data, "--topk", "2"]
     assert len(shown(*line, "--users", "u1,u2")) == 4
-    assert (
-        len(shown(*line, "--new-item", fresh(tmp_path / "new.npz", image=np.ones((3, 6), np.float32)))) == 6
-    )
+    assert len(shown(*line, "--new-item", fresh(tmp_path / "new.npz", image=np.ones((3, 6), np.float32)))) == 6
 
 
 def test_written_to_a_file(trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -89,10 +89,7 @@ def test_the_preset_that_ran_is_told_and_used(
     line: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(*line, "--preset", "reference", "--out", tmp_path / "run") == 0
-    assert (
-        "preset reference: sum of the environments' risks, negatives from all items"
-        in capsys.readouterr().out
-    )
+    assert "preset reference: sum of the environments' risks, negatives from all items" in capsys.readouterr().out
     with np.load(tmp_path / "run" / "model.npz") as archive:
         ran = json.loads(str(archive["meta"]))["settings"]
     assert (ran["risk"], ran["negatives"]) == ("sum", "all")
@@ -201,9 +198,7 @@ def test_resuming_keeps_the_settings_of_the_run(
 # Several seeds
 
 
-def test_seeds_get_folders_and_a_summary(
-    line: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_seeds_get_folders_and_a_summary(line: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "run"
     assert run(*line, "--out", out, "--seeds", "3,5") == 0
     printed = capsys.readouterr().out
@@ -285,9 +280,7 @@ def test_an_unwritable_output_is_found_before_training(
     line: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("")
-    monkeypatch.setattr(
-        job, "fit", lambda *_args, **_more: pytest.fail("trained before looking at the output")
-    )
+    monkeypatch.setattr(job, "fit", lambda *_args, **_more: pytest.fail("trained before looking at the output"))
     assert "Not a directory" in failed(capsys, 3, *line, "--out", tmp_path / "file" / "run")
 
 
@@ -302,9 +295,7 @@ def tiny_disk(tmp_path: Path) -> Iterator[Path]:
     except FileNotFoundError:
         mounted = False
     if not mounted:
-        pytest.skip(
-            "no tmpfs can be mounted here; tests/test_checkpoint.py injects a full disk into the writes"
-        )
+        pytest.skip("no tmpfs can be mounted here; tests/test_checkpoint.py injects a full disk into the writes")
     yield folder
     subprocess.run(["umount", str(folder)], check=True)
 

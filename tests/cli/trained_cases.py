@@ -28,9 +28,7 @@ def make_trained(folder: Path) -> Trained:
     data, run = str(folder / "data.npz"), str(folder / "run")
     ds.save(data)
     size = ["--epochs", "2", "--eval-every", "1", "--batch-size", "256", "--dim", "8"]
-    code = train.main(
-        ["--data", data, "--out", run, "--protocol", "FTMT", *size, "--topk", "5,10", "--quiet"]
-    )
+    code = train.main(["--data", data, "--out", run, "--protocol", "FTMT", *size, "--topk", "5,10", "--quiet"])
     if code:
         raise RuntimeError(f"milk-train ended with {code}")
     return Trained(data, run, ds)

@@ -26,9 +26,7 @@ def write_table(path: Path, pairs: list[tuple[Any, Any]], header: str = "user,it
     return path
 
 
-def write_features(
-    folder: Path, suffix: str = "", features: dict[str, np.ndarray] | None = None
-) -> dict[str, Path]:
+def write_features(folder: Path, suffix: str = "", features: dict[str, np.ndarray] | None = None) -> dict[str, Path]:
     paths = {}
     for name, rows in (FEATURES if features is None else features).items():
         paths[name] = folder / f"{name}{suffix}.npy"

@@ -19,9 +19,7 @@ def test_interactions_are_sorted_and_complete(ds: Dataset) -> None:
     for split in (0, 1, 2):
         user, item = ds.interactions(split)
         assert user.dtype == item.dtype == np.int32
-        expected = sorted(
-            (int(u), int(i)) for u, i, s in zip(ds.user, ds.item, ds.split, strict=True) if s == split
-        )
+        expected = sorted((int(u), int(i)) for u, i, s in zip(ds.user, ds.item, ds.split, strict=True) if s == split)
         assert list(zip(user.tolist(), item.tolist(), strict=True)) == expected
 
 
@@ -261,10 +259,7 @@ def test_the_hash_changes_with_each_array(key: str) -> None:
     made = small_arrays()
     made["item_ids"] = np.arange(10).astype(str)
     before = Dataset(**made).content_hash
-    assert (
-        Dataset(**small_arrays() | {"item_ids": made["item_ids"], "meta": {"n_users": 12}}).content_hash
-        == before
-    )
+    assert Dataset(**small_arrays() | {"item_ids": made["item_ids"], "meta": {"n_users": 12}}).content_hash == before
     if key == "user":  # another order of the same pairs is another content
         order = np.arange(len(made["user"]))[::-1]
         made |= {name: made[name][order] for name in ("user", "item", "split")}

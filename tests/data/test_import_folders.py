@@ -98,9 +98,7 @@ def test_the_authors_folder_without_an_index(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_unfit_folders_of_the_authors_are_refused(
-    tmp_path: Path, file: str, content: Any, message: str
-) -> None:
+def test_unfit_folders_of_the_authors_are_refused(tmp_path: Path, file: str, content: Any, message: str) -> None:
     folder = milk_folder(tmp_path)
     if content is None:
         (folder / file).unlink()

@@ -86,9 +86,7 @@ def test_item_ids_from_a_text_file_order_the_rows(tmp_path: Path) -> None:
     ids = [f"p{n}" for n in reversed(range(12))]
     (tmp_path / "ids.txt").write_text("\n".join(ids) + "\n")
     pairs = [(u, f"p{i}") for u, i in PAIRS]
-    ds = from_tables(
-        write_table(tmp_path / "log.csv", pairs), write_features(tmp_path), item_ids=tmp_path / "ids.txt"
-    )
+    ds = from_tables(write_table(tmp_path / "log.csv", pairs), write_features(tmp_path), item_ids=tmp_path / "ids.txt")
     assert pairs_of(ds) == words(pairs)
     assert sorted(ds.item.tolist()) == sorted(11 - i for _, i in PAIRS)
 
@@ -137,9 +135,7 @@ def test_ids_that_do_not_fit_the_rows(tmp_path: Path) -> None:
 
 def test_features_that_do_not_fit(tmp_path: Path) -> None:
     image = FEATURES["image"]
-    with pytest.raises(
-        ModalityError, match=r"feature_image: expected at least 12 rows.*largest id 11.*got 7"
-    ):
+    with pytest.raises(ModalityError, match=r"feature_image: expected at least 12 rows.*largest id 11.*got 7"):
         table_case(tmp_path, features={"image": image[:7]})
     with pytest.raises(ModalityError, match=r"as many rows in each modality.* image 12, text 7"):
         table_case(tmp_path, features={"image": image, "text": image[:7]})
@@ -158,9 +154,7 @@ def test_features_that_do_not_fit(tmp_path: Path) -> None:
 
 def test_duplicates_are_refused_or_merged(tmp_path: Path) -> None:
     pairs = [*PAIRS, PAIRS[0], PAIRS[3]]
-    with pytest.raises(
-        DataError, match=r"2 duplicate pairs, first \(user, item\) \(0, 0\), .*--merge-duplicates"
-    ):
+    with pytest.raises(DataError, match=r"2 duplicate pairs, first \(user, item\) \(0, 0\), .*--merge-duplicates"):
         table_case(tmp_path, pairs)
     ds = table_case(tmp_path, pairs, how=Preparation(merge_duplicates=True))
     assert pairs_of(ds) == words(PAIRS)
@@ -191,9 +185,7 @@ def test_modalities_are_chosen_and_ordered(tmp_path: Path) -> None:
 def test_half_precision_and_its_limit(tmp_path: Path) -> None:
     ds = table_case(tmp_path, how=Preparation(half=True))
     assert {rows.dtype.name for rows in ds.features.values()} == {"float16"}
-    with pytest.raises(
-        ModalityError, match=r"feature_image: half precision holds values up to 65504, got 1e\+06"
-    ):
+    with pytest.raises(ModalityError, match=r"feature_image: half precision holds values up to 65504, got 1e\+06"):
         table_case(tmp_path, features={"image": FEATURES["image"] * 0 + 1e6}, how=Preparation(half=True))
 
 

@@ -17,12 +17,8 @@ from milk_np.errors import DataError, SettingsError
 splits = st.lists(st.integers(0, 2), min_size=1, max_size=200).map(lambda s: np.array(s, dtype=np.uint8))
 
 
-@given(
-    splits, st.integers(2, 5), st.sampled_from(PROTOCOLS), st.floats(0, 1), st.floats(0, 1), st.integers(0, 9)
-)
-def test_counts_are_exact(
-    item_split: np.ndarray, M: int, protocol: str, train: float, test: float, seed: int
-) -> None:
+@given(splits, st.integers(2, 5), st.sampled_from(PROTOCOLS), st.floats(0, 1), st.floats(0, 1), st.integers(0, 9))
+def test_counts_are_exact(item_split: np.ndarray, M: int, protocol: str, train: float, test: float, seed: int) -> None:
     mask = make_mask(item_split, M, protocol, missing_train=train, missing_test=test, seed=seed)
     lost = M - mask.sum(axis=1)
     n_train, n_new = int((item_split == 0).sum()), int((item_split > 0).sum())

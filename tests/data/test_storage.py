@@ -57,9 +57,7 @@ def test_writing_makes_parent_folders_and_leaves_nothing_else(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("name", ["set.npz", "set"])
-def test_a_failed_write_keeps_the_earlier_file(
-    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_write_keeps_the_earlier_file(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     path = small().save(tmp_path / name)
 
     def full(*_: Any, **__: Any) -> None:
@@ -151,9 +149,7 @@ def test_an_absent_array_is_named(tmp_path: Path, key: str) -> None:
         ({"item": np.array([0])}, DataError, "expected equal lengths"),
     ],
 )
-def test_wrong_arrays_are_named(
-    tmp_path: Path, changes: dict[str, Any], error: type[DataError], message: str
-) -> None:
+def test_wrong_arrays_are_named(tmp_path: Path, changes: dict[str, Any], error: type[DataError], message: str) -> None:
     with pytest.raises(error, match=message) as caught:
         Dataset.load(written(tmp_path, **changes))
     assert str(caught.value).startswith(str(tmp_path / "set.npz"))
@@ -225,9 +221,7 @@ def load_or_complain(path: Path) -> None:
 
 @settings(PER_FUNCTION, max_examples=300)
 @given(data=st.data())
-def test_damage_gives_an_error_of_ours_or_none(
-    tmp_path: Path, intact: dict[str, bytes], data: st.DataObject
-) -> None:
+def test_damage_gives_an_error_of_ours_or_none(tmp_path: Path, intact: dict[str, bytes], data: st.DataObject) -> None:
     (tmp_path / "set.npz").write_bytes(damage(data, intact["set.npz"]))
     load_or_complain(tmp_path / "set.npz")
 
@@ -247,9 +241,7 @@ def test_damage_in_a_folder_gives_an_error_of_ours_or_none(
 
 def test_a_claim_of_a_huge_array_is_refused(tmp_path: Path) -> None:
     header = io.BytesIO()
-    np.lib.format.write_array_header_1_0(
-        header, {"descr": "<i4", "fortran_order": False, "shape": (1 << 50,)}
-    )
+    np.lib.format.write_array_header_1_0(header, {"descr": "<i4", "fortran_order": False, "shape": (1 << 50,)})
     path = written(tmp_path, user=None)
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("user.npy", header.getvalue())

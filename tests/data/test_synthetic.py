@@ -45,8 +45,7 @@ def test_features_tell_what_users_like() -> None:
     own = [np.linalg.norm(rows[items[indptr[u] : indptr[u + 1]]].mean(axis=0)) for u in range(200)]
     rng = np.random.default_rng(0)
     other = [
-        np.linalg.norm(rows[rng.choice(ds.train_items, indptr[u + 1] - indptr[u])].mean(axis=0))
-        for u in range(200)
+        np.linalg.norm(rows[rng.choice(ds.train_items, indptr[u + 1] - indptr[u])].mean(axis=0)) for u in range(200)
     ]
     assert np.mean(own) > 1.2 * np.mean(other)
 

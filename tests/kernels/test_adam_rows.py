@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kernel_cases import assert_close
 
 import milk_np.kernels.cpu as cpu
 import milk_np.kernels.reference as reference
-
-from kernel_cases import assert_close
 
 
 def run_lazy(kernels, start, touches, grads, lr, dtype):

@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kernel_cases import assert_close, batches
 
 import milk_np.kernels.cpu as cpu
 import milk_np.kernels.reference as reference
-
-from kernel_cases import assert_close, batches
 
 quick = settings(max_examples=40, deadline=None)
 seeds = st.integers(0, 2**64 - 1)
@@ -86,9 +85,7 @@ def test_draw_batch(key, seed, U, n_items, density, pool_size):
         outside = ~np.isin(rank[count:], pool)
         mostly_free = (~owned[:, pool]).sum(axis=1) > len(pool) // 2
         assert not outside[mostly_free[users]].any(), "with half of the pool free, 32 tries find a member"
-    halves = [
-        cpu.draw_batch(key, seed, a, b - a, *arguments[4:]) for a, b in ((0, count // 2), (count // 2, count))
-    ]
+    halves = [cpu.draw_batch(key, seed, a, b - a, *arguments[4:]) for a, b in ((0, count // 2), (count // 2, count))]
     np.testing.assert_array_equal(np.concatenate([h[0] for h in halves]), users)
 
 

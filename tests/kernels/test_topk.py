@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
+
 from milk_np.kernels.cpu import topk as cpu
 from milk_np.kernels.reference import topk as reference
-from numpy.typing import NDArray
 
 SIZES = (1, 31, 32, 33, 1025)
 KERNELS = pytest.mark.parametrize("top_k", [reference.top_k, cpu.top_k], ids=["reference", "cpu"])
@@ -28,9 +29,7 @@ def exclusions(rng: np.random.Generator, Q: int, N: int) -> tuple[NDArray[np.int
     return indptr, np.concatenate([*rows, np.zeros(0, int)]).astype(np.int32)
 
 
-def slow(
-    queries: NDArray[np.float32], items: NDArray[np.float32], k: int, banned: list[set[int]]
-) -> list[list[int]]:
+def slow(queries: NDArray[np.float32], items: NDArray[np.float32], k: int, banned: list[set[int]]) -> list[list[int]]:
     """Sort all items of each query in plain Python."""
     lists = []
     for query, out in zip(queries, banned, strict=True):
@@ -66,9 +65,7 @@ def test_sizes(Q: int, N: int) -> None:
     indptr, exclude = exclusions(rng, Q, N)
     for k in (1, 20, 33):
         agree(cpu.top_k(queries, items, k), reference.top_k(queries, items, k))
-        agree(
-            cpu.top_k(queries, items, k, indptr, exclude), reference.top_k(queries, items, k, indptr, exclude)
-        )
+        agree(cpu.top_k(queries, items, k, indptr, exclude), reference.top_k(queries, items, k, indptr, exclude))
 
 
 @pytest.mark.parametrize("K", [0, *SIZES])

@@ -111,7 +111,7 @@ def test_presets():
     assert reference.base(4) == 1
 
 
-def test_sum_of_E_risks_is_a_mean_at_E_times_smaller_weights(ds):
+def test_a_sum_of_risks_is_a_mean_at_smaller_weights(ds):
     """Under Adam, which no constant factor touches, the presets are one another's rescaling (section 4)."""
     E = 3
     shared = {**OPTIONS, "negatives": "train", "reg": 0.0}

@@ -31,9 +31,7 @@ def item_vectors(ds: Dataset) -> NDArray[np.float64]:
     for m, name in enumerate(ds.modalities):
         raw, owned = ds.features[name].astype(np.float64), ds.available[:, m]
         centre = raw[owned & (ds.item_split == 0)].mean(axis=0)
-        centred = [
-            row - centre if own else np.zeros(len(centre)) for row, own in zip(raw, owned, strict=True)
-        ]
+        centred = [row - centre if own else np.zeros(len(centre)) for row, own in zip(raw, owned, strict=True)]
         parts.append([row / np.linalg.norm(row) if row.any() else row for row in centred])
     return np.hstack(parts)
 
@@ -123,9 +121,7 @@ def test_vectors_are_float32(ds: Dataset, model: Recommender) -> None:
     ("file", "valid", "ndcg", "recall"),
     [("lfm2k-ftmt", 0.182, 0.258, 0.436), ("tiktok-ftmt", 0.0143, 0.0164, 0.034)],
 )
-def test_known_levels_on_real_data(
-    real_data: Path, file: str, valid: float, ndcg: float, recall: float
-) -> None:
+def test_known_levels_on_real_data(real_data: Path, file: str, valid: float, ndcg: float, recall: float) -> None:
     """Levels measured with another program. On tiktok some users have no training pair, whom its definition
     doesn't cover: hence the tolerance.
     """

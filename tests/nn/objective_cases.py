@@ -53,9 +53,12 @@ class Case:
         return [dP, *pairs]
 
 
+WHOLE = Weights(3.0, 0.7, 0.4)
+
+
 def make_case(
     seed=0, B=12, M=2, K=4, U=6, n_items=9, alpha=0.1, strategy="cyclic", draws=1, kernels="reference",
-    weights=Weights(3.0, 0.7, 0.4), missing=0.4, dtype=np.float64, scale=1.0,
+    weights=WHOLE, missing=0.4, dtype=np.float64, scale=1.0,
 ):  # fmt: skip
     rng = np.random.default_rng(seed)
     backend = NumpyBackend(kernels)
@@ -65,9 +68,7 @@ def make_case(
     owned[np.arange(n_items), rng.integers(0, M, n_items)] = True
     for m, width in enumerate(widths):
         source = np.where(owned[:, m], np.arange(n_items), ~(np.arange(n_items) % 2)).astype(np.int32)
-        row_scale = rng.random(n_items).astype(np.float32) * (
-            rng.random(n_items) > 0.1
-        )  # some rows are all zero
+        row_scale = rng.random(n_items).astype(np.float32) * (rng.random(n_items) > 0.1)  # some rows are all zero
         raw, fill = (rng.standard_normal((n, width)).astype(np.float32) for n in (n_items, 2))
         tables.append(Table(raw, fill, source, row_scale.astype(np.float32)))
     params = initial_parameters(backend, U, widths, K, seed, dtype)
