@@ -8,18 +8,17 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import numba
 
-from milk_np.kernels.cpu.adam import adam, adam_catch_up, adam_rows
-from milk_np.kernels.cpu.extract import extract, extract_backward, gather
-from milk_np.kernels.cpu.grouping import group
-from milk_np.kernels.cpu.margins import (
-    margins,
-    margins_backward_items,
-    margins_backward_users,
-)
-from milk_np.kernels.cpu.penalties import alignment, regulariser
-from milk_np.kernels.cpu.risk import risk
-from milk_np.kernels.cpu.sampling import draw_batch, shuffle
-from milk_np.kernels.cpu.topk import top_k
+from milk_np.kernels.cpu.disk_cache import own_folder
+
+with own_folder():
+    from milk_np.kernels.cpu.adam import adam, adam_catch_up, adam_rows
+    from milk_np.kernels.cpu.extract import extract, extract_backward, gather
+    from milk_np.kernels.cpu.grouping import group
+    from milk_np.kernels.cpu.margins import margins, margins_backward_items, margins_backward_users
+    from milk_np.kernels.cpu.penalties import alignment, regulariser
+    from milk_np.kernels.cpu.risk import risk
+    from milk_np.kernels.cpu.sampling import draw_batch, shuffle
+    from milk_np.kernels.cpu.topk import top_k
 
 
 def set_threads(count: int) -> None:

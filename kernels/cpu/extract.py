@@ -217,12 +217,12 @@ def _backward_block(
         k += lanes
 
 
-@njit(parallel=True, cache=True)
+@njit(cache=True)
 def _scaled(g: Floats, scale: Floats, lanes: int) -> Floats:
     """Rows of `g` times `scale`, columns filled up with zeros to whole vectors."""
     n, K = g.shape
     out: Floats = _aligned(n, (K + lanes - 1) // lanes * lanes, g)
-    for r in prange(n):
+    for r in range(n):
         for k in range(K):
             out[r, k] = g[r, k] * scale[r]
     return out
@@ -230,7 +230,8 @@ def _scaled(g: Floats, scale: Floats, lanes: int) -> Floats:
 
 @njit(cache=True)
 def _column_sums(g: Floats, out: Floats) -> None:
-    out[:] = 0
+    for k in range(g.shape[1]):
+        out[k] = 0
     for r in range(g.shape[0]):
         for k in range(g.shape[1]):
             out[k] += g[r, k]

@@ -36,7 +36,9 @@ def _group(ids: Ints, table: Ints) -> tuple[Ints, Ints, Ints, Ints]:
     for s in range(n):
         table[unique[s]] = -1
         start[s + 1] += start[s]
-    place = start[:n].copy()
+    place = np.empty(n, np.int32)
+    for s in range(n):
+        place[s] = start[s]
     for t in range(T):
         order[place[slot[t]]] = t
         place[slot[t]] += 1

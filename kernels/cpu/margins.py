@@ -47,7 +47,8 @@ def _backward_users(c: Floats, slot: Ints, ds: Floats, start: Ints, order: Ints,
     M, B = ds.shape
     for s in prange(out.shape[0]):
         row = out[s]
-        row[:] = 0
+        for k in range(len(row)):
+            row[k] = 0
         for position in range(start[s], start[s + 1]):
             t = order[position]
             for m in range(M):
@@ -63,7 +64,8 @@ def _backward_items(P: Floats, users: Ints, ds: Floats, start: Ints, order: Ints
     for s in prange(out.shape[1]):
         for m in range(M):
             row = out[m, s]
-            row[:] = 0
+            for k in range(len(row)):
+                row[k] = 0
             for position in range(start[s], start[s + 1]):
                 t = order[position]
                 g = ds[m, t] if t < B else -ds[m, t - B]

@@ -1,11 +1,14 @@
-"""Alignment of the modalities and the regulariser (contract: kernels/reference/penalties.py)."""
+"""Alignment of the modalities and the regulariser (contract: kernels/reference/penalties.py).
+
+One thread: they take a hundredth of a step, and parallel code takes Numba a second longer to compile.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 from numpy.typing import NDArray
 
 from milk_np.kernels.reference.grouping import Groups
@@ -20,7 +23,8 @@ def _mine(rows: Ints, owned: NDArray[np.bool_], slot: Ints) -> NDArray[np.bool_]
     n, M = len(rows), owned.shape[1]
     mine = np.zeros((n, M), np.bool_)
     for t in range(len(slot) // 2):
-        mine[slot[t]] = owned[rows[slot[t]]]
+        for m in range(M):
+            mine[slot[t], m] = owned[rows[slot[t]], m]
     return mine
 
 
@@ -40,7 +44,7 @@ def _pair_scales(mine: NDArray[np.bool_], K: int) -> Floats:
     return count
 
 
-@njit(parallel=True, cache=True)
+@njit(cache=True)
 def alignment(
     c: Floats, rows: Ints, owned: NDArray[np.bool_], slot: Ints, weight: float, dc: Floats, term: Floats
 ) -> None:
@@ -48,8 +52,8 @@ def alignment(
     M, n, K = c.shape
     mine = _mine(rows, owned, slot)
     scales = _pair_scales(mine, K)
-    partial = np.zeros(n)
-    for r in prange(n):
+    term[0] = 0
+    for r in range(n):
         for a in range(M):
             for b in range(a + 1, M):
                 if mine[r, a] and mine[r, b]:
@@ -60,8 +64,7 @@ def alignment(
                         total += difference * difference
                         dc[a, r, k] += step * difference
                         dc[b, r, k] -= step * difference
-                    partial[r] += total * scales[a, b]
-    term[0] = partial.sum()
+                    term[0] += total * scales[a, b]
 
 
 def regulariser(
@@ -81,10 +84,10 @@ def regulariser(
     term[0] = total / B
 
 
-@njit(parallel=True, cache=True)
+@njit(cache=True)
 def _regularise_users(P: Floats, users: Ints, start: Ints, step: float, dP: Floats) -> float:
-    partial = np.zeros(len(users))
-    for s in prange(len(users)):
+    sum_of_squares = 0.0
+    for s in range(len(users)):
         p = P[users[s]]
         count = start[s + 1] - start[s]
         factor = P.dtype.type(step * count)
@@ -92,16 +95,16 @@ def _regularise_users(P: Floats, users: Ints, start: Ints, step: float, dP: Floa
         for k in range(len(p)):
             total += p[k] * p[k]
             dP[s, k] += factor * p[k]
-        partial[s] = count * total
-    return float(partial.sum())
+        sum_of_squares += count * total
+    return sum_of_squares
 
 
-@njit(parallel=True, cache=True)
+@njit(cache=True)
 def _regularise_items(c: Floats, start: Ints, step: float, dc: Floats) -> float:
     M, n, K = c.shape
-    partial = np.zeros(n)
+    sum_of_squares = 0.0
     share = c.dtype.type(1 / M)
-    for r in prange(n):
+    for r in range(n):
         count = start[r + 1] - start[r]
         factor = c.dtype.type(step * count)
         total = 0.0
@@ -113,5 +116,5 @@ def _regularise_items(c: Floats, start: Ints, step: float, dc: Floats) -> float:
             total += z * z
             for m in range(M):
                 dc[m, r, k] += factor * z
-        partial[r] = count * total
-    return float(partial.sum())
+        sum_of_squares += count * total
+    return sum_of_squares

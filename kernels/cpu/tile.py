@@ -3,7 +3,6 @@
 acc[r, :] += sum_k x_r[k] w[k, :] for a few rows r and a few vectors of columns, all sums held in vector registers.
 Numba can't be told to keep a two-dimensional accumulator in registers, hence this one loop by hand. The rows are
 given by their addresses: rows scattered over a table are multiplied where they lie, and nothing is packed or copied.
-Numba's disk cache watches the caller's file only: whoever changes this one must touch extract.py as well.
 """
 
 from __future__ import annotations

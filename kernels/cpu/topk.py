@@ -1,9 +1,7 @@
 """The best k items of each query, with Numba: tiles of scores held in registers and a heap for each query.
 
 Numba can't be told to keep a two-dimensional sum in registers, so the loop over a tile is written in LLVM's
-intermediate representation, which is the same for every processor; LLVM chooses the instructions. All of it
-stands in this file: Numba's disk cache takes a compiled function for current as long as the function's own
-file is unchanged, whatever it calls in others.
+intermediate representation, which is the same for every processor; LLVM chooses the instructions.
 """
 
 from __future__ import annotations
@@ -229,9 +227,11 @@ def _search(queries, panels, share, start, stop, indptr, dropped, index, score):
         first = block * rows
         n = min(rows, queries.shape[0] - first)
         padded = np.zeros((rows, queries.shape[1]), np.float32)
-        padded[:n] = queries[first : first + n]
-        limits = np.full(rows, np.inf, np.float32)
-        limits[:n] = score[first : first + n, 0]
+        limits = np.empty(rows, np.float32)
+        for row in range(rows):
+            limits[row] = score[first + row, 0] if row < n else np.inf
+            for k in range(queries.shape[1] if row < n else 0):
+                padded[row, k] = queries[first + row, k]
         tile = np.empty((ROWS, COLUMNS), np.float32)
         for panel in range(panels.shape[0]):
             item = start + panel * COLUMNS
