@@ -5,9 +5,14 @@ from __future__ import annotations
 import numpy as np
 from objective import Objective
 
-from milk_np.data import Dataset
+from milk_np.backend import get_backend
+from milk_np.data import Dataset, feature_tables
+from milk_np.data.dataset import VALID
+from milk_np.evaluation import evaluate
+from milk_np.models import milk_step
 from milk_np.models.milk import Milk
-from milk_np.nn.objective import parts
+from milk_np.nn import objective as nn_objective
+from milk_np.nn.objective import Table, Weights, parts
 
 
 class GivenBatches:
@@ -50,43 +55,54 @@ class Program:
     """`run(steps)` trains on; see peers/numpy_plain.py for the contract."""
 
     def __init__(self, problem, how: Objective, half: bool = False) -> None:
-        self.step = 0
+        self.problem, self.how, self.step = problem, how, 0
+        self.given, self.ds = GivenBatches(problem), dataset(problem, half)
+        # This process is for this program alone, so the engine's two sources of randomness can stay replaced.
+        milk_step.TripletSampler = lambda *_, **__: self.given
+        milk_step.mixing_weights = lambda *_, **__: problem.theta
         self.model = Milk(**settings(problem, how))
-        self.model.begin(dataset(problem, half))
+        self.model.begin(self.ds)
         self.model.restore(problem.parameters)
-        self.engine = self.model._step
-        self.engine.sampler = GivenBatches(problem)
-        self.theta = problem.theta
-        self.steps = problem.steps
-
-    def take_step(self) -> float:
-        """One step; its loss."""
-        at = self.step % self.steps
-        self.engine._theta = (1, self.theta)
-        self.engine.run(1, at)
-        self.step += 1
-        return self.loss(at)
-
-    def loss(self, at: int) -> float:
-        """The objective's value at step `at` of the present epoch."""
-        return parts(self.engine._record[at : at + 1], self.engine._weights)["total"]
-
-    def gradients(self) -> dict[str, np.ndarray]:
-        """Gradients of the step at hand and its "loss", without taking it."""
-        at = self.step % self.steps
-        users, items = self.engine.sampler.batch(1, at)
-        self.model.settle()
-        got = self.engine._objective(self.model.params, users, items, self.theta[at], self.engine._record[at])
-        P = np.zeros_like(self.model.params.P)
-        P[got.users] = got.P
-        named = {f"{k}{m}": x.copy() for k, many in (("W", got.W), ("b", got.b)) for m, x in enumerate(many)}
-        return {"P": P, **named, "loss": np.float64(self.loss(at))}
 
     def run(self, steps: int) -> list[float]:
         """Train `steps` batches, then bring the untouched rows of P up to date; the loss of each."""
         losses = [self.take_step() for _ in range(steps)]
         self.model.settle()
         return losses
+
+    def take_step(self) -> float:
+        """One step; its loss, from the means of the epoch so far."""
+        at = self.step % self.problem.steps
+        self.model.train_step(1, at)
+        self.step += 1
+        before = at * self.model.losses(at)["total"] if at else 0.0
+        return (at + 1) * self.model.losses(at + 1)["total"] - before
+
+    def gradients(self) -> dict[str, np.ndarray]:
+        """Gradients of the step at hand and its "loss", without taking it."""
+        at = self.step % self.problem.steps
+        users, items = self.given.batch(1, at)
+        record = np.zeros(self.problem.theta.shape[1] + 2)
+        got = self.objective()(self.model.params, users, items, self.problem.theta[at], record)
+        P = np.zeros_like(self.model.params.P)
+        P[got.users] = got.P
+        named = {f"{k}{m}": x.copy() for k, many in (("W", got.W), ("b", got.b)) for m, x in enumerate(many)}
+        return {"P": P, **named, "loss": np.float64(parts(record[None], self.weights())["total"])}
+
+    def weights(self) -> Weights:
+        """The engine's form of the objective's weights."""
+        return Weights(self.how.invariance, self.how.align, self.how.reg, mean=self.how.risk == "mean")
+
+    def objective(self) -> nn_objective.Objective:
+        """The engine's objective, apart from the training."""
+        backend = get_backend()
+        tables = [Table(t.raw, t.fill, t.source, t.scale) for t in feature_tables(self.ds, self.model.imputer)]
+        return nn_objective.Objective(backend, tables, self.ds.available, self.ds.n_users, self.weights())
+
+    def evaluate(self) -> dict[str, float]:
+        """Metrics on the valid new items, as in training."""
+        self.model.settle()
+        return evaluate(self.model, self.ds, VALID).metrics
 
     def state(self) -> dict[str, np.ndarray]:
         """Parameters as float32 arrays under the problem's names."""
