@@ -1,0 +1,122 @@
+"""Linear extractor on rows of a feature table (contract: kernels/reference/extract.py): a gather, then cuBLAS.
+
+Products are in true single precision: CuPy leaves TF32 off unless the user turns it on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from milk_np.kernels.gpu.launch import access, kernel, real
+from milk_np.kernels.gpu.memory import empty
+from milk_np.kernels.gpu.streaming import HostRows
+
+Array = Any
+
+GATHERED_BYTES = 1 << 28
+"""Gathered rows that are kept until the backward pass; more are gathered twice, in parts of this size."""
+
+
+def extract(
+    raw: Array,
+    fill: Array,
+    source: Array,
+    scale: Array,
+    rows: Array,
+    weight: Array,
+    bias: Array,
+    out: Array,
+) -> Any:
+    """c = x W + b for the rows `rows`, into `out`; returns the gathered x if that is all in one piece."""
+    x = None
+    for part in _parts(rows, weight):
+        x = _gathered(raw, fill, source, scale, rows[part], weight, bias, out[part])
+        _product("N", x, weight, out[part], 1.0)
+    return x if x is not None and len(x) == len(rows) else None
+
+
+def extract_backward(
+    raw: Array,
+    fill: Array,
+    source: Array,
+    scale: Array,
+    rows: Array,
+    dout: Array,
+    dweight: Array,
+    dbias: Array,
+    cache: Any = None,
+) -> None:
+    """dW = x^T dout and db = sum of dout, for the rows `rows`, into `dweight` and `dbias`."""
+    n, K = dout.shape
+    column_sums = kernel("extract", "column_sums", REAL=real(dout.dtype))
+    column_sums.blocks(-(-K // 32), 1024, dout, np.int32(n), np.int32(K), dbias)
+    if n == 0:
+        dweight[...] = 0
+    for part in _parts(rows, dweight):
+        x = _gathered(raw, fill, source, scale, rows[part], dweight) if cache is None else cache
+        _product("T", x, dout[part], dweight, float(part.start > 0))
+
+
+def gather(raw: Array, fill: Array, source: Array, scale: Array, rows: Array, out: Array) -> Array:
+    """Rows `rows` of the virtual table, widened to the type of `out`, into `out`."""
+    _gather(raw, fill, source, scale, rows, out)
+    return out
+
+
+def _product(transposed: str, a: Array, b: Array, out: Array, beta: float) -> None:
+    """out = a b + beta * out, or with a^T in the place of a where `transposed` is "T"."""
+    from cupy import cublas  # here, because it loads the library: compiling kernels alone has to work without
+
+    cublas.gemm(transposed, "N", a, b, out=out, beta=beta)
+
+
+def _parts(rows: Array, weight: Array) -> Iterator[slice]:
+    """Slices of `rows` of which each one's gathered rows fit `GATHERED_BYTES`."""
+    size = max(1, GATHERED_BYTES // (weight.shape[0] * weight.itemsize))
+    for start in range(0, len(rows), size):
+        yield slice(start, min(start + size, len(rows)))
+
+
+def _gathered(
+    raw: Array,
+    fill: Array,
+    source: Array,
+    scale: Array,
+    rows: Array,
+    weight: Array,
+    bias: Array | None = None,
+    out: Array | None = None,
+) -> Array:
+    """x[rows] in the type of `weight`; `out` is filled with `bias` on the way."""
+    x = empty((len(rows), weight.shape[0]), weight.dtype)
+    if isinstance(raw, HostRows):
+        for part, staged in raw.staged(source, rows):
+            target = None if out is None else out[part]
+            _gather(staged, fill, source, scale, rows[part], x[part], bias, target, True)
+    else:
+        _gather(raw, fill, source, scale, rows, x, bias, out)
+    return x
+
+
+def _gather(
+    raw: Array,
+    fill: Array,
+    source: Array,
+    scale: Array,
+    rows: Array,
+    x: Array,
+    bias: Array | None = None,
+    out: Array | None = None,
+    staged: bool = False,
+) -> None:
+    n, D = x.shape
+    vec = access(D, raw, fill, x)
+    threads = min(256, max(32, -(-D // vec // 32) * 32))
+    half = int(raw.dtype == np.float16)
+    run = kernel("extract", "gather", REAL=real(x.dtype), VEC=vec, HALF=half)
+    nothing = np.intp(0)
+    shown = (nothing, nothing, np.int32(0)) if out is None else (bias, out, np.int32(out.shape[1]))
+    run.blocks(n, threads, raw, fill, source, scale, rows, np.int32(D), np.int32(staged), x, *shown)
