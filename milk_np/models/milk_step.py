@@ -49,14 +49,15 @@ class MilkStep:
         )
         self._record = backend.zeros((self.sampler.steps, self._environments() + 2), np.float64)
         self._theta: tuple[int, Array] = (0, None)
-        self._ahead = _Ahead(self.sampler, [ds.features[name] for name in ds.modalities])
+        self._ahead = _Ahead(self.sampler, [table.raw for table in tables])
 
     def run(self, epoch: int, step: int) -> None:
         """Step `step` (from 0) of `epoch` (from 1)."""
         users, items = self._ahead.batch(epoch, step)
-        self.optimiser.catch_up(self._objective.distinct(users))
+        by_user = self._objective.group(users)
+        self.optimiser.catch_up(by_user.unique)
         theta = self._epoch_theta(epoch)[step]
-        gradients = self._objective(self._params, users, items, theta, self._record[step])
+        gradients = self._objective(self._params, users, items, theta, self._record[step], by_user)
         self.optimiser.step(gradients)
 
     def losses(self, steps: int) -> dict[str, float]:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from milk_np.backend import Array, Backend, Scratch
+from milk_np.kernels.reference.grouping import Groups
 from milk_np.nn.parameters import Parameters, weight_views
 
 
@@ -46,7 +47,10 @@ class Table(NamedTuple):
 
 
 class Gradients(NamedTuple):
-    """Gradients in the shape of `Parameters`; `P` holds the rows `users` of P's, or all of them where that is None."""
+    """Gradients in the shape of `Parameters`; `P` holds the rows `users` of P's, or all of them where that is None.
+
+    A row of which the user is -1 stands for nobody; see `milk_np.kernels`.
+    """
 
     users: Array | None
     P: Array
@@ -67,18 +71,27 @@ class Objective:
         self._user_places = backend.full(n_users, -1, np.int32)
         self._item_places = backend.full(len(owned), -1, np.int32)
 
-    def distinct(self, users: Array) -> Array:
-        """The distinct users of a batch."""
-        return self._kernels.group(users, self._user_places).unique
+    def group(self, users: Array) -> Groups:
+        """The distinct users of a batch and where each of them stands; see `milk_np.kernels.reference.grouping`."""
+        groups: Groups = self._kernels.group(users, self._user_places)
+        return groups
 
-    def __call__(self, params: Parameters, users: Array, items: Array, theta: Array, record: Array) -> Gradients:
+    def __call__(
+        self,
+        params: Parameters,
+        users: Array,
+        items: Array,
+        theta: Array,
+        record: Array,
+        by_user: Groups | None = None,
+    ) -> Gradients:
         """Gradients at `params` for the triplets `users` (B), `items` (2B: positives, then negatives).
 
         `theta` (E, M) are the environments. `record` (E + 2) float64 receives the losses L_e, then the unweighted
-        alignment and regulariser terms.
+        alignment and regulariser terms. `by_user` is `group(users)`, for a caller who has it already.
         """
         K, weights, E = self._kernels, self._weights, len(theta)
-        by_user, by_item = K.group(users, self._user_places), K.group(items, self._item_places)
+        by_user, by_item = by_user or self.group(users), K.group(items, self._item_places)
         c, caches = self._extract(params, by_item.unique)
         s, ds = self._like("s", c, len(users)), self._like("ds", c, len(users))
         dP = self._scratch.take("dP", (len(by_user.unique), c.shape[2]), c.dtype)
@@ -94,7 +107,7 @@ class Objective:
             K.regulariser(params.P, c, by_user, by_item, weights.regulariser, dP, dc, record[E + 1 :])
         gradients = Gradients(by_user.unique, dP, *self._extract_backward(params, by_item.unique, dc, caches))
         if weights.regulariser and weights.all_parameters:
-            return _regularise_all(params, gradients, weights.regulariser, record[E + 1 :])
+            return _regularise_all(self._backend, params, gradients, weights.regulariser, record[E + 1 :])
         return gradients
 
     def _like(self, name: str, c: Array, B: int) -> Array:
@@ -125,13 +138,17 @@ class Objective:
         return self._weights_gradient
 
 
-def _regularise_all(params: Parameters, gradients: Gradients, weight: float, term: Array) -> Gradients:
+def _regularise_all(
+    backend: Backend, params: Parameters, gradients: Gradients, weight: float, term: Array
+) -> Gradients:
     """Add weight * |all parameters|^2: the gradient of P then has a number in every row."""
-    dP = 2 * weight * params.P
+    U, K = params.P.shape
+    dP = backend.empty((U + 1, K), params.P.dtype)  # the last row is for users -1, of which no number counts
+    dP[:U] = 2 * weight * params.P
     dP[gradients.users] += gradients.P
     gradients.weights[...] += 2 * weight * params.weights
     term[0] = sum((x.astype(np.float64) ** 2).sum() for x in (params.P, params.weights))
-    return gradients._replace(users=None, P=dP)
+    return gradients._replace(users=None, P=dP[:U])
 
 
 def parts(record: NDArray[np.float64], weights: Weights) -> dict[str, float]:

@@ -39,7 +39,7 @@ def run(backend: NumpyBackend, dtype: type = np.float64) -> dict[str, np.ndarray
         items = (np.arange(2 * TRIPLETS) * (step + 3) % ITEMS).astype(np.int32)
         weights = np.abs(wave((ENVIRONMENTS, len(WIDTHS)), 20 + step)) + 0.1
         theta = (weights / weights.sum(axis=1, keepdims=True)).astype(dtype)
-        optimiser.catch_up(objective.distinct(users))
+        optimiser.catch_up(objective.group(users).unique)
         gradients = objective(params, users, items, theta, record[step])
         if step == 0:
             out |= {"users": gradients.users.copy(), "dP": gradients.P.copy()}
