@@ -1,18 +1,20 @@
 """Where arrays live and which kernels work on them.
 
 The engine is one program of kernel calls on a backend's arrays. `NumpyBackend` runs it with Numba's kernels, or with
-the plain NumPy references for proofs.
+the plain NumPy references for proofs; `milk_np.backend_gpu.CupyBackend` with CUDA C.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from importlib import import_module
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from milk_np import devices
 from milk_np.errors import DeviceError
 
 Array = Any
@@ -40,6 +42,26 @@ class Backend(ABC):
     @abstractmethod
     def to_host(self, array: Array) -> NDArray[Any]:
         """`array` as a NumPy array."""
+
+    @abstractmethod
+    def require(self, need: Mapping[str, int]) -> None:
+        """Raise OutOfMemoryError, with the numbers, if `need` (bytes by purpose) isn't free on the device."""
+
+    @abstractmethod
+    def features(self, raw: NDArray[Any], reserve: int = 0) -> Array:
+        """Raw feature rows, where `extract` reads them; `reserve` bytes of the device are left free."""
+
+    def top_k(
+        self,
+        queries: NDArray[np.float32],
+        items: NDArray[np.float32],
+        k: int,
+        exclude_indptr: NDArray[np.int64] | None = None,
+        exclude: NDArray[np.int32] | None = None,
+    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """The kernel `top_k` on arrays of the host."""
+        index, score = self.kernels.top_k(queries, items, k, exclude_indptr, exclude)
+        return self.to_host(index), self.to_host(score)
 
     def full(self, shape: int | tuple[int, ...], value: float, dtype: DTypeLike) -> Array:
         """An array of one number."""
@@ -85,16 +107,26 @@ class NumpyBackend(Backend):
         """`array` itself."""
         return np.asarray(array)
 
+    def require(self, need: Mapping[str, int]) -> None:
+        """Nothing: the commands compare what training needs with the memory of the host."""
+
+    def features(self, raw: NDArray[Any], reserve: int = 0) -> NDArray[Any]:
+        """`raw` itself, C-contiguous; a memory map stays one."""
+        return self.asarray(raw)
+
 
 def get_backend(device: str = "cpu", threads: int = 0) -> Backend:
     """Backend of `device`: "cpu", "gpu" or "auto" (the GPU where it can be used).
 
     Raises DeviceError, with the cause, if a GPU is asked for and can't be used.
     """
-    if device == "gpu":
-        raise DeviceError(
-            "--device gpu: this version computes on the CPU only; use --device cpu (or auto, which does the same)"
-        )
+    problem = devices.gpu_problem() if device != "cpu" else None
+    if device == "gpu" and problem is not None:
+        raise DeviceError(f"--device gpu: {problem}; or compute on the CPU: --device cpu")
+    if device != "cpu" and problem is None:
+        from milk_np.backend_gpu import CupyBackend
+
+        return CupyBackend()
     return NumpyBackend(threads=threads)
 
 

@@ -69,7 +69,7 @@ def best_candidates(
     block's user vectors take about 64 MB at most, whatever the number of users; no result depends on the
     blocks. Raises DivergedError if a vector is not finite.
     """
-    search = top_k or cpu_top_k()
+    search = top_k or search_of(model)
     items = finite(model.item_factors(candidates), "item", candidates)
     for rows in blocks(len(users), items.shape[1]):
         vectors = finite(model.user_factors(users[rows]), "user", users[rows])
@@ -100,6 +100,12 @@ def _part(exclude: Rows | None, rows: slice) -> Rows | tuple[None, None]:
         return None, None
     indptr = exclude[0][rows.start : rows.stop + 1]
     return indptr - indptr[0], exclude[1][indptr[0] : indptr[-1]]
+
+
+def search_of(model: object) -> TopK:
+    """The kernel of the device that the model lies on, as far as it says; otherwise the CPU's."""
+    search: TopK | None = getattr(model, "top_k", None)
+    return search or cpu_top_k()
 
 
 def cpu_top_k() -> TopK:

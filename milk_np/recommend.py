@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from milk_np.data.dataset import TRAIN
 from milk_np.data.rows import unit_rows
 from milk_np.errors import DataError, SettingsError
-from milk_np.ranking import Rows, Scorer, best_candidates, blocks, cpu_top_k, finite
+from milk_np.ranking import Rows, Scorer, best_candidates, blocks, finite, search_of
 
 Ids = NDArray[np.integer[Any]]
 
 
-class Catalogue(Protocol):
+class Known(Protocol):
     """What is asked of a data set here: its sizes, its new items and its training pairs."""
 
     @property
@@ -68,7 +68,7 @@ class Ranked:
 
 def recommend(
     model: Scorer,
-    ds: Catalogue,
+    ds: Known,
     users: Ids | None = None,
     k: int = 20,
     *,
@@ -104,7 +104,7 @@ def recommend(
 
 def recommend_blocks(
     model: Scorer,
-    ds: Catalogue,
+    ds: Known,
     users: Ids | None = None,
     k: int = 20,
     *,
@@ -121,7 +121,7 @@ def recommend_blocks(
         yield Ranked(wanted[lists.rows], found, lists.score)
 
 
-def recommend_new_items(model: Scorer, ds: Catalogue, vectors: NDArray[np.float32], users: Ids, k: int) -> Ranked:
+def recommend_new_items(model: Scorer, ds: Known, vectors: NDArray[np.float32], users: Ids, k: int) -> Ranked:
     """The best `k` of brand-new items for each of `users`; vectors (n, K) come from `model.encode_items`.
 
     What is found are rows of `vectors`.
@@ -129,16 +129,16 @@ def recommend_new_items(model: Scorer, ds: Catalogue, vectors: NDArray[np.float3
     wanted = _checked(users, ds.n_users, "user")
     _check_length(k, len(vectors))
     new = finite(vectors, "item", np.arange(len(vectors), dtype=np.int32))
-    return Ranked(wanted, *cpu_top_k()(finite(model.user_factors(wanted), "user", wanted), new, k))
+    return Ranked(wanted, *search_of(model)(finite(model.user_factors(wanted), "user", wanted), new, k))
 
 
-def score_items(model: Scorer, ds: Catalogue, vectors: NDArray[np.float32], users: Ids) -> NDArray[np.float32]:
+def score_items(model: Scorer, ds: Known, vectors: NDArray[np.float32], users: Ids) -> NDArray[np.float32]:
     """Scores (n users, n items) of brand-new items; vectors (n, K) come from `model.encode_items`."""
     scores: NDArray[np.float32] = model.user_factors(_checked(users, ds.n_users, "user")) @ vectors.T
     return scores
 
 
-def users_for_items(model: Scorer, ds: Catalogue, items: Ids, k: int = 20, *, exclude_seen: bool = True) -> Ranked:
+def users_for_items(model: Scorer, ds: Known, items: Ids, k: int = 20, *, exclude_seen: bool = True) -> Ranked:
     """The best `k` users for each of `items`, by default without those who have a training pair with it."""
     wanted = _checked(items, ds.n_items, "item")
     _check_length(k, ds.n_users, "users")
@@ -146,7 +146,7 @@ def users_for_items(model: Scorer, ds: Catalogue, items: Ids, k: int = 20, *, ex
     return Ranked(wanted, *_best_users(model, ds.n_users, model.item_factors(wanted), k, known))
 
 
-def users_for_new_items(model: Scorer, ds: Catalogue, vectors: NDArray[np.float32], k: int = 20) -> Ranked:
+def users_for_new_items(model: Scorer, ds: Known, vectors: NDArray[np.float32], k: int = 20) -> Ranked:
     """The best `k` users for each brand-new item; vectors (n, K) come from `model.encode_items`.
 
     The queries are rows of `vectors`.
@@ -156,7 +156,7 @@ def users_for_new_items(model: Scorer, ds: Catalogue, vectors: NDArray[np.float3
     return Ranked(rows, *_best_users(model, ds.n_users, vectors, k))
 
 
-def similar_items(model: Scorer, ds: Catalogue, items: Ids, k: int = 20, *, candidates: str | Ids = "all") -> Ranked:
+def similar_items(model: Scorer, ds: Known, items: Ids, k: int = 20, *, candidates: str | Ids = "all") -> Ranked:
     """The `k` candidates most like each of `items` by the cosine of their vectors, itself left out."""
     wanted, others = _checked(items, ds.n_items, "item"), candidate_items(ds, candidates)
     _check_length(k, len(others))
@@ -164,11 +164,11 @@ def similar_items(model: Scorer, ds: Catalogue, items: Ids, k: int = 20, *, cand
     queries = unit_rows(finite(model.item_factors(wanted), "item", wanted))
     own = _positions(others, ds.n_items)[wanted]
     exclude = np.concatenate([[0], np.cumsum(own >= 0)]), own[own >= 0]
-    position, score = cpu_top_k()(queries, vectors, k, *exclude)
+    position, score = search_of(model)(queries, vectors, k, *exclude)
     return Ranked(wanted, np.where(position < 0, np.int32(-1), others[position]), score)
 
 
-def candidate_items(ds: Catalogue, candidates: str | Ids) -> NDArray[np.int32]:
+def candidate_items(ds: Known, candidates: str | Ids) -> NDArray[np.int32]:
     """Items to choose from, ascending: all "new" ones, "all", or those given."""
     if not isinstance(candidates, str):
         return np.unique(_checked(candidates, ds.n_items, "item"))
@@ -189,7 +189,7 @@ def _best_users(
         ids = np.arange(block.start, block.stop, dtype=np.int32)
         users = finite(model.user_factors(ids), "user", ids)
         exclude = (None, None) if known is None else _within(known, block)
-        position, value = cpu_top_k()(vectors, users, k, *exclude)
+        position, value = search_of(model)(vectors, users, k, *exclude)
         found = np.hstack([found, np.where(position < 0, np.int32(-1), ids[position])])
         score = np.hstack([score, value])
         order = np.argsort(-score, axis=1, kind="stable")[:, :k]  # ties: earlier blocks first
@@ -205,7 +205,7 @@ def _within(rows: Rows, block: slice) -> Rows:
     return before[indptr], entries[inside] - np.int32(block.start)
 
 
-def _seen(ds: Catalogue, users: NDArray[np.int32], items: NDArray[np.int32]) -> Rows:
+def _seen(ds: Known, users: NDArray[np.int32], items: NDArray[np.int32]) -> Rows:
     """Positions in `items` of each user's training items."""
     indptr, seen = _chosen_rows(ds.csr(TRAIN), users)
     position = _positions(items, ds.n_items)[seen]
@@ -213,7 +213,7 @@ def _seen(ds: Catalogue, users: NDArray[np.int32], items: NDArray[np.int32]) -> 
     return before[indptr], position[position >= 0]
 
 
-def _known_users(ds: Catalogue, items: NDArray[np.int32]) -> Rows:
+def _known_users(ds: Known, items: NDArray[np.int32]) -> Rows:
     """Users with a training pair on each of `items`."""
     user, item = ds.interactions(TRAIN)
     order = np.argsort(item, kind="stable")

@@ -14,6 +14,7 @@ from milk_np.data import Dataset
 from milk_np.data.rows import row_blocks
 from milk_np.errors import DataError, SettingsError
 from milk_np.models.base import Recommender, Vectors
+from milk_np.ranking import TopK
 from milk_np.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -86,6 +87,11 @@ class OnData:
         ids = np.arange(self.ds.n_items, dtype=np.int32) if items is None else items
         widest = max(rows.shape[1] for rows in self.ds.features.values())
         return np.concatenate([self._encode(ids[block]) for block in row_blocks(len(ids), widest)])
+
+    @property
+    def top_k(self) -> TopK:
+        """The search for the best items on the model's device."""
+        return self.model.top_k
 
     def encode_items(self, features: Any, available: NDArray[np.bool_] | None = None) -> Vectors:
         """Vectors (n, K) of items that aren't in the data; see `Recommender.encode_items`."""

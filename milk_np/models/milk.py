@@ -9,16 +9,21 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from milk_np.backend import Array, Backend, get_backend
+from milk_np.backend import Backend, get_backend
+from milk_np.catalogue import ARRAYS as STORED
+from milk_np.catalogue import Catalogue
 from milk_np.checkpoint import read_npz, require, write_npz_atomic
 from milk_np.config import Settings
 from milk_np.data import Dataset, FeatureTable, Imputer, feature_tables, imputer_class, make_imputer
 from milk_np.errors import DataError, SettingsError
+from milk_np.memory_gpu import device_bytes
 from milk_np.models.base import Trainable, Vectors
 from milk_np.models.milk_step import MilkStep
+from milk_np.models.serving import Serving
 from milk_np.nn.objective import Table
 from milk_np.nn.parameters import Parameters, blank_parameters, initial_parameters
 from milk_np.progress import Callback
+from milk_np.ranking import TopK
 from milk_np.run_folder import RunFolder
 from milk_np.training import History, train
 
@@ -26,7 +31,7 @@ KIND = "model"
 ENCODE_ROWS = 8192
 
 
-class Milk(Trainable):
+class Milk(Serving, Trainable):
     """Users and new items in one space; an item is the mean of its modalities' linear extracts.
 
     Score of user u and item i: p_u . (1/M) sum_m (x^m_i W^m + b^m), x^m_i imputed and row-normalised.
@@ -49,7 +54,7 @@ class Milk(Trainable):
         self.history: History | None = None
         self.params: Parameters | None = None
         self.imputer: Imputer | None = None
-        self._ids: dict[str, NDArray[Any]] = {}
+        self._catalogue: Catalogue | None = None
         self._tables: list[Table] = []
         self._items: Vectors | None = None
         self._step: MilkStep | None = None
@@ -86,8 +91,8 @@ class Milk(Trainable):
 
     def user_factors(self, users: NDArray[np.int32] | None = None) -> Vectors:
         """Rows (n, K) of P."""
-        P = self._backend.to_host(self._fitted().P)
-        return np.array(P if users is None else P[users], np.float32)
+        P, backend = self._fitted().P, self._backend
+        return np.array(backend.to_host(P if users is None else P[backend.asarray(users)]), np.float32)
 
     def item_factors(self, items: NDArray[np.int32] | None = None) -> Vectors:
         """Fused vectors (n, K) of items of the fitted data; of all I when None."""
@@ -121,14 +126,28 @@ class Milk(Trainable):
             out[start : start + len(part)] = backend.to_host(c[:, : len(part)].mean(axis=0))
         return out
 
+    @property
+    def catalogue(self) -> Catalogue:
+        """The users and items that the model was fitted with."""
+        self._fitted()
+        if self._catalogue is None:
+            raise SettingsError(f"{self.name}: the model isn't fitted; call fit(ds) or load(path) first")
+        return self._catalogue
+
+    @property
+    def top_k(self) -> TopK:
+        """The search for the best items on the model's device."""
+        return self._backend.top_k
+
     # Training
 
     def begin(self, ds: Dataset) -> None:
         """Impute and normalise (virtually), initialise parameters, set up the step."""
-        settings, backend = self.settings, self._backend
+        settings, backend, need = self.settings, self._backend, device_bytes(self.settings, ds)
+        backend.require(need)
         self.imputer = make_imputer(settings.impute).fit(ds)
-        self._tables = [self._table(table) for table in feature_tables(ds, self.imputer)]
-        self._items, self._ids = None, _ids(ds)
+        self._tables = [self._table(table, sum(need.values())) for table in feature_tables(ds, self.imputer)]
+        self._items, self._catalogue = None, Catalogue.of(ds)
         widths = [ds.features[name].shape[1] for name in ds.modalities]
         self.params = initial_parameters(backend, ds.n_users, widths, settings.dim, settings.seed)
         self._step = MilkStep(backend, ds, settings, self._tables, self.params)
@@ -166,14 +185,14 @@ class Milk(Trainable):
             array[...] = self._backend.asarray(state[name])
         self._training().load_state(state)
 
-    def parameters(self) -> dict[str, Array]:
-        """Copies of the parameters, for `restore`."""
-        return {name: self._backend.copy(array) for name, array in self._fitted().arrays()}
+    def parameters(self) -> dict[str, NDArray[Any]]:
+        """Copies of the parameters on the host, for `restore`."""
+        return {name: np.array(self._backend.to_host(array)) for name, array in self._fitted().arrays()}
 
-    def restore(self, parameters: Mapping[str, Array]) -> None:
+    def restore(self, parameters: Mapping[str, NDArray[Any]]) -> None:
         """Put copies made by `parameters` back."""
         for name, array in self._fitted().arrays():
-            array[...] = parameters[name]
+            array[...] = self._backend.asarray(parameters[name])
 
     def diagnosis(self) -> str:
         """Which parameters are no longer finite, and how many items have feature rows of zeros."""
@@ -192,7 +211,7 @@ class Milk(Trainable):
         if self.params is not None and self.imputer is not None:
             arrays |= {name: self._backend.to_host(array) for name, array in self.params.arrays()}
             arrays |= {f"imputer_{name}": array for name, array in self.imputer.state().items()}
-            arrays |= {"items": self.item_factors(), **self._ids}
+            arrays |= {"items": self.item_factors(), **self.catalogue.arrays()}
         meta = {"kind": KIND, "model": self.name, "settings": self.settings.to_dict()}
         write_npz_atomic(path, arrays, meta)
 
@@ -208,7 +227,7 @@ class Milk(Trainable):
         return model
 
     def _load_arrays(self, path: str | Path, arrays: dict[str, NDArray[Any]]) -> None:
-        require(path, arrays, "P", "W0", "b0", "items", "item_split")
+        require(path, arrays, "P", "W0", "b0", "items", *STORED)
         M = sum(name.startswith("W") for name in arrays)
         require(path, arrays, *(f"b{m}" for m in range(M)))
         place = self._backend.asarray
@@ -217,7 +236,7 @@ class Milk(Trainable):
         for name, array in self.params.arrays():
             array[...] = place(arrays[name])
         self._items = arrays["items"]
-        self._ids = {name: arrays[name] for name in ("item_split", "user_ids", "item_ids") if name in arrays}
+        self._catalogue = Catalogue.from_arrays(arrays)
         prefix = "imputer_"
         state = {name.removeprefix(prefix): x for name, x in arrays.items() if name.startswith(prefix)}
         self.imputer = imputer_class(self.settings.impute).from_state(state)
@@ -231,9 +250,10 @@ class Milk(Trainable):
             self._lazy_backend = get_backend(self.settings.device, self.settings.threads)
         return self._lazy_backend
 
-    def _table(self, table: FeatureTable) -> Table:
-        place = self._backend.asarray
-        return Table(place(table.raw), place(table.fill), place(table.source), place(table.scale))
+    def _table(self, table: FeatureTable, reserve: int = 0) -> Table:
+        """`table` on the backend, which keeps `reserve` bytes free for what comes after."""
+        place, raw = self._backend.asarray, self._backend.features(table.raw, reserve)
+        return Table(raw, place(table.fill), place(table.source), place(table.scale))
 
     def _fitted(self) -> Parameters:
         if self.params is None:
@@ -249,13 +269,3 @@ class Milk(Trainable):
         if self._step is None:
             raise SettingsError(f"{self.name}: not in training; call begin(ds) first")
         return self._step
-
-
-def _ids(ds: Dataset) -> dict[str, NDArray[Any]]:
-    """What recommending without the data needs to know of its users and items."""
-    ids: dict[str, NDArray[Any]] = {"item_split": ds.item_split}
-    if ds.user_ids is not None:
-        ids["user_ids"] = ds.user_ids
-    if ds.item_ids is not None:
-        ids["item_ids"] = ds.item_ids
-    return ids
