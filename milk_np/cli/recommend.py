@@ -12,7 +12,7 @@ from milk_np.config import Settings
 from milk_np.errors import SettingsError
 
 if TYPE_CHECKING:
-    from milk_np.cli.catalogue import Source
+    from milk_np.cli.source import Source
     from milk_np.output import Table
     from milk_np.recommend import Ranked
 
@@ -41,7 +41,7 @@ def _run(line: list[str]) -> int:
     given = _parser().parse_args(line)
     _check(given)
     from milk_np import output
-    from milk_np.cli.catalogue import open_source
+    from milk_np.cli.source import open_source
 
     if given.out:
         output.writer_for(given.out)
@@ -116,16 +116,12 @@ def _tables(given: argparse.Namespace, source: Source) -> Iterator[Table]:
         return _for_new_items(given, source)
     if given.items is not None:
         items = source.items(given.items)
-        if not given.include_seen:
-            source.need_pairs(items)
         found = lists.users_for_items(model, data, items, k, exclude_seen=not given.include_seen)
         return iter([_table(found, ("item", source.item_names), ("user", source.user_names))])
     candidates = given.candidates or ("all" if given.similar is not None else "new")
     if given.similar is not None:
         found = lists.similar_items(model, data, source.items(given.similar), k, candidates=candidates)
         return iter([_table(found, ("item", source.item_names), ("similar", source.item_names))])
-    if candidates == "all" and not given.include_seen:
-        source.need_pairs()
     parts = lists.recommend_blocks(
         model, data, source.users(given.users), k, candidates=candidates, exclude_seen=not given.include_seen
     )

@@ -46,6 +46,13 @@ def test_all_users_with_data(trained: Trained, shown) -> None:  # type: ignore[n
     assert {row["item"] for row in rows} <= {f"i{j}" for j in trained.ds.new_items()}
 
 
+def test_the_model_alone_knows_what_was_seen(trained: Trained, shown) -> None:  # type: ignore[no-untyped-def]
+    line = ["--model", trained.run, "--users", "u3", "--candidates", "all", "--topk", "9"]
+    assert shown(*line) == shown(*line, "--data", trained.data)
+    line = ["--model", trained.run, "--items", "i4", "--topk", "9"]
+    assert shown(*line) == shown(*line, "--data", trained.data)
+
+
 def test_users_in_a_file(trained: Trained, shown, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     (tmp_path / "users.txt").write_text("u7\n\nu1 \n")
     rows = shown("--model", trained.run, "--users", str(tmp_path / "users.txt"), "--topk", "1")
@@ -136,7 +143,6 @@ def test_written_to_a_file(trained: Trained, tmp_path: Path, capsys: pytest.Capt
         (["--items", "i1", "--candidates", "all"], 2, "--candidates: applies to --users and --similar"),
         (["--users", "u1", "--topk", "0"], 2, "expected a whole number of at least 1, got '0'"),
         (["--users", "u1", "--topk", "99"], 2, "the number of candidates, got 99"),
-        (["--users", "u1", "--candidates", "all"], 2, "add --data, or --include-seen"),
         (["--users", "u1", "--out", "x.xlsx"], 2, "ends in .csv, .jsonl, .parquet"),
         (["--users", ","], 2, "--users: expected ids separated by commas"),
         (["--users", "u1000"], 3, "user 'u1000' is not in the data set; did you mean u10"),

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from milk_np.checkpoint import load_arrays
-from milk_np.cli.model_file import OnData, is_untrained, load_model, make_untrained, model_path
+from milk_np.cli.model_file import OnData, is_untrained, load_model, make_untrained
 from milk_np.config import Settings
 from milk_np.data import Dataset, make_synthetic
 from milk_np.data.storage import naming
@@ -20,7 +20,7 @@ from milk_np.ids import to_numbers
 from milk_np.models.base import Vectors
 from milk_np.options import nearest
 from milk_np.ranking import Scorer
-from milk_np.recommend import Catalogue
+from milk_np.recommend import Known
 
 Names = NDArray[np.str_] | None
 
@@ -35,37 +35,11 @@ class Encoder(Scorer, Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class FromModel:
-    """Users and items as a trained model's file knows them: which items are new, and no pairs."""
-
-    n_users: int
-    item_split: NDArray[np.uint8]
-
-    @property
-    def n_items(self) -> int:
-        """Number of items I."""
-        return len(self.item_split)
-
-    def new_items(self, split: int | None = None) -> NDArray[np.int32]:
-        """Ids of the new items, ascending."""
-        chosen = self.item_split > 0 if split is None else self.item_split == split
-        return np.flatnonzero(chosen).astype(np.int32)
-
-    def interactions(self, split: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-        """No pairs."""
-        return np.zeros(0, np.int32), np.zeros(0, np.int32)
-
-    def csr(self, split: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-        """No pairs."""
-        return np.zeros(self.n_users + 1, np.int64), np.zeros(0, np.int32)
-
-
-@dataclass(frozen=True, eq=False)
 class Source:
     """A model, the users and items it recommends among, and their original ids."""
 
     model: Encoder
-    data: Catalogue
+    data: Known
     modalities: tuple[str, ...]
     user_names: Names
     item_names: Names
@@ -79,15 +53,6 @@ class Source:
     def items(self, text: str) -> NDArray[np.int32]:
         """Numbers of the items that an option names: ids, or a file of ids."""
         return to_numbers(_words(text, "--items"), self.item_names, self.data.n_items, "item")
-
-    def need_pairs(self, items: NDArray[np.int32] | None = None) -> None:
-        """Refuse to leave out training pairs with `items` (all by default) where they aren't known."""
-        new = items is not None and np.isin(items, self.data.new_items()).all()
-        if new or isinstance(self.data, Dataset):
-            return
-        raise SettingsError(
-            "training items: the pairs to leave out stand in the data set; add --data, or --include-seen"
-        )
 
     def new_items(self, path: str) -> tuple[Vectors, Names]:
         """Vectors (n, K) of the items in a file of feature rows, and their ids if the file has some."""
@@ -118,20 +83,12 @@ def open_source(model: str, data: str | None, device: str) -> Source:
         return _of_data(OnData.of(trained, ds), ds)
     if trained.imputer is None:
         raise DataError(f"{model}: the model isn't fitted; train it first")
-    stored = _stored(model_path(model))
-    catalogue = FromModel(len(trained.user_factors()), stored["item_split"])
-    names = stored.get("user_ids"), stored.get("item_ids")
-    return Source(trained, catalogue, trained.imputer.modalities, *names)
+    known = trained.catalogue
+    return Source(trained, known, trained.imputer.modalities, known.user_ids, known.item_ids)
 
 
 def _of_data(model: Encoder, ds: Dataset) -> Source:
     return Source(model, ds, ds.modalities, ds.user_ids, ds.item_ids)
-
-
-def _stored(path: Path) -> dict[str, Any]:
-    """The ids in a model's file, without reading the rest of it."""
-    with np.load(path, allow_pickle=False) as arrays:
-        return {name: arrays[name] for name in ("item_split", "user_ids", "item_ids") if name in arrays}
 
 
 def _words(text: str, option: str) -> list[str]:

@@ -1,0 +1,52 @@
+"""Recommending with a fitted or loaded model: no data set is needed, the model knows its users and items."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from milk_np import recommend as lists
+from milk_np.catalogue import Catalogue
+from milk_np.models.base import Recommender
+from milk_np.recommend import Ids, Ranked
+
+Features = Mapping[str, NDArray[Any] | None]
+Owned = NDArray[np.bool_] | None
+
+
+class Serving(Recommender):
+    """Lists of a model that has a `catalogue`. Users and items go by their numbers; see `milk_np.ids` for names."""
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """The users and items that the model was fitted with."""
+        raise NotImplementedError
+
+    def recommend(
+        self, users: Ids | None = None, k: int = 20, *, candidates: str | Ids = "new", exclude_seen: bool = True
+    ) -> Ranked:
+        """The best `k` new items for each of `users` (all by default); see `milk_np.recommend.recommend`."""
+        return lists.recommend(self, self.catalogue, users, k, candidates=candidates, exclude_seen=exclude_seen)
+
+    def recommend_users(self, items: Ids, k: int = 20, *, exclude_seen: bool = True) -> Ranked:
+        """The best `k` users for each of `items`; see `milk_np.recommend.users_for_items`."""
+        return lists.users_for_items(self, self.catalogue, items, k, exclude_seen=exclude_seen)
+
+    def similar_items(self, items: Ids, k: int = 20, *, candidates: str | Ids = "all") -> Ranked:
+        """The `k` items most like each of `items`; see `milk_np.recommend.similar_items`."""
+        return lists.similar_items(self, self.catalogue, items, k, candidates=candidates)
+
+    def score_items(self, features: Features, users: Ids | None = None, available: Owned = None) -> NDArray[np.float32]:
+        """Scores (n users, n items) of items that weren't in the data, given by raw feature rows (n items, D_m).
+
+        A modality that is left out, None, or not `available` (n items, M) is imputed.
+        """
+        wanted = np.arange(self.catalogue.n_users) if users is None else users
+        return lists.score_items(self, self.catalogue, self.encode_items(features, available), wanted)
+
+    def recommend_users_for_new_items(self, features: Features, k: int = 20, available: Owned = None) -> Ranked:
+        """The best `k` users for each item that wasn't in the data; `features` as in `score_items`."""
+        return lists.users_for_new_items(self, self.catalogue, self.encode_items(features, available), k)
