@@ -14,11 +14,15 @@ class Groups(NamedTuple):
     """`ids` (T) in terms of its n distinct values: `ids == unique[slot]`.
 
     `order[start[s]:start[s + 1]]` are the positions of `unique[s]`, ascending.
+
+    A device can't tell its host how many distinct values there are without keeping it waiting. Its arrays may therefore
+    have more rows than that: after the n distinct values, `unique` is -1 and `start` is T, which makes the groups of
+    those rows empty. The other kernels of that device leave out what belongs to such rows, or set it to zero.
     """
 
-    unique: Any  # (n) int32
+    unique: Any  # (n or more) int32
     slot: Any  # (T) int32
-    start: Any  # (n + 1) int32
+    start: Any  # (rows of `unique` + 1) int32
     order: Any  # (T) int32
 
 
