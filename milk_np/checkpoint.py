@@ -10,7 +10,7 @@ import json
 import os
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -73,21 +73,26 @@ def read_npz(path: str | Path, kind: str) -> tuple[Arrays, dict[str, Any]]:
     Raises DataError when the file is missing, damaged, of another kind or newer than this program.
     """
     arrays = load_arrays(path)
-    if _META not in arrays:
-        raise DataError(f"{path}: has no {_META!r} entry, so it is no {kind} file of milk_np")
-    meta = parse_meta(path, arrays.pop(_META))
-    if meta.get("kind") != kind:
-        raise DataError(f"{path}: expected a {kind} file, this one holds {meta.get('kind')!r}")
-    check_version(path, meta)
+    meta = _checked_meta(path, arrays, kind)
+    del arrays[_META]
     return arrays, meta
 
 
-def load_arrays(path: str | Path) -> Arrays:
-    """Every array of an `.npz`, without unpickling; raises DataError naming the file and the damage."""
+def read_meta(path: str | Path, kind: str) -> dict[str, Any]:
+    """The meta of a file that `write_npz_atomic` wrote with that "kind", without its arrays; errors of `read_npz`."""
+    return _checked_meta(path, load_arrays(path, only=(_META,)), kind)
+
+
+def load_arrays(path: str | Path, only: Sequence[str] | None = None) -> Arrays:
+    """Every array of an `.npz`, or those named `only`, without unpickling.
+
+    Raises DataError naming the file and the damage.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
             names = [name for name in archive.namelist() if name.endswith(".npy")]
-            return {name.removesuffix(".npy"): _read_entry(path, archive, name) for name in names}
+            wanted = [name for name in names if only is None or name.removesuffix(".npy") in only]
+            return {name.removesuffix(".npy"): _read_entry(path, archive, name) for name in wanted}
     except OSError as error:
         raise DataError(f"{path}: {error.strerror or error}; check the path") from error
     except (zipfile.BadZipFile, NotImplementedError) as error:
@@ -109,6 +114,16 @@ def parse_meta(path: str | Path, entry: np.ndarray[Any, np.dtype[Any]]) -> dict[
         raise DataError(f"{path}: its {_META!r} entry is not JSON ({error})") from error
     if not isinstance(meta, dict):
         raise DataError(f"{path}: its {_META!r} entry is not a JSON object")
+    return meta
+
+
+def _checked_meta(path: str | Path, arrays: Arrays, kind: str) -> dict[str, Any]:
+    if _META not in arrays:
+        raise DataError(f"{path}: has no {_META!r} entry, so it is no {kind} file of milk_np")
+    meta = parse_meta(path, arrays[_META])
+    if meta.get("kind") != kind:
+        raise DataError(f"{path}: expected a {kind} file, this one holds {meta.get('kind')!r}")
+    check_version(path, meta)
     return meta
 
 

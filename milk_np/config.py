@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Self, cast
 
 from milk_np.errors import SettingsError
+from milk_np.models import MODELS
 from milk_np.options import Option, Value, refuse_unknown
 
 METRICS = ("recall", "ndcg", "hr", "mrr", "map", "coverage")
@@ -40,7 +41,7 @@ class Settings:
     """
 
     # fmt: off
-    model: str = _set("milk", str, "model", "what to train", choices=("milk",))
+    model: str = _set("milk", str, "model", "what to train", choices=tuple(MODELS))
     preset: str = _set(
         "paper", str, "model", "whose reading of the method: the paper's text, or the authors' program",
         choices=tuple(PRESETS),

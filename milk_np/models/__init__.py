@@ -1,0 +1,53 @@
+"""Models by name. Nothing is imported before a model is asked for, so the list of names costs nothing."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from milk_np.config import Settings
+    from milk_np.models.base import Recommender
+    from milk_np.models.milk import Milk
+
+TRAINED = {
+    "milk": "milk_np.models.milk:Milk",
+    "duif": "milk_np.models.duif:Duif",
+    "duif-raw": "milk_np.models.duif:DuifRaw",
+}
+"""Models that learn by epochs: `milk-train` and the experiments offer them."""
+UNTRAINED = {
+    "random": "milk_np.models.random_order:RandomOrder",
+    "profile": "milk_np.models.content_profile:ContentProfile",
+    "similar": "milk_np.models.most_similar:MostSimilar",
+}
+"""Models that are made from the data alone."""
+MODELS = TRAINED | UNTRAINED
+
+
+def model_class(name: str) -> type[Recommender]:
+    """Class of the model called `name`, one of MODELS."""
+    module, _, cls = MODELS[name].partition(":")
+    found: type[Recommender] = getattr(import_module(module), cls)
+    return found
+
+
+def make_model(settings: Settings) -> Recommender:
+    """A new model as `settings` describe it, to be fitted."""
+    return model_class(settings.model).of(settings)
+
+
+def load(path: str | Path, *, device: str = "cpu") -> Milk:
+    """The trained model that `save` wrote to `path`, whichever it is.
+
+    Raises DataError naming the file and what is wrong with it.
+    """
+    from milk_np.checkpoint import read_meta
+    from milk_np.errors import DataError
+
+    name = read_meta(path, "model").get("model")
+    if name not in TRAINED:
+        raise DataError(f"{path}: holds a model named {name!r}, expected one of {', '.join(TRAINED)}")
+    trained: type[Milk] = model_class(name)  # type: ignore[assignment]
+    return trained.load(path, device=device)

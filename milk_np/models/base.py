@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from milk_np.config import Settings
 from milk_np.data import Dataset
 
 Vectors = NDArray[np.float32]
@@ -19,6 +20,11 @@ class Recommender(ABC):
     """A recommender that scores a user and an item by the dot product of their vectors."""
 
     name: ClassVar[str]
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """The model that `settings` describe, to be fitted; a model that reads some of them overrides it."""
+        return cls()
 
     @abstractmethod
     def fit(self, ds: Dataset) -> Self:
@@ -46,8 +52,20 @@ class Recommender(ABC):
 class Trainable(Recommender):
     """A recommender that is trained by epochs; `milk_np.training.train` runs it and keeps its checkpoints.
 
-    All random draws are keyed by epoch and step, so a state between two steps is all that resuming needs.
+    All random draws are keyed by epoch and step, so a state between two steps is all that resuming needs. What a step
+    is, the model decides: a batch of triplets or of items, one optimiser or several in turn. Tables that are learned
+    beforehand and graphs are made in `begin`; running means of batch normalisation belong to `state` and
+    `parameters`.
     """
+
+    @abstractmethod
+    def __init__(self, settings: Settings | None = None, **options: Any) -> None:
+        """`settings`, with `options` changed."""
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """The model that `settings` describe."""
+        return cls(settings)
 
     @abstractmethod
     def begin(self, ds: Dataset) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from milk_np.config import Settings
 from milk_np.data.dataset import TRAIN, Dataset
 from milk_np.data.features import FeatureTable
 from milk_np.data.impute import feature_tables, make_imputer
@@ -44,6 +45,11 @@ class ContentProfile(Recommender):
         self._centres: list[Vectors] = []
         self._pairs: Sparse = None
         self._everybody = np.zeros((1, 0), np.float32)
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """The model with the imputation that the settings name."""
+        return cls(settings.impute)
 
     def fit(self, ds: Dataset) -> Self:
         """Fit the imputer and the means of the modalities, and remember the training pairs."""

@@ -8,6 +8,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from milk_np.config import Settings
 from milk_np.data.dataset import Dataset
 from milk_np.models.base import Recommender, Vectors
 from milk_np.rng import generator
@@ -30,6 +31,11 @@ class RandomOrder(Recommender):
         self.seed = seed
         self._users = np.zeros((0, _WIDTH), np.float32)
         self._items = np.zeros((0, _WIDTH), np.float32)
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """The model with the seed of the settings."""
+        return cls(settings.seed)
 
     def fit(self, ds: Dataset) -> Self:
         """Draw the vectors of the users and items of `ds`."""

@@ -1,0 +1,73 @@
+"""Options that milk-reproduce and milk-tune share."""
+
+from __future__ import annotations
+
+import argparse
+
+from milk_np.cli.common import Parser
+
+SHARED = (
+    "preset",
+    "dim",
+    "missing_train",
+    "missing_test",
+    "impute",
+    "epochs",
+    "batch_size",
+    "eval_every",
+    "patience",
+    "valid_metric",
+    "topk",
+    "candidates",
+    "device",
+)
+"""Settings that all runs of a command share; the others are the experiments' or the search's."""
+
+
+def quick_defaults() -> dict[str, object]:
+    """Settings that differ from milk-train's: learning rates are larger here, so that runs are shorter."""
+    return {"epochs": 100, "eval_every": 2, "patience": 4}
+
+
+def positive(text: str) -> int:
+    """A whole number of at least 1, or argparse's error."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text!r}")
+    return int(text)
+
+
+def whole(text: str) -> int:
+    """A whole number of at least 0, or argparse's error."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 0, got {text!r}")
+    return int(text)
+
+
+def share(text: str) -> float:
+    """A share between 0 and 1, or argparse's error."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"expected a share between 0 and 1, got {text!r}")
+    return value
+
+
+def add_search(parser: Parser) -> None:
+    """Add the options of the search and of what runs side by side."""
+    group = parser.add_argument_group("search and repeats")
+    group.add_argument("--trials", type=positive, default=8, metavar="N", help="configurations a model (default: 8)")
+    group.add_argument(
+        "--search",
+        choices=("grid", "optuna"),
+        default="grid",
+        help="a Latin design of the grid, or Optuna's sampler over it, which the extra tune brings (default: grid)",
+    )
+    group.add_argument("--seed", type=whole, default=0, metavar="N", help="seed of the first repeat (default: 0)")
+    group.add_argument(
+        "--new-items", type=share, default=0.2, metavar="X", help="share of the items that become new (default: 0.2)"
+    )
+    group.add_argument(
+        "--jobs", type=whole, default=0, metavar="N", help="runs side by side; 0: one a core (default: 0)"
+    )

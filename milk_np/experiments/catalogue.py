@@ -1,0 +1,153 @@
+"""The experiments of the paper, as tables of variants. A model is added by a line in MODELS."""
+
+from __future__ import annotations
+
+from milk_np.experiments.variants import Claim, Experiment, Variant
+from milk_np.options import Value
+
+BOTH = Variant("MILK", {})
+NO_CMAM = Variant("w/o CMAM", {"without": ("cmam",)})
+NO_CEIM = Variant("w/o CEIM", {"without": ("ceim",)})
+NEITHER = Variant("w/o both", {"without": ("cmam", "ceim")})
+PRINTED = Variant("MILK, printed weights", {}, weights="printed")
+DUIF = Variant("DUIF", {"model": "duif"})
+DUIF_RAW = Variant("DUIF, raw features", {"model": "duif-raw"})
+
+MODELS = (
+    Variant("random order", {"model": "random"}, weights="none"),
+    Variant("content profile", {"model": "profile"}, weights="none"),
+    Variant("most similar content", {"model": "similar"}, weights="none"),
+    DUIF,
+    DUIF_RAW,
+    BOTH,
+    PRINTED,
+)
+RANDOM = MODELS[0]
+ABLATION = (RANDOM, NEITHER, NO_CMAM, NO_CEIM, BOTH)
+
+
+def _filled(label: str, impute: str, base: Variant = NEITHER) -> Variant:
+    return Variant(label, {**base.settings, "impute": impute})
+
+
+def _sweep(setting: str, values: tuple[float, ...], symbol: str) -> tuple[Variant, ...]:
+    return tuple(Variant(f"{symbol} = {value:g}", {}, sweep=(setting, _value(value))) for value in values)
+
+
+def _value(value: float) -> Value:
+    return float(value)
+
+
+FIG1 = Experiment(
+    "fig1",
+    "Figure 1: what missing modalities cost",
+    "One model on complete data, with modalities missing in training and test, and in test only.",
+    "protocols",
+    ("FTFT", "MTMT", "FTMT"),
+    (RANDOM, DUIF, BOTH),
+)
+TABLE2 = Experiment(
+    "table2",
+    "Table 2: all models",
+    "Every model under both protocols, each with settings found by the same number of trials on valid items.",
+    "models",
+    ("FTMT", "MTMT"),
+    MODELS,
+)
+FIG3 = Experiment(
+    "fig3",
+    "Figure 3: items that miss none, one or two modalities",
+    "10 % of the new items are complete, 45 % miss one modality and 45 % two; by group of items.",
+    "groups",
+    ("FTMT",),
+    MODELS,
+    modalities=3,
+    mix=(0.10, 0.45, 0.45),
+    metrics=("ndcg@20",),
+)
+TABLE3 = Experiment(
+    "table3",
+    "Table 3: imputation against the two modules",
+    "Filling without either module (zero, mean, learned map), each module alone, and both; mean-filled where not said.",
+    "models",
+    ("FTMT",),
+    (
+        RANDOM,
+        _filled("zero", "zero"),
+        NEITHER,
+        _filled("map", "map"),
+        Variant("CMAM only", NO_CEIM.settings),
+        Variant("CEIM only", NO_CMAM.settings),
+        BOTH,
+    ),
+    baseline="w/o both",
+)
+TABLE4 = Experiment(
+    "table4",
+    "Table 4: how environments are made",
+    "Equal weights and cyclic shifts of one draw (MILK); without e = 0; independent draws in place of shifts; one draw "
+    "for the whole run; no environments at all.",
+    "models",
+    ("FTMT",),
+    (
+        RANDOM,
+        Variant("without e = 0", {"environments": "no-equal"}),
+        Variant("without cyclic shift", {"environments": "independent"}),
+        Variant("drawn once", {"environments": "once"}),
+        NO_CEIM,
+        BOTH,
+    ),
+    baseline="MILK",
+)
+FIG4 = Experiment(
+    "fig4",
+    "Figure 4: ablation",
+    "Without the alignment (CMAM), without the environments (CEIM), without both; each tuned on its own.",
+    "models",
+    ("FTMT", "MTMT"),
+    ABLATION,
+    baseline="w/o both",
+)
+FIG5 = Experiment(
+    "fig5",
+    "Figure 5: complete against missing",
+    "The same variants on complete new items (FTFT) and on new items of which half miss a modality (FTMT), and the "
+    "share that is lost.",
+    "protocols",
+    ("FTFT", "FTMT"),
+    ABLATION,
+)
+FIG6 = Experiment(
+    "fig6",
+    "Figure 6: sensitivity",
+    "One setting at a time, the others as tuned.",
+    "sweep",
+    ("FTMT",),
+    (
+        BOTH,
+        *_sweep("dirichlet_alpha", (0.01, 0.1, 1, 10, 100), "α"),
+        *_sweep("invariance_weight", (0, 0.1, 1, 10, 50), "β"),
+        *_sweep("align_weight", (0, 0.01, 0.1, 1), "λ"),
+    ),
+    baseline="MILK",
+)
+EXPERIMENTS = {each.name: each for each in (FIG1, TABLE2, FIG3, TABLE3, TABLE4, FIG4, FIG5, FIG6)}
+
+CLAIMS = (
+    Claim("the alignment helps when test items miss modalities", "fig4", "FTMT", "w/o CEIM", "w/o both"),
+    Claim("the environments help when test items miss modalities", "fig4", "FTMT", "w/o CMAM", "w/o both"),
+    Claim("both modules together beat neither", "fig4", "FTMT", "MILK", "w/o both"),
+    Claim("the alignment adds to the environments", "fig4", "FTMT", "MILK", "w/o CMAM"),
+    Claim("the environments add to the alignment", "fig4", "FTMT", "MILK", "w/o CEIM"),
+    Claim("both modules together beat neither, training items missing too", "fig4", "MTMT", "MILK", "w/o both"),
+    Claim("both modules shrink the loss from missing modalities", "fig5", "FTMT", "MILK", "w/o both", loss="FTFT"),
+    Claim("cyclic mixing beats leaving e = 0 out", "table4", "FTMT", "MILK", "without e = 0"),
+    Claim("cyclic mixing beats independent draws", "table4", "FTMT", "MILK", "without cyclic shift"),
+    Claim("cyclic mixing beats one draw for the run", "table4", "FTMT", "MILK", "drawn once"),
+    Claim("a learned map is no better than the mean", "table3", "FTMT", "map", "w/o both", same=True),
+    Claim("a learned map alone falls behind both modules", "table3", "FTMT", "MILK", "map"),
+    Claim("MILK beats DUIF", "table2", "FTMT", "MILK", "DUIF"),
+    Claim("MILK beats DUIF, training items missing too", "table2", "MTMT", "MILK", "DUIF"),
+    Claim("MILK beats the content profile, which needs no training", "table2", "FTMT", "MILK", "content profile"),
+    Claim("tuned weights beat the printed ones", "table2", "FTMT", "MILK", "MILK, printed weights"),
+)

@@ -1,0 +1,91 @@
+"""Runs side by side: each in a process with one thread, since results don't depend on the number of threads."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+
+from milk_np.errors import DivergedError
+from milk_np.experiments.runs import Result, Run, execute
+from milk_np.experiments.store import Store
+from milk_np.threads import VARIABLES
+
+Say = Callable[[str], None]
+
+
+def run_all(runs: Sequence[Run], store: Store, jobs: int, say: Say, what: str) -> None:
+    """Do the runs that the store doesn't have, `jobs` at a time, and keep each result as soon as it is there.
+
+    A run that diverges is kept as one that scored nothing. Raises KeyboardInterrupt when interrupted: what is finished
+    stays, what was under way is lost.
+    """
+    todo = list({run.key: run for run in runs if not store.has(run)}.values())
+    if not todo:
+        return
+    say(f"{what}: {len(todo)} runs to do, {jobs} at a time")
+    if jobs == 1 or len(todo) == 1:
+        for done, run in enumerate(todo, 1):
+            _keep(store, run, lambda run=run: execute(run), say, f"{what} {done}/{len(todo)}")  # type: ignore[misc]
+        return
+    with _one_thread_each(), _pool(min(jobs, len(todo))) as pool:
+        futures = {pool.submit(execute, run): run for run in todo}
+        for done, future in enumerate(as_completed(futures), 1):
+            _keep(store, futures[future], future.result, say, f"{what} {done}/{len(todo)}")
+
+
+def _keep(store: Store, run: Run, result: Callable[[], Result], say: Say, what: str) -> None:
+    try:
+        found = result()
+    except DivergedError as error:
+        say(f"{what} diverged: {error}")
+        found = Result({**run.identity(), "diverged": str(error)}, {"users": []})
+    store.put(run, found)
+    say(f"{what}  {described(run)}  {outcome(found)}")
+
+
+def described(run: Run) -> str:
+    """Model, protocol, draw and settings of a run in a line."""
+    settings = run.identity()["settings"]
+    hidden = ("model", "protocol", "seed", "missing_seed", "epochs", "eval_every", "patience", "risk", "negatives")
+    rest = " ".join(f"{name}={value}" for name, value in settings.items() if name not in hidden)
+    return f"{run.data.stem} {run.settings.model} {run.settings.protocol} draw {run.draw}" + (
+        f" {rest}" if rest else ""
+    )
+
+
+def outcome(result: Result) -> str:
+    """What a run found, in a few words."""
+    summary = result.summary
+    if "diverged" in summary:
+        return "diverged"
+    name = next(iter(name for name in summary["valid"] if name.startswith("ndcg")))
+    epochs = f" epochs {summary['epochs']}" if "epochs" in summary else ""
+    return f"valid {name} {summary['valid'][name]:.4f}{epochs} {summary['seconds']:.1f} s"
+
+
+@contextmanager
+def _pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
+    """Processes that import afresh; on an error or an interruption, what hasn't started is dropped."""
+    pool = ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn"))
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """An environment in which new processes compute with one thread."""
+    before = {name: os.environ.get(name) for name in VARIABLES}
+    os.environ.update(dict.fromkeys(VARIABLES, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

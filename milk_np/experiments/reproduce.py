@@ -1,0 +1,164 @@
+"""The whole of it: which runs the chosen experiments need, the search for settings first, then the runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from milk_np.checkpoint import write_json_atomic
+from milk_np.config import Settings
+from milk_np.errors import DataError
+from milk_np.experiments.pool import Say, run_all
+from milk_np.experiments.published import printed_weights
+from milk_np.experiments.runs import Run, base
+from milk_np.experiments.spaces import Config
+from milk_np.experiments.store import Store
+from milk_np.experiments.tuning import Search, Tuned, tune
+from milk_np.experiments.variants import Experiment, Variant
+
+TUNING = "tuning.json"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is asked for.
+
+    Attributes
+    ----------
+    data : files of data sets
+    experiments : to run, in order
+    base : settings that all runs share
+    repeats, seed : a repeat draws new items, mask and training from `seed` + its number
+    trials, search : configurations tried for each family and protocol, and how they are chosen
+    new_items : share of the items that are new
+    jobs : processes
+    """
+
+    data: tuple[Path, ...]
+    experiments: tuple[Experiment, ...]
+    base: Settings
+    out: Path
+    repeats: int = 5
+    seed: int = 0
+    trials: int = 8
+    search: str = "grid"
+    new_items: float = 0.2
+    jobs: int = 1
+
+    @property
+    def draws(self) -> range:
+        """Seeds of the repeats."""
+        return range(self.seed, self.seed + self.repeats)
+
+
+@dataclass(frozen=True, eq=False)
+class DataSet:
+    """One data set of a plan, by its path, name and hash."""
+
+    path: Path
+    name: str
+    hash: str
+    modalities: int
+    users: int
+    items: int
+    pairs: int
+
+    @classmethod
+    def read(cls, path: Path) -> DataSet:
+        """What the file says."""
+        ds = base(path)
+        return cls(path, ds.name, ds.content_hash, ds.n_modalities, ds.n_users, ds.n_items, len(ds.user))
+
+
+@dataclass(eq=False)
+class Reproduction:
+    """A plan on its way: `go` does what isn't done yet."""
+
+    plan: Plan
+    say: Say
+    data: list[DataSet] = field(init=False)
+    store: Store = field(init=False)
+    tuned: dict[tuple[str, str, str], Tuned] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.data = [DataSet.read(path) for path in self.plan.data]
+        _refuse_twins(self.data)
+        self.store = Store(self.plan.out / "runs")
+
+    def go(self) -> None:
+        """Tune, then run every experiment on every data set, skipping what is finished."""
+        self.tune()
+        for experiment in self.plan.experiments:
+            runs = [run for ds in self.data for _, _, run in self.runs(ds, experiment)]
+            run_all(runs, self.store, self.plan.jobs, self.say, experiment.name)
+
+    def tune(self) -> None:
+        """Find the settings of every family under every protocol that the experiments need; record the search."""
+        plan, searches = self.plan, list[tuple[DataSet, Search]]()
+        for ds in self.data:
+            searches += [(ds, self._search(ds, family, protocol)) for family, protocol in self._families(ds)]
+        found = tune([s for _, s in searches], plan.trials, self.store, plan.jobs, self.say, how=plan.search)
+        for (ds, _), tuned in zip(searches, found, strict=True):
+            self.tuned[ds.hash, tuned.family, tuned.protocol] = tuned
+        records = [{"data": ds.name, **tuned.to_dict()} for (ds, _), tuned in zip(searches, found, strict=True)]
+        write_json_atomic(plan.out / TUNING, {"search": plan.search, "draw": plan.seed, "searches": records})
+
+    def runs(self, ds: DataSet, experiment: Experiment) -> Iterator[tuple[Variant, str, Run]]:
+        """The runs of an experiment on a data set, variant by variant; none if it has too few modalities."""
+        if ds.modalities < experiment.modalities:
+            return
+        for protocol in experiment.protocols:
+            for variant in experiment.variants:
+                for draw in self.plan.draws:
+                    settings = self._settings(ds, experiment, variant, protocol)
+                    yield variant, protocol, self._run(ds, draw, settings)
+
+    def _settings(self, ds: DataSet, experiment: Experiment, variant: Variant, protocol: str) -> Settings:
+        changes: Config = {"protocol": protocol, "missing_mix": experiment.mix, **variant.settings}
+        if variant.family is not None:
+            changes |= self.tuned[ds.hash, variant.family, tuned_on(protocol)].best
+        if variant.weights == "printed":
+            changes |= printed_weights(ds.name)
+        if variant.sweep is not None:
+            changes |= dict([variant.sweep])
+        return self.plan.base.replace(**changes)
+
+    def _run(self, ds: DataSet, draw: int, settings: Settings) -> Run:
+        seeded = settings.replace(seed=draw, missing_seed=draw)
+        return Run(ds.path, ds.hash, self.plan.new_items, draw, seeded)
+
+    def _families(self, ds: DataSet) -> list[tuple[str, str]]:
+        """Families and protocols to tune for a data set, each once."""
+        pairs = [
+            (variant.family, tuned_on(protocol))
+            for experiment in self.plan.experiments
+            if ds.modalities >= experiment.modalities
+            for protocol in experiment.protocols
+            for variant in experiment.variants
+            if variant.family is not None
+        ]
+        return list(dict.fromkeys(pairs))
+
+    def _search(self, ds: DataSet, family: str, protocol: str) -> Search:
+        model, without = _of_family(family)
+        settings = self.plan.base.replace(model=model, without=without, protocol=protocol)
+        return Search(family, settings, lambda changed: self._run(ds, self.plan.seed, changed))
+
+
+def tuned_on(protocol: str) -> str:
+    """The protocol whose valid items settings are tuned on: training data are the same, new items miss modalities."""
+    return f"{protocol[:2]}MT"
+
+
+def _of_family(family: str) -> tuple[str, tuple[str, ...]]:
+    """Model and removed modules, back from the family's name."""
+    model, *without = family.split("-no-")
+    return model, tuple(without)
+
+
+def _refuse_twins(data: Sequence[DataSet]) -> None:
+    names = [ds.name for ds in data]
+    for name in names:
+        if names.count(name) > 1:
+            raise DataError(f"--data: two data sets are named {name!r}; name them with milk-prepare --name")

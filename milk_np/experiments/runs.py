@@ -1,0 +1,129 @@
+"""One run of an experiment: draw new items and missing modalities, fit a model, score both splits."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from milk_np.config import Settings
+from milk_np.data import Dataset, apply_protocol
+from milk_np.data.split import split_new_items
+from milk_np.evaluation import Evaluation, evaluate
+from milk_np.models import make_model
+from milk_np.models.base import Recommender
+
+VERSION = 1
+"""To be raised when the same settings come to mean something else: earlier results are then done anew."""
+KEPT = ("recall", "ndcg")
+"""Metrics that are kept for each user."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run that may or may not have been done.
+
+    Attributes
+    ----------
+    data, data_hash : path and content hash of the data set
+    new_items : share of the items that are new, drawn with seed `draw`
+    settings : all other settings, its seeds and protocol included
+    """
+
+    data: Path
+    data_hash: str
+    new_items: float
+    draw: int
+    settings: Settings
+
+    def identity(self) -> dict[str, Any]:
+        """What decides the result: the data's content, the draw, and the settings that differ from their defaults."""
+        defaults = Settings().to_dict()
+        chosen = self.settings.resolve().without_machine().to_dict()
+        return {
+            "version": VERSION,
+            "data_hash": self.data_hash,
+            "new_items": self.new_items,
+            "draw": self.draw,
+            "settings": {name: value for name, value in chosen.items() if value != defaults[name]},
+        }
+
+    @property
+    def key(self) -> str:
+        """Name of its result: 20 hexadecimal digits of the hash of `identity`."""
+        text = json.dumps(self.identity(), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What a run found: a summary for JSON, and values of each test user."""
+
+    summary: dict[str, Any]
+    per_user: dict[str, Any]
+
+
+def execute(run: Run) -> Result:
+    """Do the run. Its result does not depend on the number of threads."""
+    ds, start = masked(run), time.perf_counter()
+    model = make_model(run.settings).fit(ds)
+    seconds = time.perf_counter() - start
+    test, valid = (_score(model, ds, run.settings, split) for split in (2, 1))
+    summary = {
+        **run.identity(),
+        "valid": valid.to_dict(),
+        "test": test.to_dict(),
+        "seconds": round(seconds, 3),
+        **_training(model),
+    }
+    values = {name: x.astype(np.float32) for name, x in test.per_user.items() if name.split("@")[0] in KEPT}
+    return Result(summary, {"users": test.users, **values})
+
+
+def masked(run: Run) -> Dataset:
+    """The data set of a run: its new items drawn, its modalities missing."""
+    ds, settings = drawn(run.data, run.new_items, run.draw), run.settings
+    if settings.protocol is None:
+        return ds
+    rates = {"missing_train": settings.missing_train, "missing_test": settings.missing_test}
+    mix = settings.missing_mix or None
+    return apply_protocol(ds, settings.protocol, mix=mix, seed=settings.missing_seed, **rates)
+
+
+@lru_cache(maxsize=8)
+def drawn(path: Path, new_items: float, seed: int) -> Dataset:
+    """The data set with other new items, and without the mask of a protocol."""
+    ds = base(path)
+    item_split, split = split_new_items(ds.user, ds.item, ds.n_items, fraction=new_items, seed=seed)
+    natural = bool(ds.meta.get("natural_missing")) and "protocol" not in ds.meta
+    available = ds.available if natural else np.ones_like(ds.available)
+    meta = {name: value for name, value in ds.meta.items() if not name.startswith(("missing_", "protocol"))}
+    return replace(
+        ds,
+        split=split,
+        item_split=item_split,
+        available=available,
+        meta=meta | {"n_users": ds.n_users, "split_seed": seed},
+        check_features=False,
+    )
+
+
+@lru_cache(maxsize=4)
+def base(path: Path) -> Dataset:
+    """The data set as it is stored."""
+    return Dataset.load(path)
+
+
+def _score(model: Recommender, ds: Dataset, settings: Settings, split: int) -> Evaluation:
+    return evaluate(model, ds, split, topk=settings.cutoffs, candidates=settings.candidates)
+
+
+def _training(model: Recommender) -> dict[str, Any]:
+    history = getattr(model, "history", None)
+    return {} if history is None else {"epochs": history.epochs, "best_epoch": history.best_epoch}

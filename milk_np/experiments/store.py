@@ -1,0 +1,50 @@
+"""Finished runs on disk, by the hash of what decides them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from milk_np.checkpoint import Arrays, read_npz, write_json_atomic, write_npz_atomic
+from milk_np.errors import DataError
+from milk_np.experiments.runs import Result, Run
+
+KIND = "per-user"
+
+
+class Store:
+    """A folder with `KEY.json` (metrics) and `KEY.npz` (values of each test user) for every finished run."""
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    def has(self, run: Run) -> bool:
+        """Whether the run is finished."""
+        return self._json(run).exists()
+
+    def put(self, run: Run, result: Result) -> None:
+        """Keep a result; the JSON file, written last, is the mark of a finished run."""
+        meta = {"kind": KIND, "split": "test"}
+        write_npz_atomic(self._npz(run), result.per_user, meta)
+        write_json_atomic(self._json(run), result.summary)
+
+    def get(self, run: Run) -> dict[str, Any]:
+        """The summary of a finished run. Raises DataError if its file is damaged."""
+        path = self._json(run)
+        try:
+            found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, json.JSONDecodeError) as error:
+            raise DataError(f"{path}: can't be read ({error}); remove it to have the run done again") from error
+        return found
+
+    def per_user(self, run: Run) -> Arrays:
+        """`users` and each metric's values for them."""
+        return read_npz(self._npz(run), KIND)[0]
+
+    def _json(self, run: Run) -> Path:
+        return self.folder / f"{run.key}.json"
+
+    def _npz(self, run: Run) -> Path:
+        return self.folder / f"{run.key}.npz"

@@ -1,0 +1,114 @@
+"""The search for settings on the valid items of one draw: the same number of trials for every family of models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from milk_np.config import Settings
+from milk_np.errors import MissingExtraError
+from milk_np.experiments.pool import Say, run_all
+from milk_np.experiments.runs import Run
+from milk_np.experiments.spaces import Config, design, space_of
+from milk_np.experiments.store import Store
+from milk_np.options import Value
+
+MakeRun = Callable[[Settings], Run]
+
+
+@dataclass(frozen=True)
+class Search:
+    """One family under one protocol: `make` turns settings into a run on the draw that is tuned on."""
+
+    family: str
+    base: Settings
+    make: MakeRun
+
+    def run(self, config: Config) -> Run:
+        """The run of one configuration."""
+        return self.make(self.base.replace(**config))
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What a search found: every trial with its valid metric, the first best of them chosen."""
+
+    family: str
+    protocol: str
+    metric: str
+    trials: tuple[tuple[Config, float], ...]
+
+    @property
+    def best(self) -> Config:
+        """The chosen configuration."""
+        return max(self.trials, key=lambda trial: trial[1])[0]
+
+    def to_dict(self) -> dict[str, Any]:
+        """For a JSON file."""
+        trials = [{**config, self.metric: value} for config, value in self.trials]
+        return {
+            "family": self.family,
+            "protocol": self.protocol,
+            "metric": self.metric,
+            "space": {name: list(values) for name, values in space_of(self.family).items()},
+            "trials": trials,
+            "best": self.best,
+        }
+
+
+def tune(
+    searches: Iterable[Search], trials: int, store: Store, jobs: int, say: Say, *, how: str = "grid"
+) -> list[Tuned]:
+    """Run every search with `trials` trials and choose by the valid metric alone.
+
+    `how` is "grid" (the grid itself where it is small, a random Latin design of it else) or "optuna" (its sampler over
+    the same values). Trials that are in the store already are not run again.
+    """
+    searches = list(searches)
+    if how == "optuna":
+        return [_with_optuna(search, trials, store, jobs, say) for search in searches]
+    plans = [(search, design(search.family, trials)) for search in searches]
+    run_all([search.run(config) for search, plan in plans for config in plan], store, jobs, say, "tuning")
+    return [_judged(search, plan, store) for search, plan in plans]
+
+
+def _judged(search: Search, configs: Sequence[Config], store: Store) -> Tuned:
+    found = tuple((config, valid_metric(store.get(search.run(config)), search.base)) for config in configs)
+    return Tuned(search.family, str(search.base.protocol), search.base.valid_metric, found)
+
+
+def valid_metric(summary: dict[str, Any], settings: Settings) -> float:
+    """The metric on valid items that chooses; below everything for a run that diverged."""
+    return float(summary["valid"][settings.valid_metric]) if "valid" in summary else -1.0
+
+
+def _with_optuna(search: Search, trials: int, store: Store, jobs: int, say: Say) -> Tuned:
+    """Ask for `jobs` configurations at a time and tell their metrics; the sampler is seeded."""
+    optuna = _optuna()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=0))
+    space, configs = space_of(search.family), list[Config]()
+    while len(configs) < trials:
+        asked = [study.ask() for _ in range(min(jobs, trials - len(configs)))]
+        batch = [{name: _suggest(trial, name, values) for name, values in space.items()} for trial in asked]
+        run_all([search.run(config) for config in batch], store, jobs, say, f"tuning {search.family}")
+        for trial, config in zip(asked, batch, strict=True):
+            study.tell(trial, valid_metric(store.get(search.run(config)), search.base))
+        configs += batch
+    return _judged(search, configs, store)
+
+
+def _suggest(trial: Any, name: str, values: tuple[Value, ...]) -> Value:
+    value: Value = trial.suggest_categorical(name, list(values))
+    return value
+
+
+def _optuna() -> Any:
+    try:
+        import optuna
+    except ImportError:
+        raise MissingExtraError(
+            "--search optuna: Optuna is not installed; install milk-np[tune], or use --search grid"
+        ) from None
+    return optuna

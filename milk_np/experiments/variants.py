@@ -1,0 +1,95 @@
+"""What an experiment is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from milk_np.models import UNTRAINED
+from milk_np.options import Value
+
+Kind = Literal["models", "groups", "protocols", "sweep"]
+"""What a table shows: variants under each protocol; by the number of modalities that items miss; the loss from one
+protocol to the next; one setting varied at a time."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One row of a table: a model with some settings of its own.
+
+    Attributes
+    ----------
+    label : str
+        Its name in tables.
+    settings : mapping
+        What differs from the settings of the command.
+    weights : "tuned", "printed" or "none"
+        Where the rest comes from: the search for its family; the paper's invariance weight, alignment weight and alpha
+        on top of that; nowhere, for a model without settings of its own.
+    sweep : (setting, value), optional
+        What a sweep sets on top of everything else.
+    """
+
+    label: str
+    settings: Mapping[str, Value]
+    weights: Literal["tuned", "printed", "none"] = "tuned"
+    sweep: tuple[str, Value] | None = None
+
+    @property
+    def family(self) -> str | None:
+        """Whose tuned settings it takes: the model, and which of its modules are left; None if nothing is tuned."""
+        model = str(self.settings.get("model", "milk"))
+        if model in UNTRAINED:
+            return None
+        without = self.settings.get("without", ())
+        return "-".join([model, *(f"no-{name}" for name in sorted(map(str, without or ())))])  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A table or figure of the paper.
+
+    Attributes
+    ----------
+    name, title : str
+    what : str
+        One or two sentences above its results.
+    kind : what its table shows
+    protocols : of missing modalities, in order
+    variants : rows
+    baseline : str
+        Label of the variant that the others are compared with; "" is the best of each table.
+    modalities : int
+        How many the data needs.
+    mix : shares of new items that miss 0, 1, 2, ... modalities, in place of one share
+    """
+
+    name: str
+    title: str
+    what: str
+    kind: Kind
+    protocols: tuple[str, ...]
+    variants: tuple[Variant, ...]
+    baseline: str = ""
+    modalities: int = 2
+    mix: tuple[float, ...] = ()
+    metrics: tuple[str, ...] = ("recall@20", "ndcg@20")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A statement of the paper that two variants decide: `better` is above `worse` under `protocol`.
+
+    With `loss`, it is about the share lost from `loss` to `protocol`: that of `better` is the smaller one. With
+    `same`, it says that the two don't differ.
+    """
+
+    text: str
+    experiment: str
+    protocol: str
+    better: str
+    worse: str
+    loss: str = ""
+    same: bool = False
+    group: str = field(default="all")
