@@ -40,7 +40,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(line: list[str]) -> int:
     given = _parser().parse_args(line)
     from milk_np.experiments.reproduce import Plan, Reproduction
-    from milk_np.reports.experiments import write_reports
 
     start = time.perf_counter()
     plan = Plan(
@@ -60,6 +59,8 @@ def _run(line: list[str]) -> int:
         whole.go()
     except KeyboardInterrupt:
         raise KeyboardInterrupt("interrupted; finished runs are kept, the same command goes on") from None
+    from milk_np.reports.experiments import write_reports
+
     print(write_reports(whole, [PROGRAM, *line]))
     return 0
 
@@ -67,9 +68,8 @@ def _run(line: list[str]) -> int:
 def _parser() -> Parser:
     parser = Parser(PROGRAM, DESCRIPTION, EXAMPLES)
     parser.usage = "%(prog)s EXPERIMENT --data FILE --out DIR [options]"
-    parser.add_argument(
-        "experiment", metavar="EXPERIMENT", help="fig1, table2, fig3, table3, table4, fig4, fig5, fig6, all"
-    )
+    names = "fig1, table2, fig3, table3, table4, fig4, fig5, fig6, all"
+    parser.add_argument("experiment", metavar="EXPERIMENT", help=names)
     parser.add_argument("--data", metavar="FILE", action="append", required=True, help="data set; may be repeated")
     parser.add_argument("--out", metavar="DIR", required=True, help="folder of the results")
     parser.add_argument("--repeats", type=positive, default=5, metavar="N", help="draws (default: 5)")
