@@ -6,13 +6,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from milk_np import memory
 from milk_np.cli.tables import compare_table, over_seeds, seeds_table
 from milk_np.config import Settings
 from milk_np.environment import kernels_compiled
 from milk_np.errors import SettingsError
+from milk_np.models import TRAINED, make_model
 from milk_np.progress import Callback, ProgressLines, both, show_progress
 from milk_np.run_folder import RunFolder
 
@@ -126,10 +127,10 @@ def fit(
     ds: Dataset, settings: Settings, run: RunFolder, callback: Callback, *, resume: bool
 ) -> tuple[Trainable, History]:
     """Train the model that the settings name; its checkpoints go to `run`."""
-    from milk_np.models.milk import Milk
     from milk_np.training import train
 
-    model = Milk(settings.without_machine())  # the command has settled the threads; model.npz doesn't tell them
+    # The command has settled the threads; model.npz doesn't tell them.
+    model = cast("Trainable", make_model(settings.without_machine()))
     return model, train(model, ds, settings, callback=callback, run=run, resume=resume)
 
 
@@ -157,19 +158,32 @@ def _what_runs(settings: Settings) -> str:
     rates = f"train {settings.missing_train:g}, new {settings.missing_mix or settings.missing_test}"
     mask = "as stored in the data" if settings.protocol is None else f"{settings.protocol} ({rates})"
     lines = {
-        "model": f"{settings.model}, preset {settings.preset}: {settings.risk} of the environments' risks, "
-        f"negatives from {'training items' if settings.negatives == 'train' else 'all items'}",
+        "model": settings.model + (_objective(settings) if settings.model == "milk" else ""),
         "missing": f"{mask}, filled by {settings.impute}",
         "training": f"dim {settings.dim}, lr {settings.lr:g}, batches of {settings.batch_size}, "
         f"at most {settings.epochs} epochs, seed {', '.join(map(str, settings.seed_list))}",
-        "weights": f"invariance {settings.invariance_weight:g}, alignment {settings.align_weight:g}, "
-        f"regulariser {settings.reg:g}" + "".join(f", without {name}" for name in settings.without),
     }
     return "\n".join(f"{name:<8} {text}" for name, text in lines.items())
 
 
+def _objective(settings: Settings) -> str:
+    """What the preset decides, and the weights of the objective of MILK."""
+    items = "training items" if settings.negatives == "train" else "all items"
+    weights = f"invariance {settings.invariance_weight:g}, alignment {settings.align_weight:g}"
+    without = "".join(f", without {name}" for name in settings.without)
+    return (
+        f", preset {settings.preset}: {settings.risk} of the environments' risks, negatives from {items}\n"
+        f"weights  {weights}, regulariser {settings.reg:g}{without}"
+    )
+
+
 def _refuse_what_cannot_run(settings: Settings, ds: Dataset) -> None:
-    """Say before training, not after, that a batch or a list is longer than the data."""
+    """Say before training, not after, that there is nothing to train, or a batch or list is longer than the data."""
+    if settings.model not in TRAINED:
+        raise SettingsError(
+            f"model (--model): {settings.model} needs no training, expected one of {', '.join(TRAINED)}; "
+            f"score it with milk-evaluate --model {settings.model}"
+        )
     pairs = int((ds.split == 0).sum())
     if settings.batch_size > pairs:
         raise SettingsError(

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from milk_np import memory
+from milk_np import devices, memory
 from milk_np.cli import job, train
 from milk_np.config import Settings
 from milk_np.data import make_synthetic
@@ -116,6 +116,15 @@ def test_a_run_can_be_repeated_from_its_config(line: list[str], data: Path, tmp_
     assert (tmp_path / "a" / "model.npz").read_bytes() == (tmp_path / "b" / "model.npz").read_bytes()
     for part in ("valid", "test", "beside", "best_epoch"):
         assert summary(tmp_path / "a")[part] == summary(tmp_path / "b")[part]
+
+
+def test_another_model_is_trained_by_name(line: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(*line, "--model", "duif", "--out", tmp_path / "run") == 0
+    printed = capsys.readouterr().out
+    assert "preset" not in printed
+    assert "duif   profile    random" in printed
+    with np.load(tmp_path / "run" / "model.npz") as archive:
+        assert json.loads(str(archive["meta"]))["model"] == "duif"
 
 
 # Resuming
@@ -253,6 +262,7 @@ def test_the_folder_of_another_run_is_left_alone(
         (["--topk", "5,21"], "expected at most 20, the number of new items"),
         (["--valid-metric", "ndcg@50"], "expected at most 20"),
         (["--missing-mix", ".5,.6"], "add up to 1"),
+        (["--model", "profile"], "score it with milk-evaluate --model profile"),
         (["--device", "tpu"], "expected one of cpu, gpu, auto"),
         (["--presett", "paper"], "did you mean --preset?"),
         (["--config", "absent.toml"], "No such file"),
@@ -315,6 +325,7 @@ def test_divergence_ends_with_4(line: list[str], tmp_path: Path, capsys: pytest.
     assert "lower --lr" in message
 
 
+@pytest.mark.skipif(devices.cupy_problem() is None, reason="CuPy is installed: a GPU may well be there")
 def test_a_gpu_that_is_not_there_ends_with_5(
     line: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
