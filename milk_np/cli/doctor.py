@@ -49,6 +49,8 @@ def _run(line: list[str]) -> int:
         for finding in section():
             broken += finding.state == "!!"
             print(f"  {finding.state}  {finding.what:<25} {finding.text}", flush=True)
+        if section is _libraries and broken:
+            break  # the rest needs them
     print("Everything needed works." if not broken else f"{broken} broken; see the lines marked !!")
     return EXIT_UNEXPECTED if broken else 0
 

@@ -44,6 +44,16 @@ def test_a_library_that_is_absent_names_its_extra(monkeypatch: pytest.MonkeyPatc
     assert 'pip install "milk-np[parquet]"' in found["pyarrow"].text
 
 
+def test_a_missing_core_library_ends_the_report(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(doctor, "versions", lambda _names: {})
+    assert doctor.main([]) == 1
+    shown = capsys.readouterr().out
+    assert "4 broken" in shown
+    assert "BLAS" not in shown
+
+
 def test_a_wrong_gradient_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:
     fake = SimpleNamespace(prove=lambda: [("bpr", 1e-9), ("alignment", 1e-3)])
     monkeypatch.setitem(sys.modules, "milk_np.nn.proof", fake)
