@@ -1,0 +1,85 @@
+"""What the measured runs say about the paper's claims."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from milk_np.experiments.catalogue import CLAIMS, EXPERIMENTS
+from milk_np.experiments.reproduce import DataSet, Reproduction
+from milk_np.experiments.summary import _Found, lost
+from milk_np.experiments.variants import Claim
+from milk_np.significance import LEVEL, holm, paired
+
+Verdict = Literal["holds", "tends to hold", "not shown", "the opposite tends to hold", "the opposite holds"]
+METRIC = "ndcg@20"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A claim on a data set: `effect` in per cent of the other variant (percentage points for a loss), p values Holm
+    corrected over the claims of the data set, and what follows."""
+
+    claim: Claim
+    data: DataSet
+    better: float
+    worse: float
+    effect: float
+    p_users: float
+    p_repeats: float
+    wins: int
+    repeats: int
+
+    @property
+    def verdict(self) -> Verdict:
+        """What follows: "holds" needs p < .05 over repeats and, where users can be paired, over users; "tends to" that
+        every repeat agrees. A claim that two are the same fails if the first is surely the better one."""
+        known = [p for p in (self.p_users, self.p_repeats) if not math.isnan(p)]
+        sure = bool(known) and all(p < LEVEL for p in known)
+        if self.claim.same:
+            return "the opposite holds" if sure and self.effect > 0 else "holds"
+        if sure:
+            return "holds" if self.effect > 0 else "the opposite holds"
+        if self.repeats > 1 and self.wins in (0, self.repeats):
+            return "tends to hold" if self.wins else "the opposite tends to hold"
+        return "not shown"
+
+
+def judge(whole: Reproduction, ds: DataSet) -> list[Judged]:
+    """Every claim whose experiment was run on the data set."""
+    chosen = {experiment.name for experiment in whole.plan.experiments}
+    found = {
+        name: _Found(whole, ds, EXPERIMENTS[name])
+        for name in {claim.experiment for claim in CLAIMS} & chosen
+        if ds.modalities >= EXPERIMENTS[name].modalities
+    }
+    judged = [_one(claim, found[claim.experiment], ds) for claim in CLAIMS if claim.experiment in found]
+    return _corrected(judged)
+
+
+def _one(claim: Claim, found: _Found, ds: DataSet) -> Judged:
+    better = found.values(claim.protocol, claim.better, "all", METRIC)
+    worse = found.values(claim.protocol, claim.worse, "all", METRIC)
+    p_users = math.nan
+    if claim.loss:
+        better = lost(found.values(claim.loss, claim.better, "all", METRIC), better)
+        worse = lost(found.values(claim.loss, claim.worse, "all", METRIC), worse)
+    else:
+        p_users = paired(*(found.users(claim.protocol, x, METRIC) for x in (claim.better, claim.worse))).p
+    over_repeats = paired(np.array(better), np.array(worse))
+    effect = 100 * over_repeats.difference if claim.loss else over_repeats.effect
+    wins = sum(b > w for b, w in zip(better, worse, strict=True))
+    means = float(np.mean(better)), float(np.mean(worse))
+    return Judged(claim, ds, *means, effect, p_users, over_repeats.p, wins, len(better))
+
+
+def _corrected(judged: list[Judged]) -> list[Judged]:
+    users = holm({each.claim.text: each.p_users for each in judged})
+    repeats = holm({each.claim.text: each.p_repeats for each in judged})
+    return [
+        Judged(**{**vars(each), "p_users": users[each.claim.text], "p_repeats": repeats[each.claim.text]})
+        for each in judged
+    ]

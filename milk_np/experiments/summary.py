@@ -1,0 +1,169 @@
+"""Tables of an experiment: means and deviations over repeats, effects, paired tests."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from milk_np.experiments.published import printed, printed_loss
+from milk_np.experiments.reproduce import DataSet, Reproduction
+from milk_np.experiments.runs import Run
+from milk_np.experiments.variants import Experiment, Variant
+from milk_np.significance import Values, holm, mean_and_deviation, paired
+
+ALL = "all"
+
+
+@dataclass
+class Cell:
+    """One variant under one protocol, one group of items and one metric.
+
+    `values` are those of the repeats; `effect` (per cent), `p_users` and `p_repeats` compare with the baseline, Holm
+    corrected within the column; `lost` is the share lost since the experiment's first protocol, (mean, deviation).
+    """
+
+    values: list[float]
+    mean: float = math.nan
+    deviation: float = math.nan
+    effect: float = math.nan
+    p_users: float = math.nan
+    p_repeats: float = math.nan
+    printed: float | None = None
+    lost: tuple[float, float] | None = None
+    printed_lost: float | None = None
+    best: bool = False
+
+    def __post_init__(self) -> None:
+        self.mean, self.deviation = mean_and_deviation(self.values) if self.values else (math.nan, math.nan)
+
+
+@dataclass
+class Table:
+    """Results of an experiment on a data set: cells by (protocol, group, metric), then label."""
+
+    experiment: Experiment
+    data: DataSet
+    columns: list[tuple[str, str, str]] = field(default_factory=list)
+    cells: dict[tuple[str, str, str], dict[str, Cell]] = field(default_factory=dict)
+    baselines: dict[tuple[str, str, str], str] = field(default_factory=dict)
+    settings: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    """What a variant ran with under a protocol: what differs from the defaults, in repeat 0."""
+    seconds: float = 0.0
+    runs: int = 0
+
+    @property
+    def labels(self) -> list[str]:
+        """Rows, in order."""
+        return [variant.label for variant in self.experiment.variants]
+
+
+def summarise(whole: Reproduction, ds: DataSet, experiment: Experiment) -> Table | None:
+    """The table of finished runs; None if the data has too few modalities for the experiment."""
+    found = _Found(whole, ds, experiment)
+    if not found.runs:
+        return None
+    table = Table(experiment, ds)
+    for protocol in experiment.protocols:
+        for group in found.groups(protocol):
+            for metric in experiment.metrics:
+                _add(table, found, (protocol, group, metric))
+    for (protocol, label), runs in found.runs.items():
+        table.settings[protocol, label] = runs[0].identity()["settings"]
+        summaries = [whole.store.get(run) for run in runs]
+        table.runs += len(runs)
+        table.seconds += sum(summary.get("seconds", 0.0) for summary in summaries)
+    if experiment.kind == "protocols":
+        _add_losses(table)
+    return table
+
+
+class _Found:
+    """Finished runs of an experiment by protocol and label."""
+
+    def __init__(self, whole: Reproduction, ds: DataSet, experiment: Experiment) -> None:
+        self.store, self.experiment, self.data = whole.store, experiment, ds
+        self.runs: dict[tuple[str, str], list[Run]] = {}
+        for variant, protocol, run in whole.runs(ds, experiment):
+            self.runs.setdefault((protocol, variant.label), []).append(run)
+
+    def groups(self, protocol: str) -> list[str]:
+        """All items, and for an experiment by groups those that the test items fall into."""
+        if self.experiment.kind != "groups":
+            return [ALL]
+        first = self.store.get(self.runs[protocol, self.experiment.variants[0].label][0])
+        return [ALL, *first["test"]["slices"]]
+
+    def values(self, protocol: str, label: str, group: str, metric: str) -> list[float]:
+        """The metric of each repeat; a run that diverged counts as 0."""
+        return [_metric(self.store.get(run), group, metric) for run in self.runs[protocol, label]]
+
+    def users(self, protocol: str, label: str, metric: str) -> Values:
+        """The metric of each test user of every repeat, one after the other."""
+        parts = []
+        for run in self.runs[protocol, label]:
+            arrays = self.store.per_user(run)
+            parts.append(np.asarray(arrays.get(metric, np.zeros(0)), np.float64))
+        return np.concatenate(parts)
+
+
+def _metric(summary: dict[str, Any], group: str, metric: str) -> float:
+    test = summary.get("test")
+    if test is None:
+        return 0.0
+    return float(test[metric] if group == ALL else test["slices"].get(group, {}).get(metric, math.nan))
+
+
+def _add(table: Table, found: _Found, column: tuple[str, str, str]) -> None:
+    protocol, group, metric = column
+    cells = {label: Cell(found.values(protocol, label, group, metric)) for label in table.labels}
+    best = max(cells, key=lambda label: cells[label].mean)
+    baseline = table.experiment.baseline or best
+    cells[best].best = True
+    for label, cell in cells.items():
+        cell.printed = printed(table.experiment.name, table.data.name, protocol, label, metric)
+        if label != baseline:
+            compared = paired(np.array(cell.values), np.array(cells[baseline].values))
+            cell.effect, cell.p_repeats = compared.effect, compared.p
+            if group == ALL:
+                cell.p_users = _over_users(found, protocol, label, baseline, metric)
+    _correct(cells)
+    table.columns.append(column)
+    table.cells[column], table.baselines[column] = cells, baseline
+
+
+def _over_users(found: _Found, protocol: str, label: str, baseline: str, metric: str) -> float:
+    this, other = (found.users(protocol, name, metric) for name in (label, baseline))
+    return paired(this, other).p if len(this) == len(other) else math.nan
+
+
+def _correct(cells: dict[str, Cell]) -> None:
+    for name in ("p_users", "p_repeats"):
+        adjusted = holm({label: getattr(cell, name) for label, cell in cells.items()})
+        for label, value in adjusted.items():
+            setattr(cells[label], name, value)
+
+
+def _add_losses(table: Table) -> None:
+    first = table.experiment.protocols[0]
+    for protocol, group, metric in table.columns:
+        if protocol == first:
+            continue
+        for label, cell in table.cells[protocol, group, metric].items():
+            whole = table.cells[first, group, metric][label]
+            cell.lost = mean_and_deviation(lost(whole.values, cell.values))
+            if table.experiment.name == "fig5":
+                cell.printed_lost = printed_loss(table.data.name, label)
+
+
+def lost(complete: Iterable[float], missing: Iterable[float]) -> list[float]:
+    """Relative change of each repeat from complete to missing, a loss negative; nan where nothing was there."""
+    return [(m - c) / c if c else math.nan for c, m in zip(complete, missing, strict=True)]
+
+
+def variant_of(experiment: Experiment, label: str) -> Variant:
+    """The variant of a row."""
+    return next(variant for variant in experiment.variants if variant.label == label)

@@ -1,0 +1,220 @@
+"""The report of `milk-reproduce`: report.html, and its tables as CSV, Markdown, LaTeX and JSON."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from milk_np.checkpoint import write_json_atomic, write_text_atomic
+from milk_np.environment import environment
+from milk_np.experiments.claims import Judged, judge
+from milk_np.experiments.reproduce import DataSet, Reproduction
+from milk_np.experiments.summary import Table, summarise
+from milk_np.experiments.variants import Experiment
+from milk_np.reports import numbers, page
+from milk_np.reports.experiment_plots import plots_of
+from milk_np.reports.markup import Markup, tag
+from milk_np.reports.tables import plain, to_csv, to_latex, to_markdown
+
+NOTES = (
+    "A repeat is a new draw of new items, of missing modalities and of the training seed. Deviations are sample "
+    "deviations over repeats. p users: Student's paired test over the test users of all repeats; the users of a repeat "
+    "share one trained model, so it takes training as given. p repeats: the same test over the means of the repeats, "
+    "few as they are. Both are Holm corrected within their column.",
+    "Settings were chosen on the valid items of the first repeat, with the same number of trials for every model; test "
+    "items took no part. Complete new items (FTFT) take the settings found under FTMT, since the training data are the "
+    "same.",
+)
+
+
+def write_reports(whole: Reproduction, command: Sequence[str]) -> str:
+    """Write every file into the plan's folder from the finished runs; returns what to print."""
+    out, tables = whole.plan.out, _tables(whole)
+    judged = {ds.hash: judge(whole, ds) for ds in whole.data}
+    known = environment(command)
+    write_text_atomic(out / "report.html", _html(whole, tables, judged, known))
+    write_text_atomic(out / "results.csv", to_csv(tables))
+    write_text_atomic(out / "results.md", to_markdown(tables))
+    write_text_atomic(out / "results.tex", to_latex(tables))
+    write_json_atomic(out / "results.json", _json(whole, tables, judged, known))
+    lines = [_line(each) for ds in whole.data for each in judged[ds.hash]]
+    return "\n".join([*lines, f"report in {out / 'report.html'}"])
+
+
+def _tables(whole: Reproduction) -> list[Table]:
+    every = [summarise(whole, ds, experiment) for experiment in whole.plan.experiments for ds in whole.data]
+    return [table for table in every if table is not None]
+
+
+def _line(each: Judged) -> str:
+    return f"{each.data.name:<24} {each.verdict:<20} {numbers.per_cent(each.effect):>9}  {each.claim.text}"
+
+
+def _html(whole: Reproduction, tables: list[Table], judged: dict[str, list[Judged]], known: dict[str, Any]) -> str:
+    names = {experiment.name: experiment.title for experiment in whole.plan.experiments}
+    sections = {"claims": "What holds", **names, "tuning": "Tuning", "about": "How it was made"}
+    parts = [_experiment(whole, experiment, tables) for experiment in whole.plan.experiments]
+    title = "New items with missing modalities: experiments"
+    intro = tag("p", f"{len(whole.data)} data sets, {whole.plan.repeats} repeats. ", *[tag("br")], _levels())
+    return page.page(
+        title,
+        intro,
+        page.contents(sections),
+        page.section("claims", "What holds", _claims(whole, judged)),
+        *parts,
+        page.section("tuning", "Tuning", _tuning(whole)),
+        page.section("about", "How it was made", _about(whole, tables, known)),
+    )
+
+
+def _levels() -> str:
+    return "Every table has the level of random order, and effects in per cent of the row that it names."
+
+
+def _claims(whole: Reproduction, judged: dict[str, list[Judged]]) -> list[Markup]:
+    shown = [_claims_of(ds, judged[ds.hash]) for ds in whole.data if judged[ds.hash]]
+    note = (
+        "NDCG@20 at tuned settings. A claim holds, or its opposite does, if both tests are below .05 after Holm's "
+        "correction over all claims of the data set; it tends to if every repeat agrees."
+    )
+    return [tag("p", note), *shown]
+
+
+def _claims_of(ds: DataSet, judged: list[Judged]) -> Markup:
+    head = ("claim", "verdict", "effect", "repeats for it", "p users", "p repeats")
+    rows = []
+    for each in judged:
+        unit = " points" if each.claim.loss else ""
+        effect = numbers.per_cent(each.effect) + unit
+        verdict = tag("span", each.verdict, class_=_colour(each.verdict))
+        wins = f"{each.wins} of {each.repeats}"
+        text = f"{each.claim.text} ({each.claim.protocol})"
+        rows.append((text, verdict, effect, wins, numbers.p_value(each.p_users), numbers.p_value(each.p_repeats)))
+    return page.table(ds.name, head, rows, words=frozenset({1}), class_="key")
+
+
+def _colour(verdict: str) -> str | None:
+    if "opposite" in verdict:
+        return "bad"
+    return "good" if verdict.startswith(("holds", "tends")) else None
+
+
+def _experiment(whole: Reproduction, experiment: Experiment, tables: list[Table]) -> Markup:
+    mine = {table.data.hash: table for table in tables if table.experiment.name == experiment.name}
+    parts: list[object] = [tag("p", experiment.what)]
+    for ds in whole.data:
+        parts.append(tag("h3", ds.name))
+        if ds.hash in mine:
+            parts += _data_set(mine[ds.hash])
+        else:
+            few = f"Left out: it needs {experiment.modalities} modalities, this data set has {ds.modalities}."
+            parts.append(tag("p", few, class_="muted"))
+    return page.section(experiment.name, experiment.title, *parts)
+
+
+def _data_set(table: Table) -> list[Markup]:
+    shown = [page.plots(*plots_of(table))]
+    for title, head, rows in plain(table):
+        protocol = title.split(",")[0]
+        shown.append(page.table(title, head, rows, _best(table, protocol)))
+    settings = {f"{label}, {protocol}": _settings(found) for (protocol, label), found in table.settings.items()}
+    note = f"{table.runs} runs, {numbers.duration(table.seconds)} of training in all"
+    shown.append(page.more(f"Settings ({note})", page.key_values("What differs from the defaults", settings)))
+    return shown
+
+
+def _best(table: Table, protocol: str) -> frozenset[int]:
+    column = next(column for column in reversed(table.columns) if column[0] == protocol)
+    if table.experiment.kind == "groups":
+        column = next(column for column in table.columns if column[0] == protocol)
+    return frozenset(row for row, label in enumerate(table.labels) if table.cells[column][label].best)
+
+
+def _settings(found: dict[str, Any]) -> str:
+    hidden = ("seed", "missing_seed", "risk", "negatives")
+    return ", ".join(f"{name} {_said(value)}" for name, value in found.items() if name not in hidden)
+
+
+def _said(value: object) -> str:
+    return " ".join(map(str, value)) if isinstance(value, (tuple, list)) else f"{value}"
+
+
+def _tuning(whole: Reproduction) -> list[Markup]:
+    shown = [tag("p", NOTES[1])]
+    for (data_hash, family, protocol), tuned in whole.tuned.items():
+        name = next(ds.name for ds in whole.data if ds.hash == data_hash)
+        head = [*tuned.trials[0][0], f"valid {tuned.metric}"]
+        rows = [[*map(_said, config.values()), numbers.metric(value)] for config, value in tuned.trials]
+        best = frozenset([max(range(len(rows)), key=lambda row: tuned.trials[row][1])])
+        caption = f"{name}, {family}, {protocol}"
+        shown.append(page.more(f"{caption}: {len(rows)} trials", page.table(caption, head, rows, best)))
+    return shown
+
+
+def _about(whole: Reproduction, tables: list[Table], known: dict[str, Any]) -> list[Markup]:
+    plan = whole.plan
+    data = [
+        (ds.name, f"{ds.users:,}", f"{ds.items:,}", f"{ds.pairs:,}", ds.modalities, tag("code", ds.hash[:16]))
+        for ds in whole.data
+    ]
+    facts = {
+        "command": tag("code", " ".join(known["command"])),
+        "repeats": f"{plan.repeats}, seeds {plan.draws.start} to {plan.draws.stop - 1}",
+        "new items": f"{plan.new_items:.0%} of the items, half valid, half test, drawn anew in each repeat",
+        "search": f"{plan.trials} trials a model and protocol, {plan.search}, on the valid items of seed {plan.seed}",
+        "shared settings": _settings({k: v for k, v in plan.base.to_dict().items() if k in _SHOWN}),
+        "processor": f"{known['cpu']}, {known['cores']} cores, {plan.jobs} runs side by side",
+        "milk_np": known["milk_np"],
+        "Python": known["python"],
+        "libraries": ", ".join(f"{name} {version}" for name, version in known["libraries"].items()),
+    }
+    head = ("data set", "users", "items", "pairs", "modalities", "hash")
+    return [
+        tag("p", NOTES[0]),
+        page.table("Data", head, data),
+        page.key_values("This run", facts),
+        tag("p", "The same tables: results.csv, results.md, results.tex, results.json; the search: tuning.json."),
+    ]
+
+
+_SHOWN = ("preset", "dim", "batch_size", "epochs", "eval_every", "patience", "valid_metric", "candidates", "impute")
+
+
+def _json(
+    whole: Reproduction, tables: list[Table], judged: dict[str, list[Judged]], known: dict[str, Any]
+) -> dict[str, Any]:
+    return {
+        "environment": known,
+        "data": [{"name": ds.name, "hash": ds.hash, "users": ds.users, "items": ds.items} for ds in whole.data],
+        "repeats": list(whole.plan.draws),
+        "settings": {k: v for k, v in whole.plan.base.to_dict().items() if k in _SHOWN},
+        "claims": [_claim_json(each) for ds in whole.data for each in judged[ds.hash]],
+        "tables": [_table_json(table) for table in tables],
+    }
+
+
+def _claim_json(each: Judged) -> dict[str, Any]:
+    numbers_ = {name: _finite(getattr(each, name)) for name in ("better", "worse", "effect", "p_users", "p_repeats")}
+    place = {"data": each.data.name, "claim": each.claim.text, "protocol": each.claim.protocol}
+    return {**place, "verdict": each.verdict, **numbers_, "wins": each.wins, "repeats": each.repeats}
+
+
+def _table_json(table: Table) -> dict[str, Any]:
+    columns = []
+    for protocol, group, metric in table.columns:
+        cells = {label: cell.values for label, cell in table.cells[protocol, group, metric].items()}
+        columns.append({"protocol": protocol, "items": group, "metric": metric, "values": cells})
+    settings = [{"protocol": p, "variant": label, **found} for (p, label), found in table.settings.items()]
+    return {
+        "experiment": table.experiment.name,
+        "data": table.data.name,
+        "runs": table.runs,
+        "seconds": round(table.seconds, 1),
+        "columns": columns,
+        "settings": settings,
+    }
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
