@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import resource
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from milk_np.errors import OutOfMemoryError
 _FLOAT, _INT, _LONG = 4, 4, 8
 _KERNELS = 128 * 2**20  # Numba, LLVM and the machine code, as measured
 _PAGE = resource.getpagesize()
+_LIBRARIES = 1 << 29
+"""Address space that Numba, SciPy and their threads map when they load: about 400 MB with two threads."""
 
 
 def training_bytes(
@@ -60,12 +63,16 @@ def machine_bytes(meminfo: Path = Path("/proc/meminfo")) -> float:
 
 
 def address_space_bytes(statm: Path = Path("/proc/self/statm")) -> float:
-    """What `ulimit -v` leaves of the address space; inf without a limit."""
+    """What `ulimit -v` leaves of the address space, less what libraries will map; inf without a limit.
+
+    The libraries have to fit: OpenBLAS, for one, tries for ever to get its buffers.
+    """
     limit = resource.getrlimit(resource.RLIMIT_AS)[0]
     if limit == resource.RLIM_INFINITY:
         return math.inf
     used = read(statm).split()
-    return max(0, limit - (int(used[0]) * _PAGE if used else 0))
+    to_map = 0 if "numba" in sys.modules else _LIBRARIES
+    return max(0, limit - (int(used[0]) * _PAGE if used else 0) - to_map)
 
 
 def refuse_if_too_large(need: Mapping[str, int], available: float) -> None:
