@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import time
+from collections.abc import Callable
 
 from milk_np.cli.common import Parser
 
@@ -54,8 +56,8 @@ def share(text: str) -> float:
     return value
 
 
-def add_search(parser: Parser) -> None:
-    """Add the options of the search and of what runs side by side."""
+def add_search(parser: Parser, *, repeats: bool = True) -> None:
+    """Add the options of the search, of what runs side by side and, where they apply, of the draws."""
     group = parser.add_argument_group("search and repeats")
     group.add_argument("--trials", type=positive, default=8, metavar="N", help="configurations a model (default: 8)")
     group.add_argument(
@@ -64,10 +66,23 @@ def add_search(parser: Parser) -> None:
         default="grid",
         help="a Latin design of the grid, or Optuna's sampler over it, which the extra tune brings (default: grid)",
     )
+    group.add_argument(
+        "--jobs", type=whole, default=0, metavar="N", help="runs side by side; 0: one a core (default: 0)"
+    )
+    if not repeats:
+        return
+    group.add_argument("--repeats", type=positive, default=5, metavar="N", help="draws (default: 5)")
     group.add_argument("--seed", type=whole, default=0, metavar="N", help="seed of the first repeat (default: 0)")
     group.add_argument(
         "--new-items", type=share, default=0.2, metavar="X", help="share of the items that become new (default: 0.2)"
     )
-    group.add_argument(
-        "--jobs", type=whole, default=0, metavar="N", help="runs side by side; 0: one a core (default: 0)"
-    )
+
+
+def sayer(quiet: bool, start: float) -> Callable[[str], None]:
+    """What prints a line with the seconds since `start`, or nothing."""
+
+    def say(text: str) -> None:
+        if not quiet:
+            print(f"{time.perf_counter() - start:7.1f} s  {text}", flush=True)
+
+    return say

@@ -15,6 +15,7 @@ from milk_np.environment import kernels_compiled
 from milk_np.errors import SettingsError
 from milk_np.models import TRAINED, make_model
 from milk_np.progress import Callback, ProgressLines, both, show_progress
+from milk_np.reports.run import write_run_report
 from milk_np.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ class Job:
         summary |= {"epochs": history.epochs, "best_epoch": history.best_epoch, "seconds": seconds}
         tests[settings.model].save_per_user(run.file("per_user.npz"))
         run.write_summary(self._identity(settings) | summary)
+        write_run_report(run)
         self._show(run, settings, tests)
         return summary
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from milk_np.cli.common import Parser, add_common, add_settings, read_settings, run_command
-from milk_np.cli.experiment_options import SHARED, add_search, positive, quick_defaults
+from milk_np.cli.experiment_options import SHARED, add_search, quick_defaults, sayer
 from milk_np.errors import SettingsError
 from milk_np.threads import allowed_cores
 
@@ -54,7 +53,7 @@ def _run(line: list[str]) -> int:
         new_items=given.new_items,
         jobs=given.jobs or allowed_cores(),
     )
-    whole = Reproduction(plan, _say(given, start))
+    whole = Reproduction(plan, sayer(given.quiet, start))
     try:
         whole.go()
     except KeyboardInterrupt:
@@ -72,7 +71,6 @@ def _parser() -> Parser:
     parser.add_argument("experiment", metavar="EXPERIMENT", help=names)
     parser.add_argument("--data", metavar="FILE", action="append", required=True, help="data set; may be repeated")
     parser.add_argument("--out", metavar="DIR", required=True, help="folder of the results")
-    parser.add_argument("--repeats", type=positive, default=5, metavar="N", help="draws (default: 5)")
     add_search(parser)
     add_common(parser)
     add_settings(parser, SHARED)
@@ -87,14 +85,6 @@ def _chosen(name: str) -> tuple[Experiment, ...]:
     if name not in EXPERIMENTS:
         raise SettingsError(f"EXPERIMENT: expected one of {', '.join(EXPERIMENTS)}, all; got {name!r}")
     return (EXPERIMENTS[name],)
-
-
-def _say(given: argparse.Namespace, start: float) -> Callable[[str], None]:
-    def say(text: str) -> None:
-        if not given.quiet:
-            print(f"{time.perf_counter() - start:7.1f} s  {text}", flush=True)
-
-    return say
 
 
 if __name__ == "__main__":

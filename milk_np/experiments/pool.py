@@ -51,7 +51,10 @@ def described(run: Run) -> str:
     settings = run.identity()["settings"]
     hidden = ("model", "protocol", "seed", "missing_seed", "epochs", "eval_every", "patience", "risk", "negatives")
     rest = " ".join(f"{name}={value}" for name, value in settings.items() if name not in hidden)
-    return f"{run.data.stem} {settings.get('model', 'milk')} {run.settings.protocol} draw {run.draw} {rest}".rstrip()
+    draw = "" if run.draw is None else f" draw {run.draw}"
+    return (
+        f"{run.data.stem} {settings.get('model', 'milk')} {run.settings.protocol or 'as stored'}{draw} {rest}".rstrip()
+    )
 
 
 def outcome(result: Result) -> str:

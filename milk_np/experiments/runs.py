@@ -32,14 +32,14 @@ class Run:
     Attributes
     ----------
     data, data_hash : path and content hash of the data set
-    new_items : share of the items that are new, drawn with seed `draw`
+    new_items : share of the items that are new, drawn with seed `draw`; a draw of None keeps the data set's own split
     settings : all other settings, its seeds and protocol included
     """
 
     data: Path
     data_hash: str
     new_items: float
-    draw: int
+    draw: int | None
     settings: Settings
 
     def identity(self) -> dict[str, Any]:
@@ -88,7 +88,9 @@ def execute(run: Run) -> Result:
 
 def masked(run: Run) -> Dataset:
     """The data set of a run: its new items drawn, its modalities missing."""
-    ds, settings = drawn(run.data, run.new_items, run.draw), run.settings
+    ds, settings = base(run.data), run.settings
+    if run.draw is not None:
+        ds = drawn(run.data, run.new_items, run.draw)
     if settings.protocol is None:
         return ds
     rates = {"missing_train": settings.missing_train, "missing_test": settings.missing_test}

@@ -72,9 +72,10 @@ class MostSimilar(Recommender):
         return self._nearest(self._content.encode_items(features, available))
 
     def _nearest(self, content: Vectors) -> Vectors:
-        similar = content @ self._known.T
+        similar: Vectors = content @ self._known.T
         k = min(self.neighbours, similar.shape[1])
         if k < similar.shape[1]:
             beyond = np.argpartition(-similar, k - 1, axis=1)[:, k:]
             np.put_along_axis(similar, beyond, 0, axis=1)
-        return np.maximum(similar, 0, out=similar)
+        similar[similar < 0] = 0
+        return similar

@@ -10,7 +10,9 @@ from milk_np.reports.markup import Markup, join, tag
 from milk_np.reports.numbers import short, spread, ticks
 from milk_np.reports.svg import MARKS, WIDTH, figure, legend, mark
 
-ROW, TOP, BOTTOM, LABEL = 30, 8, 40, 132
+ROW, TOP, BOTTOM = 30, 8, 40
+LETTER = 7.4
+"""Width of a letter, about, at the plots' size of type."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Dots:
         step = ROW + 13 * (len(self.series) - 1)
         head = TOP + 22 * self._legend_rows()
         height = head + step * len(self.rows) + BOTTOM
-        scale = _Scale(self._range(), LABEL, WIDTH - 16)
+        scale = _Scale(self._range(), self._labels(), WIDTH - 16)
         bottom = height - BOTTOM
         rows = [self._row(name, points, head + step * i, step, scale) for i, (name, points) in enumerate(self.rows)]
         children = [
@@ -48,14 +50,17 @@ class Dots:
         ]
         return figure(self.title, self._description(), height, *children, *rows)
 
+    def _labels(self) -> float:
+        """Width of the names of the rows."""
+        return min(max(len(name) for name, _ in self.rows) * LETTER, 170) + 18
+
     def _legend_rows(self) -> int:
         return 0 if len(self.series) == 1 else math.ceil(len(self.series) / 2)
 
     def _row(self, name: str, points: Sequence[Point], y: float, step: int, scale: _Scale) -> Markup:
         middle = y + step / 2
-        label = tag(
-            "text", name, x=LABEL - 8, y=middle + 4, text_anchor="end", class_="strong" if name in self.strong else None
-        )
+        class_ = "strong" if name in self.strong else None
+        label = tag("text", name, x=scale.left - 10, y=middle + 4, text_anchor="end", class_=class_)
         offset = middle - 13 * (len(points) - 1) / 2
         shown = [self._point(point, k, offset + 13 * k, scale) for k, point in enumerate(points)]
         return tag("g", label, *shown)

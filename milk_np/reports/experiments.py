@@ -28,6 +28,9 @@ NOTES = (
 )
 
 
+_LEVELS = "Every table has the level of random order, and effects in per cent of the row that it names."
+
+
 def write_reports(whole: Reproduction, command: Sequence[str]) -> str:
     """Write every file into the plan's folder from the finished runs; returns what to print."""
     out, tables = whole.plan.out, _tables(whole)
@@ -56,7 +59,7 @@ def _html(whole: Reproduction, tables: list[Table], judged: dict[str, list[Judge
     sections = {"claims": "What holds", **names, "tuning": "Tuning", "about": "How it was made"}
     parts = [_experiment(whole, experiment, tables) for experiment in whole.plan.experiments]
     title = "New items with missing modalities: experiments"
-    intro = tag("p", f"{len(whole.data)} data sets, {whole.plan.repeats} repeats. ", *[tag("br")], _levels())
+    intro = tag("p", f"{_count(len(whole.data), 'data set')}, {_count(whole.plan.repeats, 'repeat')}. {_LEVELS}")
     return page.page(
         title,
         intro,
@@ -68,8 +71,8 @@ def _html(whole: Reproduction, tables: list[Table], judged: dict[str, list[Judge
     )
 
 
-def _levels() -> str:
-    return "Every table has the level of random order, and effects in per cent of the row that it names."
+def _count(n: int, what: str) -> str:
+    return f"{n} {what}" if n == 1 else f"{n} {what}s"
 
 
 def _claims(whole: Reproduction, judged: dict[str, list[Judged]]) -> list[Markup]:
@@ -85,8 +88,8 @@ def _claims_of(ds: DataSet, judged: list[Judged]) -> Markup:
     head = ("claim", "verdict", "effect", "repeats for it", "p users", "p repeats")
     rows = []
     for each in judged:
-        unit = " points" if each.claim.loss else ""
-        effect = numbers.per_cent(each.effect) + unit
+        effect = numbers.per_cent(each.effect)
+        effect = effect.replace("%", "points") if each.claim.loss else effect
         verdict = tag("span", each.verdict, class_=_colour(each.verdict))
         wins = f"{each.wins} of {each.repeats}"
         text = f"{each.claim.text} ({each.claim.protocol})"

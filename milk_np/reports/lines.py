@@ -60,7 +60,7 @@ class Lines:
             for x, y, d in zip(curve.x, curve.y, curve.deviation, strict=False)
             if math.isfinite(d)
         ]
-        marks = [mark(series, x, y) for x, y in points] if len(points) <= MARKED else []
+        marks = [mark(series, x, y) for x, y in (points if len(points) <= MARKED else points[-1:])]
         return tag("g", line, *bars, *marks)
 
     def _level(self, frame: _Frame) -> Markup | None:

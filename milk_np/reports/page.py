@@ -27,14 +27,15 @@ table{border-collapse:collapse;width:100%;font-size:.9rem;font-variant-numeric:t
 caption{text-align:left;padding:.4rem .6rem;font-size:.9rem}
 th,td{padding:.3rem .6rem;text-align:right;white-space:nowrap;border-top:1px solid var(--grid)}
 th:first-child,td:first-child{text-align:left}tbody th{font-weight:400}
-td.words{text-align:left}thead th{background:var(--card)}
+.words{text-align:left}thead th{background:var(--card)}
 tr.best td,tr.best th{font-weight:700}.good{color:var(--good)}.bad{color:var(--bad)}
-.plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,320px),1fr));gap:1rem;align-items:start}
+.plots{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,400px),1fr));gap:1rem;align-items:start}
 figure{margin:.5rem 0;background:var(--card);border-radius:6px;padding:.7rem}
 figcaption{font-size:.88rem;margin-top:.3rem}
 details{margin:.4rem 0 1rem}summary{cursor:pointer;padding:.2rem 0}
 code{font:.86em ui-monospace,monospace;overflow-wrap:anywhere}
-@media (max-width:600px){body{padding:.7rem;font-size:15px}.key th,.key td{white-space:normal}}
+@media (max-width:600px){body{padding:.7rem;font-size:15px}
+.key th,.key td{white-space:normal}.key tbody th{min-width:11rem}}
 @media print{.wide{overflow:visible}}
 """
     + SVG_STYLE
@@ -66,7 +67,8 @@ def table(
     class_: str | None = None,
 ) -> Markup:
     """A table that scrolls sideways on its own; rows numbered in `best` stand out, columns in `words` hold text."""
-    heading = tag("thead", tag("tr", *[tag("th", name, scope="col") for name in head]))
+    columns = [tag("th", name, scope="col", class_=_class(place, words)) for place, name in enumerate(head)]
+    heading = tag("thead", tag("tr", *columns))
     lines = [_row(row, number in best, words) for number, row in enumerate(rows)]
     whole = tag("table", tag("caption", caption), heading, tag("tbody", *lines), class_=class_)
     return tag("div", whole, class_="wide", tabindex="0", role="region", aria_label=caption)
@@ -74,8 +76,12 @@ def table(
 
 def _row(row: Sequence[object], best: bool, words: frozenset[int]) -> Markup:
     first, *rest = row
-    cells = [tag("td", cell, class_="words" if place in words else None) for place, cell in enumerate(rest, 1)]
+    cells = [tag("td", cell, class_=_class(place, words)) for place, cell in enumerate(rest, 1)]
     return tag("tr", tag("th", first, scope="row"), *cells, class_="best" if best else None)
+
+
+def _class(place: int, words: frozenset[int]) -> str | None:
+    return "words" if place in words else None
 
 
 def key_values(caption: str, values: Mapping[str, object]) -> Markup:

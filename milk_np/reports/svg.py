@@ -17,7 +17,7 @@ svg .axis{fill:var(--muted)}
 svg .strong{font-weight:700}
 svg .grid{stroke:var(--grid);stroke-width:1;fill:none}
 svg .level{stroke:var(--muted);stroke-width:1.5;stroke-dasharray:4 3;fill:none}
-svg .single{fill:var(--muted);fill-opacity:.55}
+svg .single{fill:var(--text)}
 svg .bar,svg .curve{fill:none;stroke-width:2}
 svg .s0{stroke:var(--c0)}svg .s1{stroke:var(--c1)}svg .s2{stroke:var(--c2)}
 svg .s3{stroke:var(--c3)}svg .s4{stroke:var(--c4)}

@@ -142,6 +142,6 @@ def _by_group(table: Table, protocol: str) -> Plain:
 
 def _title(table: Table, protocol: str) -> str:
     column = next(column for column in table.columns if column[0] == protocol)
-    against = table.experiment.baseline or f"the best ({table.baselines[column]})"
+    against = table.experiment.baseline or "the best of the column"
     repeats = len(next(iter(table.cells[column].values())).values)
     return f"{protocol}, mean ± sample deviation of {repeats} repeats; effects and p values against {against}"

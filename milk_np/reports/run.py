@@ -1,0 +1,118 @@
+"""The report of a training run: curves of the losses and valid metrics, test metrics by what items miss, settings."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from milk_np.checkpoint import write_text_atomic
+from milk_np.config import METRICS, options
+from milk_np.progress import PARTS
+from milk_np.reports import numbers, page
+from milk_np.reports.dots import Dots, Point
+from milk_np.reports.lines import Curve, Lines
+from milk_np.reports.markup import Markup, tag
+from milk_np.run_folder import ENV, RunFolder
+
+REPORT = "report.html"
+NAMES = {"bpr": "ranking (BPR)", "variance": "variance", "alignment": "alignment", "reg": "regulariser"}
+
+
+def write_run_report(run: RunFolder) -> None:
+    """Write `report.html` into a finished run's folder, from the files that are there."""
+    summary = run.summary() or {}
+    known = json.loads(run.file(ENV).read_text(encoding="utf-8"))
+    settings = run.settings().to_dict()
+    title = f"{summary['model']} on {summary['data']}, seed {summary['seed']}"
+    body = [
+        tag("p", _outcome(summary, str(settings["valid_metric"]))),
+        page.section("curves", "Training", *_curves(run.metrics(), str(settings["valid_metric"]), summary)),
+        page.section("test", "Test", *_test(summary)),
+        page.section("about", "How it was made", *_about(summary, settings, known)),
+    ]
+    write_text_atomic(run.file(REPORT), page.page(title, *body))
+
+
+def _outcome(summary: Mapping[str, Any], metric: str) -> str:
+    best, epochs = summary["best_epoch"], summary["epochs"]
+    valid = numbers.metric(summary["valid"][metric])
+    return f"Best of {epochs} epochs: {best}, valid {metric} {valid}. All figures below are on new items."
+
+
+def _curves(records: Sequence[Mapping[str, Any]], metric: str, summary: Mapping[str, Any]) -> list[Markup]:
+    evaluated = [record for record in records if "valid" in record]
+    epochs = [float(record["epoch"]) for record in records]
+    parts = [
+        Curve(NAMES[name], epochs, [record["losses"][name] for record in records])
+        for name in PARTS
+        if any(record["losses"].get(name) for record in records)
+    ]
+    shown = [page.plot(_losses(parts), "Weighted parts of the loss, mean of each epoch; the axis is logarithmic.")]
+    if evaluated:
+        words = f"{metric} on valid items; the best epoch is {summary['best_epoch']}."
+        shown.append(page.plot(_valid(evaluated, metric), words))
+        others = [name for name in (f"recall@{metric.split('@')[1]}",) if name in evaluated[0]["valid"]]
+        shown += [page.plot(_valid(evaluated, name), f"{name} on valid items.") for name in others if name != metric]
+    return [page.plots(*shown)]
+
+
+def _losses(parts: Sequence[Curve]) -> Markup:
+    return Lines("Loss", "epoch", "weighted loss", parts, logarithmic=True).svg()
+
+
+def _valid(evaluated: Sequence[Mapping[str, Any]], metric: str) -> Markup:
+    x, y = ([float(value) for value in column] for column in zip(*_pairs(evaluated, metric), strict=True))
+    return Lines(f"Valid {metric}", "epoch", metric, [Curve(metric, x, y)]).svg()
+
+
+def _pairs(evaluated: Sequence[Mapping[str, Any]], metric: str) -> list[tuple[float, float]]:
+    return [(record["epoch"], record["valid"][metric]) for record in evaluated]
+
+
+def _test(summary: Mapping[str, Any]) -> list[Markup]:
+    systems = {summary["model"]: summary["test"], **summary["beside"]}
+    k = max(int(name.split("@")[1]) for name in summary["test"] if "@" in name)
+    groups = list(summary["test"]["slices"])
+    caption = f"NDCG@{k} on test items, all and by how many modalities they miss, beside models without training."
+    shown = [page.plots(page.plot(_by_group(systems, groups, f"ndcg@{k}"), caption))]
+    return shown + [_table(name, found, k) for name, found in systems.items()]
+
+
+def _by_group(systems: Mapping[str, Any], groups: Sequence[str], metric: str) -> Markup:
+    rows = []
+    for group in ("all", *groups):
+        found = [system if group == "all" else system["slices"][group] for system in systems.values()]
+        rows.append((group, [Point(values[metric]) for values in found]))
+    return Dots("Test by group of items", metric, list(systems), rows).svg()
+
+
+def _table(name: str, found: Mapping[str, Any], k: int) -> Markup:
+    rows = [_line("all", found, k), *(_line(group, values, k) for group, values in found["slices"].items())]
+    caption = f"{name}: K = {k}, {found['users']:,} users, {found['n_candidates']:,} candidates"
+    return page.table(caption, ("items", "users", *METRICS), rows)
+
+
+def _line(group: str, values: Mapping[str, Any], k: int) -> list[str]:
+    cells = [numbers.metric(values[f"{name}@{k}"]) if f"{name}@{k}" in values else "–" for name in METRICS]
+    return [group, f"{values['users']:,}", *cells]
+
+
+def _about(summary: Mapping[str, Any], settings: Mapping[str, Any], known: Mapping[str, Any]) -> list[Markup]:
+    facts = {
+        "data": f"{summary['data']}, hash {summary['data_hash'][:16]}",
+        "seconds": ", ".join(f"{name} {numbers.duration(value)}" for name, value in summary["seconds"].items()),
+        "command": tag("code", " ".join(known["command"])),
+        "processor": f"{known['cpu']}, {known['cores']} cores",
+        "milk_np": known["milk_np"],
+        "Python": known["python"],
+        "libraries": ", ".join(f"{name} {version}" for name, version in known["libraries"].items()),
+    }
+    values = {name: _said(settings[name]) for name in options()}
+    return [page.key_values("This run", facts), page.more("All settings", page.key_values("Settings", values))]
+
+
+def _said(value: object) -> str:
+    if value is None:
+        return "not set"
+    return ", ".join(map(str, value)) or "none" if isinstance(value, tuple) else str(value)
