@@ -1,0 +1,98 @@
+"""Shared by the tests on a GPU: orders of threads, and batches on the device.
+
+Where no GPU can be used, importing this skips the file that does so, with the reason; MILK_REQUIRE_GPU=1 makes it fail.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import milk_np.kernels.reference as reference
+from milk_np import devices
+
+sys.path += [str(Path(__file__).parents[1] / name) for name in ("", "kernels", "nn")]
+
+PROBLEM = devices.gpu_problem()
+if PROBLEM is not None and os.environ.get("MILK_REQUIRE_GPU") == "1":
+    raise RuntimeError(f"MILK_REQUIRE_GPU=1, but {PROBLEM}")
+if PROBLEM is not None:
+    pytest.skip(PROBLEM, allow_module_level=True)
+
+import cupy  # noqa: E402
+
+import milk_np.kernels.gpu as gpu  # noqa: E402
+from milk_np.backend_gpu import CupyBackend as CupyBackend  # noqa: E402
+
+EMULATOR: Any = sys.modules.get("cupy_on_cpu")
+"""CuPy may run on an emulator of the device: it can run threads in another order, and counts copies and launches."""
+
+counted = pytest.mark.skipif(EMULATOR is None, reason="a device keeps no counts of its copies; the emulator does")
+
+ORDERS = (0, 1, 2, 3, 4)
+"""Orders of threads and blocks to run a kernel under; a device has its own."""
+SIZES = (1, 31, 32, 33, 1025)
+
+
+@contextmanager
+def thread_order(number: int) -> Iterator[None]:
+    """Run threads and blocks in the order of this number, 0 for the natural one."""
+    if EMULATOR is not None:
+        EMULATOR.seed(number)
+    try:
+        yield
+    finally:
+        if EMULATOR is not None:
+            EMULATOR.seed(0)
+
+
+def put(values: Any, dtype: Any = None) -> Any:
+    """An array on the device; groups become groups of arrays there."""
+    if isinstance(values, reference.Groups):
+        return reference.Groups(*map(cupy.asarray, values))
+    return cupy.asarray(values, dtype)
+
+
+def home(array: Any) -> Any:
+    """The array on the host."""
+    return cupy.asnumpy(array)
+
+
+@dataclass
+class DeviceBatch:
+    """A batch of `kernel_cases` on the device, its groups with rows of nobody behind the distinct ids."""
+
+    P: Any
+    c: Any
+    users: Any
+    ds: Any
+    owned: Any
+    by_user: Any
+    by_item: Any
+
+    @classmethod
+    def of(cls, batch: Any) -> DeviceBatch:
+        by_user = gpu.group(put(batch.users), cupy.full(len(batch.P), -1, np.int32))
+        by_item = gpu.group(put(batch.items), cupy.full(len(batch.owned), -1, np.int32))
+        M, n, K = batch.c.shape
+        c = np.full((M, len(by_item.unique), K), np.nan, batch.dtype)  # what no triplet reads may hold anything
+        c[:, :n] = batch.c
+        return cls(put(batch.P), put(c), put(batch.users), put(batch.ds), put(batch.owned), by_user, by_item)
+
+
+def kernel_module(name: str) -> Any:
+    """The module of a family of kernels; kernels of the same name hide it in the package."""
+    return sys.modules[f"milk_np.kernels.gpu.{name}"]
+
+
+def split(array: Any, n: int, axis: int = 0) -> tuple[Any, Any]:
+    """Rows of distinct ids and rows of nobody, on the host."""
+    return tuple(np.split(home(array), [n], axis))  # type: ignore[return-value]

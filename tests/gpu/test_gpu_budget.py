@@ -1,0 +1,124 @@
+"""What a training step on the device may cost: kernel launches, and no copy in either direction and no waiting."""
+
+from __future__ import annotations
+
+import pytest
+from gpu_cases import EMULATOR, counted, home
+
+from milk_np.data import apply_protocol, make_synthetic
+from milk_np.models.milk import Milk
+
+pytestmark = pytest.mark.gpu
+
+BUDGET = 25
+STEP = [
+    "draw_batch",  # triplets
+    "group_shared",  # distinct users
+    "adam_catch_up",  # their rows of P, up to the last step
+    "group_shared",  # distinct items
+    *["gather", "product"] * 2,  # c = x W + b
+    "margins",
+    "risk_forward",  # losses of the environments, and how much each counts
+    "risk_backward",
+    "margins_backward_users",
+    "margins_backward_items",
+    "alignment_count",
+    "alignment_pull",
+    "regulariser",
+    *["column_sums", "product"] * 2,  # db and dW
+    "adam_rows",  # P
+    "adam",  # all W and b
+]
+"""Every launch of a step with two modalities, in order; a product is cuBLAS's."""
+
+
+@pytest.fixture
+def launches(monkeypatch):
+    """Names of what is launched from now on."""
+    from cupy import cublas
+
+    from milk_np.kernels.gpu.launch import Kernel
+
+    names = []
+
+    def noted(original, name_of):
+        def call(*arguments, **options):
+            names.append(name_of(arguments))
+            return original(*arguments, **options)
+
+        return call
+
+    for method in ("threads", "blocks"):
+        monkeypatch.setattr(Kernel, method, noted(getattr(Kernel, method), lambda arguments: arguments[0].name))
+    monkeypatch.setattr(cublas, "gemm", noted(cublas.gemm, lambda _: "product"))
+    return names
+
+
+def trained(M=2, **options):
+    """A model after the first step of an epoch, in which kernels are compiled and the epoch's table is sent."""
+    widths = {f"m{m}": 20 for m in range(M)}
+    ds = make_synthetic(n_users=200, n_items=150, n_pairs=2400, widths=widths, seed=3)
+    model = Milk(**{"dim": 16, "batch_size": 256, "device": "gpu", **options})
+    model.begin(apply_protocol(ds, "MTMT"))
+    model.train_step(1, 0)
+    return model
+
+
+def test_the_launches_of_a_step(launches):
+    model = trained()
+    launches.clear()
+    model.train_step(1, 1)
+    assert launches == STEP
+    assert len(STEP) <= BUDGET
+
+
+@counted
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"environments": "independent", "env_draws": 3},
+        {"negative_pool": 50},
+        {"without": ("cmam", "ceim")},
+        {"preset": "reference"},
+    ],
+)
+def test_nothing_crosses_the_bus_and_nobody_waits(options, launches):
+    model = trained(**options)
+    EMULATOR.stats.reset()
+    launches.clear()
+    for step in range(1, model.steps_per_epoch):
+        model.train_step(1, step)
+    stats, steps = EMULATOR.stats, model.steps_per_epoch - 1
+    assert (stats.h2d, stats.d2h, stats.d2d, stats.sync) == (0, 0, 0, 0)
+    assert stats.launch == len(launches) - launches.count("product"), "nothing is launched beside our kernels"
+    assert len(launches) <= BUDGET * steps
+
+
+@counted
+def test_an_epoch_sends_one_table_and_brings_one_home():
+    model = trained()
+    steps = model.steps_per_epoch
+    for step in range(1, steps):
+        model.train_step(1, step)
+    EMULATOR.stats.reset()
+    for step in range(steps):
+        model.train_step(2, step)
+    model.losses(steps)
+    stats = EMULATOR.stats
+    assert (stats.h2d, stats.d2h) == (1, 1)
+
+
+def test_memory_of_the_device_stops_growing():
+    """After a few steps, all arrays come from memory that was used before."""
+    import cupy
+
+    model = trained()
+    pool = cupy.get_default_memory_pool()
+    for step in range(1, 4):
+        model.train_step(1, step)
+    before = pool.total_bytes()
+    for step in range(4, model.steps_per_epoch - 1):
+        model.train_step(1, step)
+    assert pool.total_bytes() == before
+    assert home(model.params.P).dtype == "float32"

@@ -1,0 +1,82 @@
+"""All CUDA C compiles for every architecture from Turing to Blackwell, without a device; a warning is an error."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+ARCHITECTURES = (75, 80, 86, 89, 90, 100, 120)
+
+
+def compiler_problem() -> str | None:
+    """Why the CUDA C can't be compiled here."""
+    try:
+        from cupy.cuda import nvrtc
+
+        nvrtc.getVersion()
+    except ImportError as error:
+        return f"CuPy and NVRTC are needed to compile CUDA C: {str(error).splitlines()[0]}"
+    return None
+
+
+@pytest.fixture(autouse=True)
+def _compiler() -> None:
+    problem = compiler_problem()
+    if problem is not None and os.environ.get("MILK_REQUIRE_GPU") == "1":
+        pytest.fail(f"MILK_REQUIRE_GPU=1, but {problem}")
+    if problem is not None:
+        pytest.skip(problem)
+
+
+def variants() -> Iterator[tuple[str, dict[str, str | int]]]:
+    """Families with the definitions that they are compiled under."""
+    for family in ("grouping", "sampling", "topk"):
+        yield family, {}
+    for family in ("adam", "extract", "margins", "penalties", "risk"):
+        for real, vec in (("float", 4), ("float", 1), ("double", 2), ("double", 1)):
+            for half in (0, 1) if family == "extract" else (0,):
+                yield family, {"REAL": real, "VEC": vec} | ({"HALF": half} if family == "extract" else {})
+
+
+def compiled(family: str, architecture: int, **defines: str | int) -> tuple[bytes, str]:
+    """Machine code of a family, and what the compiler said."""
+    from cupy.cuda import nvrtc
+
+    from milk_np.kernels.gpu import launch
+
+    program = nvrtc.createProgram(launch.source(family), f"{family}.cu", (), ())
+    options = (*launch.options(family, tuple(defines.items())), f"--gpu-architecture=sm_{architecture}")
+    try:
+        nvrtc.compileProgram(program, options)
+        return nvrtc.getCUBIN(program), nvrtc.getProgramLog(program).strip("\0\n ")
+    except nvrtc.NVRTCError as error:
+        return b"", f"{error}\n{nvrtc.getProgramLog(program)}"
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("family", sorted({family for family, _ in variants()}))
+def test_compiles_without_a_word(family: str, architecture: int) -> None:
+    for name, defines in variants():
+        if name == family:
+            code, said = compiled(family, architecture, **defines)
+            assert said == "", f"{defines}"
+            assert code[:4] == b"\x7fELF"
+
+
+def test_a_warning_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    from milk_np.kernels.gpu import launch
+
+    original = launch.source
+    monkeypatch.setattr(launch, "source", lambda family: f"{original(family)}\n__device__ void f() {{ int unused; }}\n")
+    assert "unused" in compiled("sampling", 90)[1]
+
+
+def test_a_mistake_is_named_with_its_file_and_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    from milk_np.kernels.gpu import launch
+
+    lines = len((launch.FOLDER / "sampling.cu").read_text().splitlines())
+    original = launch.source
+    monkeypatch.setattr(launch, "source", lambda family: f"{original(family)}int f( {{\n")
+    assert f"sampling.cu({lines + 1}): error" in compiled("sampling", 90)[1]
