@@ -18,7 +18,6 @@ Symbols: U users, I items, M modalities, E environments, B triplets in a batch, 
 n distinct items of a batch. Kernels trust their callers: shapes and types are checked once, at the public edge.
 
 Rows of nobody: where a number of rows depends on the data, a device keeps as many as there can be, and the ones that
-are left over carry the id -1 (`reference/grouping.py`). Its kernels that take `rows` or groups skip them: parameters and
-moments stay as they are, gradients of such rows are zero, extracted rows are finite and never read. On the CPU there
-are no such rows.
+are left over carry the id -1 (`reference/grouping.py`). Its kernels skip them: parameters and moments stay as they are,
+gradients of such rows are zero, extracted rows are finite and never read. On the CPU there are no such rows.
 """

@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from milk_np.kernels.gpu.launch import access, kernel, real
+from milk_np.kernels.gpu.launch import WARP, access, kernel, real
 from milk_np.kernels.gpu.memory import empty
 from milk_np.kernels.gpu.streaming import HostRows
 
 Array = Any
+Table = tuple[Array, Array, Array, Array]
 
 GATHERED_BYTES = 1 << 28
 """Gathered rows that are kept until the backward pass; more are gathered twice, in parts of this size."""
@@ -31,9 +32,9 @@ def extract(
     out: Array,
 ) -> Any:
     """c = x W + b for the rows `rows`, into `out`; returns the gathered x if that is all in one piece."""
-    x = None
+    table, x = (raw, fill, source, scale), None
     for part in _parts(rows, weight):
-        x = _gathered(raw, fill, source, scale, rows[part], weight, bias, out[part])
+        x = _gather(table, rows[part], _blank(rows[part], weight), bias, out[part])
         _product("N", x, weight, out[part], 1.0)
     return x if x is not None and len(x) == len(rows) else None
 
@@ -56,14 +57,15 @@ def extract_backward(
     if n == 0:
         dweight[...] = 0
     for part in _parts(rows, dweight):
-        x = _gathered(raw, fill, source, scale, rows[part], dweight) if cache is None else cache
+        x = cache
+        if x is None:
+            x = _gather((raw, fill, source, scale), rows[part], _blank(rows[part], dweight))
         _product("T", x, dout[part], dweight, float(part.start > 0))
 
 
 def gather(raw: Array, fill: Array, source: Array, scale: Array, rows: Array, out: Array) -> Array:
     """Rows `rows` of the virtual table, widened to the type of `out`, into `out`."""
-    _gather(raw, fill, source, scale, rows, out)
-    return out
+    return _gather((raw, fill, source, scale), rows, out)
 
 
 def _product(transposed: str, a: Array, b: Array, out: Array, beta: float) -> None:
@@ -73,6 +75,11 @@ def _product(transposed: str, a: Array, b: Array, out: Array, beta: float) -> No
     cublas.gemm(transposed, "N", a, b, out=out, beta=beta)
 
 
+def _blank(rows: Array, weight: Array) -> Array:
+    """Room for the rows `rows` of the table in the type of `weight` (D, K)."""
+    return empty((len(rows), weight.shape[0]), weight.dtype)
+
+
 def _parts(rows: Array, weight: Array) -> Iterator[slice]:
     """Slices of `rows` of which each one's gathered rows fit `GATHERED_BYTES`."""
     size = max(1, GATHERED_BYTES // (weight.shape[0] * weight.itemsize))
@@ -80,43 +87,36 @@ def _parts(rows: Array, weight: Array) -> Iterator[slice]:
         yield slice(start, min(start + size, len(rows)))
 
 
-def _gathered(
-    raw: Array,
-    fill: Array,
-    source: Array,
-    scale: Array,
-    rows: Array,
-    weight: Array,
-    bias: Array | None = None,
-    out: Array | None = None,
-) -> Array:
-    """x[rows] in the type of `weight`; `out` is filled with `bias` on the way."""
-    x = empty((len(rows), weight.shape[0]), weight.dtype)
-    if isinstance(raw, HostRows):
-        for part, staged in raw.staged(source, rows):
-            target = None if out is None else out[part]
-            _gather(staged, fill, source, scale, rows[part], x[part], bias, target, True)
-    else:
-        _gather(raw, fill, source, scale, rows, x, bias, out)
+def _gather(table: Table, rows: Array, x: Array, bias: Array | None = None, out: Array | None = None) -> Array:
+    """x = rows of `table`; `out`, if given, is filled with `bias` on the way."""
+    raw, fill, source, scale = table
+    if not isinstance(raw, HostRows):
+        _launch(raw, fill, source, scale, rows, x, bias, out, staged=False)
+        return x
+    for part, staged in raw.staged(source, rows):
+        target = None if out is None else out[part]
+        _launch(staged, fill, source, scale, rows[part], x[part], bias, target, staged=True)
     return x
 
 
-def _gather(
+def _launch(
     raw: Array,
     fill: Array,
     source: Array,
     scale: Array,
     rows: Array,
     x: Array,
-    bias: Array | None = None,
-    out: Array | None = None,
-    staged: bool = False,
+    bias: Array | None,
+    out: Array | None,
+    *,
+    staged: bool,
 ) -> None:
+    """One launch; where `staged`, row r of `raw` is what row r of `x` is made of."""
     n, D = x.shape
     vec = access(D, raw, fill, x)
-    threads = min(256, max(32, -(-D // vec // 32) * 32))
+    threads = min(256, max(WARP, -(-D // vec // WARP) * WARP))
     half = int(raw.dtype == np.float16)
     run = kernel("extract", "gather", REAL=real(x.dtype), VEC=vec, HALF=half)
     nothing = np.intp(0)
-    shown = (nothing, nothing, np.int32(0)) if out is None else (bias, out, np.int32(out.shape[1]))
-    run.blocks(n, threads, raw, fill, source, scale, rows, np.int32(D), np.int32(staged), x, *shown)
+    filled = (nothing, nothing, np.int32(0)) if out is None else (bias, out, np.int32(out.shape[1]))
+    run.blocks(n, threads, raw, fill, source, scale, rows, np.int32(D), np.int32(staged), x, *filled)

@@ -62,6 +62,7 @@ class Kernel:
     """One kernel of a family, compiled for a number type and an access width."""
 
     def __init__(self, family: str, name: str, **defines: str | int) -> None:
+        self.name = name
         self._key = family, name, tuple(defines.items())
         self._function = _module(family, self._key[2]).get_function(name)
 

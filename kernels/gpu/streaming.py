@@ -36,7 +36,7 @@ class HostRows:
         known on the host, so this waits for the device once. What is yielded is good until the next part but one.
         """
         wanted = np.maximum(cupy.asnumpy(source[rows]), 0)
-        step = max(1, STAGED_BYTES // max(1, self.shape[1] * self.dtype.itemsize))
+        step = max(1, min(self.shape[0], STAGED_BYTES // (self.shape[1] * self.dtype.itemsize)))
         if not self._buffers:
             self._buffers = [_Buffer((step, self.shape[1]), self.dtype) for _ in range(2)]
         for turn, start in enumerate(range(0, len(wanted), step)):
