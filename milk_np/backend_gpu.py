@@ -41,7 +41,7 @@ class CupyBackend(Backend):
         values = np.asanyarray(values)
         out = self.empty(values.shape, values.dtype if dtype is None else dtype)
         if values.ndim < 2:
-            out.set(np.ascontiguousarray(values, out.dtype))
+            out.set(np.asarray(values, out.dtype, order="C"))
             return out
         for block in row_blocks(len(values), values[:1].size):
             out[block].set(np.ascontiguousarray(values[block], out.dtype))

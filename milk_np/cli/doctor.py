@@ -130,22 +130,24 @@ def _cache() -> Finding:
 
 
 def _gpu() -> Iterator[Finding]:
-    driver, cupy = devices.driver_problem(), devices.cupy_problem()
-    names = ", ".join(devices.device_names())
-    yield Finding("--", "driver", driver) if driver else Finding("ok", "driver", f"offers {names}")
-    yield (Finding("--", "CuPy", cupy) if cupy else Finding("ok", "CuPy", ", ".join(devices.cupy_distributions())))
-    yield _try_backend()
-
-
-def _try_backend() -> Finding:
+    """A GPU that works speaks for itself; otherwise every link of the chain to it is looked at."""
     from milk_np.backend import get_backend
     from milk_np.errors import DeviceError
 
+    found = devices.cupy_distributions()
     try:
         get_backend("gpu")
     except DeviceError as error:
-        return Finding("--", "use", str(error))
-    return Finding("ok", "use", "--device gpu works")
+        driver, cupy = devices.driver_problem(), devices.cupy_problem()
+        names = f"offers {', '.join(devices.device_names())}"
+        yield Finding("--" if driver else "ok", "driver", driver or names)
+        yield Finding("--" if cupy else "ok", "CuPy", cupy or ", ".join(found))
+        yield Finding("--", "--device gpu", str(error))
+        return
+    from milk_np.backend_gpu import description
+
+    yield Finding("ok", "CuPy", ", ".join(found))
+    yield Finding("ok", "--device gpu", description())
 
 
 def _gradients() -> Iterator[Finding]:
