@@ -38,7 +38,8 @@ class Cell:
     best: bool = False
 
     def __post_init__(self) -> None:
-        self.mean, self.deviation = mean_and_deviation(self.values) if self.values else (math.nan, math.nan)
+        known = [value for value in self.values if not math.isnan(value)]  # a repeat may have no item of a group
+        self.mean, self.deviation = mean_and_deviation(known) if known else (math.nan, math.nan)
 
 
 @dataclass
@@ -120,7 +121,7 @@ def _metric(summary: dict[str, Any], group: str, metric: str) -> float:
 def _add(table: Table, found: _Found, column: tuple[str, str, str]) -> None:
     protocol, group, metric = column
     cells = {label: Cell(found.values(protocol, label, group, metric)) for label in table.labels}
-    best = max(cells, key=lambda label: cells[label].mean)
+    best = max(cells, key=lambda label: (not math.isnan(cells[label].mean), cells[label].mean))
     baseline = table.experiment.baseline or best
     cells[best].best = True
     for label, cell in cells.items():

@@ -8,11 +8,9 @@ from dataclasses import dataclass, field
 
 from milk_np.reports.markup import Markup, join, tag
 from milk_np.reports.numbers import short, spread, ticks
-from milk_np.reports.svg import MARKS, WIDTH, figure, legend, mark
+from milk_np.reports.svg import LETTER, MARKS, WIDTH, figure, legend, mark
 
 ROW, TOP, BOTTOM = 30, 8, 40
-LETTER = 7.4
-"""Width of a letter, about, at the plots' size of type."""
 
 
 @dataclass(frozen=True)

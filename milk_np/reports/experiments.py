@@ -206,7 +206,9 @@ def _claim_json(each: Judged) -> dict[str, Any]:
 def _table_json(table: Table) -> dict[str, Any]:
     columns = []
     for protocol, group, metric in table.columns:
-        cells = {label: cell.values for label, cell in table.cells[protocol, group, metric].items()}
+        cells = {
+            label: [_finite(v) for v in cell.values] for label, cell in table.cells[protocol, group, metric].items()
+        }
         columns.append({"protocol": protocol, "items": group, "metric": metric, "values": cells})
     settings = [{"protocol": p, "variant": label, **found} for (p, label), found in table.settings.items()]
     return {

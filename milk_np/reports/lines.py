@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 from milk_np.reports.markup import Markup, join, tag
 from milk_np.reports.numbers import metric, short, ticks
-from milk_np.reports.svg import MARKS, WIDTH, figure, legend, mark
+from milk_np.reports.svg import LETTER, MARKS, WIDTH, figure, legend, mark
 
-HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 200, 58, 14, 10, 44
+HEIGHT, RIGHT, TOP, BOTTOM = 200, 18, 10, 44
 MARKED = 14
 
 
@@ -42,7 +42,7 @@ class Lines:
         rows = 0 if len(self.curves) == 1 else math.ceil(len(self.curves) / 2)
         top = TOP + 22 * rows + 16
         bottom = top + HEIGHT
-        frame = _Frame(self._x_range(), self._y_range(), top, bottom)
+        frame = _Frame(self._x_range(), self._y_range(), self._left(), top, bottom)
         parts = [legend([curve.name for curve in self.curves], rows), self._x_grid(frame), self._y_grid(frame)]
         curves = [self._curve(curve, k, frame) for k, curve in enumerate(self.curves)]
         return figure(self.title, self._description(), bottom + BOTTOM, *parts, self._level(frame), *curves)
@@ -67,14 +67,19 @@ class Lines:
         if self.level is None:
             return None
         y = frame.y(self._up(self.level[1]))
-        return tag("path", d=f"M{LEFT} {y:.1f}H{WIDTH - RIGHT}", class_="level")
+        return tag("path", d=f"M{frame.left} {y:.1f}H{WIDTH - RIGHT}", class_="level")
 
     def _x_grid(self, frame: _Frame) -> Markup:
         places = [(float(k), name) for k, name in enumerate(self.names)]
         places = places or [(value, short(value)) for value in ticks(*frame.x_range, about=5)]
         labels = [tag("text", name, x=frame.x(x), y=frame.bottom + 18, text_anchor="middle") for x, name in places]
         title = tag(
-            "text", self.x_axis, x=(LEFT + WIDTH - RIGHT) / 2, y=frame.bottom + 38, text_anchor="middle", class_="axis"
+            "text",
+            self.x_axis,
+            x=(frame.left + WIDTH - RIGHT) / 2,
+            y=frame.bottom + 38,
+            text_anchor="middle",
+            class_="axis",
         )
         return join([*labels, title])
 
@@ -82,11 +87,17 @@ class Lines:
         parts: list[Markup] = []
         for value in ticks(*frame.y_range):
             y = frame.y(value)
-            parts.append(tag("path", d=f"M{LEFT} {y:.1f}H{WIDTH - RIGHT}", class_="grid"))
-            shown = short(10**value) if self.logarithmic else short(value)
-            parts.append(tag("text", shown, x=LEFT - 6, y=y + 4, text_anchor="end"))
+            parts.append(tag("path", d=f"M{frame.left} {y:.1f}H{WIDTH - RIGHT}", class_="grid"))
+            parts.append(tag("text", self._label(value), x=frame.left - 6, y=y + 4, text_anchor="end"))
         parts.append(tag("text", self.y_axis, x=4, y=frame.top - 10, class_="axis"))
         return join(parts)
+
+    def _left(self) -> float:
+        """Width of the labels of the ticks."""
+        return 16 + LETTER * max(len(self._label(value)) for value in ticks(*self._y_range()))
+
+    def _label(self, tick: float) -> str:
+        return short(10**tick) if self.logarithmic else short(tick)
 
     def _up(self, value: float) -> float:
         return math.log10(value) if self.logarithmic else value
@@ -132,12 +143,13 @@ class _Frame:
 
     x_range: tuple[float, float]
     y_range: tuple[float, float]
+    left: float
     top: float
     bottom: float
 
     def x(self, value: float) -> float:
         low, high = self.x_range
-        return LEFT + (value - low) / (high - low) * (WIDTH - RIGHT - LEFT)
+        return self.left + (value - low) / (high - low) * (WIDTH - RIGHT - self.left)
 
     def y(self, value: float) -> float:
         low, high = self.y_range

@@ -45,7 +45,7 @@ def ticks(low: float, high: float, about: int = 4) -> list[float]:
     step = next(step * factor for factor in (1, 2, 5, 10) if span / (step * factor) <= about + 0.5)
     first = math.ceil(low / step - 1e-9)
     last = math.floor(high / step + 1e-9)
-    return [round(k * step, 12) for k in range(first, last + 1)]
+    return [float(f"{k * step:.12g}") for k in range(first, last + 1)]
 
 
 def short(value: float) -> str:

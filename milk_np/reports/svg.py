@@ -8,6 +8,8 @@ from milk_np.reports.markup import Markup, join, tag
 
 WIDTH = 400
 """Width in user units: text stays readable when a phone shrinks it to its own."""
+LETTER = 7.4
+"""Width of a letter, about, at the plots' size of type."""
 MARKS = ("circle", "square", "triangle", "diamond", "cross")
 
 STYLE = """

@@ -33,7 +33,7 @@ def to_csv(tables: Sequence[Table]) -> str:
 
 def _numbers(cell: Cell, baseline: str) -> list[object]:
     lost = cell.lost or (math.nan, math.nan)
-    values = " ".join(f"{value:.6f}" for value in cell.values)
+    values = " ".join(_known(value) or "none" for value in cell.values)
     known = [_known(x) for x in (cell.effect, cell.p_users, cell.p_repeats, *lost)]
     printed = "" if cell.printed is None else cell.printed
     return [_known(cell.mean), _known(cell.deviation), len(cell.values), baseline, *known, printed, values]

@@ -1,0 +1,152 @@
+"""milk-reproduce and milk-tune end to end on small data: what they write, that nothing runs twice, what they refuse."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from milk_np.cli import reproduce, train, tune
+from milk_np.data import make_synthetic
+
+QUICK = ["--dim", "4", "--batch-size", "128", "--epochs", "4", "--eval-every", "2", "--jobs", "1", "--trials", "2"]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    return make_synthetic(150, 200, 2500, {"image": 8, "text": 6, "audio": 5}).save(folder / "small.npz")
+
+
+def run(command, *parts: object) -> int:  # type: ignore[no-untyped-def]
+    return int(command.main([str(part) for part in parts]))
+
+
+@pytest.mark.parametrize("name", ["fig1", "table2", "fig3", "table3", "table4", "fig4", "fig5", "fig6"])
+def test_every_experiment_writes_its_tables_and_never_runs_twice(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    line = (name, "--data", data, "--out", tmp_path, "--repeats", 2, *QUICK)
+    assert run(reproduce, *line) == 0
+    first = capsys.readouterr().out
+    assert "runs to do" in first
+    page = (tmp_path / "report.html").read_text()
+    assert page.count("<svg") >= 1
+    assert list(csv.DictReader((tmp_path / "results.csv").read_text().splitlines()))
+    assert "| variant |" in (tmp_path / "results.md").read_text()
+    assert "\\begin{tabular}" in (tmp_path / "results.tex").read_text()
+    found = json.loads((tmp_path / "results.json").read_text())
+    assert [table["experiment"] for table in found["tables"]] == [name]
+    assert json.loads((tmp_path / "tuning.json").read_text())["searches"][0]["trials"]
+    made = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "runs").iterdir()}
+    assert run(reproduce, *line) == 0
+    assert "runs to do" not in capsys.readouterr().out
+    assert made == {path.name: path.stat().st_mtime_ns for path in (tmp_path / "runs").iterdir()}
+
+
+def test_more_repeats_keep_the_runs_there_are(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    line = ("fig4", "--data", data, "--out", tmp_path, *QUICK)
+    assert run(reproduce, *line, "--repeats", 1) == 0
+    before = {path.name for path in (tmp_path / "runs").iterdir()}
+    capsys.readouterr()
+    assert run(reproduce, *line, "--repeats", 2) == 0
+    assert re.search(r"fig4: 10 runs to do", capsys.readouterr().out)  # five variants, two protocols, one repeat
+    assert before < {path.name for path in (tmp_path / "runs").iterdir()}
+
+
+def test_two_modalities_leave_figure_3_out_and_say_so(tmp_path: Path) -> None:
+    path = make_synthetic(150, 200, 2500, {"image": 8, "text": 6}).save(tmp_path / "two.npz")
+    assert run(reproduce, "fig3", "--data", path, "--out", tmp_path / "out", "--repeats", 1, *QUICK) == 0
+    assert "Left out: it needs 3 modalities, this data set has 2." in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_an_interruption_keeps_what_is_finished(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from milk_np.experiments import pool
+
+    whole, calls = pool.execute, []
+
+    def stops(one):  # type: ignore[no-untyped-def]
+        calls.append(one)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return whole(one)
+
+    monkeypatch.setattr(pool, "execute", stops)
+    line = ("fig1", "--data", data, "--out", tmp_path, "--repeats", 1, *QUICK)
+    assert run(reproduce, *line) == 130
+    assert "finished runs are kept, the same command goes on" in capsys.readouterr().err
+    assert len(list((tmp_path / "runs").glob("*.json"))) == 3
+    monkeypatch.setattr(pool, "execute", whole)
+    assert run(reproduce, *line) == 0
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        (("fig9",), r"expected one of fig1, .*, all; got 'fig9'"),
+        (("fig1", "--repeats", "0"), r"--repeats: expected a whole number of at least 1, got '0'"),
+        (("fig1", "--new-items", "1.5"), r"--new-items: expected a share between 0 and 1, got '1.5'"),
+        (("fig1", "--jobs", "-1"), r"--jobs"),
+    ],
+)
+def test_what_is_refused(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], parts: tuple[str, ...], message: str
+) -> None:
+    try:
+        code: object = run(reproduce, *parts, "--data", data, "--out", tmp_path)
+    except SystemExit as stop:
+        code = stop.code
+    assert code == 2
+    assert re.search(message, capsys.readouterr().err)
+
+
+def test_two_data_sets_of_one_name_are_refused(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(reproduce, "fig1", "--data", data, "--data", data, "--out", tmp_path) == 3
+    assert "two data sets are named 'synthetic'" in capsys.readouterr().err
+
+
+def test_tuned_settings_go_into_a_file_that_training_reads(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models = ("milk", "duif")
+    line = ("--data", data, "--protocol", "FTMT", "--models", ",".join(models), "--out", tmp_path / "tuned", *QUICK)
+    assert run(tune, *line) == 0
+    shown = capsys.readouterr().out
+    for name in models:
+        assert f"written to {tmp_path / 'tuned' / name}.toml" in shown
+    found = json.loads((tmp_path / "tuned" / "tuning.json").read_text())["searches"]
+    assert [len(search["trials"]) for search in found] == [2, 2]
+    config = tmp_path / "tuned" / "duif.toml"
+    assert run(train, "--data", data, "--config", config, "--quiet", "--out", tmp_path / "run") == 0
+    assert (tmp_path / "run" / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("model", "message"), [("profile", "has nothing to tune"), ("mylk", "expected milk, duif, duif-raw, got 'mylk'")]
+)
+def test_what_cannot_be_tuned(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], model: str, message: str
+) -> None:
+    assert run(tune, "--data", data, "--models", model, "--out", tmp_path) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_optuna_searches_the_same_space(data: Path, tmp_path: Path) -> None:
+    pytest.importorskip("optuna", reason="Optuna is not installed (extra tune)")
+    assert run(tune, "--data", data, "--protocol", "FTMT", "--search", "optuna", "--out", tmp_path, *QUICK) == 0
+    assert len(json.loads((tmp_path / "tuning.json").read_text())["searches"][0]["trials"]) == 2
+
+
+def test_optuna_missing_is_said(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import sys
+
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    assert run(tune, "--data", data, "--search", "optuna", "--out", tmp_path, *QUICK) == 2
+    assert "install milk-np[tune], or use --search grid" in capsys.readouterr().err
