@@ -63,6 +63,10 @@ class Backend(ABC):
         index, score = self.kernels.top_k(queries, items, k, exclude_indptr, exclude)
         return self.to_host(index), self.to_host(score)
 
+    def offsets(self, indptr: NDArray[np.int64]) -> Array:
+        """Offsets of compressed rows, in the integer type that the sampling kernel of this backend takes."""
+        return self.asarray(indptr, np.int64)
+
     def full(self, shape: int | tuple[int, ...], value: float, dtype: DTypeLike) -> Array:
         """An array of one number."""
         out = self.empty(shape, dtype)
@@ -102,6 +106,10 @@ class NumpyBackend(Backend):
     def asarray(self, values: Any, dtype: DTypeLike | None = None) -> NDArray[Any]:
         """`values` as a C-contiguous NumPy array; a memory map stays one."""
         return np.asanyarray(values, dtype=dtype, order="C")
+
+    def offsets(self, indptr: NDArray[np.int64]) -> NDArray[Any]:
+        """Offsets in 32 bits where they fit: half the memory, and negatives are drawn twice as fast."""
+        return self.asarray(indptr, np.int32 if indptr[-1] <= np.iinfo(np.int32).max else np.int64)
 
     def to_host(self, array: Array) -> NDArray[Any]:
         """`array` itself."""

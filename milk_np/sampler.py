@@ -39,8 +39,9 @@ class TripletSampler:
             )
         self.n_triplets = int(usable.sum())
         ranks = np.searchsorted(candidates, indices).astype(np.int32)
-        arrays = (user[usable], item[usable], indptr, ranks, candidates)
-        self._arrays = tuple(backend.asarray(array) for array in arrays)
+        place = backend.asarray
+        pairs = place(user[usable]), place(item[usable])
+        self._arrays = (*pairs, backend.offsets(indptr), place(ranks), place(candidates))
         self._pool_size, self._n_candidates = min(pool, len(candidates)), len(candidates)
         self._no_pool = backend.asarray(np.zeros(0, np.int64))
 

@@ -12,6 +12,9 @@ from milk_np.kernels.reference.sampling import GOLDEN, MIX_A, MIX_B, ROUNDS, TRI
 
 Ints = NDArray[np.integer[Any]]
 
+CHUNK = 512  # triplets of one task
+SHORT = 64  # up to so many own items are counted along, more are bisected
+
 _ONE = np.uint64(1)
 _S11, _S27, _S30, _S31 = (np.uint64(x) for x in (11, 27, 30, 31))
 
@@ -60,15 +63,32 @@ def round_keys(key: np.uint64) -> NDArray[np.uint64]:
 
 
 @njit(cache=True)
-def _permuted(x: np.uint64, keys: NDArray[np.uint64], n: np.uint64, low: np.uint64, high: np.uint64) -> np.uint64:
-    """Place that `x` goes to in the permutation of 0..n-1."""
+def _permute(
+    rows: NDArray[np.uint64], first: int, count: int, keys: NDArray[np.uint64], n: int, low: np.uint64, high: np.uint64
+) -> None:
+    """Places that `first` to `first + count` go to in the permutation of 0..n-1, into `rows`.
+
+    Round by round over all of them, which are simple loops over vectors; the few that fall outside go through again.
+    """
+    for t in range(count):
+        rows[t] = np.uint64(first + t)
+    _rounds(rows, 0, count, keys, low, high)
+    for t in range(count):
+        while rows[t] >= np.uint64(n):
+            _rounds(rows, t, t + 1, keys, low, high)
+
+
+@njit(cache=True)
+def _rounds(
+    rows: NDArray[np.uint64], start: int, stop: int, keys: NDArray[np.uint64], low: np.uint64, high: np.uint64
+) -> None:
+    """The Feistel network on `rows[start:stop]`, in place."""
     mask = (_ONE << low) - _ONE
-    while True:
-        for r in range(ROUNDS):
-            top = x >> low
-            x = (((x & mask) ^ (_mix64(top ^ keys[r]) & mask)) << high) | top
-        if x < n:
-            return x
+    for r in range(ROUNDS):
+        key = keys[r]
+        for t in range(start, stop):
+            top = rows[t] >> low
+            rows[t] = (((rows[t] & mask) ^ (_mix64(top ^ key) & mask)) << high) | top
 
 
 @njit(cache=True)
@@ -83,15 +103,21 @@ def _halves(n: int) -> tuple[np.uint64, np.uint64]:
 @njit(cache=True)
 def _shuffle(keys: NDArray[np.uint64], first: int, count: int, n: int) -> NDArray[np.int64]:
     low, high = _halves(n)
-    out = np.empty(count, np.int64)
-    for t in range(count):
-        out[t] = _permuted(np.uint64(first + t), keys, np.uint64(n), low, high)
-    return out
+    rows = np.empty(count, np.uint64)
+    _permute(rows, first, count, keys, n, low, high)
+    return rows.view(np.int64)
 
 
 @njit(cache=True)
 def _free_candidate(r: int, ranks: Ints, start: int, stop: int) -> int:
-    """Position of the r-th candidate that is not among `ranks[start:stop]` (sorted)."""
+    """Position of the r-th candidate that is not among `ranks[start:stop]` (sorted).
+
+    Counting along a short list has no branch to mispredict, which makes it several times as fast as bisection.
+    """
+    if stop - start <= SHORT:
+        for at in range(start, stop):
+            r += np.int64(ranks[at]) <= r
+        return r
     low, high = start, stop
     while low < high:
         middle = (low + high) >> 1
@@ -105,7 +131,7 @@ def _free_candidate(r: int, ranks: Ints, start: int, stop: int) -> int:
 @njit(cache=True, inline="always")
 def _below(word: np.uint64, n: int) -> int:
     """Uniform number below `n` from a random word."""
-    return int(np.float64(word >> _S11) * 2.0**-53 * n)
+    return int(np.float64(np.int64(word >> _S11)) * 2.0**-53 * n)  # signed: processors convert it in one step
 
 
 @njit(cache=True)
@@ -148,17 +174,21 @@ def _draw(
     users: NDArray[np.int32],
     items: NDArray[np.int32],
 ) -> None:
-    n, count = len(pair_user), len(users)
+    n, count, C = len(pair_user), len(users), len(candidates)
     low, high = _halves(n)
-    for t in prange(count):
-        row = _permuted(np.uint64(first + t), keys, np.uint64(n), low, high)
-        user = pair_user[row]
-        start, stop = indptr[user], indptr[user + 1]
-        word = _mix64(_mix64(row) ^ negative_key)
-        users[t] = user
-        items[t] = pair_item[row]
-        member = _free_member(word, ranks, start, stop, pool)
-        if member < 0:
-            r = _below(word, len(candidates) - (stop - start))
-            member = _free_candidate(r, ranks, start, stop)
-        items[count + t] = candidates[member]
+    for chunk in prange((count + CHUNK - 1) // CHUNK):
+        offset = chunk * CHUNK
+        rows = np.empty(CHUNK, np.uint64)
+        size = min(CHUNK, count - offset)
+        _permute(rows, first + offset, size, keys, n, low, high)
+        for t in range(size):
+            users[offset + t] = pair_user[rows[t]]
+            items[offset + t] = pair_item[rows[t]]
+            rows[t] = _mix64(_mix64(rows[t]) ^ negative_key)
+        for t in range(size):
+            user = users[offset + t]
+            start, stop = np.int64(indptr[user]), np.int64(indptr[user + 1])
+            member = _free_member(rows[t], ranks, start, stop, pool)
+            if member < 0:
+                member = _free_candidate(_below(rows[t], C - (stop - start)), ranks, start, stop)
+            items[count + offset + t] = candidates[member]
