@@ -105,12 +105,12 @@ class Reproduction:
         write_json_atomic(plan.out / TUNING, {"search": plan.search, "draw": plan.seed, "searches": records})
 
     def runs(self, ds: DataSet, experiment: Experiment) -> Iterator[tuple[Variant, str, Run]]:
-        """The runs of an experiment on a data set, variant by variant; none if it has too few modalities."""
+        """The runs of an experiment on a data set, repeat by repeat; none if it has too few modalities."""
         if ds.modalities < experiment.modalities:
             return
-        for protocol in experiment.protocols:
-            for variant in experiment.variants:
-                for draw in self.plan.draws:
+        for draw in self.plan.draws:
+            for protocol in experiment.protocols:
+                for variant in experiment.variants:
                     settings = self._settings(ds, experiment, variant, protocol)
                     yield variant, protocol, self._run(ds, draw, settings)
 
