@@ -69,12 +69,17 @@ def outcome(result: Result) -> str:
 
 @contextmanager
 def _pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
-    """Processes that import afresh; on an error or an interruption, what hasn't started is dropped."""
+    """Processes that import afresh; on an error or an interruption they are ended, whatever they are at."""
     pool = ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn"))
+    before = set(multiprocessing.active_children())
     try:
         yield pool
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in set(multiprocessing.active_children()) - before:
+            process.kill()
+        raise
+    pool.shutdown()
 
 
 @contextmanager

@@ -109,3 +109,26 @@ def test_lines_say_what_ran(path: Path) -> None:
     run = a_run(path, lr=0.01)
     assert described(run).startswith("small milk FTMT draw 0 dim=8 lr=0.01")
     assert outcome(Result({"valid": {"ndcg@5": 0.5}, "seconds": 1.0}, {})) == "valid ndcg@5 0.5000 1.0 s"
+
+
+def test_runs_side_by_side_give_what_one_process_gives(path: Path, tmp_path: Path) -> None:
+    runs = [a_run(path, draw, model="random") for draw in (0, 1)]
+    beside, alone = Store(tmp_path / "beside"), Store(tmp_path / "alone")
+    before = dict(os.environ)
+    run_all(runs, beside, 2, lambda _: None, "test")
+    run_all(runs, alone, 1, lambda _: None, "test")
+    assert dict(os.environ) == before
+    for run in runs:
+        assert beside.get(run)["test"] == alone.get(run)["test"]
+
+
+def test_an_error_ends_the_processes_at_once(path: Path, tmp_path: Path) -> None:
+    def refuse(text: str) -> None:
+        if "2/8" in text:
+            raise KeyboardInterrupt
+
+    runs = [a_run(path, draw, model="random") for draw in range(8)]
+    store = Store(tmp_path / "runs")
+    with pytest.raises(KeyboardInterrupt):
+        run_all(runs, store, 2, refuse, "test")
+    assert 2 <= sum(store.has(run) for run in runs) < 8
