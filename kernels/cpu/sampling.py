@@ -116,7 +116,8 @@ def _free_candidate(r: int, ranks: Ints, start: int, stop: int) -> int:
     """
     if stop - start <= SHORT:
         for at in range(start, stop):
-            r += np.int64(ranks[at]) <= r
+            if ranks[at] <= r:
+                r += 1
         return r
     low, high = start, stop
     while low < high:
