@@ -55,7 +55,7 @@ def _run(line: list[str]) -> int:
     )
     whole = Reproduction(plan, sayer(given.quiet, start))
     try:
-        whole.go()
+        whole.look() if given.report_only else whole.go()
     except KeyboardInterrupt:
         raise KeyboardInterrupt("interrupted; finished runs are kept, the same command goes on") from None
     from milk_np.reports.experiments import write_reports
@@ -71,6 +71,7 @@ def _parser() -> Parser:
     parser.add_argument("experiment", metavar="EXPERIMENT", help=names)
     parser.add_argument("--data", metavar="FILE", action="append", required=True, help="data set; may be repeated")
     parser.add_argument("--out", metavar="DIR", required=True, help="folder of the results")
+    parser.add_argument("--report-only", action="store_true", help="run nothing; report on what is finished")
     add_search(parser)
     add_common(parser)
     add_settings(parser, SHARED)

@@ -10,7 +10,7 @@ import numpy as np
 
 from milk_np.experiments.catalogue import CLAIMS, EXPERIMENTS
 from milk_np.experiments.reproduce import DataSet, Reproduction
-from milk_np.experiments.summary import _Found, lost
+from milk_np.experiments.summary import Found, lost
 from milk_np.experiments.variants import Claim
 from milk_np.significance import LEVEL, holm, paired
 
@@ -49,18 +49,18 @@ class Judged:
 
 
 def judge(whole: Reproduction, ds: DataSet) -> list[Judged]:
-    """Every claim whose experiment was run on the data set."""
+    """Every claim whose experiment has finished repeats on the data set."""
     chosen = {experiment.name for experiment in whole.plan.experiments}
-    found = {
-        name: _Found(whole, ds, EXPERIMENTS[name])
-        for name in {claim.experiment for claim in CLAIMS} & chosen
-        if ds.modalities >= EXPERIMENTS[name].modalities
-    }
-    judged = [_one(claim, found[claim.experiment], ds) for claim in CLAIMS if claim.experiment in found]
+    found = {name: Found(whole, ds, EXPERIMENTS[name]) for name in {claim.experiment for claim in CLAIMS} & chosen}
+    judged = [
+        _one(claim, found[claim.experiment], ds)
+        for claim in CLAIMS
+        if claim.experiment in found and found[claim.experiment].runs
+    ]
     return _corrected(judged)
 
 
-def _one(claim: Claim, found: _Found, ds: DataSet) -> Judged:
+def _one(claim: Claim, found: Found, ds: DataSet) -> Judged:
     better = found.values(claim.protocol, claim.better, "all", METRIC)
     worse = found.values(claim.protocol, claim.worse, "all", METRIC)
     p_users = math.nan

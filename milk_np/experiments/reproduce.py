@@ -14,7 +14,7 @@ from milk_np.experiments.published import printed_weights
 from milk_np.experiments.runs import Run, base
 from milk_np.experiments.spaces import Config
 from milk_np.experiments.store import Store
-from milk_np.experiments.tuning import Search, Tuned, tune
+from milk_np.experiments.tuning import Search, Tuned, finished, tune
 from milk_np.experiments.variants import Experiment, Variant
 
 TUNING = "tuning.json"
@@ -95,18 +95,34 @@ class Reproduction:
 
     def tune(self) -> None:
         """Find the settings of every family under every protocol that the experiments need; record the search."""
-        plan, searches = self.plan, list[tuple[DataSet, Search]]()
-        for ds in self.data:
-            searches += [(ds, self._search(ds, family, protocol)) for family, protocol in self._families(ds)]
+        plan, searches = self.plan, self._searches()
         found = tune([s for _, s in searches], plan.trials, self.store, plan.jobs, self.say, how=plan.search)
         for (ds, _), tuned in zip(searches, found, strict=True):
             self.tuned[ds.hash, tuned.family, tuned.protocol] = tuned
         records = [{"data": ds.name, **tuned.to_dict()} for (ds, _), tuned in zip(searches, found, strict=True)]
         write_json_atomic(plan.out / TUNING, {"search": plan.search, "draw": plan.seed, "searches": records})
 
+    def look(self) -> None:
+        """Take note of the searches that are finished and run nothing; what isn't finished is left out of reports."""
+        for ds, search in self._searches():
+            tuned = finished(search, self.plan.trials, self.store)
+            if tuned is not None:
+                self.tuned[ds.hash, tuned.family, tuned.protocol] = tuned
+
+    def is_tuned(self, ds: DataSet, experiment: Experiment) -> bool:
+        """Whether the settings of every variant of an experiment are known."""
+        return all(
+            variant.family is None or (ds.hash, variant.family, tuned_on(protocol)) in self.tuned
+            for variant in experiment.variants
+            for protocol in experiment.protocols
+        )
+
+    def _searches(self) -> list[tuple[DataSet, Search]]:
+        return [(ds, self._search(ds, family, protocol)) for ds in self.data for family, protocol in self._families(ds)]
+
     def runs(self, ds: DataSet, experiment: Experiment) -> Iterator[tuple[Variant, str, Run]]:
-        """The runs of an experiment on a data set, repeat by repeat; none if it has too few modalities."""
-        if ds.modalities < experiment.modalities:
+        """The runs of an experiment, repeat by repeat; none if the data has too few modalities or isn't tuned for."""
+        if ds.modalities < experiment.modalities or not self.is_tuned(ds, experiment):
             return
         for draw in self.plan.draws:
             for protocol in experiment.protocols:

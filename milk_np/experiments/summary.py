@@ -63,8 +63,8 @@ class Table:
 
 
 def summarise(whole: Reproduction, ds: DataSet, experiment: Experiment) -> Table | None:
-    """The table of finished runs; None if the data has too few modalities for the experiment."""
-    found = _Found(whole, ds, experiment)
+    """The table of the repeats that are finished; None if there are none, or too few modalities."""
+    found = Found(whole, ds, experiment)
     if not found.runs:
         return None
     table = Table(experiment, ds)
@@ -82,14 +82,17 @@ def summarise(whole: Reproduction, ds: DataSet, experiment: Experiment) -> Table
     return table
 
 
-class _Found:
-    """Finished runs of an experiment by protocol and label."""
+class Found:
+    """Runs of an experiment by protocol and label, of the repeats that are finished as a whole."""
 
     def __init__(self, whole: Reproduction, ds: DataSet, experiment: Experiment) -> None:
         self.store, self.experiment, self.data = whole.store, experiment, ds
         self.runs: dict[tuple[str, str], list[Run]] = {}
-        for variant, protocol, run in whole.runs(ds, experiment):
-            self.runs.setdefault((protocol, variant.label), []).append(run)
+        planned = list(whole.runs(ds, experiment))
+        open_ = {run.draw for _, _, run in planned if not self.store.has(run)}
+        for variant, protocol, run in planned:
+            if run.draw not in open_:
+                self.runs.setdefault((protocol, variant.label), []).append(run)
 
     def groups(self, protocol: str) -> list[str]:
         """All items, and for an experiment by groups those that the test items fall into."""
@@ -118,7 +121,7 @@ def _metric(summary: dict[str, Any], group: str, metric: str) -> float:
     return float(test[metric] if group == ALL else test["slices"].get(group, {}).get(metric, math.nan))
 
 
-def _add(table: Table, found: _Found, column: tuple[str, str, str]) -> None:
+def _add(table: Table, found: Found, column: tuple[str, str, str]) -> None:
     protocol, group, metric = column
     cells = {label: Cell(found.values(protocol, label, group, metric)) for label in table.labels}
     best = max(cells, key=lambda label: (not math.isnan(cells[label].mean), cells[label].mean))
@@ -136,7 +139,7 @@ def _add(table: Table, found: _Found, column: tuple[str, str, str]) -> None:
     table.cells[column], table.baselines[column] = cells, baseline
 
 
-def _over_users(found: _Found, protocol: str, label: str, baseline: str, metric: str) -> float:
+def _over_users(found: Found, protocol: str, label: str, baseline: str, metric: str) -> float:
     this, other = (found.users(protocol, name, metric) for name in (label, baseline))
     return paired(this, other).p if len(this) == len(other) else math.nan
 

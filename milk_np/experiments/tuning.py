@@ -78,6 +78,14 @@ def _judged(search: Search, configs: Sequence[Config], store: Store) -> Tuned:
     return Tuned(search.family, str(search.base.protocol), search.base.valid_metric, found)
 
 
+def finished(search: Search, trials: int, store: Store) -> Tuned | None:
+    """What a search over the grid found, None while some of its trials haven't run."""
+    configs = design(search.family, trials)
+    if not all(store.has(search.run(config)) for config in configs):
+        return None
+    return _judged(search, configs, store)
+
+
 def valid_metric(summary: dict[str, Any], settings: Settings) -> float:
     """The metric on valid items that chooses; below everything for a run that diverged."""
     return float(summary["valid"][settings.valid_metric]) if "valid" in summary else -1.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -111,9 +112,14 @@ def _experiment(whole: Reproduction, experiment: Experiment, tables: list[Table]
         if ds.hash in mine:
             parts += _data_set(mine[ds.hash])
         else:
-            few = f"Left out: it needs {experiment.modalities} modalities, this data set has {ds.modalities}."
-            parts.append(tag("p", few, class_="muted"))
+            parts.append(tag("p", _why_not(ds, experiment), class_="muted"))
     return page.section(experiment.name, experiment.title, *parts)
+
+
+def _why_not(ds: DataSet, experiment: Experiment) -> str:
+    if ds.modalities < experiment.modalities:
+        return f"Left out: it needs {experiment.modalities} modalities, this data set has {ds.modalities}."
+    return "No repeat is finished yet; the same command goes on."
 
 
 def _data_set(table: Table) -> list[Markup]:
@@ -167,6 +173,7 @@ def _about(whole: Reproduction, tables: list[Table], known: dict[str, Any]) -> l
         "new items": f"{plan.new_items:.0%} of the items, half valid, half test, drawn anew in each repeat",
         "search": f"{plan.trials} trials a model and protocol, {plan.search}, on the valid items of seed {plan.seed}",
         "shared settings": _settings({k: v for k, v in plan.base.to_dict().items() if k in _SHOWN}),
+        "training": _training_time(whole),
         "processor": f"{known['cpu']}, {known['cores']} cores, {plan.jobs} runs side by side",
         "milk_np": known["milk_np"],
         "Python": known["python"],
@@ -179,6 +186,13 @@ def _about(whole: Reproduction, tables: list[Table], known: dict[str, Any]) -> l
         page.key_values("This run", facts),
         tag("p", "The same tables: results.csv, results.md, results.tex, results.json; the search: tuning.json."),
     ]
+
+
+def _training_time(whole: Reproduction) -> str:
+    """Number of distinct runs behind the report and the seconds that they took, one after the other."""
+    finished = [json.loads(path.read_text(encoding="utf-8")) for path in whole.store.folder.glob("*.json")]
+    seconds = sum(summary.get("seconds", 0.0) for summary in finished)
+    return f"{len(finished)} runs, {numbers.duration(seconds)} one after the other, with what else the machine did"
 
 
 _SHOWN = ("preset", "dim", "batch_size", "epochs", "eval_every", "patience", "valid_metric", "candidates", "impute")

@@ -1,0 +1,124 @@
+"""Tables and claims from planted results: means, effects, tests, losses, verdicts, what isn't finished."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from milk_np.config import Settings
+from milk_np.data import make_synthetic
+from milk_np.experiments.catalogue import FIG4, FIG5
+from milk_np.experiments.claims import Judged, judge
+from milk_np.experiments.reproduce import Plan, Reproduction
+from milk_np.experiments.runs import Result
+from milk_np.experiments.summary import summarise
+from milk_np.experiments.variants import Claim
+from milk_np.reports.experiments import write_reports
+from milk_np.reports.tables import plain
+
+USERS = 40
+GOOD = {"random order": 0.05, "w/o both": 0.3, "w/o CMAM": 0.31, "w/o CEIM": 0.3, "MILK": 0.4}
+
+
+@pytest.fixture
+def whole(tmp_path: Path) -> Reproduction:
+    data = make_synthetic(80, 60, 600, {"image": 4, "text": 3}).save(tmp_path / "small.npz")
+    base = Settings(dim=4, epochs=2, batch_size=64)
+    plan = Plan((data,), (FIG4, FIG5), base, tmp_path / "out", repeats=3, trials=1)
+    planted = Reproduction(plan, lambda _: None)
+    for _, search in planted._searches():
+        plant(planted, search.run(search_config(search)), 0.2)
+    planted.look()
+    for experiment in plan.experiments:
+        for variant, protocol, run in planted.runs(planted.data[0], experiment):
+            plant(planted, run, GOOD[variant.label] * {"FTFT": 1.2, "FTMT": 1.0, "MTMT": 0.9}[protocol])
+    return planted
+
+
+def search_config(search):  # type: ignore[no-untyped-def]
+    from milk_np.experiments.spaces import design
+
+    return design(search.family, 1)[0]
+
+
+def plant(whole: Reproduction, run, level: float) -> None:  # type: ignore[no-untyped-def]
+    """A result of about that level, with noise that the draw and the level decide."""
+    rng = np.random.default_rng([run.draw, round(1000 * level)])
+    values = (level + rng.normal(0, 0.01, USERS)).astype(np.float32)
+    metrics = {name: float(values.mean()) for name in ("ndcg@20", "recall@20", "ndcg@10")}
+    summary = {**run.identity(), "test": {**metrics, "slices": {}}, "valid": metrics, "seconds": 1.0}
+    users = np.arange(USERS)
+    whole.store.put(run, Result(summary, {"users": users, "ndcg@20": values, "recall@20": values}))
+
+
+def test_a_table_has_means_effects_and_tests(whole: Reproduction) -> None:
+    table = summarise(whole, whole.data[0], FIG4)
+    assert table is not None
+    column = ("FTMT", "all", "ndcg@20")
+    cells, base = table.cells[column], table.cells[column]["w/o both"]
+    best = cells["MILK"]
+    assert (best.best, best.mean, len(best.values)) == (True, pytest.approx(0.4, abs=0.01), 3)
+    assert best.deviation == pytest.approx(np.std(best.values, ddof=1))
+    assert best.effect == pytest.approx(100 * (best.mean / base.mean - 1))
+    raw = stats.ttest_rel(best.values, base.values).pvalue
+    assert raw <= best.p_repeats <= 4 * raw + 1e-12  # four comparisons
+    assert cells["w/o CEIM"].p_users > 0.05
+    assert np.isnan(base.effect)
+    title, head, rows = next(iter(plain(table)))
+    assert title.startswith("FTMT, mean ± sample deviation of 3 repeats; effects and p values against w/o both")
+    assert len({len(row) for row in [head, *rows]}) == 1
+
+
+def test_losses_are_relative_to_complete_items(whole: Reproduction) -> None:
+    table = summarise(whole, whole.data[0], FIG5)
+    assert table is not None
+    lost = table.cells["FTMT", "all", "ndcg@20"]["MILK"].lost
+    assert lost is not None
+    assert lost[0] == pytest.approx(1 / 1.2 - 1, abs=0.02)
+    assert table.cells["FTFT", "all", "ndcg@20"]["MILK"].lost is None
+
+
+def test_claims_follow_the_numbers(whole: Reproduction) -> None:
+    judged = {each.claim.text: each for each in judge(whole, whole.data[0])}
+    assert judged["both modules together beat neither"].verdict == "holds"
+    assert judged["both modules together beat neither"].wins == 3
+    assert judged["the environments add to the alignment"].effect == pytest.approx(100 / 3, abs=3)
+    assert all("beats DUIF" not in text for text in judged)  # table 2 wasn't asked for
+
+
+@pytest.mark.parametrize(
+    ("p", "effect", "wins", "same", "expected"),
+    [
+        (0.01, 2, 5, False, "holds"),
+        (0.01, -2, 0, False, "the opposite holds"),
+        (0.2, 2, 5, False, "tends to hold"),
+        (0.2, -2, 0, False, "the opposite tends to hold"),
+        (0.2, 2, 3, False, "not shown"),
+        (0.2, 2, 5, True, "holds"),
+        (0.01, 2, 5, True, "the opposite holds"),
+    ],
+)
+def test_verdicts(whole: Reproduction, p: float, effect: float, wins: int, same: bool, expected: str) -> None:
+    claim = Claim("a claim", "fig4", "FTMT", "MILK", "w/o both", same=same)
+    judged = Judged(claim, whole.data[0], 0.4, 0.3, effect, 0.001, p, wins, 5)
+    assert judged.verdict == expected
+    assert replace(judged, p_users=0.9).verdict != "the opposite holds" or p >= 0.05
+
+
+def test_a_repeat_that_is_not_finished_is_left_out(whole: Reproduction) -> None:
+    runs = [run for _, _, run in whole.runs(whole.data[0], FIG4) if run.draw == 2]
+    (whole.store.folder / f"{runs[-1].key}.json").unlink()
+    table = summarise(whole, whole.data[0], FIG4)
+    assert table is not None
+    assert len(table.cells["FTMT", "all", "ndcg@20"]["MILK"].values) == 2
+    for path in whole.store.folder.glob("*.json"):
+        path.unlink()
+    whole.tuned.clear()
+    whole.look()
+    assert summarise(whole, whole.data[0], FIG4) is None
+    assert "report in" in write_reports(whole, ["milk-reproduce"])
+    assert "No repeat is finished yet" in (whole.plan.out / "report.html").read_text()
