@@ -32,7 +32,7 @@ def adam_rows(
     _adam_rows(table, grad, first, second, seen, rows, kind(size), kind(epsilon), step)
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True, error_model="numpy")
 def _update(p: Floats, g: Floats, m: Floats, v: Floats, low: int, high: int, size: float, epsilon: float) -> None:
     kind = p.dtype.type
     b1, a1 = kind(BETA1), kind(1 - BETA1)

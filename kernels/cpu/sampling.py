@@ -45,7 +45,7 @@ def shuffle(key: int, first: int, count: int, n: int) -> NDArray[np.int64]:
     return order
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True)
 def _mix64(x: np.uint64) -> np.uint64:
     x = x + GOLDEN
     x = (x ^ (x >> _S30)) * MIX_A
@@ -116,8 +116,7 @@ def _free_candidate(r: int, ranks: Ints, start: int, stop: int) -> int:
     """
     if stop - start <= SHORT:
         for at in range(start, stop):
-            if ranks[at] <= r:
-                r += 1
+            r += int(ranks[at] <= r)
         return r
     low, high = start, stop
     while low < high:
@@ -129,7 +128,7 @@ def _free_candidate(r: int, ranks: Ints, start: int, stop: int) -> int:
     return r + low - start
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True)
 def _below(word: np.uint64, n: int) -> int:
     """Uniform number below `n` from a random word."""
     return int(np.float64(np.int64(word >> _S11)) * 2.0**-53 * n)  # signed: processors convert it in one step
