@@ -67,7 +67,7 @@ def test_a_run_saves_its_files_and_shows_the_table(
     out = tmp_path / "run"
     assert run(*line, "--out", out) == 0
     names = {path.name for path in out.iterdir()}
-    assert names == {"config.toml", "env.json", "log.txt", "metrics.jsonl", "summary.json", *MODELS}
+    assert names == {"config.toml", "env.json", "log.txt", "metrics.jsonl", "summary.json", "report.html", *MODELS}
     saved = summary(out)
     assert saved["epochs"] == 4
     assert saved["best_epoch"] in (2, 4)
