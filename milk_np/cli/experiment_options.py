@@ -19,11 +19,11 @@ SHARED = (
     "eval_every",
     "patience",
     "valid_metric",
-    "topk",
     "candidates",
     "device",
 )
-"""Settings that all runs of a command share; the others are the experiments' or the search's."""
+"""Settings that all runs of a command share; the others are the experiments' (which score lists of 10 and 20) or the
+search's."""
 
 
 def quick_defaults() -> dict[str, object]:

@@ -65,7 +65,7 @@ def _parser() -> Parser:
     parser.add_argument("--models", metavar="NAMES", default="milk", help=f"{', '.join(TRAINED)} (default: milk)")
     add_search(parser, repeats=False)
     add_common(parser)
-    add_settings(parser, ("without", "protocol", "missing_mix", "missing_seed", *SHARED))
+    add_settings(parser, ("without", "protocol", "missing_mix", "missing_seed", "topk", *SHARED))
     return parser
 
 
