@@ -114,8 +114,7 @@ select_best(float* scores, int N, const i64* __restrict__ indptr, const int* __r
     const i64 q = blockIdx.x;
     float* row = scores + q * N;
     for (i64 at = indptr[q] + threadIdx.x; at < indptr[q + 1]; at += THREADS)
-        row[exclude[at]] = minus_infinity();
-    __syncthreads();
+        row[exclude[at]] = minus_infinity();  // seen by all after the barrier that `find` begins with
     u64 limit = ~0ull;
     for (int done = 0; done < k; done += KEPT) {
         const int wanted = min(KEPT, k - done);

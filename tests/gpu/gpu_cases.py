@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 
 import milk_np.kernels.reference as reference
 from milk_np import devices
@@ -40,6 +41,11 @@ counted = pytest.mark.skipif(EMULATOR is None, reason="a device keeps no counts 
 ORDERS = (0, 1, 2, 3, 4)
 """Orders of threads and blocks to run a kernel under; a device has its own."""
 SIZES = (1, 31, 32, 33, 1025)
+
+
+def examples(count: int) -> settings:
+    """So many examples, however slow the emulator is."""
+    return settings(max_examples=count, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @contextmanager
@@ -88,11 +94,28 @@ class DeviceBatch:
         return cls(put(batch.P), put(c), put(batch.users), put(batch.ds), put(batch.owned), by_user, by_item)
 
 
+class Guarded:
+    """An array of NaN in the middle of a larger one, to notice what is written beside it."""
+
+    MARGIN = 64
+
+    def __init__(self, shape: Any, dtype: Any) -> None:
+        size = int(np.prod(shape))
+        self._store = cupy.full(size + 2 * self.MARGIN, np.nan, dtype)
+        self.array = self._store[self.MARGIN : self.MARGIN + size].reshape(shape)
+
+    def home(self) -> Any:
+        """The array on the host, once it is sure that nothing beside it has changed."""
+        beside = np.concatenate([home(self._store[: self.MARGIN]), home(self._store[-self.MARGIN :])])
+        assert np.isnan(beside).all(), "something was written beside the array"
+        return home(self.array)
+
+
 def kernel_module(name: str) -> Any:
     """The module of a family of kernels; kernels of the same name hide it in the package."""
     return sys.modules[f"milk_np.kernels.gpu.{name}"]
 
 
 def split(array: Any, n: int, axis: int = 0) -> tuple[Any, Any]:
-    """Rows of distinct ids and rows of nobody, on the host."""
-    return tuple(np.split(home(array), [n], axis))  # type: ignore[return-value]
+    """Rows of distinct ids and rows of nobody, of an array on the host."""
+    return tuple(np.split(array, [n], axis))  # type: ignore[return-value]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from gpu_cases import ORDERS, SIZES, cupy, gpu, home, kernel_module, put, thread_order
-from hypothesis import given, settings
+from gpu_cases import ORDERS, SIZES, cupy, examples, gpu, home, kernel_module, put, thread_order
+from hypothesis import given
 from hypothesis import strategies as st
 from kernel_cases import assert_close
 
@@ -45,7 +45,7 @@ def host_rows(table):
 
 @pytest.mark.parametrize("raw_dtype", [np.float16, np.float32])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@settings(max_examples=12, deadline=None)
+@examples(12)
 @given(
     seed=seeds,
     n=st.sampled_from([*SIZES[:-1], 97]),

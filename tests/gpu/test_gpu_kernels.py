@@ -6,8 +6,8 @@ import inspect
 
 import numpy as np
 import pytest
-from gpu_cases import ORDERS, SIZES, DeviceBatch, cupy, gpu, home, put, split, thread_order
-from hypothesis import given, settings
+from gpu_cases import ORDERS, SIZES, DeviceBatch, Guarded, cupy, examples, gpu, home, put, split, thread_order
+from hypothesis import given
 from hypothesis import strategies as st
 from kernel_cases import assert_close, batches
 
@@ -15,7 +15,7 @@ import milk_np.kernels.reference as reference
 
 pytestmark = pytest.mark.gpu
 
-some = settings(max_examples=25, deadline=None)
+some = examples(25)
 seeds = st.integers(0, 2**64 - 1)
 orders = st.sampled_from(ORDERS)
 real_types = st.sampled_from([np.float32, np.float64])
@@ -98,11 +98,11 @@ def test_group(T, size, order):
 def test_margins(batch, order):
     device = DeviceBatch.of(batch)
     (M, B), K = batch.ds.shape, batch.P.shape[1]
-    mine, plain = cupy.empty((M, B), batch.dtype), np.empty((M, B), batch.dtype)
+    mine, plain = Guarded((M, B), batch.dtype), np.empty((M, B), batch.dtype)
     with thread_order(order):
-        gpu.margins(device.P, device.c, device.users, device.by_item.slot, mine)
+        gpu.margins(device.P, device.c, device.users, device.by_item.slot, mine.array)
     reference.margins(batch.P, batch.c, batch.users, batch.by_item.slot, plain)
-    assert_close(home(mine), plain, batch.dtype, terms=K)
+    assert_close(mine.home(), plain, batch.dtype, terms=K)
 
 
 @some
@@ -113,12 +113,13 @@ def test_margins_backward(batch, order):
     dP, dc = np.empty((n_users, K), batch.dtype), np.empty_like(batch.c)
     reference.margins_backward_users(batch.c, batch.by_item.slot, batch.ds, batch.by_user, dP)
     reference.margins_backward_items(batch.P, batch.users, batch.ds, batch.by_item, dc)
-    users, items = cupy.full((len(device.by_user.unique), K), np.nan, batch.dtype), cupy.full_like(device.c, np.nan)
+    users = Guarded((len(device.by_user.unique), K), batch.dtype)
+    items = Guarded(device.c.shape, batch.dtype)
     with thread_order(order):
-        gpu.margins_backward_users(device.c, device.by_item.slot, device.ds, device.by_user, users)
-        gpu.margins_backward_items(device.P, device.users, device.ds, device.by_item, items)
+        gpu.margins_backward_users(device.c, device.by_item.slot, device.ds, device.by_user, users.array)
+        gpu.margins_backward_items(device.P, device.users, device.ds, device.by_item, items.array)
     for mine, plain, count, axis in ((users, dP, n_users, 0), (items, dc, n, 1)):
-        somebody, nobody = split(mine, count, axis)
+        somebody, nobody = split(mine.home(), count, axis)
         assert_close(somebody, plain, batch.dtype, terms=len(batch.items) * M)
         assert (nobody == 0).all()
 
@@ -137,11 +138,11 @@ def test_risk(batch, E, base, spread, order):
     losses, ds = np.empty(E), np.empty_like(s)
     reference.risk(s, theta, base, 50.0, losses, ds)
     for _ in range(2):  # the second call finds what the first left behind
-        mine = cupy.empty(E), cupy.empty_like(put(s))
+        mine = Guarded(E, np.float64), Guarded(s.shape, batch.dtype)
         with thread_order(order):
-            gpu.risk(put(s), put(theta), base, 50.0, *mine)
-        assert_close(home(mine[0]), losses, batch.dtype)
-        assert_close(home(mine[1]), ds, batch.dtype)
+            gpu.risk(put(s), put(theta), base, 50.0, *(each.array for each in mine))
+        assert_close(mine[0].home(), losses, batch.dtype)
+        assert_close(mine[1].home(), ds, batch.dtype)
 
 
 @some
@@ -153,15 +154,16 @@ def test_penalties(batch, order):
     reference.alignment(batch.c, batch.by_item.unique, batch.owned, batch.by_item.slot, 0.3, dc, terms[0])
     reference.regulariser(batch.P, batch.c, batch.by_user, batch.by_item, 0.2, dP, dc, terms[1])
     for _ in range(2):
-        users = cupy.ones((len(device.by_user.unique), K), batch.dtype)
-        items, shown = cupy.ones_like(device.c), cupy.empty((2, 1))
+        users = Guarded((len(device.by_user.unique), K), batch.dtype)
+        items, shown = Guarded(device.c.shape, batch.dtype), Guarded((2, 1), np.float64)
+        users.array[...] = items.array[...] = 1
         with thread_order(order):
-            rows, slot = device.by_item.unique, device.by_item.slot
-            gpu.alignment(device.c, rows, device.owned, slot, 0.3, items, shown[0])
-            gpu.regulariser(device.P, device.c, device.by_user, device.by_item, 0.2, users, items, shown[1])
-        assert_close(home(shown), terms, batch.dtype)
+            rows, slot, by_item = device.by_item.unique, device.by_item.slot, device.by_item
+            gpu.alignment(device.c, rows, device.owned, slot, 0.3, items.array, shown.array[0])
+            gpu.regulariser(device.P, device.c, device.by_user, by_item, 0.2, users.array, items.array, shown.array[1])
+        assert_close(shown.home(), terms, batch.dtype)
         for mine, plain, count, axis in ((users, dP, n_users, 0), (items, dc, n, 1)):
-            somebody, nobody = split(mine, count, axis)
+            somebody, nobody = split(mine.home(), count, axis)
             assert_close(somebody, plain, batch.dtype)
             assert (nobody == 1).all()
 
@@ -169,15 +171,17 @@ def test_penalties(batch, order):
 @some
 @given(seed=seeds, size=st.sampled_from([0, *SIZES, 5000]), offset=st.integers(0, 3), dtype=real_types, order=orders)
 def test_adam(seed, size, offset, dtype, order):
+    """On a part of larger arrays, so that what is written beside it shows."""
     rng = np.random.default_rng(seed)
-    start = rng.standard_normal(size + offset).astype(dtype)
+    part = slice(offset, offset + size)
+    start = rng.standard_normal(size + offset + 7).astype(dtype)
     states = [[start.copy(), np.zeros_like(start), np.zeros_like(start)] for _ in range(2)]
     device = [put(x) for x in states[1]]
     for step in range(1, 6):
-        grad = rng.standard_normal(size + offset).astype(dtype)
-        reference.adam(states[0][0][offset:], grad[offset:], *(x[offset:] for x in states[0][1:]), 0.01, step)
+        grad = rng.standard_normal(len(start)).astype(dtype)
+        reference.adam(states[0][0][part], grad[part], *(x[part] for x in states[0][1:]), 0.01, step)
         with thread_order(order):
-            gpu.adam(device[0][offset:], put(grad)[offset:], *(x[offset:] for x in device[1:]), 0.01, step)
+            gpu.adam(device[0][part], put(grad)[part], *(x[part] for x in device[1:]), 0.01, step)
     for mine, plain in zip(device, states[0], strict=True):
         assert_close(home(mine), plain, dtype)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from gpu_cases import ORDERS, CupyBackend, home, put, thread_order
-from hypothesis import given, settings
+from gpu_cases import ORDERS, CupyBackend, examples, home, put, thread_order
+from hypothesis import given
 from hypothesis import strategies as st
 from objective_cases import cases, make_case
 
@@ -60,7 +60,7 @@ class OnDevice:
         return [dP, *(home(x) for pair in zip(g.W, g.b, strict=True) for x in pair)]
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(case=cases, seed=st.integers(0, 2**32 - 1), order=st.sampled_from(ORDERS))
 def test_gradient_along_a_random_direction(case, seed, order):
     device = OnDevice(case)
@@ -78,7 +78,7 @@ def test_gradient_of_every_element(name, M):
         assert check.error < TOLERANCE, str(check)
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(case=cases)
 def test_equals_the_references(case):
     device = OnDevice(case)

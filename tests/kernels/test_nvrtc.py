@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -47,7 +48,8 @@ def compiled(family: str, architecture: int, **defines: str | int) -> tuple[byte
     from milk_np.kernels.gpu import launch
 
     program = nvrtc.createProgram(launch.source(family), f"{family}.cu", (), ())
-    options = (*launch.options(family, tuple(defines.items())), f"--gpu-architecture=sm_{architecture}")
+    options = launch.options(family, tuple(defines.items()))
+    options = (*options, f"--gpu-architecture=sm_{architecture}", "--ptxas-options=-v")
     try:
         nvrtc.compileProgram(program, options)
         return nvrtc.getCUBIN(program), nvrtc.getProgramLog(program).strip("\0\n ")
@@ -57,11 +59,13 @@ def compiled(family: str, architecture: int, **defines: str | int) -> tuple[byte
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("family", sorted({family for family, _ in variants()}))
-def test_compiles_without_a_word(family: str, architecture: int) -> None:
+def test_compiles_without_a_warning_and_without_spills(family: str, architecture: int) -> None:
     for name, defines in variants():
         if name == family:
             code, said = compiled(family, architecture, **defines)
-            assert said == "", f"{defines}"
+            assert [line for line in said.splitlines() if not line.startswith("ptxas ")] == [], f"{defines}"
+            frames = re.findall(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads", said)
+            assert set(frames) == {("0", "0", "0")}, f"{defines}: registers don't suffice\n{said}"
             assert code[:4] == b"\x7fELF"
 
 
