@@ -1,0 +1,121 @@
+"""This project's engine on a GPU, on the batches that all programs are given; they lie on the device beforehand."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
+
+import cupy
+import numpy as np
+from objective import Objective
+
+from milk_np.backend_gpu import CupyBackend
+from milk_np.models.milk import Milk
+from milk_np.nn.objective import parts
+from peers.milk_engine import dataset, settings
+
+
+class GivenBatches:
+    """The problem's triplets on the device, in the place of those that the engine draws."""
+
+    def __init__(self, problem) -> None:
+        batches = [problem.batch(step) for step in range(problem.steps)]
+        self._batches = [(cupy.asarray(u), cupy.asarray(np.concatenate((i, j)))) for u, i, j, _ in batches]
+
+    def batch(self, epoch: int, step: int) -> tuple[Any, Any]:
+        """Users and items of a step."""
+        return self._batches[step]
+
+
+class Timed:
+    """The backend's kernels with an event before and after each call."""
+
+    def __init__(self, kernels: Any) -> None:
+        self._kernels = kernels
+        self._events: dict[str, list[tuple[Any, Any]]] = defaultdict(list)
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        kernel = getattr(self._kernels, name)
+
+        def call(*arguments: Any) -> Any:
+            before, after = cupy.cuda.Event(), cupy.cuda.Event()
+            before.record()
+            value = kernel(*arguments)
+            after.record()
+            self._events[name].append((before, after))
+            return value
+
+        return call
+
+    def seconds(self) -> dict[str, float]:
+        """Seconds of each kernel in all calls so far; they are forgotten then."""
+        cupy.cuda.Device().synchronize()
+        spent = {
+            name: sum(cupy.cuda.get_elapsed_time(*pair) for pair in pairs) / 1000
+            for name, pairs in self._events.items()
+        }
+        self._events.clear()
+        return spent
+
+
+class Program:
+    """`run(steps)` trains on; see peers/numpy_plain.py for the contract. `given` uses the problem's batches."""
+
+    def __init__(self, problem, how: Objective, given: bool = True, timed: bool = False) -> None:
+        self.problem, self.step = problem, 0
+        self.backend = CupyBackend()
+        if timed:
+            self.backend.kernels = Timed(self.backend.kernels)
+        self.model = Milk(**settings(problem, how), device="gpu")
+        self.model._lazy_backend = self.backend
+        self.model.begin(dataset(problem))
+        self.model.restore(problem.parameters)
+        if given:
+            self.model._step._ahead = GivenBatches(problem)
+            self.model._step._theta = (1, cupy.asarray(problem.theta))
+
+    def gradients(self) -> dict[str, np.ndarray]:
+        """Gradients of the step at hand and its "loss", without taking it."""
+        engine, home, at = self.model._step, self.backend.to_host, self.step % self.problem.steps
+        users, items = engine._ahead.batch(1, at)
+        got = engine._objective(self.model.params, users, items, engine._theta[1][at], engine._record[at])
+        rows, P = home(got.users), np.zeros(self.model.params.P.shape, np.float32)
+        P[rows[rows >= 0]] = home(got.P)[rows >= 0]
+        named = {f"{k}{m}": home(x) for k, many in (("W", got.W), ("b", got.b)) for m, x in enumerate(many)}
+        loss = parts(home(engine._record[at : at + 1]), engine._weights)["total"]
+        return {"P": P, **named, "loss": np.float64(loss)}
+
+    def run(self, steps: int) -> list[float]:
+        """Train `steps` batches of the epoch; the loss of each comes home at the end, which waits for the device."""
+        ats = [(self.step + step) % self.problem.steps for step in range(steps)]
+        for at in ats:
+            self.model.train_step(1, at)
+        self.step += steps
+        self.model.settle()
+        record = self.backend.to_host(self.model._step._record)
+        return [parts(record[at : at + 1], self.model._step._weights)["total"] for at in ats]
+
+    def phases(self, steps: int) -> dict[str, float]:
+        """Seconds per step of every kernel; needs `timed`."""
+        self.run(steps)
+        self.backend.kernels.seconds()
+        self.run(steps)
+        return {name: spent / steps for name, spent in self.backend.kernels.seconds().items()}
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Parameters as float32 arrays under the problem's names."""
+        return self.model.parameters()
+
+
+class Search:
+    """`search()` finds the k best; queries and items lie on the device."""
+
+    def __init__(self, queries: np.ndarray, items: np.ndarray, k: int) -> None:
+        self.queries, self.items, self.k = cupy.asarray(queries), cupy.asarray(items), k
+        self.kernel = CupyBackend().kernels.top_k
+
+    def search(self) -> tuple[np.ndarray, np.ndarray]:
+        """Positions and scores, brought home."""
+        index, score = self.kernel(self.queries, self.items, self.k)
+        return cupy.asnumpy(index), cupy.asnumpy(score)
