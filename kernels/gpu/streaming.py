@@ -54,6 +54,7 @@ class _Buffer:
         self._device = empty(shape, dtype)
         self._bus = cupy.cuda.Stream(non_blocking=True)
         self._sent, self._used = (cupy.cuda.Event(disable_timing=True) for _ in range(2))
+        self.used()  # this memory may have been another array's, which what was launched before still reads
 
     def send(self, rows: NDArray[Any], wanted: NDArray[np.integer[Any]]) -> Array:
         """`rows[wanted]` on the device, ready for what is launched next on the current stream."""

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from gpu_cases import EMULATOR, counted, kernel_module
+from gpu_cases import EMULATOR, CupyBackend, counted, kernel_module
 from test_training import OPTIONS, new_run, small_set
 
+from milk_np.backend import Backend
 from milk_np.cli import evaluate as evaluate_command
 from milk_np.cli import train as train_command
+from milk_np.config import Settings
 from milk_np.errors import OutOfMemoryError
 from milk_np.evaluation import evaluate
 from milk_np.kernels.reference import top_k
+from milk_np.models import make_model
 from milk_np.models.milk import Milk
 from milk_np.recommend import recommend, similar_items, users_for_items
 from milk_np.run_folder import RunFolder
@@ -59,6 +62,15 @@ def test_parameters_after_twenty_steps_are_those_of_the_cpu(ds, options):
     assert_same_parameters(cpu, gpu)
     steps = 20 % cpu.steps_per_epoch
     assert gpu.losses(steps) == pytest.approx(cpu.losses(steps), rel=1e-4)
+
+
+@pytest.mark.parametrize("model", ["duif", "duif-raw"])
+def test_other_trained_models_run_on_the_device_too(ds, model):
+    losses = []
+    for device in ("cpu", "gpu"):
+        trained = make_model(Settings(**{**OPTIONS, "epochs": 2}, model=model, device=device)).fit(ds)
+        losses.append([record["losses"]["total"] for record in trained.history.records])
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4)
 
 
 def test_a_whole_run_ends_with_the_metrics_of_the_cpu(ds):
@@ -158,13 +170,18 @@ def test_the_command_says_so_with_its_exit_code(pool_limit, tmp_path, capsys):
     assert "on the GPU" in capsys.readouterr().err
 
 
-def test_commands_train_and_evaluate_on_the_device(ds, tmp_path, capsys):
+def test_commands_train_and_evaluate_on_the_device(ds, tmp_path, capsys, monkeypatch):
+    asked = []
+    monkeypatch.setattr(CupyBackend, "top_k", lambda self, *rest: asked.append(rest) or Backend.top_k(self, *rest))
     ds.save(tmp_path / "data.npz")
     common = ["--device", "gpu", "--topk", "10"]
     line = ["--data", str(tmp_path / "data.npz"), "--out", str(tmp_path / "run"), "--epochs", "2", "--dim", "8"]
     assert train_command.main([*line, *common, "--batch-size", "256", "--eval-every", "1"]) == 0
     model = ["--model", str(tmp_path / "run"), "--data", str(tmp_path / "data.npz")]
+    trained = len(asked)
+    assert trained > 0
     assert evaluate_command.main([*model, *common, "--json", str(tmp_path / "m.json")]) == 0
+    assert len(asked) > trained
     assert RunFolder.reopen(tmp_path / "run").summary()["epochs"] == 2
     assert "recall" in capsys.readouterr().out
 
