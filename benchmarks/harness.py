@@ -32,28 +32,37 @@ def interleave(calls: Mapping[str, Callable[[], float]], rounds: int, warmup: in
     """Call each in turn, `warmup` rounds uncounted and `rounds` counted.
 
     A round in which other processes took much of the cores is repeated; of at most `attempts` times `rounds` rounds
-    those with the least disturbance are kept, in the order they were run.
+    those with the least disturbance are kept, in the order they were run. With 1 attempt every round counts.
     """
     tried: list[dict[str, float]] = []
     for turn in range(warmup + attempts * rounds):
-        if turn >= warmup:
+        if turn >= warmup and attempts > 1:
             wait_for_quiet()
         taken = {name: call() for name, call in calls.items()}
         if turn >= warmup:
             tried.append(taken)
-        if sum(disturbance(taken) <= MOST_OTHERS for taken in tried) == rounds:
+        if sum(disturbance(each) <= MOST_OTHERS for each in tried) == rounds:
             break
     best = sorted(range(len(tried)), key=lambda turn: disturbance(tried[turn]))[:rounds]
     kept = [tried[turn] for turn in sorted(best)]
-    return Seconds({name: [taken[name] for taken in kept] for name in calls}, max(map(disturbance, kept)), len(tried))
+    turns = [warmup + turn for turn in sorted(best)]
+    seconds = {name: [taken[name] for taken in kept] for name in calls}
+    return Seconds(seconds, max(map(disturbance, kept)), len(tried), turns)
 
 
 class Seconds(dict[str, list[float]]):
-    """Seconds of every program in every round kept."""
+    """Seconds of every program in every round kept.
 
-    def __init__(self, seconds: Mapping[str, list[float]], others: float, tried: int) -> None:
+    Attributes
+    ----------
+    others : greatest share of the cores that other processes took in those rounds
+    tried : rounds run, without the uncounted ones
+    turns : numbers of the rounds kept, uncounted ones counted too, from 0
+    """
+
+    def __init__(self, seconds: Mapping[str, list[float]], others: float, tried: int, turns: list[int]) -> None:
         super().__init__(seconds)
-        self.others, self.tried = others, tried
+        self.others, self.tried, self.turns = others, tried, turns
 
     def note(self) -> str:
         """How many rounds were kept, and how quiet the machine was."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import shapes
+from harness import Seconds, interleave
 
 
 @dataclass
@@ -25,9 +27,11 @@ class Options:
     def shape(self) -> shapes.Shape:
         return shapes.TINY if self.quick else shapes.BABY
 
-    def turns(self, usual: int) -> int:
-        """Rounds to measure."""
-        return self.rounds or (2 if self.quick else usual)
+    def interleave(self, calls: Mapping[str, Callable[[], float]], usual: int, warmup: int = 1) -> Seconds:
+        """`harness.interleave` for `usual` rounds, or what the command line says."""
+        if self.quick:
+            return interleave(calls, 2, warmup, attempts=1)
+        return interleave(calls, self.rounds or usual, warmup)
 
     def problem(self) -> Path:
         """Folder of the problem, written once."""

@@ -75,6 +75,7 @@ class Worker:
         answer = json.loads(line)
         if "error" in answer:
             raise RuntimeError(f"{self.module}.{method}: {answer['error']}")
+        self.last = answer
         return answer
 
     def call(self, method: str, /, **args: Any) -> Any:

@@ -7,6 +7,8 @@ dW = X^T dC for every modality, in NumPy float32 with preallocated results. No g
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 from objective import Objective
 
@@ -34,3 +36,18 @@ class Program:
                 np.matmul(x[:n].T, self.dc[:n], out=dW)
             self.step += 1
         return []
+
+    def phases(self, steps: int) -> dict[str, float]:
+        """Seconds per step of the forward and the backward products."""
+        seconds = {"extract": 0.0, "extract_backward": 0.0}
+        for _ in range(steps):
+            n = self.rows[self.step % len(self.rows)]
+            for x, W, dW, c in zip(self.x, self.W, self.dW, self.c, strict=True):
+                start = time.perf_counter()
+                np.matmul(x[:n], W, out=c[:n])
+                half = time.perf_counter()
+                np.matmul(x[:n].T, self.dc[:n], out=dW)
+                seconds["extract"] += half - start
+                seconds["extract_backward"] += time.perf_counter() - half
+            self.step += 1
+        return {name: value / steps for name, value in seconds.items()}

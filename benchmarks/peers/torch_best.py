@@ -6,6 +6,7 @@ torch.compile.
 
 from __future__ import annotations
 
+import time
 from itertools import combinations
 
 import numpy as np
@@ -51,19 +52,23 @@ class Program:
         self.adam = torch.optim.Adam(self.params.values(), how.lr, (how.beta1, how.beta2), how.eps, fused=True)
         self.loss = torch.compile(batch_loss, dynamic=compiled == "dynamic") if compiled else batch_loss
 
-    def forward(self) -> torch.Tensor:
-        """The loss of the step at hand."""
+    def inputs(self) -> tuple:
+        """Arguments of `batch_loss` for the step at hand: the batch's distinct items and their rows."""
         u, i, j, theta = (torch.from_numpy(part) for part in self.problem.batch(self.step))
         items, at = torch.unique(torch.cat((i, j)), return_inverse=True)
         at_i, at_j = at[: len(u)], at[len(u) :]
         positive = torch.zeros(len(items)).index_fill_(0, at_i, 1.0)
         x = [
-            torch.index_select(rows, 0, items, out=out[: len(items)])
-            for rows, out in zip(self.x, self.buffer, strict=True)
+            torch.index_select(rows, 0, items, out=buffer[: len(items)])
+            for rows, buffer in zip(self.x, self.buffer, strict=True)
         ]
         W = [self.params[f"W{m}"] for m in range(self.M)]
         b = [self.params[f"b{m}"] for m in range(self.M)]
-        return self.loss(self.params["P"], W, b, x, u, at_i, at_j, positive, theta, self.how)
+        return self.params["P"], W, b, x, u, at_i, at_j, positive, theta, self.how
+
+    def forward(self) -> torch.Tensor:
+        """The loss of the step at hand."""
+        return self.loss(*self.inputs())
 
     def gradients(self) -> dict[str, np.ndarray]:
         """Gradients of the step at hand and its "loss", without taking it."""
@@ -84,6 +89,25 @@ class Program:
             self.step += 1
             losses.append(loss.item())
         return losses
+
+    def phases(self, steps: int) -> dict[str, float]:
+        """Seconds per step of distinct items and their rows, forward, backward and Adam."""
+        seconds = dict.fromkeys(("distinct rows", "forward", "backward", "Adam"), 0.0)
+        for _ in range(steps):
+            self.adam.zero_grad()
+            marks = [time.perf_counter()]
+            inputs = self.inputs()
+            marks.append(time.perf_counter())
+            loss = self.loss(*inputs)
+            marks.append(time.perf_counter())
+            loss.backward()
+            marks.append(time.perf_counter())
+            self.adam.step()
+            marks.append(time.perf_counter())
+            self.step += 1
+            for name, start, end in zip(seconds, marks, marks[1:], strict=False):
+                seconds[name] += (end - start) / steps
+        return seconds
 
     def state(self) -> dict[str, np.ndarray]:
         """Parameters as float32 arrays under the problem's names."""

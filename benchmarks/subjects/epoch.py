@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
-from harness import Outcome, Spread, installed, interleave, ratios
+from harness import Outcome, Spread, installed, ratios
 from options import Options
 from shapes import Problem
 from worker import Worker
@@ -84,7 +84,7 @@ def measure(options: Options) -> list[Outcome]:
         everyone = {"products alone (floor)": floor} | workers
         steps = problem.steps
         calls = {name: lambda w=worker: w.time("run", steps=steps) for name, worker in everyone.items()}
-        seconds = interleave(calls, options.turns(5))
+        seconds = options.interleave(calls, 5)
     finally:
         for worker in [*workers.values(), floor]:
             worker.close()
