@@ -137,6 +137,14 @@ def test_every_installed_command_explains_itself(command: str) -> None:
         assert text in shown
 
 
+@in_checkout
+def test_every_option_that_the_readme_names_exists() -> None:
+    helps = [subprocess.run([sys.executable, path, "--help"], capture_output=True, text=True, check=True).stdout
+             for path in BIN.iterdir() if path.is_file()]  # fmt: skip
+    known = set(re.findall(r"--[a-z][a-z-]*", " ".join(helps)))
+    assert set(re.findall(r"(?<![\\w-])--[a-z][a-z-]*", (ROOT / "README.md").read_text())) <= known
+
+
 def loaded_by(code: str) -> set[str]:
     """Modules that are loaded after `code` ran in a process of its own."""
     shown = subprocess.run(
