@@ -15,6 +15,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from milk_np.kernels.cpu import disk_cache
+
 ROOT = Path(__file__).resolve().parent.parent
 PROOFS = ("tests/nn", "tests/golden", "tests/kernels")
 
@@ -145,38 +147,62 @@ MUTATIONS = [
 ]  # fmt: skip
 
 
-def build(folder: Path, mutation: Mutation) -> None:
-    """A copy of the package with the error in it. Compiled kernels of unchanged files are taken along."""
-    shutil.copytree(ROOT / "milk_np", folder / "milk_np")
-    shutil.copytree(ROOT / "kernels", folder / "milk_np" / "kernels")
-    inside = mutation.file if mutation.file.startswith("milk_np") else f"milk_np/{mutation.file}"
-    path = folder / inside
-    text = path.read_text()
-    if text.count(mutation.old) != 1:
-        raise SystemExit(f"{mutation.file}: {mutation.old!r} stands there {text.count(mutation.old)} times, not once")
-    path.write_text(text.replace(mutation.old, mutation.new))
+class Copy:
+    """A copy of the package in `folder`, always in the same place, and the code compiled for it.
+
+    Functions in files that an error leaves alone are not compiled again: the right package's compiled code is taken.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.site, self.compiled = folder / "site", folder / "compiled"
+        self.put(None)
+        self.right = self._code()
+
+    def put(self, mutation: Mutation | None) -> None:
+        """Make the copy anew, with the error in it."""
+        shutil.rmtree(self.site, ignore_errors=True)
+        leave = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / "milk_np", self.site / "milk_np", ignore=leave)
+        shutil.copytree(ROOT / "kernels", self.site / "milk_np" / "kernels", ignore=leave)
+        if mutation is None:
+            return
+        inside = mutation.file if mutation.file.startswith("milk_np") else f"milk_np/{mutation.file}"
+        path = self.site / inside
+        text = path.read_text()
+        if text.count(mutation.old) != 1:
+            raise SystemExit(f"{mutation.file}: {mutation.old!r} stands there {text.count(mutation.old)} times")
+        path.write_text(text.replace(mutation.old, mutation.new))
+        if self.right.exists() and not self._code().exists():
+            shutil.copytree(self.right, self._code())
+
+    def _code(self) -> Path:
+        """Where the copy's compiled kernels are kept."""
+        return self.compiled / "milk_np" / f"kernels-{disk_cache.fingerprint(self.site / 'milk_np' / 'kernels')}"
 
 
-def caught_by(folder: Path) -> str:
-    """The first test that fails on the copy in `folder`, or nothing."""
+def caught_by(copy: Copy) -> str:
+    """The first test that fails on the copy, or nothing."""
     command = [sys.executable, "-P", "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *PROOFS]
-    environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
+    own = {"PYTHONPATH": str(copy.site), "NUMBA_CACHE_DIR": str(copy.compiled), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = {**os.environ, **own}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     found = re.search(r"^(?:FAILED|ERROR) (\S+)", done.stdout, re.MULTILINE)
     return found.group(1) if found else ""
 
 
 def main(word: str = "") -> int:
-    print("| planted error | in | caught by |\n|---|---|---|")
     missed = 0
-    for mutation in MUTATIONS:
-        if word not in mutation.name + mutation.file:
-            continue
-        with tempfile.TemporaryDirectory() as folder:
-            build(Path(folder), mutation)
-            test = caught_by(Path(folder))
-        missed += not test
-        print(f"| {mutation.name} | {mutation.file} | {test or '**nothing**'} |", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Copy(Path(folder))
+        if test := caught_by(copy):
+            raise SystemExit(f"{test} fails without any error planted")
+        print("| planted error | in | caught by |\n|---|---|---|", flush=True)
+        for mutation in MUTATIONS:
+            if word in mutation.name + mutation.file:
+                copy.put(mutation)
+                test = caught_by(copy)
+                missed += not test
+                print(f"| {mutation.name} | {mutation.file} | {test or '**nothing**'} |", flush=True)
     return int(missed > 0)
 
 

@@ -22,7 +22,7 @@ def folder() -> Path:
     """The folder for these sources: in NUMBA_CACHE_DIR where that is set, else in the user's cache."""
     chosen = numba.config.CACHE_DIR or os.environ.get("XDG_CACHE_HOME")
     root = Path(chosen) if chosen else Path.home() / ".cache"
-    return root / "milk_np" / f"kernels-{_fingerprint()}"
+    return root / "milk_np" / f"kernels-{fingerprint()}"
 
 
 @contextmanager
@@ -42,9 +42,9 @@ def own_folder() -> Iterator[None]:
         numba.config.CACHE_DIR = before
 
 
-def _fingerprint() -> str:
-    """Hash of the sources that end up in compiled code."""
+def fingerprint(kernels: Path = KERNELS) -> str:
+    """Hash of the sources in the folder `kernels` that end up in compiled code."""
     digest = hashlib.sha256()
-    for path in sorted([*KERNELS.glob("cpu/*.py"), *KERNELS.glob("reference/*.py")]):
+    for path in sorted([*kernels.glob("cpu/*.py"), *kernels.glob("reference/*.py")]):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
