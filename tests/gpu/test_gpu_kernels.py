@@ -222,3 +222,17 @@ def test_adam_rows_and_catching_up(seed, K, dtype, order):
     np.testing.assert_array_equal(home(mine[3]), plain[3])
     for a, b in zip(mine[:3], plain[:3], strict=True):
         assert_close(home(a), b, dtype)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("pause", [1, 31, 32, 33, 64, 300, 900])
+def test_moments_go_on_decaying_after_a_row_stands_still(pause, dtype):
+    """Far beyond the step at which no number of a row moves any more; compared digit by digit, for they get tiny."""
+    rng = np.random.default_rng(pause)
+    p = rng.standard_normal((3, 70)).astype(dtype)
+    plain = [p, p * dtype(0.01), p * p * dtype(0.01), np.array([0, 5, 40], np.int64)]
+    mine, rows = [put(x) for x in plain], np.arange(3, dtype=np.int32)
+    for kernels, state, place in ((reference, plain, np.asarray), (gpu, mine, put)):
+        kernels.adam_catch_up(*state, place(rows), 0.001, 40 + pause)
+    for a, b in zip(mine, plain, strict=True):
+        np.testing.assert_allclose(home(a), b, rtol=1e-4 if dtype == np.float32 else 1e-10, atol=1e-37)

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 ARCHITECTURES = (75, 80, 86, 89, 90, 100, 120)
+CUPY = ("-ftz=true", "--device-as-default-execution-space")
+"""What CuPy adds to the options of any kernel."""
 
 
 def compiler_problem() -> str | None:
@@ -49,7 +51,7 @@ def compiled(family: str, architecture: int, **defines: str | int) -> tuple[byte
 
     program = nvrtc.createProgram(launch.source(family), f"{family}.cu", (), ())
     options = launch.options(family, tuple(defines.items()))
-    options = (*options, f"--gpu-architecture=sm_{architecture}", "--ptxas-options=-v")
+    options = (*options, *CUPY, f"--gpu-architecture=sm_{architecture}", "--ptxas-options=-v")
     try:
         nvrtc.compileProgram(program, options)
         return nvrtc.getCUBIN(program), nvrtc.getProgramLog(program).strip("\0\n ")
