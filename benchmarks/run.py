@@ -15,7 +15,7 @@ from harness import Outcome, machine
 from options import Options
 from worker import pin_threads
 
-SUBJECTS = ("epoch", "step", "sampling", "evaluation", "topk", "gather")
+SUBJECTS = ("epoch", "step", "sampling", "evaluation", "topk", "gather", "optimiser", "startup", "memory")
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:

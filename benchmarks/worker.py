@@ -145,8 +145,7 @@ def answer(module: str, program: Any, method: str, args: dict[str, Any]) -> tupl
     """Program, and the reply to one request."""
     start, cpu = time.perf_counter(), time.process_time()
     if method == "build":
-        program = make(importlib.import_module(module), args)
-        value = None
+        program, value = make(importlib.import_module(module), args), None
     elif method == "peak_memory":
         value = peak_memory()
     elif method == "save":
