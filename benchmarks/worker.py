@@ -14,6 +14,7 @@ import resource
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,8 @@ class Worker:
 
     def __init__(self, module: str, args: dict[str, Any], env: dict[str, str | None] | None = None) -> None:
         self.module = module
-        settings = os.environ | THREAD_LIMITS | (env or {})
+        path = os.pathsep.join([str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])])
+        settings = os.environ | THREAD_LIMITS | {"PYTHONPATH": path} | (env or {})
         self.process = subprocess.Popen(
             [sys.executable, str(HERE / "worker.py"), module],
             stdin=subprocess.PIPE,
@@ -62,7 +64,11 @@ class Worker:
             env={key: value for key, value in settings.items() if value is not None},
             text=True,
         )
-        self.seconds_to_build = self.request("build", args)["seconds"]
+        try:
+            self.request("build", args)
+        except RuntimeError:
+            self.close()
+            raise
 
     def request(self, method: str, args: dict[str, Any]) -> dict[str, Any]:
         """Call a method in the worker; its answer with `seconds` (inside the worker) and `value`."""
@@ -91,9 +97,10 @@ class Worker:
 
     def close(self) -> None:
         """End the process."""
-        if self.process.poll() is None:
+        with suppress(BrokenPipeError):
             self.process.stdin.close()
-            self.process.wait(timeout=60)
+        self.process.wait(timeout=60)
+        self.process.stdout.close()
 
     def __enter__(self) -> Worker:
         return self
