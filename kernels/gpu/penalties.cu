@@ -38,7 +38,7 @@ __device__ __forceinline__ Real pull(const Real* c, Real* dc, i64 a, i64 b, Real
 }
 
 // The gradient onto dc (M, n, K) and the term, the lanes of a row for each distinct item. Leaves flags and counts zero.
-extern "C" __global__ void __launch_bounds__(THREADS)
+extern "C" __global__ void __launch_bounds__(THREADS, 4)
 alignment_pull(const Real* __restrict__ c, const int* __restrict__ rows, const bool* __restrict__ owned, int n, int M,
                int K, double weight, int* flag, int* count, Real* dc, double* part, unsigned* ticket, double* term,
                int lanes) {
@@ -84,8 +84,10 @@ __device__ __forceinline__ double shrink_user(const Real* p, Real* dp, int count
 __device__ __forceinline__ double shrink_item(const Real* c, Real* dc, i64 apart, int count, Real step, int M, int K,
                                               int lanes) {
     double total = 0;
+#pragma unroll 1  // unrolled, this would take so many registers that few threads fit
     for (int k = my_lane(lanes) * VEC; k < K; k += lanes * VEC) {
         Pack z = {};
+#pragma unroll 1
         for (int m = 0; m < M; ++m) {
             const Pack x = load(c + m * apart + k);
             for (int e = 0; e < VEC; ++e)
@@ -95,6 +97,7 @@ __device__ __forceinline__ double shrink_item(const Real* c, Real* dc, i64 apart
             z.v[e] *= Real(1) / M;
             total += z.v[e] * z.v[e];
         }
+#pragma unroll 1
         for (int m = 0; m < M; ++m) {
             Pack dx = load(dc + m * apart + k);
             for (int e = 0; e < VEC; ++e)
@@ -106,7 +109,7 @@ __device__ __forceinline__ double shrink_item(const Real* c, Real* dc, i64 apart
 }
 
 // Rows 0 ... n_users-1 of the grid are the distinct users, then come the n distinct items; empty ones have no triplet.
-extern "C" __global__ void __launch_bounds__(THREADS)
+extern "C" __global__ void __launch_bounds__(THREADS, 4)
 regulariser(const Real* __restrict__ P, const Real* __restrict__ c, const int* __restrict__ users,
             const int* __restrict__ user_start, const int* __restrict__ item_start, int B, int M, int n_users, int n,
             int K, double weight, Real* dP, Real* dc, double* part, unsigned* ticket, double* term, int lanes) {

@@ -36,7 +36,7 @@ __device__ __forceinline__ void weigh(const volatile double* part, int blocks, i
 }
 
 // Grid (blocks, E): slope (E, B), and a loss for each block and environment in `part` (E, blocks).
-extern "C" __global__ void __launch_bounds__(THREADS)
+extern "C" __global__ void __launch_bounds__(THREADS, 4)
 risk_forward(const Real* __restrict__ s, const Real* __restrict__ theta, double base, double invariance, int B, int M,
              int E, Real* slope, double* part, unsigned* ticket, double* losses, Real* weight) {
     __shared__ double shared[32];

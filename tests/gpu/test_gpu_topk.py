@@ -71,6 +71,8 @@ def test_scores_that_only_grow_or_only_fall():
 def test_zeros_of_both_signs_tie_and_nan_is_never_listed():
     items = np.array([[-1.0], [-0.0], [0.0], [-0.0], [1.0]], np.float32)
     agree((np.ones((1, 1), np.float32), items, 5))
+    items = np.array([[-1e-30], [1e-30], [-1e-30]], np.float32)  # products too small for a number, of either sign
+    agree((np.full((1, 1), 1e-30, np.float32), items, 3))
     items = np.array([[1.0], [np.nan], [3.0], [-np.inf], [np.inf]], np.float32)
     agree((np.array([[1.0], [np.nan]], np.float32), items, 5))
 

@@ -38,7 +38,7 @@ def variants() -> Iterator[tuple[str, dict[str, str | int]]]:
     for family in ("grouping", "sampling", "topk"):
         yield family, {}
     for family in ("adam", "extract", "margins", "penalties", "risk"):
-        for real, vec in (("float", 4), ("float", 1), ("double", 2), ("double", 1)):
+        for real, vec in (("float", 4), ("float", 2), ("float", 1), ("double", 2), ("double", 1)):
             for half in (0, 1) if family == "extract" else (0,):
                 yield family, {"REAL": real, "VEC": vec} | ({"HALF": half} if family == "extract" else {})
 
@@ -84,5 +84,5 @@ def test_a_mistake_is_named_with_its_file_and_line(monkeypatch: pytest.MonkeyPat
 
     lines = len((launch.FOLDER / "sampling.cu").read_text().splitlines())
     original = launch.source
-    monkeypatch.setattr(launch, "source", lambda family: f"{original(family)}int f( {{\n")
+    monkeypatch.setattr(launch, "source", lambda family: f"{original(family)}int f() {{ return nothing; }}\n")
     assert f"sampling.cu({lines + 1}): error" in compiled("sampling", 90)[1]
