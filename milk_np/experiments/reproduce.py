@@ -99,8 +99,7 @@ class Reproduction:
         found = tune([s for _, s in searches], plan.trials, self.store, plan.jobs, self.say, how=plan.search)
         for (ds, _), tuned in zip(searches, found, strict=True):
             self.tuned[ds.hash, tuned.family, tuned.protocol] = tuned
-        records = [{"data": ds.name, **tuned.to_dict()} for (ds, _), tuned in zip(searches, found, strict=True)]
-        write_json_atomic(plan.out / TUNING, {"search": plan.search, "draw": plan.seed, "searches": records})
+        self._record()
 
     def look(self) -> None:
         """Take note of the searches that are finished and run nothing; what isn't finished is left out of reports."""
@@ -108,6 +107,14 @@ class Reproduction:
             tuned = finished(search, self.plan.trials, self.store)
             if tuned is not None:
                 self.tuned[ds.hash, tuned.family, tuned.protocol] = tuned
+        self._record()
+
+    def _record(self) -> None:
+        """Write every finished search with all its trials."""
+        names = {ds.hash: ds.name for ds in self.data}
+        searches = [{"data": names[data_hash], **tuned.to_dict()} for (data_hash, _, _), tuned in self.tuned.items()]
+        record = {"search": self.plan.search, "draw": self.plan.seed, "searches": searches}
+        write_json_atomic(self.plan.out / TUNING, record)
 
     def is_tuned(self, ds: DataSet, experiment: Experiment) -> bool:
         """Whether the settings of every variant of an experiment are known."""
