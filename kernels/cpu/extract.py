@@ -13,6 +13,7 @@ from numba import njit, prange
 from numpy.typing import NDArray
 
 from milk_np.kernels.cpu.tile import (
+    AHEAD,
     PANEL,
     ROWS,
     VECTOR_BYTES,
@@ -29,8 +30,8 @@ Floats = NDArray[np.floating[Any]]
 
 ROW_BLOCK = 16 * ROWS  # rows of one task of the forward product: their sums stay in the first-level cache
 DEPTH = 512  # elements of a row between two visits of its sums: so much of the weight stays in the second level
-SPAN = 16 * ROWS  # columns of x of one task of the backward product
-ROW_DEPTH = 256  # rows between two visits of a task's sums
+SPAN = 32 * ROWS  # columns of x of one task of the backward product
+ROW_DEPTH = AHEAD  # rows between two visits of a task's sums
 WIDEN_BYTES = 4 << 20  # buffer through which rows of another type pass, small enough for the last-level cache
 
 
@@ -154,8 +155,8 @@ def _forward(
     for task in prange((n + ROW_BLOCK - 1) // ROW_BLOCK):
         low = task * ROW_BLOCK
         count = min(ROW_BLOCK, n - low)
-        place = np.empty(ROW_BLOCK, np.int64)  # the last row stands in for the rows that fill up the last tile
-        for r in range(ROW_BLOCK):
+        place = np.empty(ROW_BLOCK + ROWS, np.int64)  # the last row stands in for what fills up the last tile
+        for r in range(ROW_BLOCK + ROWS):
             place[r] = addresses[low + min(r, count - 1)]
         acc = _aligned(ROW_BLOCK, columns, weight)
         for d in range(0, width, DEPTH):
@@ -182,14 +183,17 @@ def _forward_block(place: NDArray[np.int64], count: int, start: int, depth: int,
 
 @njit(parallel=True, cache=True, nogil=True)
 def _backward(addresses: NDArray[np.int64], width: int, g: Floats, dweight: Floats, add: bool) -> None:
-    K = dweight.shape[1]
+    K, n = dweight.shape[1], len(addresses)
+    place = np.empty(n + AHEAD, np.int64)
+    for r in range(n + AHEAD):
+        place[r] = addresses[min(r, n - 1)]
     span = min(SPAN, max(ROWS, width // 16 // ROWS * ROWS))
     for task in prange((width + span - 1) // span):
         low = task * span
         count = min(span, width - low)
         acc = _aligned(count, g.shape[1], g)
-        for r in range(0, len(addresses), ROW_DEPTH):
-            _backward_block(addresses, r, min(ROW_DEPTH, len(addresses) - r), low, count, g, acc)
+        for r in range(0, n, ROW_DEPTH):
+            _backward_block(place, r, min(ROW_DEPTH, n - r), low, count, g, acc)
         for d in range(count):
             for k in range(K):
                 dweight[low + d, k] = dweight[low + d, k] + acc[d, k] if add else acc[d, k]

@@ -26,13 +26,17 @@ PANEL = 4 if _WIDE else 2
 _INT32, _INT64 = ir.IntType(32), ir.IntType(64)
 _TYPES = {types.float32: ir.FloatType(), types.float64: ir.DoubleType()}
 
+#: Rows by which the backward product fetches ahead. Rows are scattered: no processor guesses where the next one lies.
+AHEAD = 128
+
 Load = Callable[[Any, Any, int], Any]
+Ahead = Callable[[Any, Any], None]
 
 
 def _tile_intrinsic(rows: int, vectors: int, backward: bool) -> Any:
     """Intrinsic `tile(address, first, offset, w, w_row, column, acc, acc_row, steps)`, as `_rows_of` or `_columns_of`.
 
-    Arrays: `address` (int64) of the rows of x; `w` and `acc` 2-D, C-contiguous, of one floating type. Reads rows
+    Arrays: `address` (int64) of the rows of x, `ROWS` (forward) or `AHEAD` (backward) more than are multiplied; `w` and `acc` 2-D, C-contiguous, of one floating type. Reads rows
     `w_row` to `w_row + steps` of `w` and adds to rows `acc_row` to `acc_row + rows` of `acc`, both from column
     `column` on, `vectors` vectors wide.
     """
@@ -59,10 +63,10 @@ def _tile_intrinsic(rows: int, vectors: int, backward: bool) -> Any:
             scalar = _TYPES[sig.args[3].dtype]
             lanes = VECTOR_BYTES // (4 if scalar == ir.FloatType() else 8)
             element = _columns_of if backward else _rows_of
-            load = element(b, b.gep(address.data, [first]), offset, scalar, rows)
+            load, ahead = element(b, b.gep(address.data, [first]), offset, scalar, rows)
             w_start, w_stride = _place(b, w, w_row, column)
             acc_start, acc_stride = _place(b, acc, acc_row, column)
-            _multiply_add(b, ir.VectorType(scalar, lanes), rows, vectors, load,
+            _multiply_add(b, ir.VectorType(scalar, lanes), rows, vectors, load, ahead,
                           w_start, w_stride, acc_start, acc_stride, steps)  # fmt: skip
             return context.get_dummy_value()
 
@@ -77,22 +81,41 @@ def _place(b: Any, array: Any, row: Any, column: Any) -> tuple[Any, Any]:
     return b.gep(array.data, [b.add(b.mul(row, length), column)]), length
 
 
-def _rows_of(b: Any, address: Any, offset: Any, scalar: Any, rows: int) -> Load:
-    """Forward: element (r, k) is number `offset + k` of the r-th row. The rows' addresses are loaded once."""
+def _rows_of(b: Any, address: Any, offset: Any, scalar: Any, rows: int) -> tuple[Load, Ahead]:
+    """Forward: element (r, k) is number `offset + k` of the r-th row; the rows of the next tile are fetched ahead."""
     pointer = scalar.as_pointer()
-    starts = [b.gep(b.inttoptr(b.load(b.gep(address, [_INT64(r)])), pointer), [offset]) for r in range(rows)]
-    return lambda b, k, r: b.load(b.gep(starts[r], [k]))
+    starts = [b.gep(b.inttoptr(b.load(b.gep(address, [_INT64(r)])), pointer), [offset]) for r in range(2 * rows)]
+
+    def ahead(b: Any, k: Any) -> None:
+        for start in starts[rows:]:
+            _prefetch(b, b.gep(start, [k]))
+
+    return lambda b, k, r: b.load(b.gep(starts[r], [k])), ahead
 
 
-def _columns_of(b: Any, address: Any, offset: Any, scalar: Any, rows: int) -> Load:
-    """Backward: element (r, k) is number `offset + r` of the k-th row: a tile of x transposed."""
+def _columns_of(b: Any, address: Any, offset: Any, scalar: Any, rows: int) -> tuple[Load, Ahead]:
+    """Backward: element (r, k) is number `offset + r` of the k-th row: a tile of x transposed.
+
+    The same elements of the row `AHEAD` further on are fetched ahead.
+    """
     pointer = scalar.as_pointer()
 
-    def load(b: Any, k: Any, r: int) -> Any:
+    def place(b: Any, k: Any, r: int) -> Any:
         row = b.inttoptr(b.load(b.gep(address, [k])), pointer)
-        return b.load(b.gep(row, [b.add(offset, _INT64(r))]))
+        return b.gep(row, [b.add(offset, _INT64(r))])
 
-    return load
+    def ahead(b: Any, k: Any) -> None:
+        _prefetch(b, place(b, b.add(k, _INT64(AHEAD)), 0))
+
+    return lambda b, k, r: b.load(place(b, k, r)), ahead
+
+
+def _prefetch(b: Any, pointer: Any) -> None:
+    """Ask for the cache line at `pointer`, to be read once or twice; any address will do, none can fault."""
+    byte = ir.IntType(8).as_pointer()
+    kind = ir.FunctionType(ir.VoidType(), [byte, _INT32, _INT32, _INT32])
+    prefetch = cgutils.get_or_insert_function(b.module, kind, "llvm.prefetch.p0")
+    b.call(prefetch, [b.bitcast(pointer, byte), _INT32(0), _INT32(2), _INT32(1)])
 
 
 def _multiply_add(
@@ -101,6 +124,7 @@ def _multiply_add(
     rows: int,
     vectors: int,
     load: Load,
+    ahead: Ahead,
     w: Any,
     w_stride: Any,
     acc: Any,
@@ -119,6 +143,7 @@ def _multiply_add(
         b.store(_load_vector(b, places[at], vector, scalar_bytes), sums[at])
     with cgutils.for_range(b, steps) as loop:
         k = loop.index
+        ahead(b, k)
         row = b.gep(w, [b.mul(k, w_stride)])
         columns = [
             _load_vector(b, b.gep(row, [_INT64(v * vector.count)]), vector, scalar_bytes) for v in range(vectors)
