@@ -28,7 +28,7 @@ LIBRARIES = ("milk-np", "numpy", "scipy", "numba", "torch", "jax", "jaxlib", "fa
 MOST_OTHERS = 0.05  # share of the cores that other processes may take while something is timed
 
 
-def interleave(calls: Mapping[str, Callable[[], float]], rounds: int, warmup: int = 1, attempts: int = 4) -> Seconds:
+def interleave(calls: Mapping[str, Callable[[], float]], rounds: int, warmup: int = 1, attempts: int = 2) -> Seconds:
     """Call each in turn, `warmup` rounds uncounted and `rounds` counted.
 
     A round in which other processes took much of the cores is repeated; of at most `attempts` times `rounds` rounds
@@ -78,7 +78,7 @@ def disturbance(taken: Mapping[str, float]) -> float:
     return max(getattr(seconds, "others", 0.0) for seconds in taken.values())
 
 
-def wait_for_quiet(limit: float = 20.0, pause: float = 0.25) -> None:
+def wait_for_quiet(limit: float = 5.0, pause: float = 0.25) -> None:
     """Wait until the machine does next to nothing, `limit` seconds at most."""
     end = time.monotonic() + limit
     while time.monotonic() < end:

@@ -45,7 +45,9 @@ def table(done: dict[str, dict[str, float]], pools: list[int], repeats: int) -> 
             cells = [f"{np.mean(values[0]):.4f}"]
             for p in pools:
                 change = np.mean(values[p]) / np.mean(values[0]) - 1
-                cells.append(f"{np.mean(values[p]):.4f} ({change:+.1%}, p = {ttest_rel(values[p], values[0]).pvalue:.2f})")
+                cells.append(
+                    f"{np.mean(values[p]):.4f} ({change:+.1%}, p = {ttest_rel(values[p], values[0]).pvalue:.2f})"
+                )
             lines.append(f"| {name} | {metric} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 

@@ -1,6 +1,6 @@
 """Does the cost grow with the work, and not with the tables?
 
-`python benchmarks/scale.py users`: time of a step and peak memory with 100,000 to 10 million users, same items and batch.
+`python benchmarks/scale.py users`: time of a step and peak memory with 100,000 to 10 million users, items and batch alike.
 `python benchmarks/scale.py limit`: a set whose features are three times the memory that a control group leaves the
 process, trained to the same model as without the limit (needs the right to make a control group of memory).
 
@@ -32,7 +32,9 @@ def pairs(n_users: int, n_items: int, per_user: int, seed: int = 0) -> tuple[np.
     rng = np.random.default_rng(seed)
     user = np.repeat(np.arange(n_users, dtype=np.int32), per_user)
     step = n_items * 4 // 5 // per_user
-    item = rng.integers(0, step, len(user), dtype=np.int32) + np.tile(np.arange(per_user, dtype=np.int32) * step, n_users)
+    item = rng.integers(0, step, len(user), dtype=np.int32) + np.tile(
+        np.arange(per_user, dtype=np.int32) * step, n_users
+    )
     return user, item
 
 
@@ -54,9 +56,10 @@ def user_worker(n_users: int, widths: list[int]) -> dict[str, float]:
     model.begin(ds)
     ready = time.perf_counter() - began
     seconds = []
-    for step in range(400):
+    for number in range(400):
+        epoch, step = divmod(number, model.steps_per_epoch)
         began = time.perf_counter()
-        model.train_step(1, step)
+        model.train_step(epoch + 1, step)
         seconds.append(time.perf_counter() - began)
     arrays = [*ds.arrays().values(), *model.state().values(), *model._step.sampler._arrays]
     size = sum(x.nbytes for x in arrays)
@@ -89,7 +92,13 @@ def limit_worker(folder: str) -> dict[str, object]:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     ahead = model._step._ahead._prefetcher is not None
     size = sum(x.nbytes for x in ds.features.values())
-    return {"model": digest, "seconds": seconds, "peak GB": peak / 2**30, "features GB": size / 2**30, "reads ahead": ahead}
+    return {
+        "model": digest,
+        "seconds": seconds,
+        "peak GB": peak / 2**30,
+        "features GB": size / 2**30,
+        "reads ahead": ahead,
+    }
 
 
 def worker(*arguments: str, group: Path | None = None) -> dict:
@@ -109,7 +118,9 @@ def users() -> list[dict]:
         for count in USERS:
             rows.append({"widths": widths, **worker("--users", str(count), "--widths", widths)})
             print(rows[-1], flush=True)
-    print("| widths | users | step, ms (quartiles) | over 100,000 users | arrays, GB | peak / arrays |\n|---|---|---|---|---|---|")
+    print(
+        "| widths | users | step, ms (quartiles) | over 100,000 users | arrays, GB | peak / arrays |\n|---|---|---|---|---|---|"
+    )
     for row in rows:
         base = next(r for r in rows if r["widths"] == row["widths"])
         low, high = row["quartiles ms"]

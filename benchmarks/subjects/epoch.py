@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
-from harness import Outcome, Spread, installed, ratios
+from harness import Outcome, Seconds, Spread, installed, ratios
 from options import Options
 from shapes import Problem
 from worker import Worker
@@ -32,6 +32,7 @@ TRAINERS: dict[str, tuple[str, dict, tuple[str, ...], dict]] = {
 FLOOR = ("peers.floor", {}, (), {})
 PLAIN = ("peers.numpy_plain", {}, (), {})
 CHECKED_STEPS = 5
+SLICES = 4  # turns that an epoch is cut into, so that the programs alternate often
 GRADIENT_TOLERANCE = 1e-4  # greatest difference over greatest element, float32 against float64
 LOSS_TOLERANCE = 1e-4  # relative
 
@@ -82,13 +83,13 @@ def measure(options: Options) -> list[Outcome]:
         with start(PLAIN, folder, "reference") as plain:
             checked = check(workers, plain, Path(options.scratch.name))
         everyone = {"products alone (floor)": floor} | workers
-        steps = problem.steps
+        steps = max(1, problem.steps // SLICES)
         calls = {name: lambda w=worker: w.time("run", steps=steps) for name, worker in everyone.items()}
-        seconds = options.interleave(calls, 5)
+        seconds = options.interleave(calls, 2 * SLICES)
     finally:
         for worker in [*workers.values(), floor]:
             worker.close()
-    return [report(problem, seconds, checked, missing)]
+    return [report(problem, steps, seconds, checked, missing)]
 
 
 def worst(checked: dict[str, dict[str, float]], what: str) -> float:
@@ -96,11 +97,11 @@ def worst(checked: dict[str, dict[str, float]], what: str) -> float:
     return max(differences[what] for differences in checked.values())
 
 
-def report(problem: Problem, seconds: dict, checked: dict, missing: dict[str, str]) -> Outcome:
+def report(problem: Problem, steps: int, seconds: Seconds, checked: dict, missing: dict[str, str]) -> Outcome:
     """Table of the epoch."""
     rows = []
     for name, taken in seconds.items():
-        row = {"program": name, "s per epoch": median(taken)}
+        row = {"program": name, "s per epoch": median(taken) * problem.steps / steps}
         for base in seconds:
             if base.startswith(("products", "milk_np")):
                 row[f"times {base.split(' (')[0]}"] = ratios(seconds, name, base).text()
@@ -112,7 +113,8 @@ def report(problem: Problem, seconds: dict, checked: dict, missing: dict[str, st
     notes = [
         f"{shape.users:,} users, {shape.items:,} items, widths {shape.widths}, {problem.u.size:,} triplets "
         f"({problem.interactions} interactions) in {problem.steps} steps of {shape.batch}, "
-        f"{unique.median:.0f} distinct items a step; preset reference; sampling not included.",
+        f"{unique.median:.0f} distinct items a step; preset reference; sampling not included. Programs take turns "
+        f"of {steps} steps.",
         seconds.note(),
         f"Checked first against float64: greatest gradient difference {worst(checked, 'gradients'):.1e} "
         f"of the greatest element, greatest relative loss difference {worst(checked, 'losses'):.1e}.",

@@ -36,9 +36,9 @@ Ahead = Callable[[Any, Any], None]
 def _tile_intrinsic(rows: int, vectors: int, backward: bool) -> Any:
     """Intrinsic `tile(address, first, offset, w, w_row, column, acc, acc_row, steps)`, as `_rows_of` or `_columns_of`.
 
-    Arrays: `address` (int64) of the rows of x, `ROWS` (forward) or `AHEAD` (backward) more than are multiplied; `w` and `acc` 2-D, C-contiguous, of one floating type. Reads rows
-    `w_row` to `w_row + steps` of `w` and adds to rows `acc_row` to `acc_row + rows` of `acc`, both from column
-    `column` on, `vectors` vectors wide.
+    Arrays: `address` (int64) of the rows of x, `ROWS` (forward) or `AHEAD` (backward) more than are multiplied; `w`
+    and `acc` 2-D, C-contiguous, of one floating type. Reads rows `w_row` to `w_row + steps` of `w` and adds to rows
+    `acc_row` to `acc_row + rows` of `acc`, both from column `column` on, `vectors` vectors wide.
     """
 
     @intrinsic

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from types import SimpleNamespace
 
 import pytest
 from gpu_cases import CupyBackend, cupy, home, put
 
 from milk_np import devices
-from milk_np.backend import get_backend
+from milk_np.backend import Backend, NumpyBackend, get_backend
 from milk_np.cli import doctor
 
 pytestmark = pytest.mark.gpu
@@ -18,6 +19,14 @@ def test_a_gpu_that_can_be_used():
     assert devices.gpu_problem() is None
     for device in ("gpu", "auto"):
         assert isinstance(get_backend(device), CupyBackend)
+
+
+@pytest.mark.parametrize("name", [name for name in vars(Backend) if not name.startswith("_") and name != "kernels"])
+def test_both_backends_have_the_same_methods(name):
+    expected = inspect.signature(getattr(Backend, name))
+    for backend in (NumpyBackend, CupyBackend):
+        assert list(inspect.signature(getattr(backend, name)).parameters) == list(expected.parameters)
+    assert {x for x in vars(CupyBackend) if not x.startswith("_")} <= {"name", *vars(Backend)}
 
 
 def test_the_doctor_shows_it():

@@ -54,4 +54,4 @@ def test_works_where_nothing_can_be_kept(tmp_path):
 def test_other_numba_code_keeps_its_folder():
     import numba
 
-    assert numba.config.CACHE_DIR == os.environ.get("NUMBA_CACHE_DIR", "")
+    assert os.environ.get("NUMBA_CACHE_DIR", "") == numba.config.CACHE_DIR
