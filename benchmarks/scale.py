@@ -1,6 +1,6 @@
 """Does the cost grow with the work, and not with the tables?
 
-`python benchmarks/scale.py users`: time of a step and peak memory with 100,000 to 10 million users, items and batch alike.
+`python benchmarks/scale.py users`: step time and peak memory with 100,000 to 10 million users, items and batch alike.
 `python benchmarks/scale.py limit`: a set whose features are three times the memory that a control group leaves the
 process, trained to the same model as without the limit (needs the right to make a control group of memory).
 
@@ -118,15 +118,15 @@ def users() -> list[dict]:
         for count in USERS:
             rows.append({"widths": widths, **worker("--users", str(count), "--widths", widths)})
             print(rows[-1], flush=True)
-    print(
-        "| widths | users | step, ms (quartiles) | over 100,000 users | arrays, GB | peak / arrays |\n|---|---|---|---|---|---|"
-    )
+    print("| widths | users | step, ms (quartiles) | over 100,000 users | arrays, GB | peak / arrays |")
+    print("|---|---|---|---|---|---|")
     for row in rows:
         base = next(r for r in rows if r["widths"] == row["widths"])
         low, high = row["quartiles ms"]
         ratio = row["step ms"] / base["step ms"]
         print(
-            f"| {row['widths']} | {row['users']:,} | {row['step ms']:.2f} ({low:.2f}-{high:.2f}) | {ratio:.2f} | "
+            f"| {row['widths']} | {row['users']:,} | {row['step ms']:.2f} ({low:.2f}-{high:.2f}) "
+            f"| {ratio:.2f} | "
             f"{row['arrays GB']:.2f} | {row['peak / arrays']:.2f} |"
         )
     return rows
