@@ -110,7 +110,6 @@ MUTATIONS = [
     Mutation("topk.cu", "zeros of both signs differ", "__float_as_uint(score + 0.0f)", "__float_as_uint(score)"),
     Mutation("topk.cu", "long lists: later turns begin anew", "        limit = key[KEPT - 1];\n", ""),
     Mutation("topk.cu", "selection: no room for what waits", "KEPT - THREADS) {", "KEPT) {"),
-    Mutation("topk.cu", "scores: last tile read beyond the table", "first + r < rows && k + d < K", "first + r < rows"),
 ]  # fmt: skip
 
 
