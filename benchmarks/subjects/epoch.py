@@ -17,7 +17,7 @@ from worker import Worker
 
 TORCH, JAX = ("torch",), ("jax", "jaxlib")
 # glibc gives big blocks back to the system at every free, and fresh pages cost as much as a row gather. JAX
-# can't reuse buffers for the gathered rows, so its process is told to keep memory (41 % faster); PyTorch
+# can't reuse buffers for the gathered rows, so its process is told to keep memory; PyTorch
 # gathers into buffers of its own and is slower with these settings.
 KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 32), "MALLOC_TRIM_THRESHOLD_": str(1 << 33)}
 # name: (module, arguments, libraries, settings of its process)
