@@ -9,8 +9,8 @@
 #if HALF
 typedef unsigned short Raw;  // the bits of a float16
 
-// Exact for every finite number. A subnormal one is its last 10 bits times 2^-24, which is not subnormal in float32: CuPy
-// has the compiler flush those to zero, so none may come up on the way.
+// Exact for every finite number. A subnormal one is its last 10 bits times 2^-24, which is not subnormal in float32:
+// CuPy has the compiler flush those to zero, so none may come up on the way.
 __device__ __forceinline__ float widen(Raw half) {
     const unsigned magnitude = half & 0x7fffu, sign = (half & 0x8000u) << 16;
     const float subnormal = magnitude * 5.9604644775390625e-8f;

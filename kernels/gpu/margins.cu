@@ -1,8 +1,8 @@
 // Margins of the triplets and their backward pass (contract: reference/margins.py).
 #include "common.cuh"
 
-// out (M, B): p_u . (c^m_i - c^m_j), the lanes of a row for each triplet. Threads beyond the last triplet repeat it, since a
-// sum over lanes needs the whole warp.
+// out (M, B): p_u . (c^m_i - c^m_j), the lanes of a row for each triplet. Threads beyond the last triplet repeat it,
+// since a sum over lanes needs the whole warp.
 extern "C" __global__ void margins(const Real* __restrict__ P, const Real* __restrict__ c,
                                    const int* __restrict__ users, const int* __restrict__ slot, Real* out, int B,
                                    int M, int n, int K, int lanes) {
@@ -46,8 +46,8 @@ extern "C" __global__ void margins_backward_users(const Real* __restrict__ c, co
     }
 }
 
-// out (M, n, K): gradient of c, + ds p_u where the item is the positive and - ds p_u where it is the negative. The M rows
-// of an item are neighbours, because they read the same users.
+// out (M, n, K): gradient of c, + ds p_u where the item is the positive and - ds p_u where it is the negative. The M
+// rows of an item are neighbours, because they read the same users.
 extern "C" __global__ void margins_backward_items(const Real* __restrict__ P, const int* __restrict__ users,
                                                   const Real* __restrict__ ds, const int* __restrict__ start,
                                                   const int* __restrict__ order, Real* out, int B, int M, int n, int K,

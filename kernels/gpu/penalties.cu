@@ -22,7 +22,7 @@ extern "C" __global__ void alignment_count(const int* __restrict__ rows, const b
         }
 }
 
-// One element's share of a pair: |difference|^2, and its gradient onto dc.
+// Some elements of a pair of modalities, at a and b: |difference|^2, and its gradient onto dc.
 __device__ __forceinline__ Real pull(const Real* c, Real* dc, i64 a, i64 b, Real step) {
     Pack x = load(c + a), y = load(c + b), dx = load(dc + a), dy = load(dc + b);
     Real total = 0;
@@ -52,8 +52,9 @@ alignment_pull(const Real* __restrict__ c, const int* __restrict__ rows, const b
         for (int b = a + 1; b < M; ++b) {
             if (!owns(owned, rows[r], M, a, b)) continue;
             const double share = 1.0 / ((double)count[a * M + b] * K);
+            const Real step = Real(2 * weight * share);
             for (int k = lane * VEC; k < K; k += lanes * VEC)
-                total += share * pull(c, dc, (a * (i64)n + r) * K + k, (b * (i64)n + r) * K + k, Real(2 * weight * share));
+                total += share * pull(c, dc, (a * (i64)n + r) * K + k, (b * (i64)n + r) * K + k, step);
         }
     total = sum_block(total, shared);  // a barrier: every lane has read its row's flag
     if (mine && lane == 0) flag[r] = 0;
