@@ -119,7 +119,7 @@ MUTATIONS = [
     ),
     Mutation(
         "dW: last rows of a block left out", "kernels/cpu/extract.py",
-        "min(ROW_DEPTH, len(addresses) - r), low", "min(ROW_DEPTH, len(addresses) - r) // 2, low",
+        "min(ROW_DEPTH, n - r), low", "min(ROW_DEPTH, n - r) // 2, low",
     ),
     *_both(
         "Adam: second moment from the gradient, not its square", "adam",
