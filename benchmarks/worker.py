@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 THREADS = 2
+LEAST_SECONDS = 0.25  # the system counts the cores' work in hundredths of a second: too coarse for shorter calls
 HERE = Path(__file__).resolve().parent
 THREAD_LIMITS = {f"{name}_NUM_THREADS": str(THREADS) for name in ("OMP", "OPENBLAS", "MKL", "NUMBA")}
 
@@ -70,10 +71,10 @@ class Worker:
             self.close()
             raise
 
-    def request(self, method: str, args: dict[str, Any]) -> dict[str, Any]:
-        """Call a method in the worker; its answer with `seconds` (inside the worker) and `value`."""
+    def request(self, method: str, args: dict[str, Any], repeat: int = 1) -> dict[str, Any]:
+        """Call a method in the worker `repeat` times; its answer with `value`, `seconds` and `cpu` of all calls."""
         require_alive(self)
-        self.process.stdin.write(json.dumps({"method": method, "args": args}) + "\n")
+        self.process.stdin.write(json.dumps({"method": method, "args": args, "repeat": repeat}) + "\n")
         self.process.stdin.flush()
         line = self.process.stdout.readline()
         if not line:
@@ -88,12 +89,12 @@ class Worker:
         """Value of `Program.method(**args)`."""
         return self.request(method, args)["value"]
 
-    def time(self, method: str, /, **args: Any) -> Timing:
-        """Seconds that `Program.method(**args)` takes."""
+    def time(self, method: str, /, *, repeat: int = 1, **args: Any) -> Timing:
+        """Seconds that `Program.method(**args)` takes, the mean of `repeat` calls in a row."""
         busy = busy_seconds()
-        answer = self.request(method, args)
-        others = max(0.0, busy_seconds() - busy - answer["cpu"])
-        return Timing(answer["seconds"], others / (THREADS * max(answer["seconds"], 0.01)))
+        answer = self.request(method, args, repeat)
+        others = max(0.0, busy_seconds() - busy - answer["cpu"]) / THREADS
+        return Timing(answer["seconds"] / repeat, others / max(answer["seconds"], LEAST_SECONDS))
 
     def close(self) -> None:
         """End the process."""
@@ -148,7 +149,7 @@ def save(program: Any, method: str, path: str) -> str:
     return path
 
 
-def answer(module: str, program: Any, method: str, args: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+def answer(module: str, program: Any, method: str, args: dict[str, Any], repeat: int) -> tuple[Any, dict[str, Any]]:
     """Program, and the reply to one request."""
     start, cpu = time.perf_counter(), time.process_time()
     if method == "build":
@@ -158,7 +159,8 @@ def answer(module: str, program: Any, method: str, args: dict[str, Any]) -> tupl
     elif method == "save":
         value = save(program, **args)
     else:
-        value = getattr(program, method)(**args)
+        for _ in range(repeat):
+            value = getattr(program, method)(**args)
     seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
     return program, {"value": value, "seconds": seconds, "cpu": cpu}
 
@@ -171,7 +173,7 @@ def serve(module: str) -> None:
     for line in sys.stdin:
         request = json.loads(line)
         try:
-            program, reply = answer(module, program, request["method"], request["args"])
+            program, reply = answer(module, program, request["method"], request["args"], request["repeat"])
         except Exception as error:  # the parent has to hear of every failure
             reply = {"error": f"{type(error).__name__}: {error}"}
         replies.write(json.dumps(reply) + "\n")

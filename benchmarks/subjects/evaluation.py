@@ -45,9 +45,9 @@ def measure(options: Options) -> list[Outcome]:
     engine = Worker("peers.milk_engine", {"problem": str(folder), "how": "reference"})
     try:
         figures = check(workers, Path(options.scratch.name))
-        calls = {name: lambda w=worker: w.time("evaluate") for name, worker in workers.items()}
+        calls = {name: lambda w=worker: w.time("evaluate", repeat=3) for name, worker in workers.items()}
         calls["an epoch of training"] = lambda: engine.time("run", steps=problem.steps)
-        calls["the engine's own evaluation"] = lambda: engine.time("evaluate")
+        calls["the engine's own evaluation"] = lambda: engine.time("evaluate", repeat=3)
         seconds = options.interleave(calls, 9)
     finally:
         for worker in [*workers.values(), engine]:

@@ -49,7 +49,7 @@ def measure(options: Options) -> list[Outcome]:
         }
         try:
             check(workers, Path(options.scratch.name))
-            calls = {name: lambda w=worker: w.time("gather") for name, worker in workers.items()}
+            calls = {name: lambda w=worker: w.time("gather", repeat=20) for name, worker in workers.items()}
             seconds = options.interleave(calls, 25, warmup=3)
         finally:
             for worker in workers.values():
