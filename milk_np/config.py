@@ -24,7 +24,10 @@ PROTOCOLS = ("FTFT", "FTMT", "MTFT", "MTMT")
 PRESETS: dict[str, dict[str, str]] = {
     "paper": {"risk": "mean", "negatives": "train"},
     "reference": {"risk": "sum", "negatives": "all"},
+    "best": {"risk": "mean", "negatives": "train"},
 }
+BEST_MODEL = "kernel-profile"
+"""The model of the preset best, which has no use for the two settings above."""
 
 
 def _set(default: Value, type_: type, group: str, help_: str, **more: Any) -> Any:
@@ -43,7 +46,9 @@ class Settings:
     # fmt: off
     model: str = _set("milk", str, "model", "what to train", choices=tuple(MODELS))
     preset: str = _set(
-        "paper", str, "model", "whose reading of the method: the paper's text, or the authors' program",
+        "paper", str, "model",
+        "whose reading of the method: the paper's text, or the authors' program; best: the model that recommends "
+        "best, kernel-profile",
         choices=tuple(PRESETS),
     )
     dim: int = _set(64, int, "model", "latent width K", aliases=("embedding-size",), low=1, high=65536)
@@ -131,6 +136,28 @@ class Settings:
         "0: no such limit", low=0,
     )
 
+    profile_width: int = _set(512, int, "kernel-profile", "most numbers in a vector", low=1, high=65536)
+    landmarks: int = _set(
+        1024, int, "kernel-profile", "training items that content is compared with", low=1, high=65536,
+    )
+    smoothing: float = _set(
+        100.0, float, "kernel-profile", "ridge of the weights between items that complete a user's history", above=0,
+    )
+    smoothing_rank: int = _set(
+        64, int, "kernel-profile", "rank of the weights between items; 0: histories as they are", low=0, high=65536,
+    )
+    kernel_scale: float = _set(
+        0.0, float, "kernel-profile",
+        "how fast similarity falls with the angle between two items' content; 0: by leave-one-out error", low=0,
+    )
+    kernel_noise: float = _set(
+        0.0, float, "kernel-profile", "ridge of the regression on content; 0: by leave-one-out error", low=0,
+    )
+    modality_weights: tuple[float, ...] = _set(
+        (), float, "kernel-profile", "weight of each modality; by leave-one-out error if not given", above=0,
+        many="yes", metavar="X,X",
+    )
+
     valid_metric: str = _set(
         "ndcg@10", str, "evaluation", "metric on valid new items that picks the best epoch",
         metavar="METRIC@K",
@@ -154,6 +181,8 @@ class Settings:
     def __post_init__(self) -> None:
         for name, option in options().items():
             object.__setattr__(self, name, _checked(name, option, getattr(self, name)))
+        if self.preset == "best":
+            object.__setattr__(self, "model", BEST_MODEL)
         object.__setattr__(self, "valid_metric", _metric(self.valid_metric))
         _check_together(self)
 

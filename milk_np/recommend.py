@@ -5,7 +5,7 @@ Users and items go by their numbers here; `milk_np.ids` turns original ids into 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -207,7 +207,7 @@ def _within(rows: Rows, block: slice) -> Rows:
 
 def _seen(ds: Known, users: NDArray[np.int32], items: NDArray[np.int32]) -> Rows:
     """Positions in `items` of each user's training items."""
-    indptr, seen = _chosen_rows(ds.csr(TRAIN), users)
+    indptr, seen = chosen_rows(ds.csr(TRAIN), users)
     position = _positions(items, ds.n_items)[seen]
     before = np.concatenate([[0], np.cumsum(position >= 0)])
     return before[indptr], position[position >= 0]
@@ -218,10 +218,15 @@ def _known_users(ds: Known, items: NDArray[np.int32]) -> Rows:
     user, item = ds.interactions(TRAIN)
     order = np.argsort(item, kind="stable")
     counts = np.bincount(item, minlength=ds.n_items)
-    return _chosen_rows((np.concatenate([[0], np.cumsum(counts)]), user[order]), items)
+    return chosen_rows((np.concatenate([[0], np.cumsum(counts)]), user[order]), items)
 
 
-def _chosen_rows(rows: Rows, chosen: NDArray[np.int32]) -> Rows:
+def check_histories(histories: Sequence[Ids], n_items: int) -> list[NDArray[np.int32]]:
+    """Distinct items of each history, ascending; DataError for one out of range."""
+    return [np.unique(_checked(history, n_items, "item")) for history in histories]
+
+
+def chosen_rows(rows: Rows, chosen: NDArray[np.int32]) -> Rows:
     """The compressed rows `chosen`, in that order."""
     indptr, entries = rows
     counts = np.diff(indptr)[chosen]

@@ -93,6 +93,7 @@ class _Loop:
     ) -> None:
         self.model, self.ds, self.settings, self.run = model, ds, settings, run
         self.callback = callback
+        self.epochs = min(settings.epochs, model.most_epochs or settings.epochs)
         self.history = History()
         self.first_step = 0  # where the first epoch of this run starts: not 0 after an interruption
         self.best: Mapping[str, Any] = {}
@@ -104,7 +105,7 @@ class _Loop:
             self._load()
         self._tell("start", self.history.epochs)
         with _interruptible() as interrupted:
-            for epoch in range(self.history.epochs + 1, self.settings.epochs + 1):
+            for epoch in range(self.history.epochs + 1, self.epochs + 1):
                 if self.history.stopped(self.settings.patience):
                     break
                 self._epoch(epoch, interrupted)
@@ -130,7 +131,7 @@ class _Loop:
         speed = self.model.triplets_per_epoch * (1 - self.first_step / steps) / seconds
         self.first_step = 0
         self._tell("epoch", epoch, losses=losses, triplets_per_second=speed)
-        if epoch % self.settings.eval_every == 0 or epoch == self.settings.epochs:
+        if epoch % self.settings.eval_every == 0 or epoch == self.epochs:
             self._evaluate(epoch, losses)
         elif self.run:
             self.run.append_metrics(self.history.records[-1])
@@ -198,7 +199,7 @@ class _Loop:
             event = Progress(
                 kind,
                 epoch,
-                self.settings.epochs,
+                self.epochs,
                 steps=self.model.steps_per_epoch,
                 best_epoch=self.history.best_epoch,
                 seconds=time.perf_counter() - self.start,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from milk_np import memory
 from milk_np.cli.tables import compare_table, over_seeds, seeds_table
-from milk_np.config import Settings
+from milk_np.config import BEST_MODEL, Settings
 from milk_np.environment import kernels_compiled
 from milk_np.errors import SettingsError
 from milk_np.models import TRAINED, make_model
@@ -187,7 +187,7 @@ def _refuse_what_cannot_run(settings: Settings, ds: Dataset) -> None:
             f"score it with milk-evaluate --model {settings.model}"
         )
     pairs = int((ds.split == 0).sum())
-    if settings.batch_size > pairs:
+    if settings.model != BEST_MODEL and settings.batch_size > pairs:
         raise SettingsError(
             f"batch_size (--batch-size): got {settings.batch_size}, expected at most {pairs}, the number of "
             "training pairs"

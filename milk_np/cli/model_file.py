@@ -18,7 +18,7 @@ from milk_np.ranking import TopK
 from milk_np.run_folder import RunFolder
 
 if TYPE_CHECKING:
-    from milk_np.models.milk import Milk
+    from milk_np.models import TrainedModel
 
 UNTRAINED = ("profile", "random")
 MODEL_HELP = "folder of a run, a model.npz, or profile or random, which need no training"
@@ -29,14 +29,14 @@ def is_untrained(text: str) -> bool:
     return text in UNTRAINED
 
 
-def load_model(text: str, device: str) -> Milk:
+def load_model(text: str, device: str) -> TrainedModel:
     """The trained model in a run's folder or a file.
 
     Raises SettingsError if there is none, naming the folders of the seeds where a run has several.
     """
-    from milk_np.models.milk import Milk
+    from milk_np.models import load
 
-    return Milk.load(model_path(text), device=device)
+    return load(model_path(text), device=device)
 
 
 def model_path(text: str) -> Path:
@@ -65,13 +65,13 @@ def make_untrained(text: str, ds: Dataset, settings: Settings) -> Recommender:
 class OnData:
     """A trained model that ranks the items of `ds` by the features that they own there."""
 
-    model: Milk
+    model: TrainedModel
     ds: Dataset
 
     @classmethod
-    def of(cls, model: Milk, ds: Dataset) -> OnData:
+    def of(cls, model: TrainedModel, ds: Dataset) -> OnData:
         """The model over `ds`, or DataError if it was trained with other users or modalities."""
-        _check_same("users", len(model.user_factors()), ds.n_users)
+        _check_same("users", model.catalogue.n_users, ds.n_users)
         imputer = model.imputer
         if imputer is not None:
             widths = {name: int(ds.features[name].shape[1]) for name in ds.modalities}

@@ -99,7 +99,7 @@ class Imputer(ABC):
         ModalityError
             If a name, width or shape is wrong, an owned row isn't finite, or an item owns nothing.
         """
-        given, available = self._check_new(rows, available)
+        given, available = self.checked(rows, available)
         out: Rows = {}
         for m, name in enumerate(self.modalities):
             missing = np.flatnonzero(~available[:, m])
@@ -108,9 +108,13 @@ class Imputer(ABC):
             out[name] = filled
         return out
 
-    def _check_new(
+    def checked(
         self, rows: Mapping[str, FeatureArray | None], available: NDArray[np.bool_] | None
     ) -> tuple[dict[str, FeatureArray], NDArray[np.bool_]]:
+        """Rows (n, D_m) of every modality, those that nobody owns set to zero, and who owns what (n, M).
+
+        Takes the arguments of `complete` and raises its errors.
+        """
         names = ", ".join(self.modalities)
         unknown = sorted(set(rows) - set(self.modalities))
         if unknown:

@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from milk_np.config import Settings
     from milk_np.models.base import Recommender
+    from milk_np.models.kernel_profile import KernelProfile
     from milk_np.models.milk import Milk
+
+    TrainedModel = Milk | KernelProfile
 
 TRAINED = {
     "milk": "milk_np.models.milk:Milk",
     "duif": "milk_np.models.duif:Duif",
     "duif-raw": "milk_np.models.duif:DuifRaw",
+    "kernel-profile": "milk_np.models.kernel_profile:KernelProfile",
 }
 """Models that learn by epochs: `milk-train` and the experiments offer them."""
 UNTRAINED = {
@@ -38,7 +42,7 @@ def make_model(settings: Settings) -> Recommender:
     return model_class(settings.model).of(settings)
 
 
-def load(path: str | Path, *, device: str = "cpu") -> Milk:
+def load(path: str | Path, *, device: str = "cpu") -> TrainedModel:
     """The trained model that `save` wrote to `path`, whichever it is.
 
     Raises DataError naming the file and what is wrong with it.
@@ -49,5 +53,5 @@ def load(path: str | Path, *, device: str = "cpu") -> Milk:
     name = read_meta(path, "model").get("model")
     if name not in TRAINED:
         raise DataError(f"{path}: holds a model named {name!r}, expected one of {', '.join(TRAINED)}")
-    trained: type[Milk] = model_class(name)  # type: ignore[assignment]
+    trained: type[TrainedModel] = model_class(name)  # type: ignore[assignment]
     return trained.load(path, device=device)

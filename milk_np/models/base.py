@@ -81,6 +81,11 @@ class Trainable(Recommender):
     def triplets_per_epoch(self) -> int:
         """Training examples that an epoch sees."""
 
+    @property
+    def most_epochs(self) -> int | None:
+        """Epochs after which nothing would change any more: 1 for a closed form; None if there is no such number."""
+        return None
+
     @abstractmethod
     def train_step(self, epoch: int, step: int) -> None:
         """Step `step` (from 0) of `epoch` (from 1)."""

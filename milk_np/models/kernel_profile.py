@@ -1,0 +1,270 @@
+"""Kernel profile: users are what they chose, new items what their owned modalities say of them, both in closed form.
+
+R B says what users would choose among the training items (`milk_np.regression.smoothing`). Kernel ridge regression
+predicts an item's column of it from content (`milk_np.regression.ridge`), with a regression of its own for every set of
+modalities that an item can own: nothing is imputed. With W the principal axes of the users' vectors R B F (F^T F +
+noise I)^-1 in the space of the regression's features, cut to K,
+
+history of item j:  h = B F (F^T F + noise I)^-1 W              (n, K)
+user u:             p_u = sum over her training items of h_j, P = R h
+targets:            T = B^T R^T P (P^T P)^-1                    (n, K), the columns of R B as combinations of P's
+new item:           z = k(x)^T C, C the regression of T on the modalities that the item owns
+score:              p_u . z
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from milk_np.backend import get_backend
+from milk_np.catalogue import ARRAYS as STORED
+from milk_np.catalogue import Catalogue
+from milk_np.checkpoint import read_npz, require, write_npz_atomic
+from milk_np.config import Settings
+from milk_np.data import Dataset
+from milk_np.data.dataset import TRAIN
+from milk_np.data.impute_constant import MeanImputer
+from milk_np.errors import DataError, SettingsError
+from milk_np.models.base import Trainable, Vectors
+from milk_np.models.serving import Serving
+from milk_np.progress import Callback
+from milk_np.ranking import TopK
+from milk_np.recommend import Ids, check_histories, chosen_rows
+from milk_np.regression.choice import Kernel
+from milk_np.regression.content import content, content_of, item_blocks, similarities
+from milk_np.regression.profile import PARAMETERS, Arrays, fit_profile
+from milk_np.regression.ridge import choose_sets, weighted
+from milk_np.run_folder import RunFolder
+from milk_np.training import History, train
+
+KIND = "model"
+
+
+class KernelProfile(Serving, Trainable):
+    """Users described by what they chose, items by what their owned modalities say of it; fitted in one pass.
+
+    Settings: `profile_width` (K), `landmarks`, `smoothing`, `smoothing_rank`, `kernel_scale`, `kernel_noise`,
+    `modality_weights`, and `seed`, which draws the landmarks. Scale, noise and weights are chosen by the leave-one-out
+    error where they are unset. Fitting runs on the host, in float64; ranking on `device`.
+
+    Attributes
+    ----------
+    settings : Settings
+    kernel : Kernel, after `fit` or `load`
+    history : History, after `fit`
+    """
+
+    name: ClassVar[str] = "kernel-profile"
+
+    def __init__(self, settings: Settings | None = None, **options: Any) -> None:
+        """`settings`, with `options` changed; see `Settings` for names, defaults and ranges."""
+        self.settings = (settings or Settings()).replace(**{"model": self.name, **options})
+        self.history: History | None = None
+        self.imputer: MeanImputer | None = None
+        self._arrays: Arrays = {}
+        self._catalogue: Catalogue | None = None
+        self._ds: Dataset | None = None
+        self._items: Vectors | None = None
+
+    def fit(
+        self, ds: Dataset, *, callback: Callback | None = None, run: RunFolder | None = None, resume: bool = False
+    ) -> Self:
+        """Fit to the training pairs of `ds` and the content of its training items; arguments as `Milk.fit`."""
+        self.history = train(self, ds, self.settings, callback=callback, run=run, resume=resume)
+        return self
+
+    # Vectors
+
+    def user_factors(self, users: NDArray[np.int32] | None = None) -> Vectors:
+        """Vectors (n, K): sums over the users' training items."""
+        indptr, items = self.catalogue.csr(TRAIN)
+        if users is not None:
+            indptr, items = chosen_rows((indptr, items), np.asarray(users))
+        return self._profiles(indptr, items)
+
+    def user_from_history(self, histories: Sequence[Ids]) -> Vectors:
+        """Vectors (n, K) of users who weren't in the data, given by the numbers of the items they chose.
+
+        New items among them say nothing; an empty history gets the mean user. Raises DataError for an item out of
+        range.
+        """
+        items = check_histories(histories, self.catalogue.n_items)
+        indptr = np.concatenate([[0], np.cumsum([len(history) for history in items])])
+        return self._profiles(indptr, np.concatenate([np.zeros(0, np.int32), *items]))
+
+    def _profiles(self, indptr: NDArray[np.int64], items: NDArray[np.int32]) -> Vectors:
+        """Sums of the history vectors of compressed rows of items; the mean user for an empty row."""
+        vectors = self._fitted()["history"]
+        chosen = sparse.csr_array((np.ones(len(items), np.float32), items, indptr), (len(indptr) - 1, len(vectors)))
+        out: Vectors = chosen @ vectors
+        out[np.diff(indptr) == 0] = self._fitted()["mean_user"]
+        return out
+
+    def item_factors(self, items: NDArray[np.int32] | None = None) -> Vectors:
+        """Vectors (n, K) of items of the fitted data, from their content; of all I when None."""
+        self._fitted()
+        if self._ds is None:
+            return np.array(self._stored_items() if items is None else self._stored_items()[items])
+        ids = np.arange(self._ds.n_items) if items is None else np.asarray(items)
+        blocks = [ids[block] for block in item_blocks(len(ids), self._centres)]
+        return self._stacked(
+            [self._encode(content_of(self._centres, self._ds, part), self._ds.available[part]) for part in blocks]
+        )
+
+    def encode_items(
+        self, features: Mapping[str, NDArray[Any] | None], available: NDArray[np.bool_] | None = None
+    ) -> Vectors:
+        """Vectors (n, K) of items that weren't in the data; see `Recommender.encode_items`. Nothing is imputed."""
+        self._fitted()
+        if self.imputer is None:
+            raise SettingsError("encode_items: the model isn't fitted; call fit(ds) or load(path) first")
+        given, owned = self.imputer.checked(features, available)
+        blocks = item_blocks(len(owned), self._centres)
+        parts = [({name: rows[b] for name, rows in given.items()}, owned[b]) for b in blocks]
+        return self._stacked([self._encode(content(self._centres, rows, mine), mine) for rows, mine in parts])
+
+    def _stacked(self, parts: list[Vectors]) -> Vectors:
+        return np.concatenate([np.zeros((0, self._fitted()["history"].shape[1]), np.float32), *parts])
+
+    def _encode(self, rows: list[Vectors], owned: NDArray[np.bool_]) -> Vectors:
+        """z = k(x)^T coefficients, with the regression of the modalities that each item owns."""
+        arrays, kernel = self._fitted(), self.kernel
+        similar = similarities(rows, self._landmark_content(), kernel.scale)
+        chosen = choose_sets(owned, arrays["sets"])
+        out = np.empty((len(owned), arrays["history"].shape[1]), np.float32)
+        for each in np.unique(chosen):
+            mine = chosen == each
+            out[mine] = weighted(similar[:, mine], kernel.weights, arrays["sets"][each]) @ arrays["coefficients"][each]
+        return out
+
+    @property
+    def kernel(self) -> Kernel:
+        """Scale, noise and weights of the modalities that were given or chosen."""
+        scale, noise, *weights = self._fitted()["kernel"].tolist()
+        return Kernel(scale, noise, tuple(weights))
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """The users and items that the model was fitted with."""
+        self._fitted()
+        if self._catalogue is None:
+            raise SettingsError(f"{self.name}: the model isn't fitted; call fit(ds) or load(path) first")
+        return self._catalogue
+
+    @property
+    def top_k(self) -> TopK:
+        """The search for the best items on the model's device."""
+        return get_backend(self.settings.device, self.settings.threads).top_k
+
+    # Training: one step
+
+    def begin(self, ds: Dataset) -> None:
+        """Centre the modalities."""
+        self._ds, self._catalogue, self._items = ds, Catalogue.of(ds), None
+        self.imputer, self._arrays = MeanImputer().fit(ds), {}
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """One: a closed form."""
+        return 1
+
+    @property
+    def most_epochs(self) -> int:
+        """One: a closed form."""
+        return 1
+
+    @property
+    def triplets_per_epoch(self) -> int:
+        """Number of training pairs."""
+        return len(self.catalogue.seen_items)
+
+    def train_step(self, epoch: int, step: int) -> None:
+        """Everything."""
+        if self._ds is None:
+            raise SettingsError(f"{self.name}: not in training; call begin(ds) first")
+        self._arrays = fit_profile(self._ds, self._centres, self.settings)
+
+    def losses(self, steps: int) -> dict[str, float]:
+        """The leave-one-out error that is left of the kernel's, as a share of what there is to predict."""
+        return {"total": float(self._fitted()["error"])}
+
+    def settle(self) -> None:
+        """Nothing is put off."""
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """The parameters; there is nothing else."""
+        return dict(self._arrays)
+
+    def load_state(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Go on from `state`."""
+        self._arrays = dict(state)
+
+    def parameters(self) -> dict[str, NDArray[Any]]:
+        """The parameters, which nothing overwrites."""
+        return dict(self._arrays)
+
+    def restore(self, parameters: Mapping[str, NDArray[Any]]) -> None:
+        """Put what `parameters` gave back."""
+        self._arrays = dict(parameters)
+
+    def diagnosis(self) -> str:
+        """Which parameters are not finite."""
+        bad = [name for name, x in self._arrays.items() if x.dtype.kind == "f" and not np.isfinite(x).all()]
+        return f"not finite: {', '.join(bad) or 'no parameter'}"
+
+    # Files
+
+    def save(self, path: str | Path) -> None:
+        """Write the model to `path` (.npz), atomically."""
+        arrays: Arrays = {}
+        if self._arrays and self.imputer is not None:
+            arrays |= {**self._arrays, "items": self.item_factors(), **self.catalogue.arrays()}
+            arrays |= {f"imputer_{name}": array for name, array in self.imputer.state().items()}
+        settings = self.settings.without_machine().to_dict()
+        write_npz_atomic(path, arrays, {"kind": KIND, "model": self.name, "settings": settings})
+
+    @classmethod
+    def load(cls, path: str | Path, *, device: str = "cpu") -> Self:
+        """The model that `save` wrote. Raises DataError naming the file and what is wrong with it."""
+        arrays, meta = read_npz(path, KIND)
+        if meta.get("model") != cls.name:
+            raise DataError(f"{path}: holds a model named {meta.get('model')!r}, expected {cls.name!r}")
+        model = cls(Settings.from_mapping(meta["settings"], str(path)), device=device)
+        if not arrays:
+            return model
+        require(path, arrays, *PARAMETERS, "items", *STORED)
+        prefix = "imputer_"
+        state = {name.removeprefix(prefix): x for name, x in arrays.items() if name.startswith(prefix)}
+        model.imputer = MeanImputer.from_state(state)
+        landmarks = [f"landmark{m}" for m in range(len(model.imputer.modalities))]
+        require(path, arrays, *landmarks)
+        model._arrays = {name: arrays[name] for name in (*PARAMETERS, *landmarks)}
+        model._items, model._catalogue = arrays["items"], Catalogue.from_arrays(arrays)
+        return model
+
+    # What is there after fit or load
+
+    @property
+    def _centres(self) -> dict[str, Vectors]:
+        if self.imputer is None:
+            raise SettingsError(f"{self.name}: the model isn't fitted; call fit(ds) or load(path) first")
+        return {name: self.imputer.fitted[f"mean_{name}"] for name in self.imputer.modalities}
+
+    def _landmark_content(self) -> list[Vectors]:
+        return [self._fitted()[f"landmark{m}"] for m in range(len(self._centres))]
+
+    def _fitted(self) -> Arrays:
+        if not self._arrays:
+            raise SettingsError(f"{self.name}: the model isn't fitted; call fit(ds) or load(path) first")
+        return self._arrays
+
+    def _stored_items(self) -> Vectors:
+        if self._items is None:
+            raise SettingsError(f"{self.name}: the model isn't fitted; call fit(ds) or load(path) first")
+        return self._items

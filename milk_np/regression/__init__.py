@@ -1,0 +1,11 @@
+"""Regression of what users choose on content, in closed form: the parts of `milk_np.models.kernel_profile`.
+
+=============  =========================================================================================
+smoothing      from the items that a user chose to all that those who chose alike did (collaborative)
+content        rows of the modalities that an item owns, and their similarity to landmark items (kernel)
+ridge          kernel ridge regression on landmarks, one for each set of owned modalities
+choice         kernel, noise and weights of the modalities by the exact leave-one-out error
+=============  =========================================================================================
+
+Symbols: n training items, L landmarks, R (U, n) the training pairs as zeros and ones.
+"""

@@ -1,0 +1,95 @@
+"""Choosing the kernel without looking at valid items: the exact leave-one-out error over training items.
+
+Each training item in turn is taken for a new one, and the column of R B that it has (what users are expected to think
+of it) is predicted from the other items' columns by their content. With G = K + noise I, the error of item i is
+Y G^-1 e_i / (G^-1)_ii (Wahba 1990), so that the sum of its squares needs Y through Y^T Y alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import linalg
+
+Floats = NDArray[np.float64]
+
+SCALES = (0.25, 0.5, 1.0, 2.0, 4.0)
+NOISES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
+WEIGHTS = (0.1, 0.3, 1.0)
+SWEEPS = 2
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """K = sum over owned modalities of weight_m exp(scale (x^m . l^m - 1)), and the noise of the regression."""
+
+    scale: float
+    noise: float
+    weights: tuple[float, ...]
+    """Of the modalities; their sum is 1."""
+
+
+def choose(cosines: list[Floats], gram: Floats, start: Kernel, free: frozenset[str]) -> tuple[Kernel, float]:
+    """The kernel of least error, found one setting at a time, and its error as a share of the squares.
+
+    `cosines` (n, n) of each modality's content between the items left out; `gram` (n, n) is Y^T Y; `free` names the
+    settings ("scale", "noise", "weights") that may be changed from `start`.
+    """
+    best, least = start, _error(cosines, gram, start)
+    for _ in range(SWEEPS):
+        before = best
+        for setting in _settings(free, len(cosines)):
+            for candidate in _values(best, setting):
+                error = _error(cosines, gram, candidate)
+                if error < least:
+                    best, least = candidate, error
+        if best == before:
+            break
+    return best, least / float(np.trace(gram))
+
+
+def _settings(free: frozenset[str], M: int) -> list[str | int]:
+    """What is varied in turn: "noise", the weight of each modality by its number, "scale"."""
+    weights = list(range(M)) if "weights" in free and M > 1 else []
+    return [*({"noise"} & free), *weights, *({"scale"} & free)]
+
+
+def _values(kernel: Kernel, setting: str | int) -> Iterator[Kernel]:
+    """`kernel` with other values of one setting."""
+    if setting == "noise":
+        yield from (replace(kernel, noise=noise) for noise in NOISES)
+    elif setting == "scale":
+        yield from (replace(kernel, scale=scale) for scale in SCALES)
+    else:
+        for weight in WEIGHTS:
+            weights = [w / max(kernel.weights) for w in kernel.weights]
+            weights[int(setting)] = weight
+            yield replace(kernel, weights=normalised(weights))
+
+
+def normalised(weights: list[float]) -> tuple[float, ...]:
+    """`weights` divided by their sum."""
+    total = sum(weights)
+    return tuple(float(weight / total) for weight in weights)
+
+
+def _error(cosines: list[Floats], gram: Floats, kernel: Kernel) -> float:
+    """Mean of the error with all modalities and of that with one of them missing."""
+    M = len(cosines)
+    parts = [w * np.exp(kernel.scale * (x - 1)) for w, x in zip(kernel.weights, cosines, strict=True)]
+    whole = _left_out(sum(parts, np.zeros_like(gram)), gram, kernel.noise)
+    if M == 1:
+        return whole
+    fewer = [_left_out(sum(some, np.zeros_like(gram)), gram, kernel.noise) for some in combinations(parts, M - 1)]
+    return (whole + sum(fewer) / len(fewer)) / 2
+
+
+def _left_out(K: Floats, gram: Floats, noise: float) -> float:
+    """Sum of squares of the leave-one-out errors under kernel matrix `K`."""
+    inverse = linalg.inv(K + noise * np.eye(len(K)))
+    shares = inverse / np.diag(inverse)
+    return float(np.einsum("ij,ij->", shares, gram @ shares))

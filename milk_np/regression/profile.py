@@ -1,0 +1,111 @@
+"""Fitting a kernel profile: the steps of the closed form, from a data set to the arrays of the model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import linalg, sparse
+
+from milk_np.config import Settings
+from milk_np.data import Dataset
+from milk_np.data.dataset import TRAIN
+from milk_np.regression.choice import Kernel, choose, normalised
+from milk_np.regression.content import Vectors, content_of, similarities
+from milk_np.regression.ridge import Ridge, owned_sets, weighted
+from milk_np.regression.smoothing import Smoothing
+from milk_np.rng import generator
+
+Floats = NDArray[np.float64]
+Arrays = dict[str, NDArray[Any]]
+
+PARAMETERS = ("history", "mean_user", "sets", "coefficients", "kernel", "error")
+"""Arrays of a model, beside the landmarks' content: `landmark0`, ... (L, D_m).
+
+history (I, K), zero for new items; mean_user (K,); sets (S, M) of modalities; coefficients (S, L, K); kernel (2 + M,):
+scale, noise, weights; error: leave-one-out, as a share.
+"""
+CHOICE_ITEMS = 512
+"""Training items that the kernel is chosen on."""
+START = Kernel(1.0, 0.3, ())
+LEAST_AXIS = 1e-10
+"""Axes of less than this share of the largest one's variance are rounding noise."""
+_COLUMNS = 64
+
+
+def fit_profile(ds: Dataset, centres: Mapping[str, Vectors], settings: Settings) -> Arrays:
+    """The arrays named by PARAMETERS, and the landmarks' content."""
+    items, R = ds.train_items, training_pairs(ds)
+    smoothing = Smoothing.fit(R, rank=settings.smoothing_rank, ridge=settings.smoothing)
+    order = generator(settings.seed, "landmarks").permutation(len(items))
+    content = content_of(centres, ds, items)
+    kernel, error = choose_kernel(R, smoothing, [x[order[:CHOICE_ITEMS]] for x in content], order, settings)
+    chosen = np.sort(order[: settings.landmarks])
+    landmarks = [x[chosen] for x in content]
+    similar = similarities(content, landmarks, kernel.scale)
+    sets = owned_sets(ds.available)
+
+    def regression(owned: NDArray[np.bool_]) -> Ridge:
+        k = weighted(similar, kernel.weights, owned)
+        return Ridge.fit(k, k[chosen], kernel.noise)
+
+    whole = regression(sets[0])
+    h, variance = history_vectors(R, smoothing, whole, settings.profile_width)
+    targets = smoothing.apply_transposed(R.T @ (R @ h)) / variance
+    others = [regression(owned).coefficients(targets) for owned in sets[1:]]
+    history = np.zeros((ds.n_items, h.shape[1]), np.float32)
+    history[items] = h
+    mean_user = (np.asarray(R.sum(axis=0)).ravel() @ h) / R.shape[0]
+    return {
+        "history": history,
+        "mean_user": mean_user.astype(np.float32),
+        "sets": sets,
+        "coefficients": np.stack([whole.coefficients(targets), *others]).astype(np.float32),
+        "kernel": np.array([kernel.scale, kernel.noise, *kernel.weights]),
+        "error": np.array(error),
+        **{f"landmark{m}": x for m, x in enumerate(landmarks)},
+    }
+
+
+def training_pairs(ds: Dataset) -> Any:
+    """R (U, n): 1 where a user has a pair with a training item, sparse."""
+    indptr, item = ds.csr(TRAIN)
+    column = np.searchsorted(ds.train_items, item)
+    return sparse.csr_array((np.ones(len(item)), column, indptr), (ds.n_users, len(ds.train_items)))
+
+
+def history_vectors(R: Any, smoothing: Smoothing, whole: Ridge, width: int) -> tuple[Floats, Floats]:
+    """h (n, K) = B F (F^T F + noise I)^-1 W, and the squared lengths (K) of the columns of P = R h.
+
+    W are the principal axes of the users' vectors in the space of the features, the `width` longest or all there are.
+    """
+    wide = whole.solve(smoothing.apply(whole.features).T).T
+    gram = wide.T @ gram_times(R, wide)
+    variance, axes = linalg.eigh(gram)
+    first = max(0, len(variance) - width)
+    keep = np.flatnonzero(variance > LEAST_AXIS * variance[-1])
+    keep = keep[keep >= first][::-1]
+    return wide @ axes[:, keep], variance[keep]
+
+
+def choose_kernel(
+    R: Any, smoothing: Smoothing, content: Sequence[Vectors], order: NDArray[np.intp], settings: Settings
+) -> tuple[Kernel, float]:
+    """The kernel that the settings leave open, and its leave-one-out error, on the training items that come first."""
+    some = order[: len(content[0])]
+    given = {"scale": settings.kernel_scale, "noise": settings.kernel_noise, "weights": settings.modality_weights}
+    columns = np.zeros((R.shape[1], len(some)))
+    columns[some, np.arange(len(some))] = 1
+    columns = smoothing.apply(columns)
+    gram = columns.T @ gram_times(R, columns)
+    cosines = [(x @ x.T).astype(np.float64) for x in content]
+    weights = list(settings.modality_weights) or [1.0] * len(content)
+    start = Kernel(settings.kernel_scale or START.scale, settings.kernel_noise or START.noise, normalised(weights))
+    return choose(cosines, gram, start, frozenset(name for name, value in given.items() if not value))
+
+
+def gram_times(R: Any, x: Floats) -> Floats:
+    """R^T R x, a few columns of x (n, k) at a time, so that no array of users by k is made."""
+    return np.hstack([R.T @ (R @ x[:, i : i + _COLUMNS]) for i in range(0, x.shape[1], _COLUMNS)])
