@@ -13,6 +13,8 @@ from milk_np.rng import generator
 
 USER_DEVIATION = 0.1
 USER_BLOCK = 1 << 16
+START_SCALE = float(np.log(5))
+"""Principal axes of unit rows leave differences of items of about .3: margins then begin where the risk has a slope."""
 
 
 @dataclass
@@ -40,10 +42,19 @@ class Parameters:
 
 
 def initial_parameters(
-    backend: Backend, n_users: int, widths: Sequence[int], K: int, seed: int, dtype: DTypeLike = np.float32
+    backend: Backend,
+    n_users: int,
+    widths: Sequence[int],
+    K: int,
+    seed: int,
+    dtype: DTypeLike = np.float32,
+    *,
+    scaled: bool = False,
 ) -> Parameters:
-    """P ~ N(0, .1^2); W^m and b^m uniform within 1/sqrt(D_m)."""
-    params = blank_parameters(backend, n_users, widths, K, dtype)
+    """P ~ N(0, .1^2); W^m and b^m uniform within 1/sqrt(D_m); g at `START_SCALE`, where `scaled`."""
+    params = blank_parameters(backend, n_users, widths, K, dtype, scaled=scaled)
+    if params.scale is not None:
+        params.scale[...] = START_SCALE
     for block, start in enumerate(range(0, n_users, USER_BLOCK)):
         part = params.P[start : start + USER_BLOCK]
         drawn = generator(seed, "init-users", block).standard_normal(part.shape, np.float32)
