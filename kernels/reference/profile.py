@@ -41,14 +41,14 @@ def read_histories(indptr: Ints, history: Ints, users: Ints, items: Ints) -> tup
 
 
 def sum_rows(table: Floats, start: Ints, index: Ints, out: Floats) -> None:
-    """`out` (n, K): row s is the sum of the rows `index[start[s]:start[s + 1]]` of `table`; an index of -1 adds none."""
+    """`out` (n, K): row s sums the rows `index[start[s]:start[s + 1]]` of `table`; an index of -1 adds nothing."""
     for s in range(len(out)):
         rows = index[start[s] : start[s + 1]]
         out[s] = table[rows[rows >= 0]].sum(axis=0)
 
 
 def owned_mean(c: Floats, rows: Ints, owned: NDArray[np.bool_], out: Floats) -> None:
-    """`out` (n, K): mean of `c` (M, n, K) over the modalities that each of the items `rows` (n) owns, `owned` (I, M)."""
+    """`out` (n, K): mean of `c` (M, n, K) over the modalities that the items `rows` (n) own, by `owned` (I, M)."""
     np.einsum("nm,mnk->nk", _shares(rows, owned, out), c, out=out)
 
 

@@ -209,7 +209,7 @@ class Milk(Serving, Trainable):
     def _profiled(self) -> Profiles:
         """The profiles under the present parameters."""
         if self._profiles is None:
-            scale, histories = self._fitted().scale, self.catalogue.csr(TRAIN)
+            scale, histories = np.asarray(self._fitted().scale), self.catalogue.csr(TRAIN)
             self._profiles = Profiles.build(self._backend, self._own_means(), scale, histories)
         return self._profiles
 

@@ -72,7 +72,7 @@ def orthonormal(columns: Floats) -> Floats:
 
 
 def _covariance(backend: Backend, rows: Rows, mean: Floats, axes: Floats) -> Floats:
-    """(X - mean)^T (X - mean) axes, by blocks of rows. The mean's part on the left is zero, and rounding is taken off."""
+    """(X - mean)^T (X - mean) axes, by blocks of rows; the mean on the left takes off rounding alone."""
     centre = -np.einsum("d,dk->k", mean, axes)
     total = np.zeros(axes.shape[1])
 
@@ -83,8 +83,9 @@ def _covariance(backend: Backend, rows: Rows, mean: Floats, axes: Floats) -> Flo
         total[...] += np.einsum("nk->k", c)
         return c
 
-    product = _transposed(backend, rows, extracted, *axes.shape)
-    return product - np.einsum("d,k->dk", mean, total)
+    product: Floats = _transposed(backend, rows, extracted, *axes.shape)
+    product -= np.einsum("d,k->dk", mean, total)
+    return product
 
 
 def _transposed(backend: Backend, rows: Rows, right: Any, D: int, K: int) -> Floats:

@@ -124,6 +124,16 @@ def test_an_index_of_minus_one_adds_nothing():
         np.testing.assert_array_equal(out, [[1, 2], [0, 0], [0, 0]])
 
 
+@pytest.mark.parametrize("kernels", [cpu, reference])
+def test_a_history_of_one_item_has_no_direction_to_pass_a_gradient_through(kernels):
+    case = make_lists(0, 20, 6, 9, 4, 2, np.float64)
+    unit, inverse, q = run(kernels, case).profile
+    alone = np.diff(case.indptr)[case.users] == 1
+    assert alone.any()
+    assert not alone.all()
+    assert not any(x[alone].any() for x in (unit, inverse, q))
+
+
 def test_not_one_bit_depends_on_the_number_of_threads():
     results, threads = [], numba.get_num_threads()
     for count in (1, threads):
