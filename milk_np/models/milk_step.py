@@ -104,7 +104,10 @@ class MilkStep:
 
 
 class _Ahead:
-    """Batches of the sampler; where the features don't fit the memory, the next one's rows are read ahead."""
+    """Batches of the sampler; where the features don't fit the memory, the next one's rows are read ahead.
+
+    Those of users' histories aren't: a profile reads nearly all training items at every step.
+    """
 
     def __init__(self, sampler: TripletSampler, features: Sequence[FeatureArray]) -> None:
         self._sampler = sampler

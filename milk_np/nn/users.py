@@ -221,6 +221,8 @@ class BothUsers(ProfileUsers):
 
 def make_users(kind: str, backend: Backend, n_users: int, owned: Array, histories: Histories | None = None) -> Users:
     """The users of a kind of `USERS`; all but free ones need `histories`."""
-    if kind == "free" or histories is None:
+    if kind == "free":
         return FreeUsers(backend, n_users, len(owned))
+    if histories is None:
+        raise ValueError(f"users of kind {kind!r} need their histories")
     return {"profile": ProfileUsers, "both": BothUsers}[kind](backend, n_users, owned, histories)

@@ -10,9 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from objective_cases import make_case, weight_choices
 
+from milk_np.backend import NumpyBackend
+from milk_np.config import options
 from milk_np.nn.gradcheck import TOLERANCE, check_direction, check_elements
 from milk_np.nn.objective import Weights
-from milk_np.nn.users import FreeUsers, ProfileUsers
+from milk_np.nn.users import USERS, FreeUsers, ProfileUsers, make_users
 
 KINDS = ("profile", "both")
 TERMS = {
@@ -125,6 +127,13 @@ def test_single_precision_follows_double(kind):
     assert single.loss() == pytest.approx(double.loss(), rel=1e-4)
     for a, b in zip(single.dense_gradients(), double.dense_gradients(), strict=True):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-3 * max(1, np.abs(b).max(initial=0)))
+
+
+def test_settings_offer_every_kind():
+    assert options()["users"].choices == USERS
+    for kind in KINDS:
+        with pytest.raises(ValueError, match="histories"):
+            make_users(kind, NumpyBackend(), 1, np.ones((1, 1), bool))
 
 
 def test_free_users_are_the_default():
