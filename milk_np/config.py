@@ -52,6 +52,11 @@ class Settings:
         choices=tuple(PRESETS),
     )
     dim: int = _set(64, int, "model", "latent width K", aliases=("embedding-size",), low=1, high=65536)
+    users: str = _set(
+        "free", str, "model",
+        "what a user is: a free vector, a profile of her own training items, or both added up; profiles need the CPU",
+        choices=("free", "profile", "both"),
+    )
     without: tuple[str, ...] = _set(
         (), str, "model", "modules to leave out: cmam (alignment), ceim (environments)",
         choices=("cmam", "ceim"), many="yes", metavar="MODULES",
@@ -301,6 +306,10 @@ def _check_together(settings: Settings) -> None:
     mix = settings.missing_mix
     if mix and (len(mix) < 2 or abs(sum(mix) - 1) > 1e-6):
         raise SettingsError(f"missing_mix (--missing-mix): got {mix}, expected at least two shares that add up to 1")
+    if settings.users != "free" and settings.device == "gpu":
+        raise SettingsError(
+            f"users (--users): got {settings.users!r}, which needs --device cpu; on the GPU users are free as yet"
+        )
     if not settings.topk:
         raise SettingsError("topk (--topk): got an empty list, expected at least one list length")
     if not settings.seed_list or len(set(settings.seed_list)) < len(settings.seed_list):

@@ -140,6 +140,74 @@ MUTATIONS = [
         "all parameters: gradient of P's touched rows lost", "milk_np/nn/objective.py",
         "    dP[gradients.users] += gradients.P\n", "",
     ),
+    *_both(
+        "profile: the positive stays in", "profile",
+        ("    v = total[owner] - h[positive]\n", "    v = total[owner]\n"),
+        ("v[k] = everything[k] - own[k]", "v[k] = everything[k]"),
+    ),
+    *_both(
+        "profile: a user of one item gets a direction of rounding", "profile",
+        ("others = np.diff(start)[owner] > 1", "others = np.diff(start)[owner] > 0"),
+        ("- start[owner[t]] > 1", "- start[owner[t]] > 0"),
+    ),
+    *_both(
+        "profile: length's own gradient forgotten", "profile",
+        ("(dq - along[:, None] * unit)", "dq"),
+        ("(slope[k] - dot * direction[k])", "slope[k]"),
+    ),
+    *_both(
+        "profile: length forgotten in the backward pass", "profile",
+        ("left[...] = -factor * inverse[:, None]", "left[...] = -factor"),
+        ("size = -factor * inverse[t]", "size = -factor"),
+    ),
+    *_both(
+        "profile: gradient of what is left out has the sum's sign", "profile",
+        ("left[...] = -factor", "left[...] = factor"),
+        ("size = -factor", "size = factor"),
+    ),
+    *_both(
+        "profile: gradient of g without the length", "profile",
+        ("dscale[...] = factor * along.sum()", "dscale[...] = along.sum()"),
+        ("np.exp(scale[0]) * along.sum()", "along.sum()"),
+    ),
+    *_both(
+        "profile: g itself taken for the length", "profile",
+        ("np.multiply(unit, np.exp(scale), out=q)", "np.multiply(unit, scale, out=q)"),
+        ("q[t, k] = factor * v[k]", "q[t, k] = scale[0] * v[k]"),
+    ),
+    *_both(
+        "histories: a negative takes the triplet's gradient", "profile",
+        ("np.full(B, -1), B + np.repeat", "np.arange(B), B + np.repeat"),
+        ("ids[B + t], origin[B + t] = items[B + t], -1", "ids[B + t], origin[B + t] = items[B + t], t"),
+    ),
+    *_both(
+        "histories: gradient sent to the triplets' rows", "profile",
+        ("B + np.repeat(np.arange(len(users)), lengths)", "np.repeat(np.arange(len(users)), lengths)"),
+        ("origin[start[s] + k] = B + s", "origin[start[s] + k] = s"),
+    ),
+    *_both(
+        "sum of rows: -1 read as the last row", "profile",
+        ("table[rows[rows >= 0]]", "table[rows]"),
+        ("if index[position] >= 0:", "if True:"),
+    ),
+    *_both(
+        "mean of owned modalities: over all of them", "profile",
+        ("np.maximum(mine.sum(axis=1, keepdims=True), 1)", "mine.shape[1]"),
+        ("return 1 / max(count, 1)", "return 1 / owned.shape[1]"),
+    ),
+    *_both(
+        "mean of owned modalities: backward overwrites", "profile",
+        ("dc += np.einsum", "dc[...] = np.einsum"),
+        ("dc[m, r, k] += share", "dc[m, r, k] = share"),
+    ),
+    Mutation(
+        "users: sign of the sum's gradient", "milk_np/nn/users.py",
+        "        users *= -1", "        users *= 1",
+    ),
+    Mutation(
+        "users: own part left out of both", "milk_np/nn/users.py",
+        "        seen.table[...] += params.P[batch.users]\n", "",
+    ),
     Mutation(
         "environments: shifts the wrong way round are no shifts", "milk_np/nn/environments.py",
         "np.roll(drawn, shift, axis=2)", "np.roll(drawn, 0, axis=2)",

@@ -42,6 +42,12 @@ def test_the_parameters_dominate_for_many_users() -> None:
     assert need["parameters and optimiser"] >= 5 * 4 * 64 * 10**7
 
 
+def test_profiles_need_no_free_users_but_every_item_of_a_history() -> None:
+    free, profile, both = (memory.training_bytes(Settings(users=kind), **SIZES) for kind in ("free", "profile", "both"))
+    assert free["parameters and optimiser"] == both["parameters and optimiser"] > profile["parameters and optimiser"]
+    assert profile["a batch"] == both["a batch"] > free["a batch"]
+
+
 def test_a_need_that_does_not_fit_says_what_to_lower() -> None:
     need = memory.training_bytes(Settings(dim=4096), **(SIZES | {"n_users": 10**8}))
     with pytest.raises(OutOfMemoryError, match=r"parameters and optimiser .* lower --dim") as caught:

@@ -16,6 +16,14 @@ with own_folder():
     from milk_np.kernels.cpu.grouping import group
     from milk_np.kernels.cpu.margins import margins, margins_backward_items, margins_backward_users
     from milk_np.kernels.cpu.penalties import alignment, regulariser
+    from milk_np.kernels.cpu.profile import (
+        leave_one_out,
+        leave_one_out_backward,
+        owned_mean,
+        owned_mean_backward,
+        read_histories,
+        sum_rows,
+    )
     from milk_np.kernels.cpu.risk import risk
     from milk_np.kernels.cpu.sampling import draw_batch, shuffle
     from milk_np.kernels.cpu.topk import top_k
@@ -36,11 +44,17 @@ __all__ = [
     "extract_backward",
     "gather",
     "group",
+    "leave_one_out",
+    "leave_one_out_backward",
     "margins",
     "margins_backward_items",
     "margins_backward_users",
+    "owned_mean",
+    "owned_mean_backward",
+    "read_histories",
     "regulariser",
     "risk",
     "shuffle",
+    "sum_rows",
     "top_k",
 ]

@@ -5,6 +5,14 @@ from milk_np.kernels.reference.extract import extract, extract_backward, gather
 from milk_np.kernels.reference.grouping import Groups, group
 from milk_np.kernels.reference.margins import margins, margins_backward_items, margins_backward_users
 from milk_np.kernels.reference.penalties import alignment, regulariser
+from milk_np.kernels.reference.profile import (
+    leave_one_out,
+    leave_one_out_backward,
+    owned_mean,
+    owned_mean_backward,
+    read_histories,
+    sum_rows,
+)
 from milk_np.kernels.reference.risk import risk
 from milk_np.kernels.reference.sampling import draw_batch, shuffle
 from milk_np.kernels.reference.topk import top_k
@@ -20,11 +28,17 @@ __all__ = [
     "extract_backward",
     "gather",
     "group",
+    "leave_one_out",
+    "leave_one_out_backward",
     "margins",
     "margins_backward_items",
     "margins_backward_users",
+    "owned_mean",
+    "owned_mean_backward",
+    "read_histories",
     "regulariser",
     "risk",
     "shuffle",
+    "sum_rows",
     "top_k",
 ]

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from milk_np.backend import Backend, get_backend
+from milk_np.backend import Array, Backend, get_backend
 from milk_np.catalogue import ARRAYS as STORED
 from milk_np.catalogue import Catalogue
 from milk_np.checkpoint import read_npz, require, write_npz_atomic
 from milk_np.config import Settings
 from milk_np.data import Dataset, FeatureTable, Imputer, feature_tables, imputer_class, make_imputer
+from milk_np.data.dataset import TRAIN
+from milk_np.data.imputer import training_owners
 from milk_np.errors import DataError, SettingsError
 from milk_np.memory_gpu import device_bytes
 from milk_np.models.base import Trainable, Vectors
 from milk_np.models.milk_step import MilkStep
 from milk_np.models.serving import Serving
+from milk_np.models.user_profiles import ARRAYS as PROFILES
+from milk_np.models.user_profiles import Ids, Profiles
+from milk_np.nn.axes import Rows, start_at_axes
 from milk_np.nn.objective import Table
 from milk_np.nn.parameters import Parameters, blank_parameters, initial_parameters
 from milk_np.progress import Callback
@@ -34,14 +39,15 @@ ENCODE_ROWS = 8192
 class Milk(Serving, Trainable):
     """Users and new items in one space; an item is the mean of its modalities' linear extracts.
 
-    Score of user u and item i: p_u . (1/M) sum_m (x^m_i W^m + b^m), x^m_i imputed and row-normalised.
+    Score of user u and item i: q_u . (1/M) sum_m (x^m_i W^m + b^m), x^m_i imputed and row-normalised. The user's
+    vector q_u is free, p_u; or a profile of her own training items; or both added up (`milk_np.nn.users`).
 
     Attributes
     ----------
     settings : Settings
         Everything that decides the result.
     params : Parameters
-        P (U, K), W^m (D_m, K), b^m (K), after `fit` or `load`.
+        P (U, K), W^m (D_m, K), b^m (K), and g (1) with profiles of users, after `fit` or `load`.
     history : History
         Losses and valid metrics of the training, after `fit`.
     """
@@ -56,7 +62,9 @@ class Milk(Serving, Trainable):
         self.imputer: Imputer | None = None
         self._catalogue: Catalogue | None = None
         self._tables: list[Table] = []
+        self._owned: Array = None
         self._items: Vectors | None = None
+        self._profiles: Profiles | None = None
         self._step: MilkStep | None = None
         self._lazy_backend: Backend | None = None
 
@@ -90,9 +98,28 @@ class Milk(Serving, Trainable):
     # Vectors
 
     def user_factors(self, users: NDArray[np.int32] | None = None) -> Vectors:
-        """Rows (n, K) of P."""
-        P, backend = self._fitted().P, self._backend
-        return np.array(backend.to_host(P if users is None else P[backend.asarray(users)]), np.float32)
+        """Vectors (n, K) of users: rows of P, profiles of all their training items, or the sum of both."""
+        params, backend = self._fitted(), self._backend
+        P = params.P if users is None or not len(params.P) else params.P[backend.asarray(users)]
+        free = np.array(backend.to_host(P), np.float32)
+        if params.scale is None:
+            return free
+        profiles = self._profiled().users
+        profiles = profiles if users is None else profiles[users]
+        return profiles + free if len(params.P) else np.array(profiles)
+
+    def user_from_history(self, histories: Sequence[Ids]) -> Vectors:
+        """Vectors (n, K) of users who weren't in the data, from the items of the data that each of them has.
+
+        It is the profile alone: zero where there are no items, and without anything free for `users="both"`.
+        Raises SettingsError if the model's users have no profiles, DataError for an item that isn't in the data.
+        """
+        if self._fitted().scale is None:
+            raise SettingsError(
+                "user_from_history: this model's users are free vectors, which only training gives; train it with "
+                "users='profile' (--users profile) or 'both'"
+            )
+        return self._profiled().of(histories)
 
     def item_factors(self, items: NDArray[np.int32] | None = None) -> Vectors:
         """Fused vectors (n, K) of items of the fitted data; of all I when None."""
@@ -116,15 +143,27 @@ class Milk(Serving, Trainable):
 
     def _encode(self, tables: list[Table], rows: NDArray[np.int32]) -> Vectors:
         """(1/M) sum_m c^m of the items `rows`, by blocks."""
-        params, backend = self._fitted(), self._backend
         out = np.empty((len(rows), self.settings.dim), np.float32)
+        for block, _, c in self._extracted(tables, rows):
+            out[block] = self._backend.to_host(c.mean(axis=0))
+        return out
+
+    def _own_means(self) -> Vectors:
+        """The mean (I, K) of c^m over the modalities that an item owns, of all items, by blocks."""
+        out = np.empty((self.catalogue.n_items, self.settings.dim), np.float32)
+        for block, rows, c in self._extracted(self._tables, np.arange(len(out), dtype=np.int32)):
+            self._backend.kernels.owned_mean(c, rows, self._owned, out[block])
+        return out
+
+    def _extracted(self, tables: list[Table], rows: NDArray[np.int32]) -> Iterator[tuple[slice, Array, Array]]:
+        """Blocks of the items `rows`: where they stand, the items, and their c (M, n, K), good until the next block."""
+        params, backend = self._fitted(), self._backend
         c = backend.empty((len(tables), min(len(rows), ENCODE_ROWS), self.settings.dim), np.float32)
         for start in range(0, len(rows), ENCODE_ROWS):
             part = backend.asarray(rows[start : start + ENCODE_ROWS])
             for m, table in enumerate(tables):
                 backend.kernels.extract(*table, part, params.W[m], params.b[m], c[m, : len(part)])
-            out[start : start + len(part)] = backend.to_host(c[:, : len(part)].mean(axis=0))
-        return out
+            yield slice(start, start + len(part)), part, c[:, : len(part)]
 
     @property
     def catalogue(self) -> Catalogue:
@@ -147,10 +186,32 @@ class Milk(Serving, Trainable):
         backend.require(need)
         self.imputer = make_imputer(settings.impute).fit(ds)
         self._tables = [self._table(table, sum(need.values())) for table in feature_tables(ds, self.imputer)]
-        self._items, self._catalogue = None, Catalogue.of(ds)
-        widths = [ds.features[name].shape[1] for name in ds.modalities]
-        self.params = initial_parameters(backend, ds.n_users, widths, settings.dim, settings.seed)
+        self._items, self._profiles, self._catalogue = None, None, Catalogue.of(ds)
+        self._owned = backend.asarray(ds.available)
+        self.params = self._initial(ds)
         self._step = MilkStep(backend, ds, settings, self._tables, self.params)
+
+    def _initial(self, ds: Dataset) -> Parameters:
+        """Parameters to start from; with profiles of users, the extractors start at the features' principal axes."""
+        settings, profiled = self.settings, self.settings.users != "free"
+        widths = [ds.features[name].shape[1] for name in ds.modalities]
+        n_users = 0 if settings.users == "profile" else ds.n_users
+        params = initial_parameters(self._backend, n_users, widths, settings.dim, settings.seed, scaled=profiled)
+        for m, table in enumerate(self._tables if profiled else []):
+            rows = Rows(table, np.flatnonzero(training_owners(ds, m)).astype(np.int32))
+            start_at_axes(self._backend, rows, params.W[m], params.b[m], settings.seed, m)
+        return params
+
+    def _moved(self) -> None:
+        """Parameters have changed: what was made of them is made anew when it is asked for."""
+        self._profiles = None
+
+    def _profiled(self) -> Profiles:
+        """The profiles under the present parameters."""
+        if self._profiles is None:
+            scale, histories = np.asarray(self._fitted().scale), self.catalogue.csr(TRAIN)
+            self._profiles = Profiles.build(self._backend, self._own_means(), scale, histories)
+        return self._profiles
 
     @property
     def steps_per_epoch(self) -> int:
@@ -164,6 +225,7 @@ class Milk(Serving, Trainable):
 
     def train_step(self, epoch: int, step: int) -> None:
         """One batch: draw, forward and backward, Adam."""
+        self._moved()
         self._training().run(epoch, step)
 
     def losses(self, steps: int) -> dict[str, float]:
@@ -181,6 +243,7 @@ class Milk(Serving, Trainable):
 
     def load_state(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Go on from `state`."""
+        self._moved()
         for name, array in self._fitted().arrays():
             array[...] = self._backend.asarray(state[name])
         self._training().load_state(state)
@@ -191,6 +254,7 @@ class Milk(Serving, Trainable):
 
     def restore(self, parameters: Mapping[str, NDArray[Any]]) -> None:
         """Put copies made by `parameters` back."""
+        self._moved()
         for name, array in self._fitted().arrays():
             array[...] = self._backend.asarray(parameters[name])
 
@@ -212,6 +276,7 @@ class Milk(Serving, Trainable):
             arrays |= {name: self._backend.to_host(array) for name, array in self.params.arrays()}
             arrays |= {f"imputer_{name}": array for name, array in self.imputer.state().items()}
             arrays |= {"items": self.item_factors(), **self.catalogue.arrays()}
+            arrays |= {} if self.params.scale is None else self._profiled().arrays()
         meta = {"kind": KIND, "model": self.name, "settings": self.settings.to_dict()}
         write_npz_atomic(path, arrays, meta)
 
@@ -232,9 +297,13 @@ class Milk(Serving, Trainable):
         require(path, arrays, *(f"b{m}" for m in range(M)))
         place = self._backend.asarray
         widths = [len(arrays[f"W{m}"]) for m in range(M)]
-        self.params = blank_parameters(self._backend, len(arrays["P"]), widths, arrays["P"].shape[1])
+        P, profiled = arrays["P"], self.settings.users != "free"
+        require(path, arrays, *((*PROFILES, "scale") if profiled else ()))
+        self.params = blank_parameters(self._backend, len(P), widths, P.shape[1], scaled=profiled)
         for name, array in self.params.arrays():
             array[...] = place(arrays[name])
+        if profiled:
+            self._profiles = Profiles.from_arrays(self._backend, arrays["scale"], arrays)
         self._items = arrays["items"]
         self._catalogue = Catalogue.from_arrays(arrays)
         prefix = "imputer_"
@@ -247,7 +316,9 @@ class Milk(Serving, Trainable):
     def _backend(self) -> Backend:
         """Backend of `settings.device`, looked for when it is first needed."""
         if self._lazy_backend is None:
-            self._lazy_backend = get_backend(self.settings.device, self.settings.threads)
+            settings = self.settings
+            device = "cpu" if settings.users != "free" else settings.device  # profiles have no kernels on the GPU yet
+            self._lazy_backend = get_backend(device, settings.threads)
         return self._lazy_backend
 
     def _table(self, table: FeatureTable, reserve: int = 0) -> Table:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from milk_np.backend import Array, Backend
 from milk_np.config import Settings
 from milk_np.data import Dataset
+from milk_np.data.dataset import TRAIN
 from milk_np.data.prefetch import Prefetcher, mapped_bytes
 from milk_np.data.rows import FeatureArray
 from milk_np.memory import available_bytes
@@ -18,6 +19,7 @@ from milk_np.nn.environments import mixing_weights, n_environments
 from milk_np.nn.objective import Objective, Table, Weights, parts
 from milk_np.nn.optimisers import Adam
 from milk_np.nn.parameters import Parameters
+from milk_np.nn.users import Histories, make_users
 from milk_np.sampler import TripletSampler
 
 
@@ -37,7 +39,9 @@ class MilkStep:
         self._M = len(tables)
         self._weights = objective_weights(settings)
         owned = backend.asarray(ds.available)
-        self._objective = Objective(backend, tables, owned, ds.n_users, self._weights)
+        histories = None if settings.users == "free" else Histories(*map(backend.asarray, ds.csr(TRAIN)))
+        users = make_users(settings.users, backend, ds.n_users, owned, histories)
+        self._objective = Objective(backend, tables, owned, ds.n_users, self._weights, users)
         self.optimiser = Adam(backend, params, settings.lr)
         self.sampler = TripletSampler(
             backend,
@@ -100,7 +104,10 @@ class MilkStep:
 
 
 class _Ahead:
-    """Batches of the sampler; where the features don't fit the memory, the next one's rows are read ahead."""
+    """Batches of the sampler; where the features don't fit the memory, the next one's rows are read ahead.
+
+    Those of users' histories aren't: a profile reads nearly all training items at every step.
+    """
 
     def __init__(self, sampler: TripletSampler, features: Sequence[FeatureArray]) -> None:
         self._sampler = sampler

@@ -1,7 +1,7 @@
 """The objective of MILK on a batch of triplets, forward and backward in one pass (paper Eq. 5 to 16).
 
 c^m = x^m W^m + b^m                      extract, for the batch's distinct items only
-s^m_t = p_u . (c^m_i - c^m_j)            margins
+s^m_t = q_t . (c^m_i - c^m_j)            margins; q_t is the user's vector, p_u where users are free (nn/users.py)
 y^e_t = sum_m theta_e^m s^m_t            environments, linear in the margins
 L_e = mean_t softplus(-y^e_t)            risk of an environment
 objective = base sum_e L_e + beta Var_e(L_e) + lambda L_align + gamma L_reg
@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from milk_np.backend import Array, Backend, Scratch
 from milk_np.kernels.reference.grouping import Groups
-from milk_np.nn.parameters import Parameters, weight_views
+from milk_np.nn.parameters import Parameters, scale_view, weight_views
+from milk_np.nn.users import FreeUsers, Users
 
 
 @dataclass(frozen=True)
@@ -57,24 +58,31 @@ class Gradients(NamedTuple):
     weights: Array
     W: list[Array]
     b: list[Array]
+    scale: Array | None = None
 
 
 class Objective:
     """Losses and gradients of a batch. Arrays that it returns are overwritten by its next call."""
 
-    def __init__(self, backend: Backend, tables: Sequence[Table], owned: Array, n_users: int, weights: Weights) -> None:
-        """`owned` (I, M) bool says which modalities an item owns."""
+    def __init__(
+        self,
+        backend: Backend,
+        tables: Sequence[Table],
+        owned: Array,
+        n_users: int,
+        weights: Weights,
+        users: Users | None = None,
+    ) -> None:
+        """`owned` (I, M) bool says which modalities an item owns; `users` are free where they are None."""
         self._kernels: Any = backend.kernels
         self._backend, self._scratch = backend, Scratch(backend)
         self._weights_gradient: Array | None = None
         self._tables, self._owned, self._weights = tables, owned, weights
-        self._user_places = backend.full(n_users, -1, np.int32)
-        self._item_places = backend.full(len(owned), -1, np.int32)
+        self._users = users or FreeUsers(backend, n_users, len(owned))
 
     def group(self, users: Array) -> Groups:
         """The distinct users of a batch and where each of them stands; see `milk_np.kernels.reference.grouping`."""
-        groups: Groups = self._kernels.group(users, self._user_places)
-        return groups
+        return self._users.group(users)
 
     def __call__(
         self,
@@ -91,21 +99,25 @@ class Objective:
         alignment and regulariser terms. `by_user` is `group(users)`, for a caller who has it already.
         """
         K, weights, E = self._kernels, self._weights, len(theta)
-        by_user, by_item = by_user or self.group(users), K.group(items, self._item_places)
+        batch = self._users.batch(users, items, by_user or self.group(users))
+        by_item = batch.by_item
         c, caches = self._extract(params, by_item.unique)
         s, ds = self._like("s", c, len(users)), self._like("ds", c, len(users))
-        dP = self._scratch.take("dP", (len(by_user.unique), c.shape[2]), c.dtype)
         dc = self._scratch.take("dc", c.shape, c.dtype)
+        q = self._users.forward(params, c, batch)
 
-        K.margins(params.P, c, users, by_item.slot, s)
+        K.margins(q.table, c, q.rows, by_item.slot, s)
         K.risk(s, theta, weights.base(E), weights.invariance, record[:E], ds)
-        K.margins_backward_users(c, by_item.slot, ds, by_user, dP)
-        K.margins_backward_items(params.P, users, ds, by_item, dc)
+        K.margins_backward_users(c, by_item.slot, ds, q.groups, q.gradient)
+        K.margins_backward_items(q.table, q.rows, ds, by_item, dc)
         if weights.alignment:
             K.alignment(c, by_item.unique, self._owned, by_item.slot, weights.alignment, dc, record[E : E + 1])
+        p = self._users.covered(params, batch, q)
         if weights.regulariser and not weights.all_parameters:
-            K.regulariser(params.P, c, by_user, by_item, weights.regulariser, dP, dc, record[E + 1 :])
-        gradients = Gradients(by_user.unique, dP, *self._extract_backward(params, by_item.unique, dc, caches))
+            K.regulariser(p.table, c, p.groups, by_item, weights.regulariser, p.gradient, dc, record[E + 1 :])
+        dscale = self._gradient_of_scale(params)
+        touched, dP = self._users.backward(params, batch, q, p, dc, dscale)
+        gradients = Gradients(touched, dP, *self._extract_backward(params, by_item.unique, dc, caches), dscale)
         if weights.regulariser and weights.all_parameters:
             return _regularise_all(self._backend, params, gradients, weights.regulariser, record[E + 1 :])
         return gradients
@@ -132,10 +144,14 @@ class Objective:
         return weights, dW, db
 
     def _gradient_of_weights(self, params: Parameters) -> Array:
-        """The vector for the gradient of all W and b; the gaps between them stay zero."""
+        """The vector for the gradient of all W and b, and of g; the gaps between them stay zero."""
         if self._weights_gradient is None:
             self._weights_gradient = self._backend.zeros(params.weights.shape, params.weights.dtype)
         return self._weights_gradient
+
+    def _gradient_of_scale(self, params: Parameters) -> Array | None:
+        """Where the gradient of g goes in that vector; None without it."""
+        return None if params.scale is None else scale_view(self._gradient_of_weights(params))
 
 
 def _regularise_all(

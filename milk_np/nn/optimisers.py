@@ -30,7 +30,9 @@ class Adam:
         self._all_users = backend.asarray(np.arange(len(params.P), dtype=np.int32))
 
     def catch_up(self, users: Array | None = None) -> None:
-        """Bring the rows `users` of P, distinct, to the last step; all rows when None."""
+        """Bring the rows `users` of P, distinct, to the last step; all rows when None. P may have none."""
+        if not len(self._params.P):
+            return
         self._kernels.adam_catch_up(
             self._params.P,
             self._first["P"],

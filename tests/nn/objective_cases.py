@@ -12,6 +12,7 @@ from milk_np.backend import NumpyBackend
 from milk_np.nn.environments import STRATEGIES, mixing_weights
 from milk_np.nn.objective import Objective, Table, Weights, parts
 from milk_np.nn.parameters import initial_parameters
+from milk_np.nn.users import Histories, make_users
 
 
 @dataclass
@@ -50,7 +51,7 @@ class Case:
         else:
             dP[g.users] = g.P
         pairs = [x.copy() for pair in zip(g.W, g.b, strict=True) for x in pair]
-        return [dP, *pairs]
+        return [dP, *pairs, *([] if g.scale is None else [g.scale.copy()])]
 
 
 WHOLE = Weights(3.0, 0.7, 0.4)
@@ -58,7 +59,7 @@ WHOLE = Weights(3.0, 0.7, 0.4)
 
 def make_case(
     seed=0, B=12, M=2, K=4, U=6, n_items=9, alpha=0.1, strategy="cyclic", draws=1, kernels="reference",
-    weights=WHOLE, missing=0.4, dtype=np.float64, scale=1.0,
+    weights=WHOLE, missing=0.4, dtype=np.float64, scale=1.0, kind="free",
 ):  # fmt: skip
     rng = np.random.default_rng(seed)
     backend = NumpyBackend(kernels)
@@ -71,14 +72,25 @@ def make_case(
         row_scale = rng.random(n_items).astype(np.float32) * (rng.random(n_items) > 0.1)  # some rows are all zero
         raw, fill = (rng.standard_normal((n, width)).astype(np.float32) for n in (n_items, 2))
         tables.append(Table(raw, fill, source, row_scale.astype(np.float32)))
-    params = initial_parameters(backend, U, widths, K, seed, dtype)
-    for _, x in params.arrays():
-        x *= scale * 5
-    objective = Objective(backend, tables, owned, U, weights)
+    rows_of_P, profiled = 0 if kind == "profile" else U, kind != "free"
+    params = initial_parameters(backend, rows_of_P, widths, K, seed, dtype, scaled=profiled)
+    for name, x in params.arrays():
+        x *= 0.5 if name == "scale" else scale * 5
     users = rng.integers(0, U, B).astype(np.int32)
     items = rng.integers(0, n_items, 2 * B).astype(np.int32)
     theta = mixing_weights(seed, 1, 1, M, alpha, strategy, draws)[0].astype(dtype)
+    who = make_users(kind, backend, U, owned, histories_of(rng, users, items[:B], U, n_items) if profiled else None)
+    objective = Objective(backend, tables, owned, U, weights, who)
     return Case(params, objective, weights, users, items, theta, tables, owned)
+
+
+def histories_of(rng, users, items, U, n_items):
+    """Every user's own positives, and for half of the users some other items."""
+    others = rng.integers(0, U, 2 * U), rng.integers(0, n_items, 2 * U)
+    kept = others[0] % 2 == 0
+    pairs = np.stack([np.append(users, others[0][kept]), np.append(items, others[1][kept])])
+    user, item = np.unique(pairs, axis=1)
+    return Histories(np.concatenate([[0], np.cumsum(np.bincount(user, minlength=U))]), item.astype(np.int32))
 
 
 weight_choices = st.builds(

@@ -51,5 +51,5 @@ def test_leaves_the_variables_as_they_were(point):
 
 def test_proves_every_term():
     proof = prove()
-    assert [name for name, _ in proof] == list(TERMS)
+    assert [name for name, _ in proof] == [*TERMS, "whole, users profile", "whole, users both"]
     assert all(error < TOLERANCE for _, error in proof)
