@@ -151,6 +151,11 @@ class Settings:
     smoothing_rank: int = _set(
         64, int, "kernel-profile", "rank of the weights between items; 0: histories as they are", low=0, high=65536,
     )
+    owned_sets: str = _set(
+        "each", str, "kernel-profile",
+        "a regression for each set of modalities that an item can own, or for the whole alone, where a missing "
+        "modality counts as the mean", choices=("each", "whole"),
+    )
     kernel_scale: float = _set(
         0.0, float, "kernel-profile",
         "how fast similarity falls with the angle between two items' content; 0: by leave-one-out error", low=0,

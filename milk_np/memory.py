@@ -9,12 +9,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from milk_np.cgroup import cgroup_memory, read
-from milk_np.config import Settings
+from milk_np.config import BEST_MODEL, Settings
 from milk_np.errors import OutOfMemoryError
 
-_FLOAT, _INT, _LONG = 4, 4, 8
+_FLOAT, _INT, _LONG, _DOUBLE = 4, 4, 8, 8
 _KERNELS = 128 * 2**20  # Numba, LLVM and the machine code, as measured
 _PAGE = resource.getpagesize()
+MOST_SETS = 15
+"""Sets of owned modalities up to which all get a regression of their own: those of four modalities."""
 _LIBRARIES = 1 << 29
 """Address space that Numba, SciPy and their threads map when they load: about 400 MB with two threads."""
 
@@ -35,6 +37,8 @@ def training_bytes(
     and the best epoch's. With profiles of users a batch may touch every training pair, so every item, and the
     vectors of all users and items are kept beside the parameters.
     """
+    if settings.model == BEST_MODEL:
+        return _profile_bytes(settings, n_users, n_items, n_train_pairs, widths)
     K, M, D = settings.dim, len(widths), sum(widths)
     B = min(settings.batch_size, max(n_train_pairs, 1))
     items = min(2 * B, n_items)
@@ -50,6 +54,23 @@ def training_bytes(
         "training pairs": n_train_pairs * (3 * _INT + _LONG) + _LONG * (n_users + 1),
         "normalisation and filling": n_items * M * 3 * _FLOAT,
         "evaluation": _FLOAT * (2 * n_items * K + n_new_items * K + n_users * (K + 2 * max(settings.cutoffs))),
+    }
+
+
+def _profile_bytes(
+    settings: Settings, n_users: int, n_items: int, n_train_pairs: int, widths: Sequence[int]
+) -> dict[str, int]:
+    """`training_bytes` of a kernel profile: features and similarities of n items to L landmarks, for one set of owned
+    modalities at a time, and the coefficients of all S sets."""
+    L, M = min(settings.landmarks, n_items), len(widths)
+    K, S = min(settings.profile_width, L), min(2**M - 1, MOST_SETS)
+    return {
+        "compiled kernels": _KERNELS,
+        "content": 2 * _FLOAT * n_items * sum(widths),
+        "similarities": n_items * L * (M * _FLOAT + 3 * _DOUBLE) + 4 * _DOUBLE * L * L,
+        "vectors": n_items * K * (2 * _FLOAT + 4 * _DOUBLE) + S * L * K * (_FLOAT + _DOUBLE),
+        "training pairs": n_train_pairs * (2 * _INT + 2 * _DOUBLE) + _DOUBLE * n_users * (settings.smoothing_rank + 64),
+        "evaluation": _FLOAT * n_users * (K + 2 * max(settings.cutoffs)),
     }
 
 
@@ -107,8 +128,10 @@ def bytes_text(size: float) -> str:
 
 
 def _advice(part: str) -> str:
+    if part in ("similarities", "vectors"):
+        return "lower --landmarks or --profile-width"
     if part == "a batch":
         return "lower --batch-size"
-    if part in ("training pairs", "compiled kernels"):
+    if part in ("training pairs", "compiled kernels", "content"):
         return "train on a machine with more memory"
     return "lower --dim"

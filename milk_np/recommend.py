@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 from milk_np.data.dataset import TRAIN
 from milk_np.data.rows import unit_rows
 from milk_np.errors import DataError, SettingsError
+from milk_np.histories import Ids, compressed
 from milk_np.ranking import Rows, Scorer, best_candidates, blocks, finite, search_of
-
-Ids = NDArray[np.integer[Any]]
 
 
 class Known(Protocol):
@@ -39,6 +38,13 @@ class Known(Protocol):
 
     def csr(self, split: int) -> Rows:
         """Items of the pairs of a split, one row a user."""
+
+
+class Historian(Scorer, Protocol):
+    """A model that describes users by what they chose."""
+
+    def user_from_history(self, histories: Sequence[Ids]) -> NDArray[np.float32]:
+        """Vectors (n, K) of users who weren't in training, from the numbers of the items that each of them chose."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,6 +125,22 @@ def recommend_blocks(
     for lists in best_candidates(model, wanted, items, k, seen):
         found = np.where(lists.position < 0, np.int32(-1), items[lists.position])
         yield Ranked(wanted[lists.rows], found, lists.score)
+
+
+def recommend_for_histories(
+    model: Historian, ds: Known, histories: Sequence[Ids], k: int = 20, *, candidates: str | Ids = "new"
+) -> Ranked:
+    """The best `k` items for users who weren't in training, each given by the items that she chose, which are left out.
+
+    The queries count the histories. Raises SettingsError if the model doesn't describe users by what they chose.
+    """
+    items = candidate_items(ds, candidates)
+    _check_length(k, len(items))
+    wanted = np.arange(len(histories), dtype=np.int32)
+    vectors = finite(model.user_from_history(histories), "user", wanted)
+    own = _inside(compressed(histories, ds.n_items), items, ds.n_items)
+    position, score = search_of(model)(vectors, finite(model.item_factors(items), "item", items), k, *own)
+    return Ranked(wanted, np.where(position < 0, np.int32(-1), items[position]), score)
 
 
 def recommend_new_items(model: Scorer, ds: Known, vectors: NDArray[np.float32], users: Ids, k: int) -> Ranked:
@@ -207,8 +229,13 @@ def _within(rows: Rows, block: slice) -> Rows:
 
 def _seen(ds: Known, users: NDArray[np.int32], items: NDArray[np.int32]) -> Rows:
     """Positions in `items` of each user's training items."""
-    indptr, seen = chosen_rows(ds.csr(TRAIN), users)
-    position = _positions(items, ds.n_items)[seen]
+    return _inside(chosen_rows(ds.csr(TRAIN), users), items, ds.n_items)
+
+
+def _inside(rows: Rows, items: NDArray[np.int32], n_items: int) -> Rows:
+    """Compressed rows of items as their positions in `items`, those that aren't there left out."""
+    indptr, entries = rows
+    position = _positions(items, n_items)[entries]
     before = np.concatenate([[0], np.cumsum(position >= 0)])
     return before[indptr], position[position >= 0]
 
@@ -219,11 +246,6 @@ def _known_users(ds: Known, items: NDArray[np.int32]) -> Rows:
     order = np.argsort(item, kind="stable")
     counts = np.bincount(item, minlength=ds.n_items)
     return chosen_rows((np.concatenate([[0], np.cumsum(counts)]), user[order]), items)
-
-
-def check_histories(histories: Sequence[Ids], n_items: int) -> list[NDArray[np.int32]]:
-    """Distinct items of each history, ascending; DataError for one out of range."""
-    return [np.unique(_checked(history, n_items, "item")) for history in histories]
 
 
 def chosen_rows(rows: Rows, chosen: NDArray[np.int32]) -> Rows:

@@ -165,13 +165,16 @@ def _what_runs(settings: Settings) -> str:
         "training": f"dim {settings.dim}, lr {settings.lr:g}, batches of {settings.batch_size}, "
         f"at most {settings.epochs} epochs, seed {', '.join(map(str, settings.seed_list))}",
     }
+    if settings.model == BEST_MODEL:
+        lines["missing"] = f"{mask}, a regression for each set of owned modalities"
+        lines["training"] = f"in closed form, width {settings.profile_width}, {settings.landmarks} landmarks"
     return "\n".join(f"{name:<8} {text}" for name, text in lines.items())
 
 
 def _objective(settings: Settings) -> str:
     """What the preset decides, and the weights of the objective of MILK."""
     items = "training items" if settings.negatives == "train" else "all items"
-    weights = f"invariance {settings.invariance_weight:g}, alignment {settings.align_weight:g}"
+    weights = f"{settings.users} users, invariance {settings.invariance_weight:g}, alignment {settings.align_weight:g}"
     without = "".join(f", without {name}" for name in settings.without)
     return (
         f", preset {settings.preset}: {settings.risk} of the environments' risks, negatives from {items}\n"

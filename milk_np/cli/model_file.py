@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from milk_np.config import Settings
 from milk_np.data import Dataset
 from milk_np.data.rows import row_blocks
 from milk_np.errors import DataError, SettingsError
+from milk_np.histories import Ids
 from milk_np.models.base import Recommender, Vectors
 from milk_np.ranking import TopK
 from milk_np.run_folder import RunFolder
@@ -81,6 +83,10 @@ class OnData:
     def user_factors(self, users: NDArray[np.int32] | None = None) -> Vectors:
         """Vectors (n, K) of `users`, or of all."""
         return self.model.user_factors(users)
+
+    def user_from_history(self, histories: Sequence[Ids]) -> Vectors:
+        """Vectors (n, K) of users who weren't in training; see `Recommender.user_from_history`."""
+        return self.model.user_from_history(histories)
 
     def item_factors(self, items: NDArray[np.int32] | None = None) -> Vectors:
         """Vectors (n, K) of `items`, or of all, encoded from their features by blocks."""

@@ -19,13 +19,15 @@ if TYPE_CHECKING:
 PROGRAM = "milk-recommend"
 DESCRIPTION = """Recommend with a trained model, or with one that needs no training.
 
-Say what for: --users (items for them), --items (users for them), --similar (items like them), or --new-item
-(users for items that are in no data set yet, given by a file of feature rows; with --users, the new items are
-ranked for these). Without --out the lists are printed as CSV."""
+Say what for: --users (items for them), --history (items for somebody who wasn't in training, by what she chose),
+--items (users for them), --similar (items like them), or --new-item (users for items that are in no data set yet,
+given by a file of feature rows; with --users, the new items are ranked for these).
+Without --out the lists are printed as CSV."""
 EXAMPLES = (
     "milk-recommend --model runs/shop --users alice,bob --topk 10",
     "milk-recommend --model runs/shop --data shop.npz --users all --out lists.parquet",
     "milk-recommend --model runs/shop --data shop.npz --users users.txt --candidates all --include-seen",
+    "milk-recommend --model runs/shop --history sku-3,sku-8,sku-11",
     "milk-recommend --model runs/shop --items sku-17          # whom to show it",
     "milk-recommend --model runs/shop --new-item fresh.npz    # arrays image, text, ... of one row an item",
     "milk-recommend --model profile --data shop.npz --similar sku-17",
@@ -65,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--model", dest="source", required=True, metavar="RUN|FILE|NAME", help=MODEL_HELP)
     add("--data", metavar="FILE|DIR", help=_DATA)
     add("--users", metavar="IDS|FILE|all", help="items for these users")
+    add("--history", metavar="IDS|FILE", help=_HISTORY)
     add("--items", metavar="IDS|FILE", help="users for these items")
     add("--similar", metavar="IDS|FILE", help="items like these")
     add("--new-item", metavar="FILE.npz", help=_NEW_ITEM)
@@ -81,6 +84,10 @@ _DATA = (
     "data set made by milk-prepare, which describes the items and says what was seen (default: the items as "
     "the model was trained with them)"
 )
+_HISTORY = (
+    "items for a user who wasn't in training, given by the items that she chose, which are left out; in a file, one "
+    "user a line, numbered from 1 in what is printed"
+)
 _NEW_ITEM = (
     "users for brand-new items: an array (items x width) for each modality, absent, or rows of NaN, where it "
     "is missing; optionally item_ids"
@@ -96,19 +103,21 @@ def _length(text: str) -> int:
 
 def _check(given: argparse.Namespace) -> None:
     """Exactly one task, and the options that belong to it."""
-    tasks = {"--users": given.users, "--items": given.items, "--similar": given.similar}
+    tasks = {"--users": given.users, "--history": given.history, "--items": given.items, "--similar": given.similar}
     asked = [name for name, value in tasks.items() if value is not None]
     if given.new_item is not None and asked not in ([], ["--users"]):
         raise SettingsError(f"--new-item: expected alone or with --users, got {', '.join(asked)} besides")
     if given.new_item is None and len(asked) != 1:
         got = ", ".join(asked) or "none of them"
-        raise SettingsError(f"expected one of --users, --items, --similar or --new-item, got {got}")
+        raise SettingsError(f"expected one of --users, --history, --items, --similar or --new-item, got {got}")
     if given.candidates and (given.items is not None or given.new_item is not None):
         raise SettingsError("--candidates: applies to --users and --similar; leave it out")
 
 
 def _tables(given: argparse.Namespace, source: Source) -> Iterator[Table]:
     """The lists asked for, as tables of original ids, one for each block of users."""
+    import numpy as np
+
     from milk_np import recommend as lists
 
     model, data, k = source.model, source.data, given.topk
@@ -118,6 +127,10 @@ def _tables(given: argparse.Namespace, source: Source) -> Iterator[Table]:
         items = source.items(given.items)
         found = lists.users_for_items(model, data, items, k, exclude_seen=not given.include_seen)
         return iter([_table(found, ("item", source.item_names), ("user", source.user_names))])
+    if given.history is not None:
+        histories = source.histories(given.history)
+        found = lists.recommend_for_histories(model, data, histories, k, candidates=given.candidates or "new")
+        return iter([_table(found, ("history", np.arange(1, len(histories) + 1)), ("item", source.item_names))])
     candidates = given.candidates or ("all" if given.similar is not None else "new")
     if given.similar is not None:
         found = lists.similar_items(model, data, source.items(given.similar), k, candidates=candidates)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 PROGRAM = "milk-reproduce"
 DESCRIPTION = """Reproduce the paper's experiments on data sets made by milk-prepare.
 
-EXPERIMENT is fig1, table2, fig3, table3, table4, fig4, fig5, fig6 or all. A repeat is a new draw of new
+EXPERIMENT is fig1, table2, fig3, table3, table4, fig4, fig5, fig6, beyond or all. A repeat is a new draw of new
 items, missing modalities and training seed. Every model is tuned first, with the same number of trials, on
 the valid items of the first repeat. Finished runs are kept in DIR/runs and never done twice, so the same
 command goes on after an interruption. DIR/report.html has tables, plots and tests; CSV, Markdown, LaTeX and
@@ -67,7 +67,7 @@ def _run(line: list[str]) -> int:
 def _parser() -> Parser:
     parser = Parser(PROGRAM, DESCRIPTION, EXAMPLES)
     parser.usage = "%(prog)s EXPERIMENT --data FILE --out DIR [options]"
-    names = "fig1, table2, fig3, table3, table4, fig4, fig5, fig6, all"
+    names = "fig1, table2, fig3, table3, table4, fig4, fig5, fig6, beyond, all"
     parser.add_argument("experiment", metavar="EXPERIMENT", help=names)
     parser.add_argument("--data", metavar="FILE", action="append", required=True, help="data set; may be repeated")
     parser.add_argument("--out", metavar="DIR", required=True, help="folder of the results")

@@ -19,13 +19,12 @@ from milk_np.errors import DataError, SettingsError
 from milk_np.ids import to_numbers
 from milk_np.models.base import Vectors
 from milk_np.options import nearest
-from milk_np.ranking import Scorer
-from milk_np.recommend import Known
+from milk_np.recommend import Historian, Known
 
 Names = NDArray[np.str_] | None
 
 
-class Encoder(Scorer, Protocol):
+class Encoder(Historian, Protocol):
     """A model that also encodes items that aren't in the data."""
 
     def encode_items(
@@ -53,6 +52,14 @@ class Source:
     def items(self, text: str) -> NDArray[np.int32]:
         """Numbers of the items that an option names: ids, or a file of ids."""
         return to_numbers(_words(text, "--items"), self.item_names, self.data.n_items, "item")
+
+    def histories(self, text: str) -> list[NDArray[np.int32]]:
+        """Histories that --history names: items separated by commas, or a file with a history a line."""
+        lines = Path(text).read_text(encoding="utf-8").splitlines() if Path(text).is_file() else [text]
+        parts = [[part.strip() for part in line.split(",") if part.strip()] for line in lines]
+        if not any(parts):
+            raise SettingsError(f"--history: expected items separated by commas, or a file of such lines, got {text!r}")
+        return [to_numbers(items, self.item_names, self.data.n_items, "item") for items in parts if items]
 
     def new_items(self, path: str) -> tuple[Vectors, Names]:
         """Vectors (n, K) of the items in a file of feature rows, and their ids if the file has some."""

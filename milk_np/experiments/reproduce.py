@@ -164,8 +164,7 @@ class Reproduction:
         return list(dict.fromkeys(pairs))
 
     def _search(self, ds: DataSet, family: str, protocol: str) -> Search:
-        model, without = _of_family(family)
-        settings = self.plan.base.replace(model=model, without=without, protocol=protocol)
+        settings = self.plan.base.replace(protocol=protocol, **_of_family(family))
         return Search(family, settings, lambda changed: self._run(ds, self.plan.seed, changed))
 
 
@@ -174,10 +173,11 @@ def tuned_on(protocol: str) -> str:
     return f"{protocol[:2]}MT"
 
 
-def _of_family(family: str) -> tuple[str, tuple[str, ...]]:
-    """Model and removed modules, back from the family's name."""
-    model, *without = family.split("-no-")
-    return model, tuple(without)
+def _of_family(family: str) -> Config:
+    """Model, removed modules and kind of users, back from the family's name."""
+    whole, *without = family.split("-no-")
+    model, _, users = whole.partition("-users-")
+    return {"model": model, "without": tuple(without), "users": users or "free"}
 
 
 def _refuse_twins(data: Sequence[DataSet]) -> None:

@@ -18,8 +18,12 @@ _COMMON: Space = {"lr": (5e-3, 1e-2), "reg": (1e-3, 3e-3, 1e-2, 3e-2)}
 _ENVIRONMENTS: Space = {"invariance_weight": (0.01, 0.1, 1.0, 10.0), "dirichlet_alpha": (0.1, 1.0)}
 _ALIGNMENT: Space = {"align_weight": (0.001, 0.01, 0.1, 1.0)}
 
+_PROFILES: Space = {"lr": (1e-3, 3e-3), "reg": (1e-4, 1e-3)}
+
 SPACES: dict[str, Space] = {
     "milk": {**_COMMON, **_ENVIRONMENTS, **_ALIGNMENT},
+    "milk-users-profile": {**_PROFILES, **_ENVIRONMENTS, **_ALIGNMENT},
+    "milk-users-both": {**_PROFILES, **_ENVIRONMENTS, **_ALIGNMENT},
     "milk-no-cmam": {**_COMMON, **_ENVIRONMENTS},
     "milk-no-ceim": {**_COMMON, **_ALIGNMENT},
 }

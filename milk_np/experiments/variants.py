@@ -38,12 +38,16 @@ class Variant:
 
     @property
     def family(self) -> str | None:
-        """Whose tuned settings it takes: the model, and which of its modules are left; None if nothing is tuned."""
+        """Whose tuned settings it takes: the model, how it describes users, and which of its modules are left.
+
+        None if nothing is tuned.
+        """
         model = str(self.settings.get("model", "milk"))
-        if model in UNTRAINED:
+        if model in UNTRAINED or self.weights == "none":
             return None
-        without = self.settings.get("without", ())
-        return "-".join([model, *(f"no-{name}" for name in sorted(map(str, without or ())))])  # type: ignore[arg-type]
+        without, users = self.settings.get("without", ()), self.settings.get("users", "free")
+        described = [] if users == "free" else [f"users-{users}"]
+        return "-".join([model, *described, *(f"no-{name}" for name in sorted(map(str, without or ())))])  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     from milk_np.config import Settings
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from milk_np.models.kernel_profile import KernelProfile
     from milk_np.models.milk import Milk
 
-    TrainedModel = Milk | KernelProfile
+    TrainedModel: TypeAlias = Milk | KernelProfile
 
 TRAINED = {
     "milk": "milk_np.models.milk:Milk",

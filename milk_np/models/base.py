@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from milk_np.config import Settings
 from milk_np.data import Dataset
+from milk_np.errors import SettingsError
+from milk_np.histories import Ids
 
 Vectors = NDArray[np.float32]
 
@@ -33,6 +35,16 @@ class Recommender(ABC):
     @abstractmethod
     def user_factors(self, users: NDArray[np.int32] | None = None) -> Vectors:
         """Vectors (n, K) of `users`; of all U when None."""
+
+    def user_from_history(self, histories: Sequence[Ids]) -> Vectors:
+        """Vectors (n, K) of users who weren't in the data, from the numbers of the items that each of them chose.
+
+        Raises SettingsError if the model doesn't describe users by what they chose, DataError for an unknown item.
+        """
+        raise SettingsError(
+            f"{self.name}: its users are known from training alone; histories need --users profile or both, "
+            "--preset best, or the model profile"
+        )
 
     @abstractmethod
     def item_factors(self, items: NDArray[np.int32] | None = None) -> Vectors:

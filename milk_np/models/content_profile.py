@@ -5,7 +5,7 @@ The floor that a trained model has to clear, and a usable recommender where ther
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -18,6 +18,7 @@ from milk_np.data.features import FeatureTable
 from milk_np.data.impute import feature_tables, make_imputer
 from milk_np.data.imputer import Imputer, training_owners
 from milk_np.data.rows import mean_row, row_blocks, unit_rows
+from milk_np.histories import Ids, compressed
 from milk_np.models.base import Recommender, Vectors
 
 Sparse = Any
@@ -64,7 +65,17 @@ class ContentProfile(Recommender):
 
     def user_factors(self, users: NDArray[np.int32] | None = None) -> Vectors:
         """Profiles of `users`, or of all, (n, K)."""
-        pairs = self._pairs if users is None else self._pairs[users]
+        return self._profiles(self._pairs if users is None else self._pairs[users])
+
+    def user_from_history(self, histories: Sequence[Ids]) -> Vectors:
+        """Profiles (n, K) of users who weren't in the data; see `Recommender.user_from_history`."""
+        indptr, items = compressed(histories, self._pairs.shape[1])
+        lengths = np.diff(indptr)
+        share = np.repeat(1 / np.maximum(lengths, 1), lengths).astype(np.float32)
+        return self._profiles(sparse.csr_array((share, items, indptr), shape=(len(lengths), self._pairs.shape[1])))
+
+    def _profiles(self, pairs: Sparse) -> Vectors:
+        """Weighted sums of the items' vectors; everybody's for an empty row."""
         profiles = self._weighted_sums(pairs)
         profiles[np.diff(pairs.indptr) == 0] = self._everybody
         return profiles

@@ -31,11 +31,12 @@ from milk_np.data import Dataset
 from milk_np.data.dataset import TRAIN
 from milk_np.data.impute_constant import MeanImputer
 from milk_np.errors import DataError, SettingsError
+from milk_np.histories import Ids, compressed
 from milk_np.models.base import Trainable, Vectors
 from milk_np.models.serving import Serving
 from milk_np.progress import Callback
 from milk_np.ranking import TopK
-from milk_np.recommend import Ids, check_histories, chosen_rows
+from milk_np.recommend import chosen_rows
 from milk_np.regression.choice import Kernel
 from milk_np.regression.content import content, content_of, item_blocks, similarities
 from milk_np.regression.profile import PARAMETERS, Arrays, fit_profile
@@ -94,9 +95,7 @@ class KernelProfile(Serving, Trainable):
         New items among them say nothing; an empty history gets the mean user. Raises DataError for an item out of
         range.
         """
-        items = check_histories(histories, self.catalogue.n_items)
-        indptr = np.concatenate([[0], np.cumsum([len(history) for history in items])])
-        return self._profiles(indptr, np.concatenate([np.zeros(0, np.int32), *items]))
+        return self._profiles(*compressed(histories, self.catalogue.n_items))
 
     def _profiles(self, indptr: NDArray[np.int64], items: NDArray[np.int32]) -> Vectors:
         """Sums of the history vectors of compressed rows of items; the mean user for an empty row."""

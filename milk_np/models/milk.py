@@ -18,12 +18,13 @@ from milk_np.data import Dataset, FeatureTable, Imputer, feature_tables, imputer
 from milk_np.data.dataset import TRAIN
 from milk_np.data.imputer import training_owners
 from milk_np.errors import DataError, SettingsError
+from milk_np.histories import Ids
 from milk_np.memory_gpu import device_bytes
 from milk_np.models.base import Trainable, Vectors
 from milk_np.models.milk_step import MilkStep
 from milk_np.models.serving import Serving
 from milk_np.models.user_profiles import ARRAYS as PROFILES
-from milk_np.models.user_profiles import Ids, Profiles
+from milk_np.models.user_profiles import Profiles
 from milk_np.nn.axes import Rows, start_at_axes
 from milk_np.nn.objective import Table
 from milk_np.nn.parameters import Parameters, blank_parameters, initial_parameters

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from milk_np import recommend as lists
 from milk_np.catalogue import Catalogue
+from milk_np.histories import Ids
 from milk_np.models.base import Recommender
-from milk_np.recommend import Ids, Ranked
+from milk_np.recommend import Ranked
 
 Features = Mapping[str, NDArray[Any] | None]
 Owned = NDArray[np.bool_] | None
@@ -30,6 +31,12 @@ class Serving(Recommender):
     ) -> Ranked:
         """The best `k` new items for each of `users` (all by default); see `milk_np.recommend.recommend`."""
         return lists.recommend(self, self.catalogue, users, k, candidates=candidates, exclude_seen=exclude_seen)
+
+    def recommend_for_histories(
+        self, histories: Sequence[Ids], k: int = 20, *, candidates: str | Ids = "new"
+    ) -> Ranked:
+        """The best `k` new items for users who weren't in training, given by the items that each of them chose."""
+        return lists.recommend_for_histories(self, self.catalogue, histories, k, candidates=candidates)
 
     def recommend_users(self, items: Ids, k: int = 20, *, exclude_seen: bool = True) -> Ranked:
         """The best `k` users for each of `items`; see `milk_np.recommend.users_for_items`."""

@@ -10,12 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from milk_np.backend import Backend
-from milk_np.errors import DataError
+from milk_np.histories import Ids, compressed
 from milk_np.kernels.reference.profile import SMALL
 from milk_np.models.base import Vectors
 from milk_np.ranking import Rows
-
-Ids = NDArray[np.integer[Any]]
 
 ARRAYS = ("profiles", "own_means")
 BLOCK = 1 << 14
@@ -71,20 +69,3 @@ def profiles(
         backend.kernels.sum_rows(means, (ends - ends[0]).astype(np.int32), own, v)
         v *= np.float32(length) / np.sqrt((v * v).sum(axis=1, keepdims=True) + np.float32(SMALL**2))
     return out
-
-
-def compressed(histories: Sequence[Ids], n_items: int) -> Rows:
-    """Distinct items of each history as compressed rows; DataError for one that is no item of the data."""
-    rows = [_checked(number, np.asarray(history), n_items) for number, history in enumerate(histories)]
-    indptr = np.concatenate([[0], np.cumsum([len(row) for row in rows], dtype=np.int64)]).astype(np.int64)
-    return indptr, np.concatenate([np.empty(0, np.int32), *rows])
-
-
-def _checked(number: int, history: NDArray[Any], n_items: int) -> NDArray[np.int32]:
-    if history.ndim != 1 or (len(history) and history.dtype.kind not in "iu"):
-        raise DataError(
-            f"histories: expected item numbers, number {number} is an array of {history.dtype}, shape {history.shape}"
-        )
-    if len(history) and not 0 <= int(history.min()) <= int(history.max()) < n_items:
-        raise DataError(f"histories: expected numbers from 0 to {n_items - 1}, number {number} has others")
-    return np.unique(history).astype(np.int32)

@@ -45,7 +45,7 @@ def fit_profile(ds: Dataset, centres: Mapping[str, Vectors], settings: Settings)
     chosen = np.sort(order[: settings.landmarks])
     landmarks = [x[chosen] for x in content]
     similar = similarities(content, landmarks, kernel.scale)
-    sets = owned_sets(ds.available)
+    sets = owned_sets(ds.available)[: 1 if settings.owned_sets == "whole" else None]
 
     def regression(owned: NDArray[np.bool_]) -> Ridge:
         k = weighted(similar, kernel.weights, owned)

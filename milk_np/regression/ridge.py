@@ -17,14 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
+from milk_np.memory import MOST_SETS
+
 Floats = NDArray[np.float64]
 Owned = NDArray[np.bool_]
 
 JITTER = 1e-4
 """Share of its mean that is added to the diagonal of K_L: equal items leave it singular, and similarities in float32 a
 little less than that."""
-MOST_SETS = 15
-"""Sets of owned modalities up to which all get a regression of their own: those of four modalities."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +83,7 @@ def choose_sets(available: Owned, sets: Owned) -> NDArray[np.intp]:
 def weighted(similar: NDArray[np.float32], weights: Sequence[float], owned: Owned) -> Floats:
     """Sum over the owned modalities of weight_m * similar[m], from (M, n, L) to (n, L)."""
     total = np.zeros(similar.shape[1:])
-    for m in np.flatnonzero(owned):
-        total += weights[m] * similar[m]
+    for weight, x, mine in zip(weights, similar, owned, strict=True):
+        if mine:
+            total += weight * x
     return total

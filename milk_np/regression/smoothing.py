@@ -43,7 +43,7 @@ class Smoothing:
         if r < 1:
             return cls(np.zeros((R.shape[1], 0)), np.zeros(0), np.ones(R.shape[1]))
         start = generator(0, "smoothing").standard_normal(min(R.shape))
-        _, s, vt = svds(R.astype(np.float64), k=r, v0=start, return_singular_vectors="vh")
+        _, s, vt = svds(R.astype(np.float64), k=r, v0=start, return_singular_vectors=True)
         shrink = s**2 / (s**2 + ridge)
         explained = np.minimum(vt.T**2 @ shrink, 1 - LEAST_FREE)
         return cls(np.ascontiguousarray(vt.T), shrink, 1 / (1 - explained))
