@@ -18,7 +18,11 @@ def test_experiments_are_sound(experiment) -> None:  # type: ignore[no-untyped-d
     assert set(experiment.protocols) <= set(PROTOCOLS)
     for variant in experiment.variants:
         settings = Settings(**variant.settings)
-        assert variant.family is None or _of_family(variant.family) == (settings.model, tuple(sorted(settings.without)))
+        assert variant.family is None or _of_family(variant.family) == {
+            "model": settings.model,
+            "without": tuple(sorted(settings.without)),
+            "users": settings.users,
+        }
 
 
 @pytest.mark.parametrize("experiment", [e for e in EXPERIMENTS.values() if e.kind != "sweep"], ids=lambda e: e.name)

@@ -21,7 +21,7 @@ from milk_np.reports.experiments import write_reports
 from milk_np.reports.tables import plain
 
 USERS = 40
-GOOD = {"random order": 0.05, "w/o both": 0.3, "w/o CMAM": 0.31, "w/o CEIM": 0.3, "MILK": 0.4}
+GOOD = {"random order": 0.05, "w/o both": 0.3, "w/o CMAM": 0.31, "w/o CEIM": 0.3, "MILK": 0.4, "kernel profile": 0.2}
 
 
 @pytest.fixture
