@@ -154,6 +154,16 @@ def test_fewer_landmarks_are_near_and_drawn_by_the_seed(ds: Dataset, model: Kern
         assert np.corrcoef(scores(fewer).ravel(), scores(model).ravel())[0, 1] > 0.9
 
 
+def test_items_of_equal_content_are_landmarks_too(ds: Dataset) -> None:
+    features = {name: rows.copy() for name, rows in ds.features.items()}
+    for rows in features.values():
+        rows[ds.train_items[:20]] = rows[ds.train_items[0]]
+    alike = replace(ds, features=features, available=np.ones_like(ds.available))
+    model = KernelProfile(**OPTIONS).fit(alike)
+    expected = written_out(alike, model)
+    np.testing.assert_allclose(scores(model), expected, atol=2e-3 * np.abs(expected).max())
+
+
 def test_weights_are_those_given(ds: Dataset) -> None:
     model = KernelProfile(**OPTIONS, modality_weights=(3.0, 1.0)).fit(ds)
     assert model.kernel.weights == (0.75, 0.25)

@@ -76,7 +76,7 @@ def test_never_worse_than_the_start_and_what_is_not_free_stays(problem, free: se
     assert min(kernel.weights) > 0
 
 
-def test_a_start_off_the_grid_that_is_best_stays(problem) -> None:
+def test_what_was_chosen_is_not_made_worse_by_choosing_again(problem) -> None:
     modalities, Y = problem
     gram = Y.T @ Y
     found, _ = choose(modalities, gram, START, frozenset(FREE))
@@ -103,6 +103,13 @@ def test_a_modality_of_noise_gets_the_smaller_weight(problem, order: tuple[int, 
     kernel, share = choose([modalities[m] for m in order], Y.T @ Y, START, frozenset(FREE))
     assert kernel.weights[order.index(0)] > 2 * kernel.weights[order.index(1)]
     assert share < 1
+
+
+def test_the_first_of_equals_stays() -> None:
+    """Items that are all alike are so at every scale."""
+    start = Kernel(1.0, 0.3, (1.0,))
+    kernel, _ = choose([np.ones((6, 6))], np.diag(np.arange(1.0, 7.0)), start, frozenset({"scale"}))
+    assert kernel == start
 
 
 def test_nothing_to_learn_from_content_takes_much_noise() -> None:
