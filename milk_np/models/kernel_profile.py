@@ -164,7 +164,13 @@ class KernelProfile(Serving, Trainable):
     # Training: one step
 
     def begin(self, ds: Dataset) -> None:
-        """Centre the modalities."""
+        """Centre the modalities. Raises SettingsError if weights are given, but not one for each."""
+        weights = self.settings.modality_weights
+        if weights and len(weights) != ds.n_modalities:
+            raise SettingsError(
+                f"modality_weights (--modality-weights): expected {ds.n_modalities}, one for each of "
+                f"{', '.join(ds.modalities)}, got {len(weights)}"
+            )
         self._ds, self._catalogue, self._items = ds, Catalogue.of(ds), None
         self.imputer, self._arrays = MeanImputer().fit(ds), {}
 

@@ -13,6 +13,7 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import linalg
 from scipy.sparse.linalg import svds
 
 from milk_np.rng import generator
@@ -23,6 +24,9 @@ OWN = 0.5
 """Weight of what a user chose herself, beside that of what it predicts."""
 LEAST_FREE = 1e-3
 """Of each item, at least this share is left to be predicted by the others; a share of 0 would divide by 0."""
+DENSE = 512
+"""Users or items up to which all directions of R are computed. ARPACK goes on from random vectors, which nothing seeds,
+once it has found all that a small R has: no two runs would give the same bits."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,11 +46,10 @@ class Smoothing:
         r = min(rank, min(R.shape) - 1)
         if r < 1:
             return cls(np.zeros((R.shape[1], 0)), np.zeros(0), np.ones(R.shape[1]))
-        start = generator(0, "smoothing").standard_normal(min(R.shape))
-        _, s, vt = svds(R.astype(np.float64), k=r, v0=start, return_singular_vectors=True)
+        s, basis = _directions(R.astype(np.float64), r)
         shrink = s**2 / (s**2 + ridge)
-        explained = np.minimum(vt.T**2 @ shrink, 1 - LEAST_FREE)
-        return cls(np.ascontiguousarray(vt.T), shrink, 1 / (1 - explained))
+        explained = np.minimum(basis**2 @ shrink, 1 - LEAST_FREE)
+        return cls(np.ascontiguousarray(basis), shrink, 1 / (1 - explained))
 
     def apply(self, x: Floats) -> Floats:
         """B x for `x` (n, k): (own + 1 - free) x + V shrink V^T (free x)."""
@@ -59,3 +62,18 @@ class Smoothing:
         spread = self.basis @ (self.shrink[:, None] * (self.basis.T @ x))
         out: Floats = (OWN + 1) * x + self.free[:, None] * (spread - x)
         return out
+
+
+def _directions(R: Any, r: int) -> tuple[Floats, Floats]:
+    """The r largest singular values of `R` (U, n) and its right singular vectors (n, r)."""
+    U, n = R.shape
+    if min(U, n) > DENSE:
+        start = generator(0, "smoothing").standard_normal(min(U, n))
+        _, s, vt = svds(R, k=r, v0=start, return_singular_vectors=True)
+        return np.asarray(s, np.float64), vt.T
+    if n <= U:
+        squares, basis = linalg.eigh((R.T @ R).toarray(), subset_by_index=(n - r, n - 1))
+        return np.sqrt(np.maximum(squares, 0)), basis
+    _, users = linalg.eigh((R @ R.T).toarray(), subset_by_index=(U - r, U - 1))
+    basis, s, _ = linalg.svd(R.T @ users, full_matrices=False)
+    return s, basis
