@@ -34,7 +34,7 @@ def _filled(label: str, impute: str, base: Variant = NEITHER) -> Variant:
 
 def _kernel(label: str, setting: str, value: Value) -> Variant:
     """The kernel profile with one setting changed."""
-    return Variant(f"kernel profile, {label}", {**KERNEL.settings, setting: value}, weights="none")
+    return Variant(label, {**KERNEL.settings, setting: value}, weights="none")
 
 
 def _sweep(setting: str, values: tuple[float, ...], symbol: str) -> tuple[Variant, ...]:
@@ -141,8 +141,9 @@ FIG6 = Experiment(
 BEYOND = Experiment(
     "beyond",
     "Beyond the paper: users described by what they chose",
-    "MILK with free vectors and with profiles of users' own items, and the kernel profile, which is not tuned: whole, "
-    "and with a part changed.",
+    "MILK with free vectors and with profiles of users' own items; the kernel profile, which isn't tuned; and the "
+    "kernel profile with one part changed: histories not smoothed, missing modalities filled with the mean in place of "
+    "a regression for each set, a kernel near the plain product, shorter vectors, fewer landmarks.",
     "models",
     ("FTMT", "MTMT"),
     (
@@ -152,9 +153,9 @@ BEYOND = Experiment(
         Variant("MILK, users: profile", {"users": "profile"}),
         Variant("MILK, users: both", {"users": "both"}),
         KERNEL,
-        _kernel("histories as they are", "smoothing_rank", 0),
-        _kernel("missing modalities filled with the mean", "owned_sets", "whole"),
-        _kernel("no kernel: similarity almost linear", "kernel_scale", 0.01),
+        _kernel("without smoothing", "smoothing_rank", 0),
+        _kernel("mean-filled", "owned_sets", "whole"),
+        _kernel("almost linear kernel", "kernel_scale", 0.01),
         _kernel("64 numbers a vector", "profile_width", 64),
         _kernel("256 landmarks", "landmarks", 256),
     ),

@@ -24,6 +24,7 @@ SPACES: dict[str, Space] = {
     "milk": {**_COMMON, **_ENVIRONMENTS, **_ALIGNMENT},
     "milk-users-profile": {**_PROFILES, **_ENVIRONMENTS, **_ALIGNMENT},
     "milk-users-both": {**_PROFILES, **_ENVIRONMENTS, **_ALIGNMENT},
+    "kernel-profile": {"smoothing": (30.0, 100.0, 300.0), "smoothing_rank": (32, 64, 128)},
     "milk-no-cmam": {**_COMMON, **_ENVIRONMENTS},
     "milk-no-ceim": {**_COMMON, **_ALIGNMENT},
 }

@@ -137,7 +137,7 @@ def test_written_to_a_file(trained: Trained, tmp_path: Path, capsys: pytest.Capt
 @pytest.mark.parametrize(
     ("line", "code", "message"),
     [
-        ([], 2, "expected one of --users, --items, --similar or --new-item, got none of them"),
+        ([], 2, "expected one of --users, --history, --items, --similar or --new-item, got none of them"),
         (["--users", "u1", "--items", "i1"], 2, "got --users, --items"),
         (["--new-item", "x.npz", "--similar", "i1"], 2, "--new-item: expected alone or with --users"),
         (["--items", "i1", "--candidates", "all"], 2, "--candidates: applies to --users and --similar"),

@@ -1,0 +1,97 @@
+"""--preset best and --history: from the command line to lists for somebody who was never in training."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from milk_np.cli import evaluate, recommend, train
+from milk_np.data import make_synthetic
+from milk_np.models import load
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data set, a run of the preset best on it, and one of MILK with free users."""
+    folder = tmp_path_factory.mktemp("best")
+    ds = make_synthetic(90, 120, 1500, {"image": 6, "text": 5}, new_items=0.3, seed=2)
+    ds = replace(ds, item_ids=np.array([f"i{n}" for n in range(ds.n_items)]))
+    data = str(ds.save(folder / "data.npz"))
+    line = ["--data", data, "--protocol", "FTMT", "--topk", "5,10", "--quiet"]
+    assert train.main([*line, "--preset", "best", "--out", str(folder / "run")]) == 0
+    small = ["--epochs", "1", "--batch-size", "256", "--dim", "8"]
+    assert train.main([*line, *small, "--out", str(folder / "free")]) == 0
+    return folder
+
+
+def listed(capsys: pytest.CaptureFixture[str], *line: object) -> list[dict[str, str]]:
+    assert recommend.main([str(part) for part in line]) == 0
+    return list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+
+
+def test_a_run_like_any_other(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    summary = json.loads((folder / "run" / "summary.json").read_text())
+    assert (summary["model"], summary["preset"], summary["epochs"]) == ("kernel-profile", "best", 1)
+    assert summary["test"]["ndcg@10"] > summary["beside"]["random"]["ndcg@10"]
+    assert (folder / "run" / "report.html").exists()
+    out = folder / "again.json"
+    assert evaluate.main(["--model", str(folder / "run"), "--data", str(folder / "data.npz"), "--json", str(out)]) == 0
+    assert json.loads(out.read_text())["ndcg@10"] == pytest.approx(summary["test"]["ndcg@10"], abs=1e-6)
+
+
+def test_resuming_a_finished_run_changes_nothing(folder: Path) -> None:
+    before = (folder / "run" / "model.npz").read_bytes()
+    again = ["--data", str(folder / "data.npz"), "--protocol", "FTMT", "--topk", "5,10", "--quiet", "--resume"]
+    assert train.main([*again, "--preset", "best", "--out", str(folder / "run")]) == 0
+    assert (folder / "run" / "model.npz").read_bytes() == before
+
+
+def test_lists_for_a_history(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = listed(capsys, "--model", folder / "run", "--history", "i3,i5,i8", "--topk", "4")
+    model = load(folder / "run" / "model.npz")
+    new = model.catalogue.new_items()
+    scores = model.item_factors(new) @ model.user_from_history([np.array([3, 5, 8])])[0]
+    assert [row["item"] for row in rows] == [f"i{new[j]}" for j in np.argsort(-scores)[:4]]
+    assert {row["history"] for row in rows} == {"1"}
+
+
+def test_items_as_the_data_describe_them(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    line = ["--data", folder / "data.npz", "--history", "i3,i5,i8", "--candidates", "all", "--topk", "4"]
+    rows = listed(capsys, "--model", folder / "run", *line)
+    assert len(rows) == 4
+    assert not {row["item"] for row in rows} & {"i3", "i5", "i8"}
+
+
+def test_a_file_has_a_history_a_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = folder / "histories.txt"
+    file.write_text("i3,i5,i8\n\ni1, i2\n")
+    rows = listed(capsys, "--model", folder / "run", "--history", file, "--topk", "2", "--candidates", "all")
+    assert [row["history"] for row in rows] == ["1", "1", "2", "2"]
+    assert not {row["item"] for row in rows[:2]} & {"i3", "i5", "i8"}
+    assert not {row["item"] for row in rows[2:]} & {"i1", "i2"}
+
+
+def test_the_content_profile_serves_histories_too(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = listed(capsys, "--model", "profile", "--data", folder / "data.npz", "--history", "i3,i5", "--topk", "3")
+    assert len(rows) == 3
+
+
+@pytest.mark.parametrize(
+    ("model", "history", "code", "message"),
+    [
+        ("free", "i1,i2", 2, "--users profile"),
+        ("run", "i1,i999", 3, "item 'i999' is not in the data set"),
+        ("run", ",", 2, "--history: expected items separated by commas"),
+    ],
+)
+def test_histories_that_cannot_be_served(
+    folder: Path, capsys: pytest.CaptureFixture[str], model: str, history: str, code: int, message: str
+) -> None:
+    assert recommend.main(["--model", str(folder / model), "--history", history]) == code
+    assert message in capsys.readouterr().err
