@@ -13,17 +13,21 @@ if TYPE_CHECKING:
 def compare_table(evaluations: Mapping[str, Evaluation], metrics: Sequence[str]) -> str:
     """One row for each group of items, one column for each metric and model."""
     first, names = next(iter(evaluations.values())), list(evaluations)
-    width = 10 * len(names)
-    head = f"{'':<27}" + "".join(f"  {metric:>{width}}" for metric in metrics)
-    columns = f"{'items':<18}{'users':>9}" + ("  " + "".join(f"{name:>10}" for name in names)) * len(metrics)
-    rows = [_row("all", first.n_users, [each.metrics for each in evaluations.values()], metrics)]
+    widths = [max(10, len(name) + 2) for name in names]
+    head = f"{'':<27}" + "".join(f"  {metric:>{sum(widths)}}" for metric in metrics)
+    titles = "".join(f"{name:>{width}}" for name, width in zip(names, widths, strict=True))
+    columns = f"{'items':<18}{'users':>9}" + ("  " + titles) * len(metrics)
+    rows = [_row("all", first.n_users, [each.metrics for each in evaluations.values()], metrics, widths)]
     for group, users in first.slice_users.items():
-        rows.append(_row(group, users, [each.slices[group] for each in evaluations.values()], metrics))
+        rows.append(_row(group, users, [each.slices[group] for each in evaluations.values()], metrics, widths))
     return "\n".join([head, columns, *rows])
 
 
-def _row(group: str, users: int, values: Sequence[Mapping[str, float]], metrics: Sequence[str]) -> str:
-    cells = ["".join(f"{value[metric]:>10.4f}" for value in values) for metric in metrics]
+def _row(
+    group: str, users: int, values: Sequence[Mapping[str, float]], metrics: Sequence[str], widths: Sequence[int]
+) -> str:
+    columns = list(zip(values, widths, strict=True))
+    cells = ["".join(f"{value[metric]:>{width}.4f}" for value, width in columns) for metric in metrics]
     return f"{group:<18}{users:>9,}" + "".join("  " + cell for cell in cells)
 
 
