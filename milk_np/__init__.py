@@ -13,13 +13,15 @@ if TYPE_CHECKING:
     from milk_np.config import Settings
     from milk_np.data import Dataset
     from milk_np.evaluation import evaluate
+    from milk_np.models.kernel_profile import KernelProfile
     from milk_np.models.milk import Milk
 
 __version__ = "0.1.0"
-__all__ = ["Dataset", "Milk", "Settings", "__version__", "evaluate"]
+__all__ = ["Dataset", "KernelProfile", "Milk", "Settings", "__version__", "evaluate"]
 
 _HOMES = {
     "Dataset": "milk_np.data",
+    "KernelProfile": "milk_np.models.kernel_profile",
     "Milk": "milk_np.models.milk",
     "Settings": "milk_np.config",
     "evaluate": "milk_np.evaluation",

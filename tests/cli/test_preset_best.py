@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -43,6 +45,16 @@ def test_a_run_like_any_other(folder: Path, capsys: pytest.CaptureFixture[str]) 
     out = folder / "again.json"
     assert evaluate.main(["--model", str(folder / "run"), "--data", str(folder / "data.npz"), "--json", str(out)]) == 0
     assert json.loads(out.read_text())["ndcg@10"] == pytest.approx(summary["test"]["ndcg@10"], abs=1e-6)
+
+
+def test_threads_do_not_change_one_bit(folder: Path) -> None:
+    line = ["--data", str(folder / "data.npz"), "--protocol", "FTMT", "--topk", "5,10", "--preset", "best", "--quiet"]
+    program = [sys.executable, "-c", "import sys; from milk_np.cli.train import main; sys.exit(main())"]
+    for threads in ("1", "2"):
+        command = [*program, *line, "--threads", threads, "--out", str(folder / f"threads-{threads}")]
+        subprocess.run(command, check=True, timeout=300)
+    one, two = (folder / f"threads-{threads}" / "model.npz" for threads in "12")
+    assert one.read_bytes() == two.read_bytes()
 
 
 def test_resuming_a_finished_run_changes_nothing(folder: Path) -> None:

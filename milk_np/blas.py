@@ -1,0 +1,56 @@
+"""BLAS on one thread for a while.
+
+NumPy and SciPy bring an OpenBLAS each, with threads of its own. Where many small factorisations follow each other, the
+threads of one wait for cores that those of the other hold: ten and more times slower on a busy machine. The order of
+its sums, and so the last bits, depend on their number as well.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+Pool = tuple[Callable[[], int], Callable[[int], Any]]
+_PREFIXES = ("scipy_openblas", "openblas")
+_SUFFIXES = ("64_", "_64", "")
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Every OpenBLAS of this process works on one thread inside; another BLAS is left as it is."""
+    pools = openblas_pools()
+    before = [get() for get, _ in pools]
+    for _, limit in pools:
+        limit(1)
+    try:
+        yield
+    finally:
+        for (_, limit), count in zip(pools, before, strict=True):
+            limit(count)
+
+
+def openblas_pools(maps: Path = Path("/proc/self/maps")) -> list[Pool]:
+    """How to read and set the number of threads of every OpenBLAS that is loaded."""
+    try:
+        lines = maps.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []
+    paths = dict.fromkeys(line.split(maxsplit=5)[-1] for line in lines if "openblas" in line)
+    return [pool for path in paths if (pool := _pool(path)) is not None]
+
+
+def _pool(path: str) -> Pool | None:
+    try:
+        library = ctypes.CDLL(path)
+    except OSError:
+        return None
+    for prefix in _PREFIXES:
+        for suffix in _SUFFIXES:
+            get = getattr(library, f"{prefix}_get_num_threads{suffix}", None)
+            limit = getattr(library, f"{prefix}_set_num_threads{suffix}", None)
+            if get is not None and limit is not None:
+                return get, limit
+    return None
