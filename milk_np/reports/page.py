@@ -27,6 +27,7 @@ table{border-collapse:collapse;width:100%;font-size:.9rem;font-variant-numeric:t
 caption{text-align:left;padding:.4rem .6rem;font-size:.9rem}
 th,td{padding:.3rem .6rem;text-align:right;white-space:nowrap;border-top:1px solid var(--grid)}
 th:first-child,td:first-child{text-align:left}tbody th{font-weight:400}
+.key tbody th{white-space:normal;min-width:11rem}
 .words{text-align:left}thead th{background:var(--card)}
 tr.best td,tr.best th{font-weight:700}.good{color:var(--good)}.bad{color:var(--bad)}
 .plots{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,400px),1fr));gap:1rem;align-items:start}
@@ -35,7 +36,7 @@ figcaption{font-size:.88rem;margin-top:.3rem}
 details{margin:.4rem 0 1rem}summary{cursor:pointer;padding:.2rem 0}
 code{font:.86em ui-monospace,monospace;overflow-wrap:anywhere}
 @media (max-width:600px){body{padding:.7rem;font-size:15px}
-.key th,.key td{white-space:normal}.key tbody th{min-width:11rem}}
+.key th,.key td{white-space:normal}}
 @media print{.wide{overflow:visible}}
 """
     + SVG_STYLE
