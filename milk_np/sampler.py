@@ -12,6 +12,8 @@ from milk_np.data.dataset import TRAIN
 from milk_np.errors import DataError
 from milk_np.rng import stream_key
 
+BATCHES_AT_ONCE = 16
+
 
 class TripletSampler:
     """Draws batches that depend on the seed, the epoch and the row alone."""
@@ -43,6 +45,9 @@ class TripletSampler:
         pairs = place(user[usable]), place(item[usable])
         self._arrays = (*pairs, backend.offsets(indptr), place(ranks), place(candidates))
         self._pool_size, self._n_candidates = min(pool, len(candidates)), len(candidates)
+        # Waking the threads takes longer than drawing a batch. A pool is a batch's own; a device has no such threads.
+        self._at_once = 1 if pool or backend.name != "cpu" else BATCHES_AT_ONCE
+        self._drawn: tuple[tuple[int, int], tuple[Array, Array]] = ((-1, -1), (None, None))
         self._no_pool = backend.asarray(np.zeros(0, np.int64))
 
     @property
@@ -52,8 +57,19 @@ class TripletSampler:
 
     def batch(self, epoch: int, step: int) -> tuple[Array, Array]:
         """Users (B) and items (2B: positives, then negatives) of batch `step` of `epoch`."""
+        if self._at_once == 1:
+            return self._draw(epoch, step, 1)
+        block, place = divmod(step, self._at_once)
+        if self._drawn[0] != (epoch, block):
+            self._drawn = (epoch, block), self._draw(epoch, block * self._at_once, self._at_once)
+        users, items = self._drawn[1]
+        mine = slice(place * self.batch_size, min((place + 1) * self.batch_size, len(users)))
+        return users[mine], np.concatenate([items[: len(users)][mine], items[len(users) :][mine]])
+
+    def _draw(self, epoch: int, step: int, batches: int) -> tuple[Array, Array]:
+        """Users and items of `batches` batches from `step` on, as of one."""
         first = step * self.batch_size
-        count = min(self.batch_size, self.n_triplets - first)
+        count = min(batches * self.batch_size, self.n_triplets - first)
         shuffle_key = stream_key(self._seed, "shuffle", epoch)
         negative_key = stream_key(self._seed, "negatives", epoch)
         pool = self._pool(epoch, step)
