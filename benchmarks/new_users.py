@@ -31,13 +31,8 @@ NEW_ITEMS = 0.2
 
 
 def without(ds: Dataset, left_out: np.ndarray) -> Dataset:
-    """The data set without the training pairs of the users `left_out` (U,) bool, each of whom keeps one.
-
-    A data set has no users without pairs; the one that stays is the user's first.
-    """
-    first = np.zeros(len(ds.user), bool)
-    first[np.unique(ds.user, return_index=True)[1]] = True
-    keep = ~(left_out[ds.user] & (ds.split == TRAIN)) | first
+    """The data set without any training pair of the users `left_out` (U,) bool."""
+    keep = ~(left_out[ds.user] & (ds.split == TRAIN))
     return replace(ds, user=ds.user[keep], item=ds.item[keep], split=ds.split[keep], check_features=False)
 
 

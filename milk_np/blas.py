@@ -8,6 +8,7 @@ its sums, and so the last bits, depend on their number as well.
 from __future__ import annotations
 
 import ctypes
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,18 +19,41 @@ _PREFIXES = ("scipy_openblas", "openblas")
 _SUFFIXES = ("64_", "_64", "")
 
 
+class _Limit:
+    """How many callers, of all Python's threads, want one thread of BLAS: the first sets it, the last takes it back."""
+
+    def __init__(self) -> None:
+        self._lock, self._callers = threading.Lock(), 0
+        self._before: list[tuple[Callable[[int], Any], int]] = []
+
+    def enter(self) -> None:
+        with self._lock:
+            self._callers += 1
+            if self._callers == 1:
+                pools = openblas_pools()
+                self._before = [(limit, get()) for get, limit in pools]
+                for _, limit in pools:
+                    limit(1)
+
+    def leave(self) -> None:
+        with self._lock:
+            self._callers -= 1
+            if self._callers == 0:
+                for limit, count in self._before:
+                    limit(count)
+
+
+_LIMIT = _Limit()
+
+
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
     """Every OpenBLAS of this process works on one thread inside; another BLAS is left as it is."""
-    pools = openblas_pools()
-    before = [get() for get, _ in pools]
-    for _, limit in pools:
-        limit(1)
+    _LIMIT.enter()
     try:
         yield
     finally:
-        for (_, limit), count in zip(pools, before, strict=True):
-            limit(count)
+        _LIMIT.leave()
 
 
 def openblas_pools(maps: Path = Path("/proc/self/maps")) -> list[Pool]:

@@ -63,7 +63,9 @@ def _profile_bytes(
     """`training_bytes` of a kernel profile: features and similarities of n items to L landmarks, for one set of owned
     modalities at a time, and the coefficients of all S sets."""
     L, M = min(settings.landmarks, n_items), len(widths)
-    K, S = min(settings.profile_width, L), min(2**M - 1, MOST_SETS)
+    K, S = min(settings.profile_width, L), 2**M - 1
+    if S > MOST_SETS:
+        S = min(S, n_items + M + 1)  # those that occur
     return {
         "compiled kernels": _KERNELS,
         "content": 2 * _FLOAT * n_items * sum(widths),

@@ -23,6 +23,17 @@ def test_one_thread_inside_and_as_before_afterwards() -> None:
     assert [get() for get, _ in pools] == before
 
 
+def test_callers_that_overlap() -> None:
+    before = [get() for get, _ in openblas_pools()]
+    first, second = one_blas_thread(), one_blas_thread()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert all(get() == 1 for get, _ in openblas_pools())
+    second.__exit__(None, None, None)
+    assert [get() for get, _ in openblas_pools()] == before
+
+
 def test_threads_come_back_after_an_error() -> None:
     before = [get() for get, _ in openblas_pools()]
     with pytest.raises(ZeroDivisionError), one_blas_thread():

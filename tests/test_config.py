@@ -51,8 +51,17 @@ def free_settings() -> st.SearchStrategy[Settings]:
     drawn["without"] = st.sampled_from([(), ("cmam",), ("ceim", "cmam")])
     drawn["missing_mix"] = st.sampled_from([(), (0.1, 0.45, 0.45), (1 / 3, 2 / 3)])
     drawn["seeds"] = st.integers(1, 50) | st.lists(st.integers(0, 99), min_size=1, unique=True).map(tuple)
+    drawn["preset"] = st.sampled_from(("paper", "reference"))  # best is one model
     drawn["users"] = st.just("free")  # the others can't be on the GPU
     return st.builds(Settings, **drawn)
+
+
+def test_the_preset_best_is_one_model() -> None:
+    best = Settings(preset="best")
+    assert best.model == "kernel-profile"
+    assert Settings.from_mapping(tomllib.loads(best.to_toml())) == best
+    with pytest.raises(SettingsError, match="leave one out"):
+        Settings(preset="best", model="duif")
 
 
 def test_profiles_of_users_are_refused_on_the_gpu() -> None:

@@ -71,8 +71,9 @@ class Job:
     def train_one(self, run: RunFolder, settings: Settings) -> dict[str, Any]:
         """Train one seed, unless its folder holds a finished run; evaluate and save. Returns the summary."""
         finished = run.summary() if self.resume else None
-        if finished and finished["epochs"] >= settings.epochs:
-            self.say(f"{run.path} is finished already; a larger --epochs would train on")
+        closed = settings.model == BEST_MODEL
+        if finished and finished["epochs"] >= (1 if closed else settings.epochs):
+            self.say(f"{run.path} is finished already" + ("" if closed else "; a larger --epochs would train on"))
             return finished
         if not kernels_compiled():
             self.say("compiling the kernels, which this installation does once (about half a minute)\n")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from milk_np.catalogue import Catalogue
 from milk_np.config import Settings
 from milk_np.data import Dataset
 from milk_np.data.rows import row_blocks
@@ -86,6 +87,8 @@ class OnData:
 
     def user_from_history(self, histories: Sequence[Ids]) -> Vectors:
         """Vectors (n, K) of users who weren't in training; see `Recommender.user_from_history`."""
+        if _item_names(self.ds) != _item_names(self.model.catalogue):
+            raise DataError("--history: the items of --data aren't those of the training; leave --data out")
         return self.model.user_from_history(histories)
 
     def item_factors(self, items: NDArray[np.int32] | None = None) -> Vectors:
@@ -107,6 +110,11 @@ class OnData:
         owned = self.ds.available[ids]
         rows = {name: self.ds.features[name][ids] for name in self.ds.modalities}
         return self.model.encode_items(rows, owned)
+
+
+def _item_names(known: Dataset | Catalogue) -> list[str] | int:
+    """Original ids of the items, or their number where there are none."""
+    return known.n_items if known.item_ids is None else known.item_ids.tolist()
 
 
 def _check_same(what: str, trained: object, given: object) -> None:

@@ -86,7 +86,7 @@ _DATA = (
 )
 _HISTORY = (
     "items for a user who wasn't in training, given by the items that she chose, which are left out; in a file, one "
-    "user a line, numbered from 1 in what is printed"
+    "user a line, numbered from 1 in what is printed, an empty line being a user without any"
 )
 _NEW_ITEM = (
     "users for brand-new items: an array (items x width) for each modality, absent, or rows of NaN, where it "
@@ -111,7 +111,9 @@ def _check(given: argparse.Namespace) -> None:
         got = ", ".join(asked) or "none of them"
         raise SettingsError(f"expected one of --users, --history, --items, --similar or --new-item, got {got}")
     if given.candidates and (given.items is not None or given.new_item is not None):
-        raise SettingsError("--candidates: applies to --users and --similar; leave it out")
+        raise SettingsError("--candidates: applies to --users, --history and --similar; leave it out")
+    if given.include_seen and given.history is not None:
+        raise SettingsError("--include-seen: what a history holds is never listed; leave it out")
 
 
 def _tables(given: argparse.Namespace, source: Source) -> Iterator[Table]:

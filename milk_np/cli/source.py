@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from errno import ENAMETOOLONG
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -55,11 +56,10 @@ class Source:
 
     def histories(self, text: str) -> list[NDArray[np.int32]]:
         """Histories that --history names: items separated by commas, or a file with a history a line."""
-        lines = Path(text).read_text(encoding="utf-8").splitlines() if Path(text).is_file() else [text]
-        parts = [[part.strip() for part in line.split(",") if part.strip()] for line in lines]
+        parts = [[part.strip() for part in line.split(",") if part.strip()] for line in _lines(text) or [text]]
         if not any(parts):
             raise SettingsError(f"--history: expected items separated by commas, or a file of such lines, got {text!r}")
-        return [to_numbers(items, self.item_names, self.data.n_items, "item") for items in parts if items]
+        return [to_numbers(items, self.item_names, self.data.n_items, "item") for items in parts]
 
     def new_items(self, path: str) -> tuple[Vectors, Names]:
         """Vectors (n, K) of the items in a file of feature rows, and their ids if the file has some."""
@@ -98,10 +98,21 @@ def _of_data(model: Encoder, ds: Dataset) -> Source:
     return Source(model, ds, ds.modalities, ds.user_ids, ds.item_ids)
 
 
+def _lines(text: str) -> list[str]:
+    """Lines of the file of this name; none if there is no such file."""
+    try:
+        return Path(text).read_text(encoding="utf-8").splitlines() if Path(text).is_file() else []
+    except UnicodeDecodeError as error:
+        raise DataError(f"{text}: expected UTF-8 text, got {error.reason} at byte {error.start}") from None
+    except OSError as error:
+        if error.errno == ENAMETOOLONG:  # a long list of ids is no file
+            return []
+        raise
+
+
 def _words(text: str, option: str) -> list[str]:
     """Ids separated by commas, or one a line in the file of that name."""
-    parts = Path(text).read_text(encoding="utf-8").splitlines() if Path(text).is_file() else text.split(",")
-    words = [part.strip() for part in parts if part.strip()]
+    words = [part.strip() for part in _lines(text) or text.split(",") if part.strip()]
     if not words:
         raise SettingsError(f"{option}: expected ids separated by commas, or a file of ids, got {text!r}")
     return words

@@ -94,17 +94,17 @@ class KernelProfile(Serving, Trainable):
     def user_from_history(self, histories: Sequence[Ids]) -> Vectors:
         """Vectors (n, K) of users who weren't in the data, given by the numbers of the items they chose.
 
-        New items among them say nothing; an empty history gets the mean user. Raises DataError for an item out of
+        New items among them say nothing; who has no others gets the mean user. Raises DataError for an item out of
         range.
         """
         return self._profiles(*compressed(histories, self.catalogue.n_items))
 
     def _profiles(self, indptr: NDArray[np.int64], items: NDArray[np.int32]) -> Vectors:
-        """Sums of the history vectors of compressed rows of items; the mean user for an empty row."""
+        """Sums of the history vectors of compressed rows of items; the mean user where they say nothing."""
         vectors = self._fitted()["history"]
         chosen = sparse.csr_array((np.ones(len(items), np.float32), items, indptr), (len(indptr) - 1, len(vectors)))
         out: Vectors = chosen @ vectors
-        out[np.diff(indptr) == 0] = self._fitted()["mean_user"]
+        out[~out.any(axis=1)] = self._fitted()["mean_user"]
         return out
 
     def item_factors(self, items: NDArray[np.int32] | None = None) -> Vectors:
@@ -167,7 +167,11 @@ class KernelProfile(Serving, Trainable):
     # Training: one step
 
     def begin(self, ds: Dataset) -> None:
-        """Centre the modalities. Raises SettingsError if weights are given, but not one for each."""
+        """Centre the modalities, and refuse before the work what can't be done after it.
+
+        Raises SettingsError if weights are given, but not one for each modality, DeviceError without the device.
+        """
+        get_backend(self.settings.device, self.settings.threads)
         weights = self.settings.modality_weights
         if weights and len(weights) != ds.n_modalities:
             raise SettingsError(

@@ -1,4 +1,4 @@
-"""Choosing the kernel without looking at valid items: the exact leave-one-out error over training items.
+"""Choosing the kernel without looking at valid items: the leave-one-out error over some training items.
 
 Each training item in turn is taken for a new one, and the column of R B that it has (what users are expected to think
 of it) is predicted from the other items' columns by their content. With G = K + noise I, the error of item i is

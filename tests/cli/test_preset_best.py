@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from milk_np.cli import evaluate, recommend, train
-from milk_np.data import make_synthetic
+from milk_np.data import Dataset, make_synthetic
 from milk_np.models import load
 
 
@@ -84,9 +84,37 @@ def test_a_file_has_a_history_a_line(folder: Path, capsys: pytest.CaptureFixture
     file = folder / "histories.txt"
     file.write_text("i3,i5,i8\n\ni1, i2\n")
     rows = listed(capsys, "--model", folder / "run", "--history", file, "--topk", "2", "--candidates", "all")
-    assert [row["history"] for row in rows] == ["1", "1", "2", "2"]
+    assert [row["history"] for row in rows] == ["1", "1", "2", "2", "3", "3"]
     assert not {row["item"] for row in rows[:2]} & {"i3", "i5", "i8"}
-    assert not {row["item"] for row in rows[2:]} & {"i1", "i2"}
+    assert not {row["item"] for row in rows[4:]} & {"i1", "i2"}
+    assert all(float(row["score"]) for row in rows)  # an empty line, too, is somebody: the mean user
+
+
+def test_new_items_say_nothing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    new = load(folder / "run" / "model.npz").catalogue.new_items()[:2]
+    rows = listed(capsys, "--model", folder / "run", "--history", f"i{new[0]},i{new[1]}", "--topk", "3")
+    assert all(float(row["score"]) for row in rows)
+
+
+def test_files_that_cannot_be_read(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = folder / "latin.txt"
+    file.write_bytes(b"i1\xff\n")
+    assert recommend.main(["--model", str(folder / "run"), "--history", str(file)]) == 3
+    assert "expected UTF-8 text" in capsys.readouterr().err
+    assert recommend.main(["--model", str(folder / "run"), "--history", "i1", "--include-seen"]) == 2
+
+
+def test_other_items_than_those_of_the_training(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ds = Dataset.load(folder / "data.npz")
+    other = replace(ds, item_ids=ds.item_ids[::-1].copy()).save(folder / "other.npz")
+    line = ["--model", str(folder / "run"), "--data", str(other), "--history", "i1"]
+    assert recommend.main(line) == 3
+    assert "aren't those of the training" in capsys.readouterr().err
+
+
+def test_the_preset_is_one_model(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train.main(["--preset", "best", "--model", "duif", "--out", str(folder / "none")]) == 2
+    assert "leave one out" in capsys.readouterr().err
 
 
 def test_the_content_profile_serves_histories_too(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -100,6 +128,7 @@ def test_the_content_profile_serves_histories_too(folder: Path, capsys: pytest.C
         ("free", "i1,i2", 2, "--users profile"),
         ("run", "i1,i999", 3, "item 'i999' is not in the data set"),
         ("run", ",", 2, "--history: expected items separated by commas"),
+        ("run", "i1," * 500 + "i999", 3, "item 'i999' is not in the data set"),
     ],
 )
 def test_histories_that_cannot_be_served(

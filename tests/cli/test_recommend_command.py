@@ -140,7 +140,7 @@ def test_written_to_a_file(trained: Trained, tmp_path: Path, capsys: pytest.Capt
         ([], 2, "expected one of --users, --history, --items, --similar or --new-item, got none of them"),
         (["--users", "u1", "--items", "i1"], 2, "got --users, --items"),
         (["--new-item", "x.npz", "--similar", "i1"], 2, "--new-item: expected alone or with --users"),
-        (["--items", "i1", "--candidates", "all"], 2, "--candidates: applies to --users and --similar"),
+        (["--items", "i1", "--candidates", "all"], 2, "--candidates: applies to --users, --history and --similar"),
         (["--users", "u1", "--topk", "0"], 2, "expected a whole number of at least 1, got '0'"),
         (["--users", "u1", "--topk", "99"], 2, "the number of candidates, got 99"),
         (["--users", "u1", "--out", "x.xlsx"], 2, "ends in .csv, .jsonl, .parquet"),

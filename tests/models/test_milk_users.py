@@ -147,7 +147,7 @@ def test_an_interrupted_run_resumes_to_the_bit(ds, tmp_path, monkeypatch, kind, 
 PROGRAM = """
     import sys
     sys.path.insert(0, {tests!r})
-    from test_users import OPTIONS, Milk, small_set
+    from test_milk_users import OPTIONS, Milk, small_set
     import numba
     numba.set_num_threads({threads})
     Milk(**OPTIONS, users="both").fit(small_set()).save(sys.argv[1])
