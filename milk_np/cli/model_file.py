@@ -21,7 +21,7 @@ from milk_np.ranking import TopK
 from milk_np.run_folder import RunFolder
 
 if TYPE_CHECKING:
-    from milk_np.models import TrainedModel
+    from milk_np.models.stored import StoredModel
 
 UNTRAINED = ("profile", "random")
 MODEL_HELP = "folder of a run, a model.npz, or profile or random, which need no training"
@@ -32,7 +32,7 @@ def is_untrained(text: str) -> bool:
     return text in UNTRAINED
 
 
-def load_model(text: str, device: str) -> TrainedModel:
+def load_model(text: str, device: str) -> StoredModel:
     """The trained model in a run's folder or a file.
 
     Raises SettingsError if there is none, naming the folders of the seeds where a run has several.
@@ -68,11 +68,11 @@ def make_untrained(text: str, ds: Dataset, settings: Settings) -> Recommender:
 class OnData:
     """A trained model that ranks the items of `ds` by the features that they own there."""
 
-    model: TrainedModel
+    model: StoredModel
     ds: Dataset
 
     @classmethod
-    def of(cls, model: TrainedModel, ds: Dataset) -> OnData:
+    def of(cls, model: StoredModel, ds: Dataset) -> OnData:
         """The model over `ds`, or DataError if it was trained with other users or modalities."""
         _check_same("users", model.catalogue.n_users, ds.n_users)
         imputer = model.imputer

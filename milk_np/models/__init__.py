@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from milk_np.config import Settings
     from milk_np.models.base import Recommender
-    from milk_np.models.kernel_profile import KernelProfile
-    from milk_np.models.milk import Milk
-
-    TrainedModel: TypeAlias = Milk | KernelProfile
+    from milk_np.models.stored import StoredModel
 
 TRAINED = {
     "milk": "milk_np.models.milk:Milk",
@@ -42,7 +39,7 @@ def make_model(settings: Settings) -> Recommender:
     return model_class(settings.model).of(settings)
 
 
-def load(path: str | Path, *, device: str = "cpu") -> TrainedModel:
+def load(path: str | Path, *, device: str = "cpu") -> StoredModel:
     """The trained model that `save` wrote to `path`, whichever it is.
 
     Raises DataError naming the file and what is wrong with it.
@@ -53,5 +50,5 @@ def load(path: str | Path, *, device: str = "cpu") -> TrainedModel:
     name = read_meta(path, "model").get("model")
     if name not in TRAINED:
         raise DataError(f"{path}: holds a model named {name!r}, expected one of {', '.join(TRAINED)}")
-    trained: type[TrainedModel] = model_class(name)  # type: ignore[assignment]
+    trained: type[StoredModel] = model_class(name)  # type: ignore[assignment]
     return trained.load(path, device=device)

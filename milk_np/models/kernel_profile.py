@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,31 +24,25 @@ from scipy import sparse
 
 from milk_np.backend import get_backend
 from milk_np.blas import one_blas_thread
-from milk_np.catalogue import ARRAYS as STORED
 from milk_np.catalogue import Catalogue
-from milk_np.checkpoint import read_npz, require, write_npz_atomic
+from milk_np.checkpoint import require
 from milk_np.config import Settings
-from milk_np.data import Dataset
+from milk_np.data import Dataset, Imputer
 from milk_np.data.dataset import TRAIN
 from milk_np.data.impute_constant import MeanImputer
-from milk_np.errors import DataError, SettingsError
+from milk_np.errors import SettingsError
 from milk_np.histories import Ids, compressed
-from milk_np.models.base import Trainable, Vectors
-from milk_np.models.serving import Serving
-from milk_np.progress import Callback
+from milk_np.models.base import Vectors
+from milk_np.models.stored import Arrays, StoredModel
 from milk_np.ranking import TopK
 from milk_np.recommend import chosen_rows
 from milk_np.regression.choice import Kernel
 from milk_np.regression.content import content, content_of, item_blocks, similarities
-from milk_np.regression.profile import PARAMETERS, Arrays, fit_profile
+from milk_np.regression.profile import PARAMETERS, fit_profile
 from milk_np.regression.ridge import choose_sets, weighted
-from milk_np.run_folder import RunFolder
-from milk_np.training import History, train
-
-KIND = "model"
 
 
-class KernelProfile(Serving, Trainable):
+class KernelProfile(StoredModel):
     """Users described by what they chose, items by what their owned modalities say of it; fitted in one pass.
 
     Settings: `profile_width` (K), `landmarks`, `smoothing`, `smoothing_rank`, `kernel_scale`, `kernel_noise`,
@@ -67,20 +61,9 @@ class KernelProfile(Serving, Trainable):
 
     def __init__(self, settings: Settings | None = None, **options: Any) -> None:
         """`settings`, with `options` changed; see `Settings` for names, defaults and ranges."""
-        self.settings = (settings or Settings()).replace(**{"model": self.name, **options})
-        self.history: History | None = None
-        self.imputer: MeanImputer | None = None
+        super().__init__(settings, **{"model": self.name, **options})
         self._arrays: Arrays = {}
-        self._catalogue: Catalogue | None = None
         self._ds: Dataset | None = None
-        self._items: Vectors | None = None
-
-    def fit(
-        self, ds: Dataset, *, callback: Callback | None = None, run: RunFolder | None = None, resume: bool = False
-    ) -> Self:
-        """Fit to the training pairs of `ds` and the content of its training items; arguments as `Milk.fit`."""
-        self.history = train(self, ds, self.settings, callback=callback, run=run, resume=resume)
-        return self
 
     # Vectors
 
@@ -122,10 +105,7 @@ class KernelProfile(Serving, Trainable):
         self, features: Mapping[str, NDArray[Any] | None], available: NDArray[np.bool_] | None = None
     ) -> Vectors:
         """Vectors (n, K) of items that weren't in the data; see `Recommender.encode_items`. Nothing is imputed."""
-        self._fitted()
-        if self.imputer is None:
-            raise SettingsError("encode_items: the model isn't fitted; call fit(ds) or load(path) first")
-        given, owned = self.imputer.checked(features, available)
+        given, owned = self.fitted_imputer().checked(features, available)
         blocks = item_blocks(len(owned), self._centres)
         parts = [({name: rows[b] for name, rows in given.items()}, owned[b]) for b in blocks]
         return self._stacked([self._encode(content(self._centres, rows, mine), mine) for rows, mine in parts])
@@ -150,14 +130,6 @@ class KernelProfile(Serving, Trainable):
         """Scale, noise and weights of the modalities that were given or chosen."""
         scale, noise, *weights = self._fitted()["kernel"].tolist()
         return Kernel(scale, noise, tuple(weights))
-
-    @property
-    def catalogue(self) -> Catalogue:
-        """The users and items that the model was fitted with."""
-        self._fitted()
-        if self._catalogue is None:
-            raise SettingsError(f"{self.name}: the model isn't fitted; call fit(ds) or load(path) first")
-        return self._catalogue
 
     @property
     def top_k(self) -> TopK:
@@ -235,49 +207,28 @@ class KernelProfile(Serving, Trainable):
 
     def save(self, path: str | Path) -> None:
         """Write the model to `path` (.npz), atomically."""
-        arrays: Arrays = {}
-        if self._arrays and self.imputer is not None:
-            arrays |= {**self._arrays, "items": self.item_factors(), **self.catalogue.arrays()}
-            arrays |= {f"imputer_{name}": array for name, array in self.imputer.state().items()}
-        settings = self.settings.without_machine().to_dict()
-        write_npz_atomic(path, arrays, {"kind": KIND, "model": self.name, "settings": settings})
+        self._write(path, self._arrays)
 
-    @classmethod
-    def load(cls, path: str | Path, *, device: str = "cpu") -> Self:
-        """The model that `save` wrote. Raises DataError naming the file and what is wrong with it."""
-        arrays, meta = read_npz(path, KIND)
-        if meta.get("model") != cls.name:
-            raise DataError(f"{path}: holds a model named {meta.get('model')!r}, expected {cls.name!r}")
-        model = cls(Settings.from_mapping(meta["settings"], str(path)), device=device)
-        if not arrays:
-            return model
-        require(path, arrays, *PARAMETERS, "items", *STORED)
-        prefix = "imputer_"
-        state = {name.removeprefix(prefix): x for name, x in arrays.items() if name.startswith(prefix)}
-        model.imputer = MeanImputer.from_state(state)
-        landmarks = [f"landmark{m}" for m in range(len(model.imputer.modalities))]
-        require(path, arrays, *landmarks)
-        model._arrays = {name: arrays[name] for name in (*PARAMETERS, *landmarks)}
-        model._items, model._catalogue = arrays["items"], Catalogue.from_arrays(arrays)
-        return model
+    def _read(self, path: str | Path, arrays: Arrays) -> None:
+        super()._read(path, arrays)
+        landmarks = [f"landmark{m}" for m in range(len(self._centres))]
+        require(path, arrays, *PARAMETERS, *landmarks)
+        self._arrays = {name: arrays[name] for name in (*PARAMETERS, *landmarks)}
+
+    def _imputer_class(self) -> type[Imputer]:
+        return MeanImputer
 
     # What is there after fit or load
 
     @property
     def _centres(self) -> dict[str, Vectors]:
-        if self.imputer is None:
-            raise SettingsError(f"{self.name}: the model isn't fitted; call fit(ds) or load(path) first")
-        return {name: self.imputer.fitted[f"mean_{name}"] for name in self.imputer.modalities}
+        imputer = self.fitted_imputer()
+        return {name: imputer.fitted[f"mean_{name}"] for name in imputer.modalities}
 
     def _landmark_content(self) -> list[Vectors]:
         return [self._fitted()[f"landmark{m}"] for m in range(len(self._centres))]
 
     def _fitted(self) -> Arrays:
         if not self._arrays:
-            raise SettingsError(f"{self.name}: the model isn't fitted; call fit(ds) or load(path) first")
+            raise self._unfitted()
         return self._arrays
-
-    def _stored_items(self) -> Vectors:
-        if self._items is None:
-            raise SettingsError(f"{self.name}: the model isn't fitted; call fit(ds) or load(path) first")
-        return self._items

@@ -4,40 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from milk_np.backend import Array, Backend, get_backend
-from milk_np.catalogue import ARRAYS as STORED
 from milk_np.catalogue import Catalogue
-from milk_np.checkpoint import read_npz, require, write_npz_atomic
+from milk_np.checkpoint import require
 from milk_np.config import Settings
-from milk_np.data import Dataset, FeatureTable, Imputer, feature_tables, imputer_class, make_imputer
+from milk_np.data import Dataset, FeatureTable, feature_tables, make_imputer
 from milk_np.data.dataset import TRAIN
 from milk_np.data.imputer import training_owners
-from milk_np.errors import DataError, SettingsError
+from milk_np.errors import SettingsError
 from milk_np.histories import Ids
 from milk_np.memory_gpu import device_bytes
-from milk_np.models.base import Trainable, Vectors
+from milk_np.models.base import Vectors
 from milk_np.models.milk_step import MilkStep
-from milk_np.models.serving import Serving
+from milk_np.models.stored import Arrays, StoredModel
 from milk_np.models.user_profiles import ARRAYS as PROFILES
 from milk_np.models.user_profiles import Profiles
 from milk_np.nn.axes import Rows, start_at_axes
 from milk_np.nn.objective import Table
 from milk_np.nn.parameters import Parameters, blank_parameters, initial_parameters
-from milk_np.progress import Callback
 from milk_np.ranking import TopK
-from milk_np.run_folder import RunFolder
-from milk_np.training import History, train
 
-KIND = "model"
 ENCODE_ROWS = 8192
 
 
-class Milk(Serving, Trainable):
+class Milk(StoredModel):
     """Users and new items in one space; an item is the mean of its modalities' linear extracts.
 
     Score of user u and item i: q_u . (1/M) sum_m (x^m_i W^m + b^m), x^m_i imputed and row-normalised. The user's
@@ -57,44 +52,13 @@ class Milk(Serving, Trainable):
 
     def __init__(self, settings: Settings | None = None, **options: Any) -> None:
         """`settings`, with `options` changed; see `Settings` for names, defaults and ranges."""
-        self.settings = (settings or Settings()).replace(**options)
-        self.history: History | None = None
+        super().__init__(settings, **options)
         self.params: Parameters | None = None
-        self.imputer: Imputer | None = None
-        self._catalogue: Catalogue | None = None
         self._tables: list[Table] = []
         self._owned: Array = None
-        self._items: Vectors | None = None
         self._profiles: Profiles | None = None
         self._step: MilkStep | None = None
         self._lazy_backend: Backend | None = None
-
-    def fit(
-        self,
-        ds: Dataset,
-        *,
-        callback: Callback | None = None,
-        run: RunFolder | None = None,
-        resume: bool = False,
-    ) -> Self:
-        """Train on `ds` with early stopping on its valid items; the parameters are the best epoch's.
-
-        Parameters
-        ----------
-        ds : Dataset
-        callback : function of `milk_np.progress.Progress`, called at every epoch and evaluation
-        run : folder that receives checkpoints, metrics and the model
-        resume : go on from the last checkpoint in `run`
-
-        Raises
-        ------
-        DivergedError
-            If a loss stops being finite.
-        KeyboardInterrupt
-            On Ctrl-C, after the state is saved in `run`.
-        """
-        self.history = train(self, ds, self.settings, callback=callback, run=run, resume=resume)
-        return self
 
     # Vectors
 
@@ -135,11 +99,9 @@ class Milk(Serving, Trainable):
         self, features: Mapping[str, NDArray[Any] | None], available: NDArray[np.bool_] | None = None
     ) -> Vectors:
         """Fused vectors (n, K) of items that weren't in the data; see `Recommender.encode_items`."""
-        self._fitted()
-        if self.imputer is None:
-            raise SettingsError("encode_items: the model has no imputer; fit it or load a fitted one")
-        rows = self.imputer.complete(features, available)
-        tables = [self._table(FeatureTable.complete(rows[name])) for name in self.imputer.modalities]
+        imputer = self.fitted_imputer()
+        rows = imputer.complete(features, available)
+        tables = [self._table(FeatureTable.complete(rows[name])) for name in imputer.modalities]
         return self._encode(tables, np.arange(len(tables[0].source), dtype=np.int32))
 
     def _encode(self, tables: list[Table], rows: NDArray[np.int32]) -> Vectors:
@@ -165,14 +127,6 @@ class Milk(Serving, Trainable):
             for m, table in enumerate(tables):
                 backend.kernels.extract(*table, part, params.W[m], params.b[m], c[m, : len(part)])
             yield slice(start, start + len(part)), part, c[:, : len(part)]
-
-    @property
-    def catalogue(self) -> Catalogue:
-        """The users and items that the model was fitted with."""
-        self._fitted()
-        if self._catalogue is None:
-            raise SettingsError(f"{self.name}: the model isn't fitted; call fit(ds) or load(path) first")
-        return self._catalogue
 
     @property
     def top_k(self) -> TopK:
@@ -273,27 +227,14 @@ class Milk(Serving, Trainable):
     def save(self, path: str | Path) -> None:
         """Write the model to `path` (.npz), atomically: parameters, imputer, item vectors, ids and settings."""
         arrays: dict[str, Any] = {}
-        if self.params is not None and self.imputer is not None:
+        if self.params is not None:
             arrays |= {name: self._backend.to_host(array) for name, array in self.params.arrays()}
-            arrays |= {f"imputer_{name}": array for name, array in self.imputer.state().items()}
-            arrays |= {"items": self.item_factors(), **self.catalogue.arrays()}
             arrays |= {} if self.params.scale is None else self._profiled().arrays()
-        meta = {"kind": KIND, "model": self.name, "settings": self.settings.to_dict()}
-        write_npz_atomic(path, arrays, meta)
+        self._write(path, arrays)
 
-    @classmethod
-    def load(cls, path: str | Path, *, device: str = "cpu") -> Self:
-        """The model that `save` wrote. Raises DataError naming the file and what is wrong with it."""
-        arrays, meta = read_npz(path, KIND)
-        if meta.get("model") != cls.name:
-            raise DataError(f"{path}: holds a model named {meta.get('model')!r}, expected {cls.name!r}")
-        model = cls(Settings.from_mapping(meta["settings"], str(path)), device=device)
-        if arrays:
-            model._load_arrays(path, arrays)
-        return model
-
-    def _load_arrays(self, path: str | Path, arrays: dict[str, NDArray[Any]]) -> None:
-        require(path, arrays, "P", "W0", "b0", "items", *STORED)
+    def _read(self, path: str | Path, arrays: Arrays) -> None:
+        super()._read(path, arrays)
+        require(path, arrays, "P", "W0", "b0")
         M = sum(name.startswith("W") for name in arrays)
         require(path, arrays, *(f"b{m}" for m in range(M)))
         place = self._backend.asarray
@@ -305,11 +246,6 @@ class Milk(Serving, Trainable):
             array[...] = place(arrays[name])
         if profiled:
             self._profiles = Profiles.from_arrays(self._backend, arrays["scale"], arrays)
-        self._items = arrays["items"]
-        self._catalogue = Catalogue.from_arrays(arrays)
-        prefix = "imputer_"
-        state = {name.removeprefix(prefix): x for name, x in arrays.items() if name.startswith(prefix)}
-        self.imputer = imputer_class(self.settings.impute).from_state(state)
 
     # What is there after fit or load
 
@@ -329,13 +265,8 @@ class Milk(Serving, Trainable):
 
     def _fitted(self) -> Parameters:
         if self.params is None:
-            raise SettingsError(f"{self.name}: the model isn't fitted; call fit(ds) or load(path) first")
+            raise self._unfitted()
         return self.params
-
-    def _stored_items(self) -> Vectors:
-        if self._items is None:
-            raise SettingsError(f"{self.name}: the model isn't fitted; call fit(ds) or load(path) first")
-        return self._items
 
     def _training(self) -> MilkStep:
         if self._step is None:

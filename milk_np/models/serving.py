@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,9 +23,9 @@ class Serving(Recommender):
     """Lists of a model that has a `catalogue`. Users and items go by their numbers; see `milk_np.ids` for names."""
 
     @property
+    @abstractmethod
     def catalogue(self) -> Catalogue:
         """The users and items that the model was fitted with."""
-        raise NotImplementedError
 
     def recommend(
         self, users: Ids | None = None, k: int = 20, *, candidates: str | Ids = "new", exclude_seen: bool = True

@@ -1,0 +1,131 @@
+"""What models that train and are kept in files share: fitting, the catalogue, item vectors and imputer of the file."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from numpy.typing import NDArray
+
+from milk_np.catalogue import ARRAYS as STORED
+from milk_np.catalogue import Catalogue
+from milk_np.checkpoint import read_npz, require, write_npz_atomic
+from milk_np.config import Settings
+from milk_np.data import Dataset, Imputer, imputer_class
+from milk_np.errors import DataError, SettingsError
+from milk_np.models.base import Trainable, Vectors
+from milk_np.models.serving import Serving
+from milk_np.progress import Callback
+from milk_np.ranking import TopK
+from milk_np.run_folder import RunFolder
+from milk_np.training import History, train
+
+KIND = "model"
+_IMPUTER = "imputer_"
+Arrays = dict[str, NDArray[Any]]
+
+
+class StoredModel(Serving, Trainable):
+    """A model with settings, which is trained, saved and loaded.
+
+    Attributes
+    ----------
+    settings : Settings
+        Everything that decides the result.
+    history : History
+        Losses and valid metrics of the training, after `fit`.
+    imputer : Imputer, after `fit` or `load`
+    """
+
+    def __init__(self, settings: Settings | None = None, **options: Any) -> None:
+        """`settings`, with `options` changed; see `Settings` for names, defaults and ranges."""
+        self.settings = (settings or Settings()).replace(**options)
+        self.history: History | None = None
+        self.imputer: Imputer | None = None
+        self._catalogue: Catalogue | None = None
+        self._items: Vectors | None = None
+
+    def fit(
+        self,
+        ds: Dataset,
+        *,
+        callback: Callback | None = None,
+        run: RunFolder | None = None,
+        resume: bool = False,
+    ) -> Self:
+        """Train on `ds` with early stopping on its valid items; the parameters are the best epoch's.
+
+        Parameters
+        ----------
+        ds : Dataset
+        callback : function of `milk_np.progress.Progress`, called at every epoch and evaluation
+        run : folder that receives checkpoints, metrics and the model
+        resume : go on from the last checkpoint in `run`
+
+        Raises
+        ------
+        DivergedError
+            If a loss stops being finite.
+        KeyboardInterrupt
+            On Ctrl-C, after the state is saved in `run`.
+        """
+        self.history = train(self, ds, self.settings, callback=callback, run=run, resume=resume)
+        return self
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """The users and items that the model was fitted with."""
+        if self._catalogue is None:
+            raise self._unfitted()
+        return self._catalogue
+
+    @property
+    @abstractmethod
+    def top_k(self) -> TopK:
+        """The search for the best items on the model's device."""
+
+    def fitted_imputer(self) -> Imputer:
+        """The imputer; SettingsError if the model isn't fitted."""
+        if self.imputer is None:
+            raise self._unfitted()
+        return self.imputer
+
+    def _stored_items(self) -> Vectors:
+        if self._items is None:
+            raise self._unfitted()
+        return self._items
+
+    def _unfitted(self) -> SettingsError:
+        return SettingsError(f"{self.name}: the model isn't fitted; call fit(ds) or load(path) first")
+
+    def _write(self, path: str | Path, parameters: Mapping[str, Any]) -> None:
+        """Write `parameters`, and what every fitted model keeps; settings alone if the model isn't fitted."""
+        arrays = dict(parameters)
+        if self.imputer is not None and self._catalogue is not None:
+            arrays |= {f"{_IMPUTER}{name}": array for name, array in self.imputer.state().items()}
+            arrays |= {"items": self.item_factors(), **self._catalogue.arrays()}
+        settings = self.settings.without_machine().to_dict()
+        write_npz_atomic(path, arrays, {"kind": KIND, "model": self.name, "settings": settings})
+
+    @classmethod
+    def load(cls, path: str | Path, *, device: str = "cpu") -> Self:
+        """The model that `save` wrote. Raises DataError naming the file and what is wrong with it."""
+        arrays, meta = read_npz(path, KIND)
+        if meta.get("model") != cls.name:
+            raise DataError(f"{path}: holds a model named {meta.get('model')!r}, expected {cls.name!r}")
+        model = cls(Settings.from_mapping(meta["settings"], str(path)), device=device)
+        if arrays:
+            model._read(path, arrays)
+        return model
+
+    def _read(self, path: str | Path, arrays: Arrays) -> None:
+        """Take over what `_write` wrote; a model reads its parameters besides."""
+        require(path, arrays, "items", *STORED)
+        self._items, self._catalogue = arrays["items"], Catalogue.from_arrays(arrays)
+        state = {name.removeprefix(_IMPUTER): x for name, x in arrays.items() if name.startswith(_IMPUTER)}
+        self.imputer = self._imputer_class().from_state(state)
+
+    def _imputer_class(self) -> type[Imputer]:
+        return imputer_class(self.settings.impute)
