@@ -69,14 +69,30 @@ def compare(row: dict[str, Any], found: Figures, tolerance: dict[str, float]) ->
     return line, off
 
 
+def train_all(
+    folder: Path, reference: dict[str, Any], name: str, seeds: range
+) -> tuple[list[dict[str, Any]], list[dict[int, Figures]]]:
+    """The reference's rows of one file, and the figures of a run with each seed."""
+    ds = Dataset.load(folder / f"{name}.npz")
+    rows = [row for row in reference["rows"] if row["file"] == name]
+    settings = reference["settings"] | {"align_weight": reference["align_weight"][name]}
+    return rows, [train(ds, settings, [row["epoch"] for row in rows], seed) for seed in seeds]
+
+
+def data_folder() -> Path | None:
+    """The folder of the fixed splits; None, with a word, where there is none."""
+    folder = Path(os.environ.get("MILK_DATA", "")) / "parity"
+    if os.environ.get("MILK_DATA") and folder.is_dir():
+        return folder
+    print("parity: set MILK_DATA to a folder that has parity/lfm2k-ftmt.npz and the others", file=sys.stderr)
+    return None
+
+
 def run(folder: Path, reference: dict[str, Any], names: list[str], seeds: range) -> int:
     """Print the comparison; the number of figures that are off."""
     lines, wrong = [], 0
     for name in names:
-        ds = Dataset.load(folder / f"{name}.npz")
-        rows = [row for row in reference["rows"] if row["file"] == name]
-        settings = reference["settings"] | {"align_weight": reference["align_weight"][name]}
-        runs = [train(ds, settings, [row["epoch"] for row in rows], seed) for seed in seeds]
+        rows, runs = train_all(folder, reference, name, seeds)
         for row in rows:
             found = {key: mean(one[row["epoch"]][key] for one in runs) for key in runs[0][row["epoch"]]}
             line, off = compare(row, found, reference["tolerance"])
@@ -97,9 +113,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seeds", type=int, default=3, help="training seeds to average over")
     parser.add_argument("--first-seed", type=int, default=2023, help="the first of them (default: the authors')")
     chosen = parser.parse_args(arguments)
-    folder = Path(os.environ.get("MILK_DATA", "")) / "parity"
-    if not os.environ.get("MILK_DATA") or not folder.is_dir():
-        print("parity: set MILK_DATA to a folder that has parity/lfm2k-ftmt.npz and the others", file=sys.stderr)
+    folder = data_folder()
+    if folder is None:
         return 2
     pin_threads()
     return 1 if run(folder, reference, chosen.files, range(chosen.first_seed, chosen.first_seed + chosen.seeds)) else 0

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,10 +18,8 @@ from typing import Any
 import numpy as np
 from harness import RESULTS
 from numpy.typing import NDArray
-from parity import LOSSES, train
+from parity import LOSSES, allowance, data_folder, train_all
 from worker import pin_threads
-
-from milk_np.data import Dataset
 
 Floats = NDArray[np.float64]
 DRAWS = 4000
@@ -30,11 +27,12 @@ TRIPLE = 3
 
 
 def allowances(names: list[str], mean: Floats, deviation: Floats, tolerance: dict[str, float]) -> Floats:
-    """How far off each figure (epochs, names) may be."""
-    allowed = np.maximum(tolerance["deviations"] * deviation, tolerance["metric"])
-    for column, name in enumerate(names):
-        if name in LOSSES:
-            allowed[:, column] = tolerance[name] * np.abs(mean[:, column])
+    """How far off each figure (epochs, names) may be, by the rule of `parity.py`."""
+    allowed = np.empty_like(mean)
+    for (epoch, column), value in np.ndenumerate(mean):
+        spread = {"mean": value, "deviation": deviation[epoch, column]}
+        name = names[column]
+        allowed[epoch, column] = allowance(name, value if name in LOSSES else spread, tolerance)[1]
     return allowed
 
 
@@ -66,10 +64,7 @@ def compare(ours: Floats, target: Floats, allowed: Floats, names: list[str], tol
 
 def figures(name: str, reference: dict[str, Any], folder: Path, seeds: range) -> str:
     """Train all seeds on one file and compare."""
-    ds = Dataset.load(folder / f"{name}.npz")
-    rows = [row for row in reference["rows"] if row["file"] == name]
-    settings = reference["settings"] | {"align_weight": reference["align_weight"][name]}
-    runs = [train(ds, settings, [row["epoch"] for row in rows], seed) for seed in seeds]
+    rows, runs = train_all(folder, reference, name, seeds)
     names = list(runs[0][rows[0]["epoch"]])
     ours = np.array([[[one[row["epoch"]][key] for key in names] for row in rows] for one in runs])
     target = np.array([[row[key] if key in LOSSES else row[key]["mean"] for key in names] for row in rows])
@@ -86,9 +81,8 @@ def main() -> int:
     parser.add_argument("--files", nargs="+", choices=names, default=names, metavar="NAME", help=f"of {names}")
     parser.add_argument("--seeds", type=int, default=33)
     chosen = parser.parse_args()
-    folder = Path(os.environ.get("MILK_DATA", "")) / "parity"
-    if not os.environ.get("MILK_DATA") or not folder.is_dir():
-        print("parity: set MILK_DATA to a folder that has parity/lfm2k-ftmt.npz and the others", file=sys.stderr)
+    folder = data_folder()
+    if folder is None:
         return 2
     pin_threads()
     for name in chosen.files:
