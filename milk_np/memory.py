@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from milk_np.cgroup import cgroup_memory, read
-from milk_np.config import BEST_MODEL, Settings
+from milk_np.config import Settings
 from milk_np.errors import OutOfMemoryError
+from milk_np.models import CLOSED_FORM
 
 _FLOAT, _INT, _LONG, _DOUBLE = 4, 4, 8, 8
 _KERNELS = 128 * 2**20  # Numba, LLVM and the machine code, as measured
@@ -37,7 +38,7 @@ def training_bytes(
     and the best epoch's. With profiles of users a batch may touch every training pair, so every item, and the
     vectors of all users and items are kept beside the parameters.
     """
-    if settings.model == BEST_MODEL:
+    if settings.model in CLOSED_FORM:
         return _profile_bytes(settings, n_users, n_items, n_train_pairs, widths)
     K, M, D = settings.dim, len(widths), sum(widths)
     B = min(settings.batch_size, max(n_train_pairs, 1))

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 from milk_np import memory
 from milk_np.cli.tables import compare_table, over_seeds, seeds_table
-from milk_np.config import BEST_MODEL, Settings
+from milk_np.config import Settings
 from milk_np.environment import kernels_compiled
 from milk_np.errors import SettingsError
-from milk_np.models import TRAINED, make_model
+from milk_np.models import CLOSED_FORM, TRAINED, make_model
 from milk_np.progress import Callback, ProgressLines, both, show_progress
 from milk_np.reports.run import write_run_report
 from milk_np.run_folder import RunFolder
@@ -71,7 +71,7 @@ class Job:
     def train_one(self, run: RunFolder, settings: Settings) -> dict[str, Any]:
         """Train one seed, unless its folder holds a finished run; evaluate and save. Returns the summary."""
         finished = run.summary() if self.resume else None
-        closed = settings.model == BEST_MODEL
+        closed = settings.model in CLOSED_FORM
         if finished and finished["epochs"] >= (1 if closed else settings.epochs):
             self.say(f"{run.path} is finished already" + ("" if closed else "; a larger --epochs would train on"))
             return finished
@@ -166,7 +166,7 @@ def _what_runs(settings: Settings) -> str:
         "training": f"dim {settings.dim}, lr {settings.lr:g}, batches of {settings.batch_size}, "
         f"at most {settings.epochs} epochs, seed {', '.join(map(str, settings.seed_list))}",
     }
-    if settings.model == BEST_MODEL:
+    if settings.model in CLOSED_FORM:
         lines["missing"] = f"{mask}, a regression for each set of owned modalities"
         lines["training"] = f"in closed form, width {settings.profile_width}, {settings.landmarks} landmarks"
     return "\n".join(f"{name:<8} {text}" for name, text in lines.items())
@@ -191,7 +191,7 @@ def _refuse_what_cannot_run(settings: Settings, ds: Dataset) -> None:
             f"score it with milk-evaluate --model {settings.model}"
         )
     pairs = int((ds.split == 0).sum())
-    if settings.model != BEST_MODEL and settings.batch_size > pairs:
+    if settings.model not in CLOSED_FORM and settings.batch_size > pairs:
         raise SettingsError(
             f"batch_size (--batch-size): got {settings.batch_size}, expected at most {pairs}, the number of "
             "training pairs"

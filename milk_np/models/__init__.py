@@ -18,6 +18,8 @@ TRAINED = {
     "kernel-profile": "milk_np.models.kernel_profile:KernelProfile",
 }
 """Models that learn by epochs: `milk-train` and the experiments offer them."""
+CLOSED_FORM = frozenset({"kernel-profile"})
+"""Those of them that one pass fits: no batches, no epochs."""
 UNTRAINED = {
     "random": "milk_np.models.random_order:RandomOrder",
     "profile": "milk_np.models.content_profile:ContentProfile",
