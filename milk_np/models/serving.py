@@ -50,7 +50,7 @@ class Serving(Recommender):
     def score_items(self, features: Features, users: Ids | None = None, available: Owned = None) -> NDArray[np.float32]:
         """Scores (n users, n items) of items that weren't in the data, given by raw feature rows (n items, D_m).
 
-        A modality that is left out, None, or not `available` (n items, M) is imputed.
+        A modality that is left out, None, or not `available` (n items, M) is treated as the model treats missing ones.
         """
         wanted = np.arange(self.catalogue.n_users) if users is None else users
         return lists.score_items(self, self.catalogue, self.encode_items(features, available), wanted)
