@@ -22,11 +22,10 @@ VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMB
 def prepare(argv: Sequence[str] = ()) -> int:
     """Set the thread variables from `--threads` (or the file of `--config`); return the number of threads.
 
-    A number that was asked for replaces the environment's; otherwise the environment is only completed. Idle
-    OpenMP threads are told to sleep instead of spinning, since they would starve BLAS, unless the user chose.
+    A number that was asked for replaces the environment's; otherwise the environment is only completed.
     Where Numba runs already, as when a command is called from Python, its threads can only be made fewer.
     """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    let_idle_threads_sleep()
     asked, numba = requested(argv), sys.modules.get("numba")
     if numba is not None:
         return _limit_running(numba, asked)
@@ -36,6 +35,17 @@ def prepare(argv: Sequence[str] = ()) -> int:
         else:
             os.environ.setdefault(variable, str(allowed_cores()))
     return asked or allowed_cores()
+
+
+def let_idle_threads_sleep() -> None:
+    """Have idle OpenMP threads sleep soon: spinning on, they would starve BLAS. Nothing where the user chose a policy.
+
+    They spin for about a tenth of a millisecond first, which takes them from one kernel of a step to the next: waking
+    a thread takes longer than the smaller kernels do. It has to be settled before the threads start.
+    """
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+        os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 
 def _limit_running(numba: Any, asked: int) -> int:

@@ -77,7 +77,7 @@ MUTATIONS = [
     *_both(
         "environments: weights of the first one used for all", "risk",
         ("ds[...] = theta.T @ (weights[:, None] * slope)", "ds[...] = theta.T @ (weights[0] * slope)"),
-        ("theta[e, m] * weights[e] * slope[e, t]", "theta[e, m] * weights[0] * slope[e, t]"),
+        ("theta[e, m] * weights[e], slope[e]", "theta[e, m] * weights[0], slope[e]"),
     ),
     *_both(
         "alignment: factor 2 forgotten", "penalties",
@@ -111,7 +111,7 @@ MUTATIONS = [
     ),
     Mutation(
         "dW: scale of the row forgotten", "kernels/cpu/extract.py",
-        "out[r, k] = g[r, k] * scale[r]", "out[r, k] = g[r, k]",
+        "np.multiply(g, scale[:, None], out=out[:, :K])", "out[:, :K] = g",
     ),
     Mutation(
         "db: half of the rows", "kernels/reference/extract.py",
@@ -129,7 +129,7 @@ MUTATIONS = [
     *_both(
         "Adam: idle rows don't decay", "adam",
         ("            second[row] *= kind(BETA2)\n", ""),
-        ("                v[k] *= b2\n", ""),
+        ("            v[k] *= b2\n", ""),
     ),
     *_both(
         "sampling: own items may be negatives", "sampling",

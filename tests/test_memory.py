@@ -142,7 +142,7 @@ def test_threads_come_from_the_line_then_the_file_then_the_machine(tmp_path: Pat
 def fresh(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """A process in which Numba hasn't been loaded and no variable is set."""
     monkeypatch.delitem(sys.modules, "numba", raising=False)
-    for name in (*threads.VARIABLES, "OMP_WAIT_POLICY"):
+    for name in (*threads.VARIABLES, "OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
         monkeypatch.delenv(name, raising=False)
     return monkeypatch
 
@@ -152,6 +152,7 @@ def test_the_default_only_completes_the_environment(fresh: pytest.MonkeyPatch) -
     assert threads.prepare([]) == threads.allowed_cores()
     assert os.environ["OMP_NUM_THREADS"] == "7"
     assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
+    assert os.environ["GOMP_SPINCOUNT"].isdecimal()
     assert os.environ["NUMBA_NUM_THREADS"] == str(threads.allowed_cores())
 
 
@@ -161,6 +162,7 @@ def test_asked_threads_replace_the_environment(fresh: pytest.MonkeyPatch) -> Non
     assert threads.prepare(["--threads", "1"]) == 1
     assert {os.environ[name] for name in threads.VARIABLES} == {"1"}
     assert os.environ["OMP_WAIT_POLICY"] == "ACTIVE"
+    assert "GOMP_SPINCOUNT" not in os.environ  # it would take precedence over the policy that the user chose
 
 
 def test_running_threads_are_limited_and_the_environment_is_left() -> None:

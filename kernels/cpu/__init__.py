@@ -1,14 +1,11 @@
 """The kernels in Numba. Importing this package loads Numba, and nothing else in the project does."""
 
-import os
-
-# Idle OpenMP threads that spin would starve other thread pools (BLAS among them). This has to be set before the
-# threads start; whoever set it already knows better.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
 import numba
 
 from milk_np.kernels.cpu.disk_cache import own_folder
+from milk_np.threads import let_idle_threads_sleep
+
+let_idle_threads_sleep()  # before Numba starts them, which the first kernel lets it do
 
 with own_folder():
     from milk_np.kernels.cpu.adam import adam, adam_catch_up, adam_rows

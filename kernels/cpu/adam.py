@@ -8,12 +8,14 @@ import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
+from milk_np.kernels.cpu.prefetch import prefetch_row
 from milk_np.kernels.reference.adam import BETA1, BETA2, EPSILON, rates
 
 Ints = NDArray[np.integer[Any]]
 Floats = NDArray[np.floating[Any]]
 
 BLOCK = 4096
+AHEAD = 4  # rows by which a scattered row is fetched before it is used
 
 
 def adam(param: Floats, grad: Floats, first: Floats, second: Floats, lr: float, step: int) -> None:
@@ -33,11 +35,11 @@ def adam_rows(
 
 
 @njit(cache=True, error_model="numpy")
-def _update(p: Floats, g: Floats, m: Floats, v: Floats, low: int, high: int, size: float, epsilon: float) -> None:
+def _update(p: Floats, g: Floats, m: Floats, v: Floats, size: float, epsilon: float) -> None:
     kind = p.dtype.type
     b1, a1 = kind(BETA1), kind(1 - BETA1)
     b2, a2 = kind(BETA2), kind(1 - BETA2)
-    for k in range(low, high):
+    for k in range(len(p)):  # from 0 on: with any other start Numba allows for negative indices, and no vectors come
         m[k] = b1 * m[k] + a1 * g[k]
         v[k] = b2 * v[k] + a2 * g[k] * g[k]
         p[k] -= size * m[k] / (np.sqrt(v[k]) + epsilon)
@@ -46,7 +48,8 @@ def _update(p: Floats, g: Floats, m: Floats, v: Floats, low: int, high: int, siz
 @njit(parallel=True, cache=True, error_model="numpy")
 def _adam(p: Floats, g: Floats, m: Floats, v: Floats, size: float, epsilon: float) -> None:
     for block in prange((len(p) + BLOCK - 1) // BLOCK):
-        _update(p, g, m, v, block * BLOCK, min(len(p), block * BLOCK + BLOCK), size, epsilon)
+        low, high = block * BLOCK, min(len(p), block * BLOCK + BLOCK)
+        _update(p[low:high], g[low:high], m[low:high], v[low:high], size, epsilon)
 
 
 @njit(parallel=True, cache=True, error_model="numpy")
@@ -62,33 +65,44 @@ def _adam_rows(
     step: int,
 ) -> None:
     for s in prange(len(rows)):
+        ahead = rows[min(s + AHEAD, len(rows) - 1)]
+        for array in (table, first, second):
+            prefetch_row(array, ahead)
         row = rows[s]
-        _update(table[row], grad[s], first[row], second[row], 0, table.shape[1], size, epsilon)
+        _update(table[row], grad[s], first[row], second[row], size, epsilon)
         seen[row] = step
 
 
 @njit(parallel=True, cache=True, error_model="numpy")
 def adam_catch_up(table: Floats, first: Floats, second: Floats, seen: Ints, rows: Ints, lr: float, step: int) -> None:
     """Bring the distinct rows `rows` of `table` to where dense Adam has them after `step` steps."""
-    kind = table.dtype.type
-    b1, b2 = kind(BETA1), kind(BETA2)
     for s in prange(len(rows)):
+        ahead = rows[min(s + AHEAD, len(rows) - 1)]
+        for array in (table, first, second):
+            prefetch_row(array, ahead)
         row = rows[s]
-        p, m, v = table[row], first[row], second[row]
-        for t in range(seen[row] + 1, step + 1):
-            root = np.sqrt(1 - BETA2**t)
-            size, epsilon = kind(lr * root / (1 - BETA1**t)), kind(EPSILON * root)
-            moved = 0
-            for k in range(len(p)):
-                m[k] *= b1
-                v[k] *= b2
-                new = p[k] - size * m[k] / (np.sqrt(v[k]) + epsilon)
-                moved += new != p[k]
-                p[k] = new
-            if not moved:
-                rest1, rest2 = kind(BETA1 ** (step - t)), kind(BETA2 ** (step - t))
-                for k in range(len(p)):
-                    m[k] *= rest1
-                    v[k] *= rest2
-                break
+        _idle(table[row], first[row], second[row], seen[row] + 1, step, lr)
         seen[row] = max(np.int64(seen[row]), np.int64(step))
+
+
+@njit(cache=True, error_model="numpy")
+def _idle(p: Floats, m: Floats, v: Floats, start: int, stop: int, lr: float) -> None:
+    """Steps `start` to `stop` of a row without a gradient; from the first one that moves nothing, of m and v alone."""
+    kind = p.dtype.type
+    b1, b2 = kind(BETA1), kind(BETA2)
+    for t in range(start, stop + 1):
+        root = np.sqrt(1 - BETA2**t)
+        size, epsilon = kind(lr * root / (1 - BETA1**t)), kind(EPSILON * root)
+        moved = 0
+        for k in range(len(p)):
+            m[k] *= b1
+            v[k] *= b2
+            new = p[k] - size * m[k] / (np.sqrt(v[k]) + epsilon)
+            moved += new != p[k]
+            p[k] = new
+        if not moved:
+            rest1, rest2 = kind(BETA1 ** (stop - t)), kind(BETA2 ** (stop - t))
+            for k in range(len(p)):
+                m[k] *= rest1
+                v[k] *= rest2
+            break

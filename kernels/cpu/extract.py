@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit, prange
+from numba import get_num_threads, njit, prange
 from numpy.typing import NDArray
 
 from milk_np.kernels.cpu.tile import (
@@ -28,9 +28,9 @@ from milk_np.kernels.cpu.tile import (
 Ints = NDArray[np.integer[Any]]
 Floats = NDArray[np.floating[Any]]
 
-ROW_BLOCK = 16 * ROWS  # rows of one task of the forward product: their sums stay in the first-level cache
+ROW_BLOCK = 16 * ROWS  # rows of one task of the forward product, at most: their sums stay in the first-level cache
 DEPTH = 512  # elements of a row between two visits of its sums: so much of the weight stays in the second level
-SPAN = 32 * ROWS  # columns of x of one task of the backward product
+SPAN = 32 * ROWS  # columns of x of one task of the backward product, at most
 ROW_DEPTH = AHEAD  # rows between two visits of a task's sums
 WIDEN_BYTES = 4 << 20  # buffer through which rows of another type pass, small enough for the last-level cache
 
@@ -47,12 +47,13 @@ def extract(
 ) -> None:
     """c = x W + b for the rows `rows`, into `out`."""
     if raw.dtype == weight.dtype and fill.dtype == weight.dtype:
-        addresses = _addresses(_base(raw), _base(fill), raw.shape[1] * raw.itemsize, source, rows)
-        _forward(addresses, raw.shape[1], scale[rows], _padded(weight), bias, out)
+        addresses = _addresses(raw, fill, source, rows)
+        _forward(addresses, scale[rows], _padded(weight), bias, out, task_bounds(len(rows), ROW_BLOCK))
         return
     for part in _parts(raw, rows, weight):
         buffer = _widened(raw, fill, source, scale, rows[part], weight)
-        _forward(_addresses_of(buffer), raw.shape[1], _ones(buffer), _padded(weight), bias, out[part])
+        bounds = task_bounds(len(buffer), ROW_BLOCK)
+        _forward(_addresses_of(buffer), _ones(buffer), _padded(weight), bias, out[part], bounds)
 
 
 def extract_backward(
@@ -68,20 +69,15 @@ def extract_backward(
 ) -> None:
     """dW = x^T dout and db = sum of dout, for the rows `rows`, into `dweight` and `dbias`."""
     _column_sums(dout, dbias)
+    bounds = task_bounds(raw.shape[1], SPAN)
     if raw.dtype == dweight.dtype and fill.dtype == dweight.dtype:
-        addresses = _addresses(_base(raw), _base(fill), raw.shape[1] * raw.itemsize, source, rows)
-        _backward(addresses, raw.shape[1], _scaled(dout, scale[rows], _lanes(dout)), dweight, False)
+        addresses = _addresses(raw, fill, source, rows)
+        _backward(addresses, _scaled(dout, scale[rows]), dweight, False, bounds)
         return
     dweight[...] = 0
     for part in _parts(raw, rows, dweight):
         buffer = _widened(raw, fill, source, scale, rows[part], dweight)
-        _backward(
-            _addresses_of(buffer),
-            raw.shape[1],
-            _scaled(dout[part], _ones(buffer), _lanes(dout)),
-            dweight,
-            True,
-        )
+        _backward(_addresses_of(buffer), _scaled(dout[part], _ones(buffer)), dweight, True, bounds)
 
 
 def gather(raw: Floats, fill: Floats, source: Ints, scale: Floats, rows: Ints, out: Floats) -> Floats:
@@ -115,6 +111,19 @@ def _widened(raw: Floats, fill: Floats, source: Ints, scale: Floats, rows: Ints,
     return gather(raw, fill, source, scale, rows, np.empty((len(rows), raw.shape[1]), like.dtype))
 
 
+def _scaled(g: Floats, scale: Floats) -> Floats:
+    """Rows of `g` times `scale`, columns filled up with zeros to whole vectors; starts on a vector boundary."""
+    n, K = g.shape
+    lanes = _lanes(g)
+    columns = -(-K // lanes) * lanes
+    store = np.empty(n * columns + lanes, g.dtype)
+    skip = -store.ctypes.data % VECTOR_BYTES // g.itemsize
+    out = store[skip : skip + n * columns].reshape(n, columns)
+    out[:, K:] = 0
+    np.multiply(g, scale[:, None], out=out[:, :K])
+    return out
+
+
 def _padded(weight: Floats) -> Floats:
     """`weight` with its columns filled up to whole vectors; itself where they are whole."""
     lanes = _lanes(weight)
@@ -122,43 +131,46 @@ def _padded(weight: Floats) -> Floats:
     return np.pad(weight, ((0, 0), (0, missing))) if missing else weight
 
 
+def _addresses(raw: Floats, fill: Floats, source: Ints, rows: Ints) -> NDArray[np.int64]:
+    """Address of each row of the virtual table."""
+    row_bytes, origin = raw.shape[1] * raw.itemsize, source[rows].astype(np.int64)
+    out: NDArray[np.int64] = np.where(origin >= 0, _base(raw) + origin * row_bytes, _base(fill) + ~origin * row_bytes)
+    return out
+
+
 def _addresses_of(buffer: Floats) -> NDArray[np.int64]:
     step = buffer.strides[0]
     return _base(buffer) + step * np.arange(len(buffer), dtype=np.int64)
 
 
-@njit(cache=True)
-def _addresses(raw: int, fill: int, row_bytes: int, source: Ints, rows: Ints) -> NDArray[np.int64]:
-    """Address of each row of the virtual table."""
-    out = np.empty(len(rows), np.int64)
-    for r in range(len(rows)):
-        s = np.int64(source[rows[r]])
-        out[r] = raw + s * row_bytes if s >= 0 else fill + ~s * row_bytes
-    return out
+def task_bounds(size: int, most: int) -> NDArray[np.int64]:
+    """Where tasks of at most `most` of `size` rows begin and end: whole tiles, equally many tasks for each thread.
 
-
-@njit(cache=True)
-def _aligned(rows: int, columns: int, like: Floats) -> Floats:
-    """Zeros (rows, columns) of the type of `like` that start on a vector boundary."""
-    store = np.zeros(rows * columns + VECTOR_BYTES // like.itemsize, like.dtype)
-    skip = (-store.ctypes.data % VECTOR_BYTES) // like.itemsize
-    out: Floats = store[skip : skip + rows * columns].reshape(rows, columns)
-    return out
+    With two threads and 22 tasks of one size, the last one shorter, a thread waits 3 to 6 % of the time for the other.
+    """
+    tiles, threads = -(-size // ROWS), get_num_threads()
+    tasks = min(tiles, threads * -(-tiles // (threads * (most // ROWS))))
+    bounds: NDArray[np.int64] = np.minimum(np.arange(tasks + 1) * tiles // max(tasks, 1) * ROWS, size)
+    return bounds
 
 
 @njit(parallel=True, cache=True, nogil=True)
 def _forward(
-    addresses: NDArray[np.int64], width: int, scale: Floats, weight: Floats, bias: Floats, out: Floats
+    addresses: NDArray[np.int64],
+    scale: Floats,
+    weight: Floats,
+    bias: Floats,
+    out: Floats,
+    bounds: NDArray[np.int64],
 ) -> None:
-    n, K = out.shape
-    columns = weight.shape[1]
-    for task in prange((n + ROW_BLOCK - 1) // ROW_BLOCK):
-        low = task * ROW_BLOCK
-        count = min(ROW_BLOCK, n - low)
+    width, columns = weight.shape
+    K = out.shape[1]
+    for task in prange(len(bounds) - 1):
+        low, count = bounds[task], bounds[task + 1] - bounds[task]
         place = np.empty(ROW_BLOCK + ROWS, np.int64)  # the last row stands in for what fills up the last tile
         for r in range(ROW_BLOCK + ROWS):
             place[r] = addresses[low + min(r, count - 1)]
-        acc = _aligned(ROW_BLOCK, columns, weight)
+        acc = np.zeros((ROW_BLOCK, columns), weight.dtype)
         for d in range(0, width, DEPTH):
             _forward_block(place, count, d, min(DEPTH, width - d), weight, acc)
         for r in range(count):
@@ -182,16 +194,14 @@ def _forward_block(place: NDArray[np.int64], count: int, start: int, depth: int,
 
 
 @njit(parallel=True, cache=True, nogil=True)
-def _backward(addresses: NDArray[np.int64], width: int, g: Floats, dweight: Floats, add: bool) -> None:
+def _backward(addresses: NDArray[np.int64], g: Floats, dweight: Floats, add: bool, bounds: NDArray[np.int64]) -> None:
     K, n = dweight.shape[1], len(addresses)
     place = np.empty(n + AHEAD, np.int64)
     for r in range(n + AHEAD):
         place[r] = addresses[min(r, n - 1)]
-    span = min(SPAN, max(ROWS, width // 16 // ROWS * ROWS))
-    for task in prange((width + span - 1) // span):
-        low = task * span
-        count = min(span, width - low)
-        acc = _aligned(count, g.shape[1], g)
+    for task in prange(len(bounds) - 1):
+        low, count = bounds[task], bounds[task + 1] - bounds[task]
+        acc = np.zeros((count, g.shape[1]), g.dtype)
         for r in range(0, n, ROW_DEPTH):
             _backward_block(place, r, min(ROW_DEPTH, n - r), low, count, g, acc)
         for d in range(count):
@@ -219,17 +229,6 @@ def _backward_block(
         for d in range(whole, count):
             backward_vector_row(addresses, first, low + d, g, first, k, acc, d, depth)
         k += lanes
-
-
-@njit(cache=True)
-def _scaled(g: Floats, scale: Floats, lanes: int) -> Floats:
-    """Rows of `g` times `scale`, columns filled up with zeros to whole vectors."""
-    n, K = g.shape
-    out: Floats = _aligned(n, (K + lanes - 1) // lanes * lanes, g)
-    for r in range(n):
-        for k in range(K):
-            out[r, k] = g[r, k] * scale[r]
-    return out
 
 
 @njit(cache=True)

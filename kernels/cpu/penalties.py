@@ -16,6 +16,8 @@ from milk_np.kernels.reference.grouping import Groups
 Ints = NDArray[np.integer[Any]]
 Floats = NDArray[np.floating[Any]]
 
+SUMS = {"reassoc", "contract", "nsz"}  # a row's sum may be taken in vectors; sums of rows are float64, in order
+
 
 @njit(cache=True)
 def _mine(rows: Ints, owned: NDArray[np.bool_], slot: Ints) -> NDArray[np.bool_]:
@@ -44,7 +46,7 @@ def _pair_scales(mine: NDArray[np.bool_], K: int) -> Floats:
     return count
 
 
-@njit(cache=True)
+@njit(cache=True, fastmath=SUMS)
 def alignment(
     c: Floats, rows: Ints, owned: NDArray[np.bool_], slot: Ints, weight: float, dc: Floats, term: Floats
 ) -> None:
@@ -58,7 +60,7 @@ def alignment(
             for b in range(a + 1, M):
                 if mine[r, a] and mine[r, b]:
                     step = c.dtype.type(2 * weight * scales[a, b])
-                    total = 0.0
+                    total = c.dtype.type(0)
                     for k in range(K):
                         difference = c[a, r, k] - c[b, r, k]
                         total += difference * difference
@@ -84,14 +86,14 @@ def regulariser(
     term[0] = total / B
 
 
-@njit(cache=True)
+@njit(cache=True, fastmath=SUMS)
 def _regularise_users(P: Floats, users: Ints, start: Ints, step: float, dP: Floats) -> float:
     sum_of_squares = 0.0
     for s in range(len(users)):
         p = P[users[s]]
         count = start[s + 1] - start[s]
         factor = P.dtype.type(step * count)
-        total = 0.0
+        total = P.dtype.type(0)
         for k in range(len(p)):
             total += p[k] * p[k]
             dP[s, k] += factor * p[k]
@@ -99,22 +101,26 @@ def _regularise_users(P: Floats, users: Ints, start: Ints, step: float, dP: Floa
     return sum_of_squares
 
 
-@njit(cache=True)
+@njit(cache=True, fastmath=SUMS)
 def _regularise_items(c: Floats, start: Ints, step: float, dc: Floats) -> float:
     M, n, K = c.shape
     sum_of_squares = 0.0
     share = c.dtype.type(1 / M)
+    z = np.empty(K, c.dtype)
     for r in range(n):
         count = start[r + 1] - start[r]
         factor = c.dtype.type(step * count)
-        total = 0.0
+        for m in range(M):
+            row = c[m, r]
+            for k in range(K):
+                z[k] = row[k] if m == 0 else z[k] + row[k]
+        total = c.dtype.type(0)
         for k in range(K):
-            z = c[0, r, k]
-            for m in range(1, M):
-                z += c[m, r, k]
-            z *= share
-            total += z * z
-            for m in range(M):
-                dc[m, r, k] += factor * z
+            z[k] *= share
+            total += z[k] * z[k]
+        for m in range(M):
+            row = dc[m, r]
+            for k in range(K):
+                row[k] += factor * z[k]
         sum_of_squares += count * total
     return sum_of_squares

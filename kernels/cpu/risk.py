@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -43,8 +44,8 @@ def _forward(s: Floats, theta: Floats, slope: Floats, losses: Floats) -> None:
                 y = theta[e, 0] * s[0, t]
                 for m in range(1, M):
                     y += theta[e, m] * s[m, t]
-                decay = np.exp(-abs(y))
-                partial[block, e] += np.log1p(decay) + max(-y, s.dtype.type(0))
+                decay = math.exp(-abs(y))
+                partial[block, e] += math.log1p(decay) + max(-y, s.dtype.type(0))
                 slope[e, t] = -(decay if y > 0 else one) / (one + decay) / s.dtype.type(B)
     for e in range(E):
         total = 0.0
@@ -53,12 +54,13 @@ def _forward(s: Floats, theta: Floats, slope: Floats, losses: Floats) -> None:
         losses[e] = total / B
 
 
-@njit(parallel=True, cache=True)
+@njit(cache=True)
 def _backward(theta: Floats, slope: Floats, weights: Floats, ds: Floats) -> None:
     E, M = theta.shape
-    for t in prange(ds.shape[1]):
-        for m in range(M):
-            total = ds.dtype.type(0)
-            for e in range(E):
-                total += theta[e, m] * weights[e] * slope[e, t]
-            ds[m, t] = total
+    for m in range(M):
+        row = ds[m]
+        row[:] = 0
+        for e in range(E):
+            factor, other = theta[e, m] * weights[e], slope[e]
+            for t in range(len(row)):
+                row[t] += factor * other[t]

@@ -72,7 +72,7 @@ def _permute(
     """
     for t in range(count):
         rows[t] = np.uint64(first + t)
-    _rounds(rows, 0, count, keys, low, high)
+    _rounds(rows, np.int64(0), count, keys, low, high)
     for t in range(count):
         while rows[t] >= np.uint64(n):
             _rounds(rows, t, t + 1, keys, low, high)

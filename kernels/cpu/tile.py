@@ -15,6 +15,8 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
+from milk_np.kernels.cpu.prefetch import prefetch
+
 _FEATURES = llvm.get_host_cpu_features()
 _WIDE = bool(_FEATURES.get("avx512f"))
 
@@ -88,7 +90,7 @@ def _rows_of(b: Any, address: Any, offset: Any, scalar: Any, rows: int) -> tuple
 
     def ahead(b: Any, k: Any) -> None:
         for start in starts[rows:]:
-            _prefetch(b, b.gep(start, [k]))
+            prefetch(b, b.gep(start, [k]))
 
     return lambda b, k, r: b.load(b.gep(starts[r], [k])), ahead
 
@@ -105,17 +107,9 @@ def _columns_of(b: Any, address: Any, offset: Any, scalar: Any, rows: int) -> tu
         return b.gep(row, [b.add(offset, _INT64(r))])
 
     def ahead(b: Any, k: Any) -> None:
-        _prefetch(b, place(b, b.add(k, _INT64(AHEAD)), 0))
+        prefetch(b, place(b, b.add(k, _INT64(AHEAD)), 0))
 
     return lambda b, k, r: b.load(place(b, k, r)), ahead
-
-
-def _prefetch(b: Any, pointer: Any) -> None:
-    """Ask for the cache line at `pointer`, to be read once or twice; any address will do, none can fault."""
-    byte = ir.IntType(8).as_pointer()
-    kind = ir.FunctionType(ir.VoidType(), [byte, _INT32, _INT32, _INT32])
-    prefetch = cgutils.get_or_insert_function(b.module, kind, "llvm.prefetch.p0")
-    b.call(prefetch, [b.bitcast(pointer, byte), _INT32(0), _INT32(2), _INT32(1)])
 
 
 def _multiply_add(

@@ -257,9 +257,10 @@ def _search(queries, panels, share, start, stop, indptr, dropped, index, score):
 @njit(types.void(types.int32[:, ::1], types.float32[:, ::1]), parallel=True, cache=True, nogil=True)
 def _sort(index, score):  # type: ignore[no-untyped-def]
     """Turn every heap into a list, best first."""
-    for row in prange(index.shape[0]):
+    for query in prange(index.shape[0]):
+        row = np.int64(query)  # the types of the other call of _replace_root, which is then compiled once
         for size in range(index.shape[1] - 1, 0, -1):
-            item, value = index[row, size], score[row, size]
+            item, value = np.int64(index[row, size]), score[row, size]
             index[row, size], score[row, size] = index[row, 0], score[row, 0]
             _replace_root(index, score, row, size, value, item)
 

@@ -13,6 +13,8 @@ from kernel_cases import assert_close, batches
 
 import milk_np.kernels.cpu as cpu
 import milk_np.kernels.reference as reference
+from milk_np.kernels.cpu.extract import task_bounds
+from milk_np.kernels.cpu.tile import ROWS
 
 quick = settings(max_examples=40, deadline=None)
 seeds = st.integers(0, 2**64 - 1)
@@ -246,6 +248,24 @@ def test_adam(seed, size, dtype):
             kernels.adam(p, grad, m, v, 0.01, step)
     for mine, plain in zip(*states, strict=True):
         assert_close(mine, plain, dtype)
+
+
+@given(size=st.integers(0, 5000), tiles=st.integers(1, 40), threads=st.integers(1, numba.config.NUMBA_NUM_THREADS))
+def test_tasks_of_the_products_cover_all_rows_and_are_shared_equally(size, tiles, threads):
+    before = numba.get_num_threads()
+    numba.set_num_threads(threads)
+    try:
+        bounds = task_bounds(size, tiles * ROWS)
+    finally:
+        numba.set_num_threads(before)
+    sizes = np.diff(bounds)
+    assert (bounds[0], bounds[-1]) == (0, size)
+    assert (bounds[:-1] % ROWS == 0).all()
+    if size:
+        assert sizes.min() > 0
+        assert sizes.max() <= tiles * ROWS
+        assert sizes.max() - sizes.min() < 2 * ROWS
+        assert len(sizes) % threads == 0 or len(sizes) == -(-size // ROWS)
 
 
 def test_results_do_not_depend_on_the_number_of_threads():
