@@ -51,6 +51,16 @@ def per_user(hit: NDArray[np.bool_], n_relevant: NDArray[np.int64], topk: Sequen
     hit (n, max K) is what `hits` returns; n_relevant (n,) is at least 1. Sums run in the order of the ranks,
     so a user's value doesn't depend on the other users.
     """
+    some = np.flatnonzero(hit.any(axis=1))  # most users have no hit, which makes everything 0
+    out = {}
+    for name, values in _with_hits(hit[some], n_relevant[some], topk).items():
+        out[name] = np.zeros(len(hit))
+        out[name][some] = values
+    return out
+
+
+def _with_hits(hit: NDArray[np.bool_], n_relevant: NDArray[np.int64], topk: Sequence[int]) -> PerUser:
+    """`per_user` of users who have a hit."""
     ranks = np.arange(1, hit.shape[1] + 1)
     found = np.cumsum(hit, axis=1)
     gain = np.cumsum(hit / np.log2(ranks + 1), axis=1)
@@ -70,7 +80,7 @@ def per_user(hit: NDArray[np.bool_], n_relevant: NDArray[np.int64], topk: Sequen
 
 def averages(values: PerUser) -> dict[str, float]:
     """Mean of each metric over its users; exactly rounded sums make it independent of their order."""
-    return {name: math.fsum(value) / len(value) for name, value in values.items()}
+    return {name: math.fsum(value[value != 0].tolist()) / len(value) for name, value in values.items()}
 
 
 def coverage(listed: NDArray[np.int64], n_candidates: int, topk: Sequence[int]) -> dict[str, float]:
