@@ -185,6 +185,15 @@ def _replace_root(index, score, query, size, value, item):  # type: ignore[no-un
 
 
 @njit(cache=True, nogil=True)
+def _sort(index, score, query):  # type: ignore[no-untyped-def]
+    """Turn the heap of a query into a list, best first."""
+    for size in range(index.shape[1] - 1, 0, -1):
+        item, value = np.int64(index[query, size]), score[query, size]
+        index[query, size], score[query, size] = index[query, 0], score[query, 0]
+        _replace_root(index, score, query, size, value, item)
+
+
+@njit(cache=True, nogil=True)
 def _contains(ascending, low, high, value):  # type: ignore[no-untyped-def]
     """Whether `value` is among `ascending[low:high]`."""
     end = high
@@ -216,12 +225,15 @@ def _pack(items, start, stop):  # type: ignore[no-untyped-def]
 @njit(
     types.void(
         _input(types.float32, 2), types.float32[:, :, ::1], types.int64, types.int64, types.int64,
-        _input(types.int64, 1), _input(types.int32, 1), types.int32[:, ::1], types.float32[:, ::1],
+        _input(types.int64, 1), _input(types.int32, 1), types.int32[:, ::1], types.float32[:, ::1], types.boolean,
     ),
     parallel=True, cache=True, nogil=True,
 )  # fmt: skip
-def _search(queries, panels, share, start, stop, indptr, dropped, index, score):  # type: ignore[no-untyped-def]
-    """Offer items `start` ... `stop - 1` to the heaps `index`, `score` of all queries, `share` a task."""
+def _search(queries, panels, share, start, stop, indptr, dropped, index, score, last):  # type: ignore[no-untyped-def]
+    """Offer items `start` ... `stop - 1` to the heaps `index`, `score` of all queries, `share` a task.
+
+    After the `last` items the heaps become lists.
+    """
     rows = (share + ROWS - 1) // ROWS * ROWS
     for block in prange((queries.shape[0] + rows - 1) // rows):
         first = block * rows
@@ -252,17 +264,9 @@ def _search(queries, panels, share, start, stop, indptr, dropped, index, score):
                         ):
                             _replace_root(index, score, query, score.shape[1], value, item + column)
                     limits[row + r] = score[query, 0]
-
-
-@njit(types.void(types.int32[:, ::1], types.float32[:, ::1]), parallel=True, cache=True, nogil=True)
-def _sort(index, score):  # type: ignore[no-untyped-def]
-    """Turn every heap into a list, best first."""
-    for query in prange(index.shape[0]):
-        row = np.int64(query)  # the types of the other call of _replace_root, which is then compiled once
-        for size in range(index.shape[1] - 1, 0, -1):
-            item, value = np.int64(index[row, size]), score[row, size]
-            index[row, size], score[row, size] = index[row, 0], score[row, 0]
-            _replace_root(index, score, row, size, value, item)
+        if last:
+            for row in range(n):
+                _sort(index, score, np.int64(first + row))
 
 
 def top_k(
@@ -293,6 +297,6 @@ def top_k(
     share = min(_BLOCK, -(-len(queries) // get_num_threads()))
     for start in range(0, len(items), _CHUNK):
         stop = min(start + _CHUNK, len(items))
-        _search(queries, _pack(items, start, stop), share, start, stop, indptr, dropped, index, score)
-    _sort(index, score)
+        panels, last = _pack(items, start, stop), stop == len(items)
+        _search(queries, panels, share, start, stop, indptr, dropped, index, score, last)
     return index, score
