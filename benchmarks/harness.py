@@ -36,9 +36,7 @@ def interleave(calls: Mapping[str, Callable[[], float]], rounds: int, warmup: in
     """
     tried: list[dict[str, float]] = []
     for turn in range(warmup + attempts * rounds):
-        if turn >= warmup and attempts > 1:
-            wait_for_quiet()
-        taken = {name: call() for name, call in calls.items()}
+        taken = {name: alone(call) if attempts > 1 else call() for name, call in calls.items()}
         if turn >= warmup:
             tried.append(taken)
         if sum(disturbance(each) <= MOST_OTHERS for each in tried) == rounds:
@@ -78,7 +76,13 @@ def disturbance(taken: Mapping[str, float]) -> float:
     return max(getattr(seconds, "others", 0.0) for seconds in taken.values())
 
 
-def wait_for_quiet(limit: float = 5.0, pause: float = 0.25) -> None:
+def alone(call: Callable[[], float]) -> float:
+    """The call, once the threads of the program before have stopped spinning, as OpenBLAS's do for a while."""
+    wait_for_quiet()
+    return call()
+
+
+def wait_for_quiet(limit: float = 5.0, pause: float = 0.2) -> None:
     """Wait until the machine does next to nothing, `limit` seconds at most."""
     end = time.monotonic() + limit
     while time.monotonic() < end:
