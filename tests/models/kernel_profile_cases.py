@@ -1,0 +1,18 @@
+"""A data set small enough to write the kernel profile's formulas out on."""
+
+from __future__ import annotations
+
+from milk_np.data import Dataset, apply_protocol, make_synthetic
+
+OPTIONS = {"topk": (5,), "valid_metric": "ndcg@5", "smoothing": 5.0}
+WIDTHS = {"image": 9, "text": 5, "audio": 6, "video": 4, "tags": 7}
+EMPTY = 30
+"""A user without any pair, so that R has fewer directions than users and the smoothing at full rank is exact."""
+
+
+def small(M: int = 2, protocol: str = "MTMT", mix: tuple[float, ...] = (), half: bool = False) -> Dataset:
+    """Fewer users than training items; the last user has no pair."""
+    widths = dict(list(WIDTHS.items())[:M])
+    ds = make_synthetic(EMPTY, 60, 400, widths, new_items=0.3, seed=2, half=half)
+    ds = ds.with_available(ds.available, {"n_users": EMPTY + 1})
+    return apply_protocol(ds, protocol, mix=mix, seed=1)
