@@ -47,6 +47,14 @@ def test_a_run_like_any_other(folder: Path, capsys: pytest.CaptureFixture[str]) 
     assert json.loads(out.read_text())["ndcg@10"] == pytest.approx(summary["test"]["ndcg@10"], abs=1e-6)
 
 
+def test_another_preset_on_the_line_brings_its_own_model(folder: Path) -> None:
+    config = ["--config", str(folder / "run" / "config.toml"), "--data", str(folder / "data.npz")]
+    more = ["--preset", "reference", "--epochs", "1", "--dim", "8", "--quiet"]
+    assert train.main([*config, *more, "--out", str(folder / "other")]) == 0
+    summary = json.loads((folder / "other" / "summary.json").read_text())
+    assert (summary["model"], summary["preset"]) == ("milk", "reference")
+
+
 def test_threads_do_not_change_one_bit(folder: Path) -> None:
     line = ["--data", str(folder / "data.npz"), "--protocol", "FTMT", "--topk", "5,10", "--preset", "best", "--quiet"]
     program = [sys.executable, "-c", "import sys; from milk_np.cli.train import main; sys.exit(main())"]
