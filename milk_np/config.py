@@ -90,7 +90,7 @@ class Settings:
 
     lr: float = _set(1e-3, float, "training", "learning rate of Adam", aliases=("learning-rate",), above=0)
     epochs: int = _set(300, int, "training", "most epochs to train", low=1)
-    batch_size: int = _set(2048, int, "training", "triplets in a batch", low=1)
+    batch_size: int = _set(2048, int, "training", "triplets in a batch, at most", low=1)
     eval_every: int = _set(10, int, "training", "epochs between evaluations", low=1)
     patience: int = _set(
         3, int, "training", "evaluations without a better valid metric before training stops; 0: never stop",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from milk_np import memory
 from milk_np.cli.tables import compare_table, over_seeds, seeds_table
 from milk_np.config import Settings
+from milk_np.devices import gpu_problem
 from milk_np.environment import kernels_compiled
 from milk_np.errors import SettingsError
 from milk_np.models import CLOSED_FORM, TRAINED, make_model
@@ -49,7 +50,8 @@ class Job:
         """Show the data, what will run and the memory it needs; refuse what can't run."""
         settings = self.settings.resolve()
         need, available = _need(settings, self.ds), memory.available_bytes()
-        text = f"{_what_runs(settings)}\nmemory   {memory.need_text(need, available)}\n"
+        what = _what_runs(settings, _training_pairs(self.ds))
+        text = f"{what}\ndevice   {_device(settings)}\nmemory   {memory.need_text(need, available)}\n"
         self.preamble = f"{self.ds.statistics()}\n\n{text}"
         self.say(self.preamble)
         _refuse_what_cannot_run(settings, self.ds)
@@ -76,7 +78,7 @@ class Job:
             self.say(f"{run.path} is finished already" + ("" if closed else "; a larger --epochs would train on"))
             return finished
         if not kernels_compiled():
-            self.say("compiling the kernels, which this installation does once (about half a minute)\n")
+            self.say("compiling the kernels, which this installation does once (some fifteen seconds)\n")
         callback = self._callback(settings, run)
         model, history = fit(self.ds, settings.resolve(), run, callback, resume=self.resume)
         start = time.perf_counter()
@@ -156,20 +158,31 @@ def _evaluated(trained: Recommender, ds: Dataset, settings: Settings) -> tuple[d
     return tests, {"valid": valid, "test": tests[settings.model].to_dict(), "beside": beside}
 
 
-def _what_runs(settings: Settings) -> str:
-    """The preset and the settings that matter most, in a few lines."""
+def _what_runs(settings: Settings, pairs: int) -> str:
+    """The preset and the settings that matter most, in a few lines; `pairs` are there to train on."""
     rates = f"train {settings.missing_train:g}, new {settings.missing_mix or settings.missing_test}"
     mask = "as stored in the data" if settings.protocol is None else f"{settings.protocol} ({rates})"
     lines = {
         "model": settings.model + (_objective(settings) if settings.model == "milk" else ""),
         "missing": f"{mask}, filled by {settings.impute}",
-        "training": f"dim {settings.dim}, lr {settings.lr:g}, batches of {settings.batch_size}, "
+        "training": f"dim {settings.dim}, lr {settings.lr:g}, batches of {min(settings.batch_size, pairs)}, "
         f"at most {settings.epochs} epochs, seed {', '.join(map(str, settings.seed_list))}",
     }
     if settings.model in CLOSED_FORM:
         lines["missing"] = f"{mask}, a regression for each set of owned modalities"
         lines["training"] = f"in closed form, width {settings.profile_width}, {settings.landmarks} landmarks"
     return "\n".join(f"{name:<8} {text}" for name, text in lines.items())
+
+
+def _device(settings: Settings) -> str:
+    """What is computed on, and why that if the choice was left open."""
+    problem = gpu_problem() if settings.device == "auto" else None
+    name = "gpu" if settings.device == "gpu" or (settings.device == "auto" and problem is None) else "cpu"
+    return f"{name} ({problem})" if problem else name
+
+
+def _training_pairs(ds: Dataset) -> int:
+    return int((ds.split == 0).sum())
 
 
 def _objective(settings: Settings) -> str:
@@ -184,17 +197,11 @@ def _objective(settings: Settings) -> str:
 
 
 def _refuse_what_cannot_run(settings: Settings, ds: Dataset) -> None:
-    """Say before training, not after, that there is nothing to train, or a batch or list is longer than the data."""
+    """Say before training, not after, that there is nothing to train, or a list is longer than the new items."""
     if settings.model not in TRAINED:
         raise SettingsError(
             f"model (--model): {settings.model} needs no training, expected one of {', '.join(TRAINED)}; "
             f"score it with milk-evaluate --model {settings.model}"
-        )
-    pairs = int((ds.split == 0).sum())
-    if settings.model not in CLOSED_FORM and settings.batch_size > pairs:
-        raise SettingsError(
-            f"batch_size (--batch-size): got {settings.batch_size}, expected at most {pairs}, the number of "
-            "training pairs"
         )
     counts = [len(ds.new_items(split)) for split in (1, 2)]
     candidates = sum(counts) if settings.candidates == "all" else min(counts)
@@ -211,6 +218,6 @@ def _need(settings: Settings, ds: Dataset) -> dict[str, int]:
         n_users=ds.n_users,
         n_items=ds.n_items,
         n_new_items=len(ds.new_items()),
-        n_train_pairs=int((ds.split == 0).sum()),
+        n_train_pairs=_training_pairs(ds),
         widths=[ds.features[name].shape[1] for name in ds.modalities],
     )
