@@ -58,7 +58,7 @@ def measure(options: Options) -> list[Outcome]:
         for name, worker in workers.items():
             with np.load(worker.call("save", method="epoch", path=path)) as drawn:
                 off[name] = check(name, problem, dict(drawn))
-        calls = {name: lambda w=worker: w.time("draw", repeat=5) for name, worker in workers.items()}
+        calls = {name: lambda w=worker: w.time("draw", repeat=20) for name, worker in workers.items()}
         seconds = options.interleave(calls, 9)
     finally:
         for worker in workers.values():
