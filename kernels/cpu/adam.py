@@ -66,8 +66,9 @@ def _adam_rows(
 ) -> None:
     for s in prange(len(rows)):
         ahead = rows[min(s + AHEAD, len(rows) - 1)]
-        for array in (table, first, second):
-            prefetch_row(array, ahead)
+        prefetch_row(table, ahead)
+        prefetch_row(first, ahead)
+        prefetch_row(second, ahead)
         row = rows[s]
         _update(table[row], grad[s], first[row], second[row], size, epsilon)
         seen[row] = step
@@ -78,8 +79,9 @@ def adam_catch_up(table: Floats, first: Floats, second: Floats, seen: Ints, rows
     """Bring the distinct rows `rows` of `table` to where dense Adam has them after `step` steps."""
     for s in prange(len(rows)):
         ahead = rows[min(s + AHEAD, len(rows) - 1)]
-        for array in (table, first, second):
-            prefetch_row(array, ahead)
+        prefetch_row(table, ahead)
+        prefetch_row(first, ahead)
+        prefetch_row(second, ahead)
         row = rows[s]
         _idle(table[row], first[row], second[row], seen[row] + 1, step, lr)
         seen[row] = max(np.int64(seen[row]), np.int64(step))

@@ -69,6 +69,9 @@ def extract_backward(
 ) -> None:
     """dW = x^T dout and db = sum of dout, for the rows `rows`, into `dweight` and `dbias`."""
     _column_sums(dout, dbias)
+    if not len(rows):
+        dweight[...] = 0
+        return
     bounds = task_bounds(raw.shape[1], SPAN)
     if raw.dtype == dweight.dtype and fill.dtype == dweight.dtype:
         addresses = _addresses(raw, fill, source, rows)

@@ -16,7 +16,11 @@ from milk_np.kernels.reference.grouping import Groups
 Ints = NDArray[np.integer[Any]]
 Floats = NDArray[np.floating[Any]]
 
-SUMS = {"reassoc", "contract", "nsz"}  # a row's sum may be taken in vectors; sums of rows are float64, in order
+SUMS = {
+    "reassoc",
+    "contract",
+    "nsz",
+}  # sums may be taken in vectors: a row's in its own type, that of the rows in float64
 
 
 @njit(cache=True)

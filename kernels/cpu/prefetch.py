@@ -36,6 +36,7 @@ def prefetch_row(typing: Any, table: Any, row: Any) -> Any:
         first = b.bitcast(start, ir.IntType(8).as_pointer())
         with cgutils.for_range_slice(b, _INT64(0), bytes_, _INT64(LINE_BYTES)) as (offset, _):
             prefetch(b, b.gep(first, [offset]))
+        prefetch(b, b.gep(first, [b.sub(bytes_, _INT64(1))]))  # rows needn't begin where a line does
         return context.get_dummy_value()
 
     return types.void(table, types.int64), codegen

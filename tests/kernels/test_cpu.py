@@ -134,7 +134,7 @@ def virtual_table(rng, n_items, width, raw_dtype):
 @settings(max_examples=25, deadline=None)
 @given(
     seed=seeds,
-    n=st.sampled_from([1, 5, 6, 7, 95, 97, 257, 700]),
+    n=st.sampled_from([0, 1, 5, 6, 7, 95, 97, 257, 700]),
     width=st.sampled_from([1, 5, 6, 7, 31, 97, 513, 1030]),
     K=st.sampled_from([1, 3, 8, 15, 16, 17, 64, 65, 80]),
 )
