@@ -230,6 +230,11 @@ class Settings:
         return self.replace(threads=0, log_every=0)
 
     @property
+    def training_device(self) -> str:
+        """`device`, or "cpu" for what has no kernels on a GPU yet: profiles of users."""
+        return self.device if self.users == "free" else "cpu"
+
+    @property
     def seed_list(self) -> tuple[int, ...]:
         """Every seed to train: the list that was given, or `seeds` of them from `seed` up."""
         if isinstance(self.seeds, tuple):

@@ -102,15 +102,13 @@ def add_common(parser: argparse.ArgumentParser) -> None:
 def read_settings(given: argparse.Namespace, base: Mapping[str, object] | None = None) -> Settings:
     """Settings of `base`, overridden by the file of `--config`, overridden by the command line.
 
-    The model that a preset of the file stood for goes with it when the line names another preset.
+    The model that a preset of the file stands for goes with it when the line names another preset.
     """
-    values, line = dict(base or {}), given_settings(given)
-    path = getattr(given, "config", None)
-    if path is not None:
-        values |= _file_settings(path)
-    if "preset" in line and values.get("preset") == "best":
-        values.pop("model", None)
-    return Settings.from_mapping(values | line)
+    line, path = given_settings(given), getattr(given, "config", None)
+    file = dict(_file_settings(path)) if path is not None else {}
+    if "preset" in line and file.get("preset") == "best":
+        file.pop("model", None)
+    return Settings.from_mapping({**(base or {}), **file, **line})
 
 
 def given_settings(given: argparse.Namespace) -> dict[str, object]:

@@ -79,7 +79,8 @@ def _threads() -> Iterator[Finding]:
     yield _run_a_kernel(cpu)
     yield _layer()
     policy = os.environ.get("OMP_WAIT_POLICY", "not set")
-    idle = "idle threads sleep" if policy.upper() == "PASSIVE" else "idle threads may spin and slow BLAS down"
+    soon = f"idle threads sleep, after {os.environ.get('GOMP_SPINCOUNT', '0')} spins at most"
+    idle = soon if policy.upper() == "PASSIVE" else "idle threads may spin and slow BLAS down"
     yield Finding("ok" if policy.upper() == "PASSIVE" else "--", "OMP_WAIT_POLICY", f"{policy}: {idle}")
     yield _cache()
 

@@ -175,10 +175,14 @@ def _what_runs(settings: Settings, pairs: int) -> str:
 
 
 def _device(settings: Settings) -> str:
-    """What is computed on, and why that if the choice was left open."""
-    problem = gpu_problem() if settings.device == "auto" else None
-    name = "gpu" if settings.device == "gpu" or (settings.device == "auto" and problem is None) else "cpu"
-    return f"{name} ({problem})" if problem else name
+    """What is computed on, and why the CPU if the choice was left open."""
+    device, problem = settings.training_device, None
+    if device == "auto":
+        problem = gpu_problem()
+        device = "cpu" if problem else "gpu"
+    if device == "gpu" and settings.model in CLOSED_FORM:
+        return "cpu, ranking on the gpu"
+    return f"{device} ({problem})" if problem else device
 
 
 def _training_pairs(ds: Dataset) -> int:

@@ -253,9 +253,7 @@ class Milk(StoredModel):
     def _backend(self) -> Backend:
         """Backend of `settings.device`, looked for when it is first needed."""
         if self._lazy_backend is None:
-            settings = self.settings
-            device = "cpu" if settings.users != "free" else settings.device  # profiles have no kernels on the GPU yet
-            self._lazy_backend = get_backend(device, settings.threads)
+            self._lazy_backend = get_backend(self.settings.training_device, self.settings.threads)
         return self._lazy_backend
 
     def _table(self, table: FeatureTable, reserve: int = 0) -> Table:

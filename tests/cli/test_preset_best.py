@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import csv
 import io
 import json
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 
 from milk_np.cli import evaluate, recommend, train
+from milk_np.cli.common import read_settings
 from milk_np.data import Dataset, make_synthetic
 from milk_np.models import load
 
@@ -53,6 +55,19 @@ def test_another_preset_on_the_line_brings_its_own_model(folder: Path) -> None:
     assert train.main([*config, *more, "--out", str(folder / "other")]) == 0
     summary = json.loads((folder / "other" / "summary.json").read_text())
     assert (summary["model"], summary["preset"]) == ("milk", "reference")
+
+
+def test_resuming_says_that_the_preset_cannot_change(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    again = ["--data", str(folder / "data.npz"), "--resume", "--preset", "reference", "--out", str(folder / "run")]
+    assert train.main(again) == 2
+    assert "preset (--preset): the run" in capsys.readouterr().err
+
+
+def test_a_model_from_elsewhere_than_the_file_stays(tmp_path: Path) -> None:
+    """As milk-tune's list of models, which comes before the file."""
+    (tmp_path / "best.toml").write_text('preset = "best"\n')
+    given = argparse.Namespace(config=str(tmp_path / "best.toml"), preset="paper")
+    assert read_settings(given, {"model": "duif"}).model == "duif"
 
 
 def test_threads_do_not_change_one_bit(folder: Path) -> None:

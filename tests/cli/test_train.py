@@ -112,6 +112,20 @@ def test_the_device_that_was_found_is_told(
     assert "device   cpu (no driver)" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        (Settings(device="auto"), "gpu"),
+        (Settings(device="cpu"), "cpu"),
+        (Settings(device="auto", users="profile"), "cpu"),
+        (Settings(device="auto", preset="best"), "cpu, ranking on the gpu"),
+    ],
+)
+def test_the_device_where_there_is_a_gpu(settings: Settings, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job, "gpu_problem", lambda: None)
+    assert job._device(settings) == told
+
+
 def test_quiet_prints_nothing(line: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(*line, "--out", tmp_path / "run", "--quiet") == 0
     assert capsys.readouterr() == ("", "")
