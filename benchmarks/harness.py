@@ -88,7 +88,7 @@ def wait_for_quiet(limit: float = 5.0, pause: float = 0.2) -> None:
     while time.monotonic() < end:
         busy = busy_seconds()
         time.sleep(pause)
-        if busy_seconds() - busy <= MOST_OTHERS * pause:
+        if busy_seconds() - busy <= MOST_OTHERS * pause * (os.cpu_count() or 1):
             return
 
 

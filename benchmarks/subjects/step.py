@@ -61,8 +61,8 @@ def report(kept: dict[str, dict[str, float]], seconds, missing: list[str]) -> Ou
     above = sum(mine.values()) - sum(floor.values())
     products = sum(mine[name] - floor[name] for name in floor)
     notes = [
-        f"The step takes {1e3 * above:.3g} ms more than the products alone: {1e3 * products:+.3g} ms in its own "
-        f"products and {1e3 * (above - products):.3g} ms in everything else, sampling included.",
+        f"Beside the products alone the step takes {1e3 * above:+.3g} ms: {1e3 * products:+.3g} ms in its own "
+        f"products and {1e3 * (above - products):+.3g} ms in everything else, sampling included.",
         seconds.note(),
     ]
     return Outcome(
