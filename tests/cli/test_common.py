@@ -184,8 +184,9 @@ def test_a_body_that_returns_decides_the_code(code: int) -> None:
 
 
 SCRIPT = """
-import sys, time
+import signal, sys, time
 from milk_np.cli.common import run_command
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where a shell started the tests in the background
 def body(line):
     for number in range(200_000):
         print(number)
