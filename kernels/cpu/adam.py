@@ -65,10 +65,7 @@ def _adam_rows(
     step: int,
 ) -> None:
     for s in prange(len(rows)):
-        ahead = rows[min(s + AHEAD, len(rows) - 1)]
-        prefetch_row(table, ahead)
-        prefetch_row(first, ahead)
-        prefetch_row(second, ahead)
+        _ask_for(rows[min(s + AHEAD, len(rows) - 1)], table, first, second)
         row = rows[s]
         _update(table[row], grad[s], first[row], second[row], size, epsilon)
         seen[row] = step
@@ -78,13 +75,18 @@ def _adam_rows(
 def adam_catch_up(table: Floats, first: Floats, second: Floats, seen: Ints, rows: Ints, lr: float, step: int) -> None:
     """Bring the distinct rows `rows` of `table` to where dense Adam has them after `step` steps."""
     for s in prange(len(rows)):
-        ahead = rows[min(s + AHEAD, len(rows) - 1)]
-        prefetch_row(table, ahead)
-        prefetch_row(first, ahead)
-        prefetch_row(second, ahead)
+        _ask_for(rows[min(s + AHEAD, len(rows) - 1)], table, first, second)
         row = rows[s]
         _idle(table[row], first[row], second[row], seen[row] + 1, step, lr)
         seen[row] = max(np.int64(seen[row]), np.int64(step))
+
+
+@njit(cache=True)
+def _ask_for(row: int, table: Floats, first: Floats, second: Floats) -> None:
+    """Have a row and its moments fetched."""
+    prefetch_row(table, row)
+    prefetch_row(first, row)
+    prefetch_row(second, row)
 
 
 @njit(cache=True, error_model="numpy")

@@ -16,11 +16,8 @@ from milk_np.kernels.reference.grouping import Groups
 Ints = NDArray[np.integer[Any]]
 Floats = NDArray[np.floating[Any]]
 
-SUMS = {
-    "reassoc",
-    "contract",
-    "nsz",
-}  # sums may be taken in vectors: a row's in its own type, that of the rows in float64
+SUMS = {"reassoc", "contract", "nsz"}
+"""Sums may be taken in vectors: a row's in its own type, that of the rows in float64."""
 
 
 @njit(cache=True)
