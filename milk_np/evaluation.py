@@ -191,7 +191,7 @@ class _Truth:
         """Values of the users `rows`: for all relevant items, then for each group's where there are any."""
         indptr = self.indptr[rows.start : rows.stop + 1]
         relevant = self.relevant[indptr[0] : indptr[-1]]
-        hit = hits(lists, indptr - indptr[0], relevant, len(self.n_missing))
+        hit = hits(lists, indptr - indptr[0], relevant)
         user = np.repeat(np.arange(len(lists)), np.diff(indptr))
         out = [per_user(hit, np.diff(indptr), lengths)]
         for group in self.groups:

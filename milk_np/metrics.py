@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from milk_np.config import METRICS
+from milk_np.data.rows import row_blocks
 
 USER_METRICS = tuple(name for name in METRICS if name != "coverage")
 """Metrics with one value a user."""
@@ -31,18 +32,17 @@ USER_METRICS = tuple(name for name in METRICS if name != "coverage")
 PerUser = dict[str, NDArray[np.float64]]
 
 
-def hits(
-    lists: NDArray[np.int32], indptr: NDArray[np.int64], relevant: NDArray[np.int32], n_candidates: int
-) -> NDArray[np.bool_]:
-    """Which places of the lists (n, K) hold a relevant candidate, (n, K) bool; empty places never do."""
-    if relevant.size == 0 or lists.size == 0:
-        return np.zeros(lists.shape, np.bool_)
-    rows = np.arange(len(lists), dtype=np.int64) * n_candidates
-    keys = np.repeat(rows, np.diff(indptr)) + relevant
-    wanted = rows[:, None] + lists
-    at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-    found: NDArray[np.bool_] = (keys[at] == wanted) & (lists >= 0)
-    return found
+def hits(lists: NDArray[np.int32], indptr: NDArray[np.int64], relevant: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Which places of the lists (n, K) hold a relevant candidate, (n, K) bool; empty places never do.
+
+    Each relevant candidate is looked for in the list of its user: there are far fewer of them than places.
+    """
+    user = np.repeat(np.arange(len(lists)), np.diff(indptr))
+    hit = np.zeros(lists.shape, np.bool_)
+    for pairs in row_blocks(len(relevant), lists.shape[1]):
+        pair, place = np.nonzero(lists[user[pairs]] == relevant[pairs, None])
+        hit[user[pairs][pair], place] = True
+    return hit
 
 
 def per_user(hit: NDArray[np.bool_], n_relevant: NDArray[np.int64], topk: Sequence[int]) -> PerUser:

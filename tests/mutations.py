@@ -212,6 +212,13 @@ MUTATIONS = [
         "environments: shifts the wrong way round are no shifts", "milk_np/nn/environments.py",
         "np.roll(drawn, shift, axis=2)", "np.roll(drawn, 0, axis=2)",
     ),
+    Mutation("top-K: a cut drops what ties with the last", "kernels/cpu/topk.py",
+             "(value == limit and ties > 0)", "(value == limit and ties > 1)"),
+    Mutation("top-K: a cut keeps all that ties", "kernels/cpu/topk.py", "ties -= value == limit", "ties -= 0"),
+    Mutation("top-K: what ties with the last limit is overlooked", "kernels/cpu/topk.py",
+             "np.int64(place_of(floor)) - 1", "np.int64(place_of(floor))"),
+    Mutation("top-K: equal scores in one place", "kernels/cpu/topk.py", "taken[rank] += 1", "taken[rank] += 0"),
+    Mutation("top-K: the next chunk begins anew", "kernels/cpu/topk.py", "range(min(k, start))", "range(0)"),
 ]  # fmt: skip
 
 

@@ -35,7 +35,7 @@ class Case:
         return np.cumsum([0, *map(len, self.truth)], dtype=np.int64)
 
     def hits(self) -> NDArray[np.bool_]:
-        return metrics.hits(self.lists, self.indptr, np.concatenate(self.truth), self.n_candidates)
+        return metrics.hits(self.lists, self.indptr, np.concatenate(self.truth))
 
     def values(self, topk: tuple[int, ...] = TOPK) -> metrics.PerUser:
         return metrics.per_user(self.hits(), np.diff(self.indptr), topk)
@@ -127,22 +127,22 @@ def test_against_ir_measures(n_candidates: int) -> None:
 
 def test_perfect_and_empty_lists() -> None:
     truth = np.arange(4, dtype=np.int32)
-    perfect = metrics.hits(np.arange(10, dtype=np.int32)[None], np.array([0, 4]), truth, 20)
+    perfect = metrics.hits(np.arange(10, dtype=np.int32)[None], np.array([0, 4]), truth)
     values = metrics.per_user(perfect, np.array([4]), TOPK)
     assert all(values[f"{name}@{k}"][0] == 1 for name in ("ndcg", "hr", "mrr", "map") for k in TOPK)
     assert values["recall@2"][0] == 0.5
-    empty = metrics.hits(np.full((1, 10), -1, np.int32), np.array([0, 4]), truth, 20)
+    empty = metrics.hits(np.full((1, 10), -1, np.int32), np.array([0, 4]), truth)
     assert all(value[0] == 0 for value in metrics.per_user(empty, np.array([4]), TOPK).values())
 
 
 def test_an_empty_place_is_not_the_previous_users_last_candidate() -> None:
     lists = np.array([[0], [-1]], np.int32)
-    hit = metrics.hits(lists, np.array([0, 1, 2]), np.array([4, 4], np.int32), 5)
+    hit = metrics.hits(lists, np.array([0, 1, 2]), np.array([4, 4], np.int32))
     assert not hit.any()
 
 
 def test_no_pairs_at_all() -> None:
-    hit = metrics.hits(np.zeros((2, 3), np.int32), np.zeros(3, np.int64), np.zeros(0, np.int32), 5)
+    hit = metrics.hits(np.zeros((2, 3), np.int32), np.zeros(3, np.int64), np.zeros(0, np.int32))
     assert hit.shape == (2, 3)
     assert not hit.any()
 
