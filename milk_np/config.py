@@ -167,6 +167,11 @@ class Settings:
         (), float, "kernel-profile", "weight of each modality; by leave-one-out error if not given", above=0,
         many="yes", metavar="X,X",
     )
+    whitening: tuple[float, ...] = _set(
+        (), float, "kernel-profile",
+        "how far the principal axes of each modality's content, or of all, are made alike, from 0 to 1; "
+        "0 or 0.5 by leave-one-out error if not given", low=0, high=1, many="yes", metavar="X,X",
+    )
 
     valid_metric: str = _set(
         "ndcg@10", str, "evaluation", "metric on valid new items that picks the best epoch",

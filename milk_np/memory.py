@@ -69,7 +69,7 @@ def _profile_bytes(
         S = min(S, n_items + M + 1)  # those that occur
     return {
         "compiled kernels": _KERNELS,
-        "content": 2 * _FLOAT * n_items * sum(widths),
+        "content": _FLOAT * (3 * n_items + 2 * L) * sum(widths),  # raw, and whitened; and a decomposition of L rows
         "similarities": n_items * L * (M * _FLOAT + 3 * _DOUBLE) + 4 * _DOUBLE * L * L,
         "vectors": n_items * K * (2 * _FLOAT + 4 * _DOUBLE) + S * L * K * (_FLOAT + _DOUBLE),
         "training pairs": n_train_pairs * (2 * _INT + 2 * _DOUBLE) + _DOUBLE * n_users * (settings.smoothing_rank + 64),

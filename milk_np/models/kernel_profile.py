@@ -2,7 +2,8 @@
 
 R B says what users would choose among the training items (`milk_np.regression.smoothing`). Kernel ridge regression
 predicts an item's column of it from content (`milk_np.regression.ridge`), with a regression of its own for every set of
-modalities that an item can own: nothing is imputed. With W the principal axes of the users' vectors R B F (F^T F +
+modalities that an item can own: nothing is imputed. Content is whitened first where that helps
+(`milk_np.regression.whitening`). With W the principal axes of the users' vectors R B F (F^T F +
 noise I)^-1 in the space of the regression's features, cut to K,
 
 history of item j:  h = B F (F^T F + noise I)^-1 W              (n, K)
@@ -40,15 +41,16 @@ from milk_np.regression.choice import Kernel
 from milk_np.regression.content import content, content_of, item_blocks, similarities
 from milk_np.regression.profile import PARAMETERS, fit_profile
 from milk_np.regression.ridge import choose_sets, weighted
+from milk_np.regression.whitening import whitened
 
 
 class KernelProfile(StoredModel):
     """Users described by what they chose, items by what their owned modalities say of it; fitted in one pass.
 
     Settings: `profile_width` (K), `landmarks`, `smoothing`, `smoothing_rank`, `kernel_scale`, `kernel_noise`,
-    `modality_weights`, and `seed`, which draws the landmarks. Scale, noise and weights are chosen by the leave-one-out
-    error where they are unset. Fitting runs on the host, in float64, on one thread of BLAS: the same bits whatever the
-    number of threads. Ranking runs on `device`.
+    `modality_weights`, `whitening`, and `seed`, which draws the landmarks. Scale, noise, weights and whitening are
+    chosen by the leave-one-out error where they are unset. Fitting runs on the host, in float64, on one thread of
+    BLAS: the same bits whatever the number of threads. Ranking runs on `device`.
 
     Attributes
     ----------
@@ -117,7 +119,9 @@ class KernelProfile(StoredModel):
     def _encode(self, rows: list[Vectors], owned: NDArray[np.bool_]) -> Vectors:
         """z = k(x)^T coefficients, with the regression of the modalities that each item owns."""
         arrays, kernel = self._fitted(), self.kernel
-        similar = similarities(rows, self._landmark_content(), kernel.scale)
+        M = len(rows)
+        rows = [whitened(x, arrays[f"axes{m}"]) for m, x in enumerate(rows)]
+        similar = similarities(rows, [arrays[f"landmark{m}"] for m in range(M)], kernel.scale)
         chosen = choose_sets(owned, arrays["sets"])
         out = np.empty((len(owned), arrays["history"].shape[1]), np.float32)
         for each in np.unique(chosen):
@@ -127,9 +131,10 @@ class KernelProfile(StoredModel):
 
     @property
     def kernel(self) -> Kernel:
-        """Scale, noise and weights of the modalities that were given or chosen."""
-        scale, noise, *weights = self._fitted()["kernel"].tolist()
-        return Kernel(scale, noise, tuple(weights))
+        """Scale, noise, weights and whitening of the modalities that were given or chosen."""
+        scale, noise, *each = self._fitted()["kernel"].tolist()
+        M = len(each) // 2
+        return Kernel(scale, noise, tuple(each[:M]), tuple(each[M:]))
 
     @property
     def top_k(self) -> TopK:
@@ -141,17 +146,23 @@ class KernelProfile(StoredModel):
     def begin(self, ds: Dataset) -> None:
         """Centre the modalities, and refuse before the work what can't be done after it.
 
-        Raises SettingsError if weights are given, but not one for each modality, DeviceError without the device.
+        Raises SettingsError if weights or exponents are given, but not one for each modality (one exponent may be for
+        all), DeviceError without the device.
         """
         get_backend(self.settings.device, self.settings.threads)
-        weights = self.settings.modality_weights
-        if weights and len(weights) != ds.n_modalities:
-            raise SettingsError(
-                f"modality_weights (--modality-weights): expected {ds.n_modalities}, one for each of "
-                f"{', '.join(ds.modalities)}, got {len(weights)}"
-            )
+        self._check_modalities("modality_weights", ds, shared=False)
+        self._check_modalities("whitening", ds, shared=True)
         self._ds, self._catalogue, self._items = ds, Catalogue.of(ds), None
         self.imputer, self._arrays = MeanImputer().fit(ds), {}
+
+    def _check_modalities(self, name: str, ds: Dataset, *, shared: bool) -> None:
+        """Whether the values of a setting are as many as modalities; one value may be `shared`."""
+        values = getattr(self.settings, name)
+        if values and len(values) != ds.n_modalities and not (shared and len(values) == 1):
+            raise SettingsError(
+                f"{name} (--{name.replace('_', '-')}): expected {ds.n_modalities}, one for each of "
+                f"{', '.join(ds.modalities)}{', or one for all' if shared else ''}, got {len(values)}"
+            )
 
     @property
     def steps_per_epoch(self) -> int:
@@ -211,9 +222,9 @@ class KernelProfile(StoredModel):
 
     def _read(self, path: str | Path, arrays: Arrays) -> None:
         super()._read(path, arrays)
-        landmarks = [f"landmark{m}" for m in range(len(self._centres))]
-        require(path, arrays, *PARAMETERS, *landmarks)
-        self._arrays = {name: arrays[name] for name in (*PARAMETERS, *landmarks)}
+        each = [f"{name}{m}" for name in ("landmark", "axes") for m in range(len(self._centres))]
+        require(path, arrays, *PARAMETERS, *each)
+        self._arrays = {name: arrays[name] for name in (*PARAMETERS, *each)}
 
     def _imputer_class(self) -> type[Imputer]:
         return MeanImputer
@@ -224,9 +235,6 @@ class KernelProfile(StoredModel):
     def _centres(self) -> dict[str, Vectors]:
         imputer = self.fitted_imputer()
         return {name: imputer.fitted[f"mean_{name}"] for name in imputer.modalities}
-
-    def _landmark_content(self) -> list[Vectors]:
-        return [self._fitted()[f"landmark{m}"] for m in range(len(self._centres))]
 
     def _fitted(self) -> Arrays:
         if not self._arrays:

@@ -2,24 +2,28 @@
 
 Each training item in turn is taken for a new one, and the column of R B that it has (what users are expected to think
 of it) is predicted from the other items' columns by their content. With G = K + noise I, the error of item i is
-Y G^-1 e_i / (G^-1)_ii (Wahba 1990), so that the sum of its squares needs Y through Y^T Y alone.
+Y G^-1 e_i / (G^-1)_ii (Wahba 1990), so that its square needs Y through Y^T Y alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+Cosines = Sequence[Mapping[float, Floats]]
+"""For each modality, by exponent of its whitening, the cosines (n, n) of the content of the items left out."""
 
 SCALES = (0.25, 0.5, 1.0, 2.0, 4.0)
 NOISES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 WEIGHTS = (0.1, 0.3, 1.0)
 SWEEPS = 2
+SURE = 2.0
+"""Standard errors by which another whitening has to be better: the error says little about it."""
 
 
 @dataclass(frozen=True)
@@ -30,30 +34,65 @@ class Kernel:
     noise: float
     weights: tuple[float, ...]
     """Of the modalities; their sum is 1."""
+    whitening: tuple[float, ...]
+    """Exponents of the modalities' whitening."""
 
 
-def choose(cosines: list[Floats], gram: Floats, start: Kernel, free: frozenset[str]) -> tuple[Kernel, float]:
+def choose(cosines: Cosines, gram: Floats, start: Kernel, free: frozenset[str]) -> tuple[Kernel, float]:
     """The kernel of least error, found one setting at a time, and its error as a share of the squares.
 
-    `cosines` (n, n) of each modality's content between the items left out; `gram` (n, n) is Y^T Y; `free` names the
-    settings ("scale", "noise", "weights") that may be changed from `start`.
+    `gram` (n, n) is Y^T Y; `free` names the settings ("scale", "noise", "weights", "whitening") that may be changed
+    from `start`. Another whitening, with the other settings that suit it, has to be better beyond chance.
     """
-    best, least = start, _error(cosines, gram, start)
-    for _ in range(SWEEPS):
-        before = best
-        for setting in _settings(free, len(cosines)):
-            for candidate in _values(best, setting):
-                error = _error(cosines, gram, candidate)
-                if error < least:
-                    best, least = candidate, error
-        if best == before:
-            break
-    return best, least / float(np.trace(gram))
+    search, M = _Search(cosines, gram), len(cosines)
+    best = search.descend(start, _settings(free, range(M)))
+    for m in range(M if "whitening" in free else 0):
+        for exponent in cosines[m]:
+            whitening = (*best.whitening[:m], exponent, *best.whitening[m + 1 :])
+            candidate = search.descend(replace(best, whitening=whitening), _settings(free, [m]))
+            if clearly_less(search.errors(candidate), search.errors(best)):
+                best = candidate
+    return best, float(search.errors(best).sum()) / float(np.trace(gram))
 
 
-def _settings(free: frozenset[str], M: int) -> list[str | int]:
-    """What is varied in turn: "noise", the weight of each modality by its number, "scale"."""
-    weights = list(range(M)) if "weights" in free and M > 1 else []
+def clearly_less(errors: Floats, others: Floats) -> bool:
+    """Whether the sum of `errors` (n,) is less than that of `others` (n,) by SURE standard errors of the difference."""
+    less = others - errors
+    return bool(less.sum() > SURE * less.std() * np.sqrt(len(less)))
+
+
+@dataclass(frozen=True, eq=False)
+class _Search:
+    """The errors of kernels, each computed once."""
+
+    cosines: Cosines
+    gram: Floats
+    known: dict[Kernel, Floats] = field(default_factory=dict)
+
+    def errors(self, kernel: Kernel) -> Floats:
+        """Those of the items left out (n,)."""
+        if kernel not in self.known:
+            chosen = [each[exponent] for each, exponent in zip(self.cosines, kernel.whitening, strict=True)]
+            self.known[kernel] = _errors(chosen, self.gram, kernel)
+        return self.known[kernel]
+
+    def descend(self, start: Kernel, settings: Sequence[str | int]) -> Kernel:
+        """The kernel of least error that `settings`, changed one at a time, lead to."""
+        best = start
+        for _ in range(SWEEPS):
+            before = best
+            for setting in settings:
+                for candidate in _values(best, setting):
+                    if self.errors(candidate).sum() < self.errors(best).sum():
+                        best = candidate
+            if best == before:
+                break
+        return best
+
+
+def _settings(free: frozenset[str], modalities: Sequence[int]) -> list[str | int]:
+    """What is varied in turn: "noise", the weight of each of `modalities` by its number, "scale"."""
+    weights = list(modalities) if "weights" in free else []
     return [*({"noise"} & free), *weights, *({"scale"} & free)]
 
 
@@ -70,25 +109,26 @@ def _values(kernel: Kernel, setting: str | int) -> Iterator[Kernel]:
             yield replace(kernel, weights=normalised(weights))
 
 
-def normalised(weights: list[float]) -> tuple[float, ...]:
+def normalised(weights: Sequence[float]) -> tuple[float, ...]:
     """`weights` divided by their sum."""
     total = sum(weights)
     return tuple(float(weight / total) for weight in weights)
 
 
-def _error(cosines: list[Floats], gram: Floats, kernel: Kernel) -> float:
-    """Mean of the error with all modalities and of that with one of them missing."""
+def _errors(cosines: Sequence[Floats], gram: Floats, kernel: Kernel) -> Floats:
+    """Mean of the errors with all modalities and of those with one of them missing, (n,)."""
     M = len(cosines)
     parts = [w * np.exp(kernel.scale * (x - 1)) for w, x in zip(kernel.weights, cosines, strict=True)]
     whole = _left_out(sum(parts, np.zeros_like(gram)), gram, kernel.noise)
     if M == 1:
         return whole
     fewer = [_left_out(sum(some, np.zeros_like(gram)), gram, kernel.noise) for some in combinations(parts, M - 1)]
-    return (whole + sum(fewer) / len(fewer)) / 2
+    return (whole + sum(fewer, np.zeros(len(gram))) / len(fewer)) / 2
 
 
-def _left_out(K: Floats, gram: Floats, noise: float) -> float:
-    """Sum of squares of the leave-one-out errors under kernel matrix `K`."""
+def _left_out(K: Floats, gram: Floats, noise: float) -> Floats:
+    """Squares of the leave-one-out errors (n,) under kernel matrix `K`."""
     inverse = np.linalg.inv(K + noise * np.eye(len(K)))  # NumPy's, as the product below: two thread pools would fight
     shares = inverse / np.diag(inverse)
-    return float(np.einsum("ij,ij->", shares, gram @ shares))
+    errors: Floats = np.einsum("ij,ij->j", shares, gram @ shares)
+    return errors

@@ -16,20 +16,22 @@ from milk_np.regression.choice import Kernel, choose, normalised
 from milk_np.regression.content import Vectors, content_of, similarities
 from milk_np.regression.ridge import Ridge, owned_sets, weighted
 from milk_np.regression.smoothing import Smoothing
+from milk_np.regression.whitening import HALF, whitened, whitening_axes
 from milk_np.rng import generator
 
 Floats = NDArray[np.float64]
 Arrays = dict[str, NDArray[Any]]
 
 PARAMETERS = ("history", "mean_user", "sets", "coefficients", "kernel", "error")
-"""Arrays of a model, beside the landmarks' content: `landmark0`, ... (L, D_m).
+"""Arrays of a model, beside those of each modality: `axes0`, ... (D_m, r) of its whitening, r = 0 where it has none,
+and `landmark0`, ... (L, r or D_m), the landmarks' content under it.
 
-history (I, K), zero for new items; mean_user (K,); sets (S, M) of modalities; coefficients (S, L, K); kernel (2 + M,):
-scale, noise, weights; error: leave-one-out, as a share.
+history (I, K), zero for new items; mean_user (K,); sets (S, M) of modalities; coefficients (S, L, K);
+kernel (2 + 2 M,): scale, noise, weights, exponents of the whitening; error: leave-one-out, as a share.
 """
 CHOICE_ITEMS = 512
 """Training items that the kernel is chosen on."""
-START = Kernel(1.0, 0.3, ())
+START = Kernel(1.0, 0.3, (), ())
 LEAST_AXIS = 1e-10
 """Axes of less than this share of the largest one's variance are rounding noise."""
 _COLUMNS = 64
@@ -41,8 +43,10 @@ def fit_profile(ds: Dataset, centres: Mapping[str, Vectors], settings: Settings)
     smoothing = Smoothing.fit(R, rank=settings.smoothing_rank, ridge=settings.smoothing)
     order = generator(settings.seed, "landmarks").permutation(len(items))
     content = content_of(centres, ds, items)
-    kernel, error = choose_kernel(R, smoothing, [x[order[:CHOICE_ITEMS]] for x in content], order, settings)
     chosen = np.sort(order[: settings.landmarks])
+    kernel, error = choose_kernel(R, smoothing, content, order, settings)
+    axes = [whitening_axes(x[chosen], exponent) for x, exponent in zip(content, kernel.whitening, strict=True)]
+    content = [whitened(x, each) for x, each in zip(content, axes, strict=True)]
     landmarks = [x[chosen] for x in content]
     similar = similarities(content, landmarks, kernel.scale)
     sets = owned_sets(ds.available)[: 1 if settings.owned_sets == "whole" else None]
@@ -63,9 +67,10 @@ def fit_profile(ds: Dataset, centres: Mapping[str, Vectors], settings: Settings)
         "mean_user": mean_user.astype(np.float32),
         "sets": sets,
         "coefficients": np.stack([whole.coefficients(targets), *others]).astype(np.float32),
-        "kernel": np.array([kernel.scale, kernel.noise, *kernel.weights]),
+        "kernel": np.array([kernel.scale, kernel.noise, *kernel.weights, *kernel.whitening]),
         "error": np.array(error),
         **{f"landmark{m}": x for m, x in enumerate(landmarks)},
+        **{f"axes{m}": x for m, x in enumerate(axes)},
     }
 
 
@@ -93,17 +98,36 @@ def history_vectors(R: Any, smoothing: Smoothing, whole: Ridge, width: int) -> t
 def choose_kernel(
     R: Any, smoothing: Smoothing, content: Sequence[Vectors], order: NDArray[np.intp], settings: Settings
 ) -> tuple[Kernel, float]:
-    """The kernel that the settings leave open, and its leave-one-out error, on the training items that come first."""
-    some = order[: len(content[0])]
-    given = {"scale": settings.kernel_scale, "noise": settings.kernel_noise, "weights": settings.modality_weights}
+    """The kernel that the settings leave open, and its leave-one-out error on the training items that come first.
+
+    `content` (n, D) of each modality, not whitened; `order` is that of the landmarks.
+    """
+    some, landmarks, M = order[:CHOICE_ITEMS], np.sort(order[: settings.landmarks]), len(content)
+    given = {
+        "scale": settings.kernel_scale,
+        "noise": settings.kernel_noise,
+        "weights": settings.modality_weights,
+        "whitening": settings.whitening,
+    }
+    free = frozenset(name for name, value in given.items() if not value)
     columns = np.zeros((R.shape[1], len(some)))
     columns[some, np.arange(len(some))] = 1
     columns = smoothing.apply(columns)
     gram = columns.T @ gram_times(R, columns)
-    cosines = [(x @ x.T).astype(np.float64) for x in content]
-    weights = list(settings.modality_weights) or [1.0] * len(content)
-    start = Kernel(settings.kernel_scale or START.scale, settings.kernel_noise or START.noise, normalised(weights))
-    return choose(cosines, gram, start, frozenset(name for name, value in given.items() if not value))
+    weights = settings.modality_weights or (1.0,) * M
+    whitening = settings.whitening or (0.0,)
+    start = Kernel(
+        settings.kernel_scale or START.scale,
+        settings.kernel_noise or START.noise,
+        normalised(weights),
+        whitening * (M if len(whitening) == 1 else 1),
+    )
+    cosines = []
+    for x, exponent in zip(content, start.whitening, strict=True):
+        tried = (exponent, HALF) if "whitening" in free else (exponent,)
+        rows = {each: whitened(x[some], whitening_axes(x[landmarks], each)) for each in tried}
+        cosines.append({each: (u @ u.T).astype(np.float64) for each, u in rows.items()})
+    return choose(cosines, gram, start, free)
 
 
 def gram_times(R: Any, x: Floats) -> Floats:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from itertools import combinations, pairwise
 from pathlib import Path
@@ -20,7 +21,9 @@ from milk_np.evaluation import evaluate
 from milk_np.models.content_profile import ContentProfile
 from milk_np.models.kernel_profile import KernelProfile
 from milk_np.models.random_order import RandomOrder
+from milk_np.regression.choice import Kernel
 from milk_np.regression.smoothing import OWN
+from milk_np.regression.whitening import FLOOR, HALF
 
 
 @pytest.fixture(scope="module")
@@ -49,14 +52,19 @@ def smoothed(ds: Dataset, ridge: float) -> np.ndarray:
     return R @ (OWN * np.eye(len(P)) + np.eye(len(P)) - P / np.diag(P))
 
 
-def parts(ds: Dataset, scale: float, weights: tuple[float, ...]) -> list[np.ndarray]:
+def parts(ds: Dataset, kernel: Kernel) -> list[np.ndarray]:
     """Weighted kernel (I, n) of each modality between all items and the training items."""
     out = []
     for m, name in enumerate(ds.modalities):
         raw, owned = ds.features[name].astype(np.float64), ds.available[:, m]
         centred = raw - raw[owned & (ds.item_split == 0)].mean(axis=0)
         x = np.where(owned[:, None], centred / np.linalg.norm(centred, axis=1, keepdims=True), 0)
-        out.append(weights[m] * np.exp(scale * (x @ x[ds.train_items].T - 1)))
+        if kernel.whitening[m]:
+            rows = x[ds.train_items]
+            variance, axes = np.linalg.eigh(rows.T @ rows)
+            x = x @ (axes * (variance / variance.mean() + FLOOR) ** (-kernel.whitening[m] / 2))
+            x /= np.where(owned, np.linalg.norm(x, axis=1), 1)[:, None]
+        out.append(kernel.weights[m] * np.exp(kernel.scale * (x @ x[ds.train_items].T - 1)))
     return out
 
 
@@ -66,7 +74,7 @@ def written_out(ds: Dataset, model: KernelProfile, width: int | None = None) -> 
     With a `width`, the columns are projected on so many principal axes of the users' vectors.
     """
     kernel, Y = model.kernel, smoothed(ds, model.settings.smoothing)
-    similar = parts(ds, kernel.scale, kernel.weights)
+    similar = parts(ds, kernel)
     if width is not None:
         K = sum(similar)[ds.train_items]
         halves = Y @ np.linalg.inv(K + kernel.noise * np.eye(len(K)))
@@ -92,7 +100,16 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("given", [{}, {"kernel_scale": 2.0, "kernel_noise": 0.5}, {"owned_sets": "whole"}])
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"kernel_scale": 2.0, "kernel_noise": 0.5},
+        {"owned_sets": "whole"},
+        {"whitening": (0.0,)},
+        {"whitening": (0.7,)},
+    ],
+)
 def test_scores_are_the_formula(case: str, given: dict[str, Any]) -> None:
     ds = small(*CASES[case])
     model = KernelProfile(**OPTIONS, **given).fit(ds)
@@ -102,6 +119,7 @@ def test_scores_are_the_formula(case: str, given: dict[str, Any]) -> None:
     assert len(model.kernel.weights) == ds.n_modalities
     if "kernel_scale" in given:
         assert (model.kernel.scale, model.kernel.noise) == (2.0, 0.5)
+    assert model.kernel.whitening in itertools.product(given.get("whitening", (0.0, HALF)), repeat=ds.n_modalities)
     sets = {"single": 1, "full": 3, "two": 3, "three": 7, "five": 11}[case]
     assert len(model.state()["sets"]) == (1 if "owned_sets" in given else sets)
 
@@ -116,7 +134,7 @@ def test_few_axes_are_the_principal_ones_of_the_users(ds: Dataset, width: int) -
 
 def test_the_error_told_is_that_of_leaving_each_training_item_out(ds: Dataset, model: KernelProfile) -> None:
     Y = smoothed(ds, model.settings.smoothing)
-    similar = [part[ds.train_items] for part in parts(ds, model.kernel.scale, model.kernel.weights)]
+    similar = [part[ds.train_items] for part in parts(ds, model.kernel)]
 
     def error(K: np.ndarray) -> float:
         total = 0.0
@@ -160,6 +178,31 @@ def test_weights_are_those_given(ds: Dataset) -> None:
 def test_a_weight_for_each_modality_is_needed(ds: Dataset) -> None:
     with pytest.raises(SettingsError, match=r"modality_weights .*expected 2.*image, text.*got 3"):
         KernelProfile(**OPTIONS, modality_weights=(1.0, 1.0, 1.0)).fit(ds)
+
+
+def test_whitening_is_that_given_to_each_modality_or_all(ds: Dataset) -> None:
+    for given, each in (((0.3, 0.0), (0.3, 0.0)), ((1.0,), (1.0, 1.0))):
+        model = KernelProfile(**OPTIONS, whitening=given).fit(ds)
+        assert model.kernel.whitening == each
+        expected = written_out(ds, model)
+        np.testing.assert_allclose(scores(model), expected, atol=2e-3 * np.abs(expected).max())
+    with pytest.raises(SettingsError, match=r"--whitening.*expected 2.*image, text, or one for all, got 3"):
+        KernelProfile(**OPTIONS, whitening=(0.0, 1.0, 0.5)).fit(ds)
+
+
+def test_content_drowned_by_one_direction_is_whitened() -> None:
+    """Along one direction, which says nothing, items differ twenty times as much as along all others."""
+    ds = make_synthetic(300, 400, 6000, {"image": 16, "text": 8}, new_items=0.3, seed=4)
+    rng = np.random.default_rng(0)
+    direction = rng.standard_normal(16) / 4
+    loud = ds.features["image"] + 20 * ds.features["image"].std() * rng.standard_normal((400, 1)) * direction
+    drowned = replace(ds, features={**ds.features, "image": loud.astype(np.float32)})
+    options = OPTIONS | {"modality_weights": (0.9, 0.1)}
+    model, plain = (KernelProfile(**options, whitening=given).fit(drowned) for given in ((), (0.0,)))
+    assert model.kernel.whitening[0] == HALF
+    assert model.losses(1)["total"] < plain.losses(1)["total"]
+    ndcg, before = (evaluate(each, drowned, topk=(5,)).metrics["ndcg@5"] for each in (model, plain))
+    assert ndcg > 1.1 * before
 
 
 # Users
@@ -206,7 +249,7 @@ def test_some_users_and_items_are_rows_of_all(model: KernelProfile) -> None:
 @pytest.mark.parametrize("M", [1, 2, 3, 5])
 def test_brand_new_items_are_encoded_like_known_ones(M: int, tmp_path: Path) -> None:
     ds = small(M, "MTMT" if M > 1 else "FTFT")
-    model = KernelProfile(**OPTIONS).fit(ds)
+    model = KernelProfile(**OPTIONS, whitening=(0.5,)).fit(ds)
     model.save(tmp_path / "model.npz")
     new = ds.new_items()
     rows = {name: ds.features[name][new].astype(np.float32) for name in ds.modalities}

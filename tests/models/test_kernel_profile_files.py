@@ -25,7 +25,7 @@ def ds() -> Dataset:
 
 @pytest.fixture(scope="module")
 def model(ds: Dataset) -> KernelProfile:
-    return KernelProfile(**OPTIONS).fit(ds)
+    return KernelProfile(**OPTIONS, whitening=(0.5, 0.0)).fit(ds)
 
 
 def test_saves_and_loads(ds: Dataset, model: KernelProfile, tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ def test_saves_and_loads(ds: Dataset, model: KernelProfile, tmp_path: Path) -> N
 
 def test_fitting_twice_gives_the_same_bits(ds: Dataset, model: KernelProfile, tmp_path: Path) -> None:
     model.save(tmp_path / "one.npz")
-    KernelProfile(**OPTIONS).fit(ds).save(tmp_path / "two.npz")
+    KernelProfile(model.settings).fit(ds).save(tmp_path / "two.npz")
     assert (tmp_path / "one.npz").read_bytes() == (tmp_path / "two.npz").read_bytes()
 
 
@@ -71,7 +71,7 @@ def test_refuses_files_of_other_models_and_damaged_ones(ds: Dataset, model: Kern
     write_npz_atomic(tmp_path / "other.npz", arrays, {**meta, "kind": "model", "model": "milk"})
     with pytest.raises(DataError, match=r"other\.npz: holds a model named 'milk'"):
         KernelProfile.load(tmp_path / "other.npz")
-    for absent in ("history", "items", "landmark1", "imputer_mean_text"):
+    for absent in ("history", "items", "landmark1", "axes0", "imputer_mean_text"):
         some = {name: array for name, array in arrays.items() if name != absent}
         write_npz_atomic(tmp_path / "less.npz", some, {**meta, "kind": "model"})
         with pytest.raises(DataError, match=absent.removeprefix("imputer_")):
@@ -79,7 +79,7 @@ def test_refuses_files_of_other_models_and_damaged_ones(ds: Dataset, model: Kern
 
 
 def test_a_run_has_one_epoch_and_resumes(ds: Dataset, model: KernelProfile, tmp_path: Path) -> None:
-    settings = Settings(model="kernel-profile", **OPTIONS)
+    settings = model.settings
     run = RunFolder.create(tmp_path / "run", settings, data_hash=ds.content_hash)
     fresh = KernelProfile(settings)
     history = train(fresh, ds, settings, run=run)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
 import pytest
 
-from milk_np.regression.choice import NOISES, SCALES, Kernel, _error, _left_out, choose, normalised
+from milk_np.regression.choice import NOISES, SCALES, SURE, Kernel, _errors, _left_out, choose, clearly_less, normalised
 
 FREE = ("scale", "noise", "weights")
-START = Kernel(1.0, 0.3, (0.5, 0.5))
+START = Kernel(1.0, 0.3, (0.5, 0.5), (0.0, 0.0))
+ALONE = Kernel(1.0, 0.3, (1.0,), (0.0,))
 
 
 def unit(x: np.ndarray) -> np.ndarray:
@@ -21,14 +23,23 @@ def cosines(*rows: np.ndarray) -> list[np.ndarray]:
     return [unit(x) @ unit(x).T for x in rows]
 
 
-def brute(K: np.ndarray, Y: np.ndarray, noise: float) -> float:
-    """Squares of what is left of each column of Y (U, n) that the others predict, refitted without it."""
-    total = 0.0
+def plain(*modalities: np.ndarray) -> list[dict[float, np.ndarray]]:
+    """Cosines without any whitening to choose."""
+    return [{0.0: x} for x in modalities]
+
+
+def error(modalities: list[np.ndarray], gram: np.ndarray, kernel: Kernel) -> float:
+    return float(_errors(modalities, gram, kernel).sum())
+
+
+def brute(K: np.ndarray, Y: np.ndarray, noise: float) -> np.ndarray:
+    """Squares of what is left of each column of Y (U, n) that the others predict, refitted without it, (n,)."""
+    left = np.empty(len(K))
     for i in range(len(K)):
         rest = np.delete(np.arange(len(K)), i)
         shares = np.linalg.solve(K[np.ix_(rest, rest)] + noise * np.eye(len(rest)), K[rest, i])
-        total += float(np.sum((Y[:, i] - Y[:, rest] @ shares) ** 2))
-    return total
+        left[i] = np.sum((Y[:, i] - Y[:, rest] @ shares) ** 2)
+    return left
 
 
 @pytest.fixture(scope="module")
@@ -45,29 +56,29 @@ def problem() -> tuple[list[np.ndarray], np.ndarray]:
 def test_left_out_is_the_error_of_refitting_without_each_item(problem, noise: float, scale: float) -> None:
     (x, _), Y = problem
     K = np.exp(scale * (x - 1))
-    assert _left_out(K, Y.T @ Y, noise) == pytest.approx(brute(K, Y, noise), rel=1e-8)
+    np.testing.assert_allclose(_left_out(K, Y.T @ Y, noise), brute(K, Y, noise), rtol=1e-7)
 
 
 def test_error_is_the_mean_of_that_with_all_and_with_one_missing() -> None:
     rng = np.random.default_rng(5)
     modalities, Y = cosines(*rng.standard_normal((3, 12, 4))), rng.standard_normal((7, 12))
-    kernel = Kernel(2.0, 0.5, (0.5, 0.3, 0.2))
+    kernel = Kernel(2.0, 0.5, (0.5, 0.3, 0.2), (0.0,) * 3)
     parts = [w * np.exp(2.0 * (x - 1)) for w, x in zip(kernel.weights, modalities, strict=True)]
     fewer = [brute(a + b, Y, 0.5) for a, b in combinations(parts, 2)]
-    expected = (brute(sum(parts), Y, 0.5) + np.mean(fewer)) / 2
-    assert _error(modalities, Y.T @ Y, kernel) == pytest.approx(expected, rel=1e-8)
-    alone = Kernel(2.0, 0.5, (1.0,))
-    assert _error(modalities[:1], Y.T @ Y, alone) == pytest.approx(brute(parts[0] / 0.5, Y, 0.5), rel=1e-8)
+    expected = (brute(sum(parts), Y, 0.5) + np.mean(fewer, axis=0)) / 2
+    np.testing.assert_allclose(_errors(modalities, Y.T @ Y, kernel), expected, rtol=1e-7)
+    alone = Kernel(2.0, 0.5, (1.0,), (0.0,))
+    np.testing.assert_allclose(_errors(modalities[:1], Y.T @ Y, alone), brute(parts[0] / 0.5, Y, 0.5), rtol=1e-7)
 
 
 @pytest.mark.parametrize("free", [set(c) for n in range(4) for c in combinations(FREE, n)])
 def test_never_worse_than_the_start_and_what_is_not_free_stays(problem, free: set[str]) -> None:
     modalities, Y = problem
     gram = Y.T @ Y
-    start = Kernel(0.7, 20.0, (0.5, 0.5))
-    kernel, share = choose(modalities, gram, start, frozenset(free))
-    before = _error(modalities, gram, start)
-    after = _error(modalities, gram, kernel)
+    start = replace(START, scale=0.7, noise=20.0)
+    kernel, share = choose(plain(*modalities), gram, start, frozenset(free))
+    before = error(modalities, gram, start)
+    after = error(modalities, gram, kernel)
     assert share == pytest.approx(after / np.trace(gram), rel=1e-12)
     assert after < before if free else after == before
     for name in set(FREE) - free:
@@ -79,45 +90,69 @@ def test_never_worse_than_the_start_and_what_is_not_free_stays(problem, free: se
 def test_what_was_chosen_is_not_made_worse_by_choosing_again(problem) -> None:
     modalities, Y = problem
     gram = Y.T @ Y
-    found, _ = choose(modalities, gram, START, frozenset(FREE))
-    again, _ = choose(modalities, gram, found, frozenset(FREE))
-    assert _error(modalities, gram, again) <= _error(modalities, gram, found)
-    worse = Kernel(found.scale, 77.0, found.weights)
-    kept, _ = choose(modalities, gram, worse, frozenset())
+    found, _ = choose(plain(*modalities), gram, START, frozenset(FREE))
+    again, _ = choose(plain(*modalities), gram, found, frozenset(FREE))
+    assert error(modalities, gram, again) <= error(modalities, gram, found)
+    worse = replace(found, noise=77.0)
+    kept, _ = choose(plain(*modalities), gram, worse, frozenset())
     assert kept is worse
 
 
 def test_one_modality_is_chosen_by_looking_at_every_value(problem) -> None:
     (x, _), Y = problem
-    gram, start = Y.T @ Y, Kernel(1.0, 0.3, (1.0,))
+    gram, start = Y.T @ Y, ALONE
     for name, values in (("noise", NOISES), ("scale", SCALES)):
-        candidates = [Kernel(**{**vars(start), name: value}) for value in values]
-        best = min(candidates, key=lambda kernel: brute(np.exp(kernel.scale * (x - 1)), Y, kernel.noise))
-        found, _ = choose([x], gram, start, frozenset({name, "weights"}))
+        candidates = [replace(start, **{name: value}) for value in values]
+        best = min(candidates, key=lambda kernel: brute(np.exp(kernel.scale * (x - 1)), Y, kernel.noise).sum())
+        found, _ = choose(plain(x), gram, start, frozenset({name, "weights"}))
         assert found == best
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
 def test_a_modality_of_noise_gets_the_smaller_weight(problem, order: tuple[int, int]) -> None:
     modalities, Y = problem
-    kernel, share = choose([modalities[m] for m in order], Y.T @ Y, START, frozenset(FREE))
+    kernel, share = choose(plain(*[modalities[m] for m in order]), Y.T @ Y, START, frozenset(FREE))
     assert kernel.weights[order.index(0)] > 2 * kernel.weights[order.index(1)]
     assert share < 1
 
 
 def test_the_first_of_equals_stays() -> None:
     """Items that are all alike are so at every scale."""
-    start = Kernel(1.0, 0.3, (1.0,))
-    kernel, _ = choose([np.ones((6, 6))], np.diag(np.arange(1.0, 7.0)), start, frozenset({"scale"}))
-    assert kernel == start
+    kernel, _ = choose(plain(np.ones((6, 6))), np.diag(np.arange(1.0, 7.0)), ALONE, frozenset({"scale"}))
+    assert kernel == ALONE
 
 
 def test_nothing_to_learn_from_content_takes_much_noise() -> None:
     rng = np.random.default_rng(7)
     modalities, Y = cosines(rng.standard_normal((30, 4))), rng.standard_normal((200, 30))
-    kernel, share = choose(modalities, Y.T @ Y, Kernel(1.0, 0.3, (1.0,)), frozenset({"noise"}))
+    kernel, share = choose(plain(*modalities), Y.T @ Y, ALONE, frozenset({"noise"}))
     assert kernel.noise >= 10
     assert share == pytest.approx(1, abs=0.1)
+
+
+@pytest.mark.parametrize("better", [0.0, 0.5])
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_a_whitening_is_taken_where_it_is_better_beyond_chance(problem, better: float, order: tuple[int, int]) -> None:
+    """The first modality's cosines say much under one exponent alone; the second's say nothing under either."""
+    (x, noise), Y = problem
+    other = cosines(np.random.default_rng(9).standard_normal((40, 3)))[0]
+    both = [{0.0: other, 0.5: other, better: x}, {0.0: noise, 0.5: other}]
+    kernel, share = choose([both[m] for m in order], Y.T @ Y, START, frozenset({*FREE, "whitening"}))
+    assert kernel.whitening == tuple((better, 0.0)[m] for m in order)
+    unchanged, most = choose([both[m] for m in order], Y.T @ Y, START, frozenset(FREE))
+    assert unchanged.whitening == START.whitening
+    assert share < most if better else share == most
+
+
+def test_clearly_less() -> None:
+    rng = np.random.default_rng(0)
+    errors = rng.random(400)
+    noise = rng.standard_normal(400)
+    noise = (noise - noise.mean()) / noise.std()
+    for standard_errors in (-3, 0, SURE - 0.01, SURE + 0.01, 5):
+        others = errors + noise + standard_errors / np.sqrt(400)
+        assert clearly_less(errors, others) == (standard_errors > SURE)
+    assert not clearly_less(errors, errors)
 
 
 def test_normalised() -> None:
