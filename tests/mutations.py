@@ -136,6 +136,8 @@ MUTATIONS = [
         ("r + np.searchsorted(own - np.arange(len(own)), r, side=\"right\")", "r"),
         ("return r + low - start", "return r"),
     ),
+    Mutation("sampling: what lies after a user's own items counts", "kernels/cpu/counting.py",
+             "b.and_(inside, b.icmp_signed(\"<=\", shifted, limit))", "b.icmp_signed(\"<=\", shifted, limit)"),
     Mutation(
         "all parameters: gradient of P's touched rows lost", "milk_np/nn/objective.py",
         "    dP[gradients.users] += gradients.P\n", "",

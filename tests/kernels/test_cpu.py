@@ -66,7 +66,7 @@ def training_pairs(seed, U, n_items, density):
     key=seeds,
     seed=seeds,
     U=st.integers(1, 30),
-    n_items=st.integers(2, 60) | st.just(300),  # lists of own items short and long: each has its own search
+    n_items=st.integers(2, 60) | st.just(600),  # lists of own items short and long: each has its own search
     density=st.sampled_from([0.1, 0.6, 1.0]),
     pool_size=st.sampled_from([0, 1, 7, 60]),
 )
