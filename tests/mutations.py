@@ -220,7 +220,7 @@ MUTATIONS = [
     Mutation("top-K: what ties with the last limit is overlooked", "kernels/cpu/topk.py",
              "np.int64(place_of(floor)) - 1", "np.int64(place_of(floor))"),
     Mutation("top-K: equal scores in one place", "kernels/cpu/topk.py", "taken[rank] += 1", "taken[rank] += 0"),
-    Mutation("top-K: the next chunk begins anew", "kernels/cpu/topk.py", "range(min(k, start))", "range(0)"),
+    Mutation("top-K: the next chunk begins anew", "kernels/cpu/topk.py", "range(min(k, start) if row < n else 0)", "range(0)"),
 ]  # fmt: skip
 
 

@@ -110,19 +110,63 @@ def _contains(ascending, low, high, value):  # type: ignore[no-untyped-def]
 
 
 @njit(
-    types.float32[:, :, ::1](_input(types.float32, 2), types.int64, types.int64),
+    types.void(_input(types.float32, 2), types.int64, types.int64, types.float32[:, :, ::1]),
     parallel=True, cache=True, nogil=True,
 )  # fmt: skip
-def _pack(items, start, stop):  # type: ignore[no-untyped-def]
-    """Items `start` ... `stop - 1` as panels (n, K, COLUMNS), the last one filled with zeros."""
-    width = items.shape[1]
-    panels = np.zeros(((stop - start + COLUMNS - 1) // COLUMNS, width, COLUMNS), np.float32)
+def _pack(items, start, stop, panels):  # type: ignore[no-untyped-def]
+    """Write items `start` ... `stop - 1` as `panels` (n, K, COLUMNS), of zeros before."""
     for panel in prange(panels.shape[0]):
         first = start + panel * COLUMNS
         for column in range(min(COLUMNS, stop - first)):
-            for k in range(width):
+            for k in range(items.shape[1]):
                 panels[panel, k, column] = items[first + column, k]
-    return panels
+
+
+@njit(cache=True, nogil=True)
+def _offer(queries, panels, first, rows, start, stop, indptr, dropped, index, score):  # type: ignore[no-untyped-def]
+    """Offer items `start` ... `stop - 1` to the lists of up to `rows` queries from `first` on."""
+    k, width = index.shape[1], queries.shape[1]
+    n = min(rows, queries.shape[0] - first)
+    room = (min(k + max(k, _SPARE), stop) + 2 * COLUMNS - 1) // COLUMNS * COLUMNS
+    padded, limits = np.zeros((rows, width), np.float32), np.empty(rows, np.float32)
+    used = np.zeros(rows, np.int64)
+    places, scores = np.empty((rows, room), np.int32), np.empty((rows, room), np.float32)
+    for row in range(rows):
+        limits[row] = score[first + row, k - 1] if row < n else np.inf
+        for at in range(room):
+            scores[row, at] = -np.inf
+        for column in range(width if row < n else 0):
+            padded[row, column] = queries[first + row, column]
+        for at in range(min(k, start) if row < n else 0):
+            places[row, at], scores[row, at] = index[first + row, at], score[first + row, at]
+            used[row] += index[first + row, at] >= 0
+    tile = np.empty((ROWS, COLUMNS), np.float32)
+    for panel in range(panels.shape[0]):
+        item = start + panel * COLUMNS
+        inside = (1 << min(COLUMNS, stop - item)) - 1
+        for top in range(0, n, ROWS):
+            above = score_tile(padded, top, panels, panel, limits, tile)
+            while above != 0:
+                r = lowest_bit(above)
+                above &= above - 1
+                row = top + r
+                low, high = indptr[first + row], indptr[first + row + 1]
+                columns = columns_above(tile, r, 0, limits[row]) & inside
+                at = used[row]
+                while columns != 0:
+                    column = lowest_bit(columns)
+                    columns &= columns - 1
+                    if low == high or not _contains(dropped, low, high, item + column):
+                        places[row, at], scores[row, at] = item + column, tile[r, column]
+                        at += 1
+                if at > room - COLUMNS:
+                    limits[row] = _keep_best(places, scores, row, at, k, limits[row])
+                    at = k
+                used[row] = at
+    for row in range(n):
+        if used[row] > k:
+            _keep_best(places, scores, row, used[row], k, limits[row])
+        _write_sorted(places, scores, row, min(k, used[row]), index, score, first + row)
 
 
 @njit(
@@ -134,50 +178,9 @@ def _pack(items, start, stop):  # type: ignore[no-untyped-def]
 )  # fmt: skip
 def _search(queries, panels, share, start, stop, indptr, dropped, index, score):  # type: ignore[no-untyped-def]
     """Offer items `start` ... `stop - 1` to the lists `index`, `score` of all queries, `share` a task."""
-    k = index.shape[1]
-    room = (min(k + max(k, _SPARE), stop) + 2 * COLUMNS - 1) // COLUMNS * COLUMNS
     rows = (share + ROWS - 1) // ROWS * ROWS
     for block in prange((queries.shape[0] + rows - 1) // rows):
-        first = block * rows
-        n = min(rows, queries.shape[0] - first)
-        padded = np.zeros((rows, queries.shape[1]), np.float32)
-        limits = np.full(rows, np.inf, np.float32)
-        used = np.zeros(rows, np.int64)
-        places, scores = np.empty((rows, room), np.int32), np.full((rows, room), -np.inf, np.float32)
-        for row in range(n):
-            for column in range(queries.shape[1]):
-                padded[row, column] = queries[first + row, column]
-            limits[row] = score[first + row, k - 1]
-            for at in range(min(k, start)):
-                places[row, at], scores[row, at] = index[first + row, at], score[first + row, at]
-                used[row] += index[first + row, at] >= 0
-        tile = np.empty((ROWS, COLUMNS), np.float32)
-        for panel in range(panels.shape[0]):
-            item = start + panel * COLUMNS
-            inside = (1 << min(COLUMNS, stop - item)) - 1
-            for top in range(0, n, ROWS):
-                above = score_tile(padded, top, panels, panel, limits, tile)
-                while above != 0:
-                    r = lowest_bit(above)
-                    above &= above - 1
-                    row = top + r
-                    low, high = indptr[first + row], indptr[first + row + 1]
-                    columns = columns_above(tile, r, 0, limits[row]) & inside
-                    at = used[row]
-                    while columns != 0:
-                        column = lowest_bit(columns)
-                        columns &= columns - 1
-                        if low == high or not _contains(dropped, low, high, item + column):
-                            places[row, at], scores[row, at] = item + column, tile[r, column]
-                            at += 1
-                    if at > room - COLUMNS:
-                        limits[row] = _keep_best(places, scores, row, at, k, limits[row])
-                        at = k
-                    used[row] = at
-        for row in range(n):
-            if used[row] > k:
-                _keep_best(places, scores, row, used[row], k, limits[row])
-            _write_sorted(places, scores, row, min(k, used[row]), index, score, first + row)
+        _offer(queries, panels, block * rows, rows, start, stop, indptr, dropped, index, score)
 
 
 def top_k(
@@ -208,5 +211,7 @@ def top_k(
     share = min(_BLOCK, -(-len(queries) // get_num_threads()))
     for start in range(0, len(items), _CHUNK):
         stop = min(start + _CHUNK, len(items))
-        _search(queries, _pack(items, start, stop), share, start, stop, indptr, dropped, index, score)
+        panels = np.zeros((-(-(stop - start) // COLUMNS), items.shape[1], COLUMNS), np.float32)
+        _pack(items, start, stop, panels)
+        _search(queries, panels, share, start, stop, indptr, dropped, index, score)
     return index, score
