@@ -69,7 +69,8 @@ def _profile_bytes(
         S = min(S, n_items + M + 1)  # those that occur
     return {
         "compiled kernels": _KERNELS,
-        "content": _FLOAT * (3 * n_items + 2 * L) * sum(widths),  # raw, and whitened; and a decomposition of L rows
+        "content": _FLOAT
+        * (3 * n_items * sum(widths) + L * (2 * sum(widths) + 5 * max(widths))),  # axes, one decomposition
         "similarities": n_items * L * (M * _FLOAT + 3 * _DOUBLE) + 4 * _DOUBLE * L * L,
         "vectors": n_items * K * (2 * _FLOAT + 4 * _DOUBLE) + S * L * K * (_FLOAT + _DOUBLE),
         "training pairs": n_train_pairs * (2 * _INT + 2 * _DOUBLE) + _DOUBLE * n_users * (settings.smoothing_rank + 64),

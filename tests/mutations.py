@@ -218,9 +218,11 @@ MUTATIONS = [
              "(value == limit and ties > 0)", "(value == limit and ties > 1)"),
     Mutation("top-K: a cut keeps all that ties", "kernels/cpu/topk.py", "ties -= value == limit", "ties -= 0"),
     Mutation("top-K: what ties with the last limit is overlooked", "kernels/cpu/topk.py",
-             "np.int64(place_of(floor)) - 1", "np.int64(place_of(floor))"),
+             "np.int64(place_of(floor)) - _BELOW", "np.int64(place_of(floor))"),
+    Mutation("top-K: zeros of both signs differ in a cut", "kernels/cpu/topk.py", "_BELOW = 2", "_BELOW = 1"),
     Mutation("top-K: equal scores in one place", "kernels/cpu/topk.py", "taken[rank] += 1", "taken[rank] += 0"),
-    Mutation("top-K: the next chunk begins anew", "kernels/cpu/topk.py", "range(min(k, start) if row < n else 0)", "range(0)"),
+    Mutation("top-K: the next chunk begins anew", "kernels/cpu/topk.py",
+             "range(min(k, start) if row < n else 0)", "range(0)"),
 ]  # fmt: skip
 
 

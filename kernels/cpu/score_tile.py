@@ -14,6 +14,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from milk_np.kernels.cpu.vectors import splat
+
 _FEATURES = llvm.get_host_cpu_features()
 _WIDE = bool(_FEATURES.get("avx512f"))
 
@@ -66,7 +68,7 @@ def columns_above(typingctx: Any, scores: Any, row: Any, first: Any, threshold: 
         array = context.make_array(sig.args[0])(context, builder, args[0])
         width = cgutils.unpack_tuple(builder, array.shape, 2)[1]
         start = _offset(builder, array.data, builder.add(builder.mul(args[1], width), args[2]))
-        limit, mask = _splat(builder, args[3]), _INT64(0)
+        limit, mask = splat(builder, args[3], LANES), _INT64(0)
         for v in range(VECTORS):
             vector = _load(builder, _offset(builder, start, _INT64(v * LANES)))
             bits = builder.bitcast(builder.fcmp_ordered(">", vector, limit), ir.IntType(LANES))
@@ -84,7 +86,7 @@ def count_above(typingctx: Any, scores: Any, row: Any, vectors: Any, threshold: 
         array = context.make_array(sig.args[0])(context, builder, args[0])
         width = cgutils.unpack_tuple(builder, array.shape, 2)[1]
         start = _offset(builder, array.data, builder.mul(args[1], width))
-        limit, total = _splat(builder, args[3]), cgutils.alloca_once_value(builder, _INT64(0))
+        limit, total = splat(builder, args[3], LANES), cgutils.alloca_once_value(builder, _INT64(0))
         with cgutils.for_range(builder, args[2]) as loop:
             vector = _load(builder, _offset(builder, start, builder.mul(loop.index, _INT64(LANES))))
             bits = builder.bitcast(builder.fcmp_ordered(">", vector, limit), ir.IntType(LANES))
@@ -140,14 +142,6 @@ def _load(builder: Any, pointer: Any) -> Any:
     return value
 
 
-def _splat(builder: Any, scalar: Any) -> Any:
-    """A vector with `scalar` in every lane."""
-    undefined = ir.Constant(_VECTOR, ir.Undefined)
-    single = builder.insert_element(undefined, scalar, _INT32(0))
-    lanes = ir.Constant(ir.VectorType(_INT32, LANES), [0] * LANES)
-    return builder.shuffle_vector(single, undefined, lanes)
-
-
 def _products(builder: Any, query: Any, item: Any, width: Any) -> list[list[Any]]:
     """ROWS lists of VECTORS sums over k = 0 ... width - 1 of query[r, k] * item[k, :].
 
@@ -164,7 +158,7 @@ def _products(builder: Any, query: Any, item: Any, width: Any) -> list[list[Any]
         columns = [_load(builder, _offset(builder, start, _INT64(v * LANES))) for v in range(VECTORS)]
         for row, slots in enumerate(sums):
             place = builder.add(builder.mul(width, _INT64(row)), loop.index)
-            value = _splat(builder, builder.load(_offset(builder, query, place)))
+            value = splat(builder, builder.load(_offset(builder, query, place)), LANES)
             for slot, column in zip(slots, columns, strict=True):
                 builder.store(builder.call(muladd, [value, column, builder.load(slot)]), slot)
     return [[builder.load(slot) for slot in slots] for slots in sums]
@@ -181,7 +175,7 @@ def _above(builder: Any, threshold: Any, sums: list[list[Any]]) -> Any:
     """int64 with bit r set where a sum of row r is above threshold[r]."""
     mask = _INT64(0)
     for row, vectors in enumerate(sums):
-        limit = _splat(builder, builder.load(_offset(builder, threshold, _INT64(row))))
+        limit = splat(builder, builder.load(_offset(builder, threshold, _INT64(row))), LANES)
         above = builder.fcmp_ordered(">", vectors[0], limit)
         for vector in vectors[1:]:
             above = builder.or_(above, builder.fcmp_ordered(">", vector, limit))

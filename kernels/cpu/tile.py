@@ -16,6 +16,7 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from milk_np.kernels.cpu.prefetch import prefetch
+from milk_np.kernels.cpu.vectors import splat
 
 _FEATURES = llvm.get_host_cpu_features()
 _WIDE = bool(_FEATURES.get("avx512f"))
@@ -143,7 +144,7 @@ def _multiply_add(
             _load_vector(b, b.gep(row, [_INT64(v * vector.count)]), vector, scalar_bytes) for v in range(vectors)
         ]
         for r in range(rows):
-            x = _splat(b, vector, load(b, k, r))
+            x = splat(b, load(b, k, r), vector.count)
             for v in range(vectors):
                 b.store(b.call(fma, [x, columns[v], b.load(sums[r, v])]), sums[r, v])
     for at in tile:
@@ -153,14 +154,6 @@ def _multiply_add(
 
 def _load_vector(b: Any, pointer: Any, vector: Any, align: int) -> Any:
     return b.load(b.bitcast(pointer, vector.as_pointer()), align=align)
-
-
-def _splat(b: Any, vector: Any, scalar: Any) -> Any:
-    """A vector with `scalar` in every lane."""
-    undefined = ir.Constant(vector, ir.Undefined)
-    single = b.insert_element(undefined, scalar, _INT32(0))
-    lanes = ir.Constant(ir.VectorType(_INT32, vector.count), [0] * vector.count)
-    return b.shuffle_vector(single, undefined, lanes)
 
 
 forward_panel = _tile_intrinsic(ROWS, PANEL, backward=False)

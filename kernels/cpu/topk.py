@@ -29,6 +29,10 @@ _BLOCK = 16 * ROWS
 """Queries that a thread takes at a time, about: at K = 64 they and their buffers fit the second-level cache."""
 _SPARE = 2 * COLUMNS
 """Room in a buffer, beside k: at least so many scores wait for a cut, and as many as k."""
+_BELOW = 2
+"""Places from a score to one that is less: 0.0 and -0.0 are neighbours, and equal."""
+_COUNTED = 8192
+"""Lists up to this length are sorted by counting, which takes the square of it; NumPy sorts longer ones."""
 
 
 def _input(dtype: types.Type, ndim: int) -> types.Array:
@@ -40,11 +44,10 @@ def _input(dtype: types.Type, ndim: int) -> types.Array:
 def _limit_of_best(score, row, used, k, floor):  # type: ignore[no-untyped-def]
     """A limit that at most k of `score[row, :used]` are above, k if there is one, and how many are.
 
-    None is below `floor`. Where the k-th and the next are equal no limit has k above it, and theirs is returned, which
-    is -0.0 for zeros of both signs.
+    None is below `floor`. Where the k-th and the next are equal no limit has k above it, and theirs is returned.
     """
     vectors = (used + LANES - 1) // LANES
-    low = np.int64(place_of(floor)) - 1
+    low = np.int64(place_of(floor)) - _BELOW
     high = np.int64(place_of(np.float32(np.inf)))
     above = np.int64(0)
     while high - low > 1:
@@ -66,7 +69,7 @@ def _keep_best(index, score, row, used, k, floor):  # type: ignore[no-untyped-de
     Of entries that tie, those of lower positions came first and are kept.
     """
     limit, above = _limit_of_best(score, row, used, k, floor)
-    below, ties, to = float_at(np.int32(place_of(limit) - 1)), k - above, 0
+    below, ties, to = float_at(np.int32(place_of(limit) - _BELOW)), k - above, 0
     for start in range(0, used, COLUMNS):
         columns = columns_above(score, row, start, below)
         while columns != 0:
@@ -86,7 +89,7 @@ def _keep_best(index, score, row, used, k, floor):  # type: ignore[no-untyped-de
 def _write_sorted(places, scores, row, used, index, score, query):  # type: ignore[no-untyped-def]
     """Write the first `used` entries of buffer `row` as the list of `query`: each goes where those above it end.
 
-    Entries that tie keep their order. Counting takes the square of `used` / LANES, and yet less than sorting.
+    Entries that tie keep their order.
     """
     taken = np.zeros(used, np.int64)
     for at in range(used):
@@ -123,8 +126,8 @@ def _pack(items, start, stop, panels):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _offer(queries, panels, first, rows, start, stop, indptr, dropped, index, score):  # type: ignore[no-untyped-def]
-    """Offer items `start` ... `stop - 1` to the lists of up to `rows` queries from `first` on."""
+def _offer(queries, panels, first, rows, start, stop, indptr, dropped, index, score, count):  # type: ignore[no-untyped-def]
+    """Offer items `start` ... `stop - 1` to the lists of up to `rows` queries from `first` on, sorted if `count`."""
     k, width = index.shape[1], queries.shape[1]
     n = min(rows, queries.shape[0] - first)
     room = (min(k + max(k, _SPARE), stop) + 2 * COLUMNS - 1) // COLUMNS * COLUMNS
@@ -166,21 +169,28 @@ def _offer(queries, panels, first, rows, start, stop, indptr, dropped, index, sc
     for row in range(n):
         if used[row] > k:
             _keep_best(places, scores, row, used[row], k, limits[row])
-        _write_sorted(places, scores, row, min(k, used[row]), index, score, first + row)
+        if count:
+            _write_sorted(places, scores, row, min(k, used[row]), index, score, first + row)
+            continue
+        for at in range(min(k, used[row])):
+            index[first + row, at], score[first + row, at] = places[row, at], scores[row, at]
 
 
 @njit(
     types.void(
         _input(types.float32, 2), types.float32[:, :, ::1], types.int64, types.int64, types.int64,
-        _input(types.int64, 1), _input(types.int32, 1), types.int32[:, ::1], types.float32[:, ::1],
+        _input(types.int64, 1), _input(types.int32, 1), types.int32[:, ::1], types.float32[:, ::1], types.boolean,
     ),
     parallel=True, cache=True, nogil=True,
 )  # fmt: skip
-def _search(queries, panels, share, start, stop, indptr, dropped, index, score):  # type: ignore[no-untyped-def]
-    """Offer items `start` ... `stop - 1` to the lists `index`, `score` of all queries, `share` a task."""
+def _search(queries, panels, share, start, stop, indptr, dropped, index, score, count):  # type: ignore[no-untyped-def]
+    """Offer items `start` ... `stop - 1` to the lists `index`, `score` of all queries, `share` a task.
+
+    Lists are in order of score if `count`, otherwise in that of position.
+    """
     rows = (share + ROWS - 1) // ROWS * ROWS
     for block in prange((queries.shape[0] + rows - 1) // rows):
-        _offer(queries, panels, block * rows, rows, start, stop, indptr, dropped, index, score)
+        _offer(queries, panels, block * rows, rows, start, stop, indptr, dropped, index, score, count)
 
 
 def top_k(
@@ -213,5 +223,14 @@ def top_k(
         stop = min(start + _CHUNK, len(items))
         panels = np.zeros((-(-(stop - start) // COLUMNS), items.shape[1], COLUMNS), np.float32)
         _pack(items, start, stop, panels)
-        _search(queries, panels, share, start, stop, indptr, dropped, index, score)
+        _search(queries, panels, share, start, stop, indptr, dropped, index, score, k <= _COUNTED)
+        if k > _COUNTED:
+            _sort_rows(index, score)
     return index, score
+
+
+def _sort_rows(index: NDArray[np.int32], score: NDArray[np.float32]) -> None:
+    """Sort lists (Q, k) by score in place, best first; those that tie keep their order."""
+    for items, scores in zip(index, score, strict=True):
+        order = np.argsort(-scores, kind="stable")
+        items[:], scores[:] = items[order], scores[order]

@@ -49,8 +49,8 @@ class KernelProfile(StoredModel):
 
     Settings: `profile_width` (K), `landmarks`, `smoothing`, `smoothing_rank`, `kernel_scale`, `kernel_noise`,
     `modality_weights`, `whitening`, and `seed`, which draws the landmarks. Scale, noise, weights and whitening are
-    chosen by the leave-one-out error where they are unset. Fitting runs on the host, in float64, on one thread of
-    BLAS: the same bits whatever the number of threads. Ranking runs on `device`.
+    chosen by the leave-one-out error where they are unset. Fitting runs on the host, its regressions in float64, on one
+    thread of BLAS: the same bits whatever the number of threads. Ranking runs on `device`.
 
     Attributes
     ----------

@@ -47,7 +47,7 @@ def choose(cosines: Cosines, gram: Floats, start: Kernel, free: frozenset[str]) 
     search, M = _Search(cosines, gram), len(cosines)
     best = search.descend(start, _settings(free, range(M)))
     for m in range(M if "whitening" in free else 0):
-        for exponent in cosines[m]:
+        for exponent in (each for each in cosines[m] if each != start.whitening[m]):
             whitening = (*best.whitening[:m], exponent, *best.whitening[m + 1 :])
             candidate = search.descend(replace(best, whitening=whitening), _settings(free, [m]))
             if clearly_less(search.errors(candidate), search.errors(best)):

@@ -16,7 +16,7 @@ from milk_np.regression.choice import Kernel, choose, normalised
 from milk_np.regression.content import Vectors, content_of, similarities
 from milk_np.regression.ridge import Ridge, owned_sets, weighted
 from milk_np.regression.smoothing import Smoothing
-from milk_np.regression.whitening import HALF, whitened, whitening_axes
+from milk_np.regression.whitening import candidate_axes, whitened
 from milk_np.rng import generator
 
 Floats = NDArray[np.float64]
@@ -43,9 +43,10 @@ def fit_profile(ds: Dataset, centres: Mapping[str, Vectors], settings: Settings)
     smoothing = Smoothing.fit(R, rank=settings.smoothing_rank, ridge=settings.smoothing)
     order = generator(settings.seed, "landmarks").permutation(len(items))
     content = content_of(centres, ds, items)
-    chosen = np.sort(order[: settings.landmarks])
-    kernel, error = choose_kernel(R, smoothing, content, order, settings)
-    axes = [whitening_axes(x[chosen], exponent) for x, exponent in zip(content, kernel.whitening, strict=True)]
+    chosen, some = np.sort(order[: settings.landmarks]), order[:CHOICE_ITEMS]
+    candidates = candidate_axes([x[chosen] for x in content], settings.whitening)
+    kernel, error = choose_kernel(R, smoothing, [x[some] for x in content], candidates, some, settings)
+    axes = [each[exponent] for each, exponent in zip(candidates, kernel.whitening, strict=True)]
     content = [whitened(x, each) for x, each in zip(content, axes, strict=True)]
     landmarks = [x[chosen] for x in content]
     similar = similarities(content, landmarks, kernel.scale)
@@ -96,13 +97,18 @@ def history_vectors(R: Any, smoothing: Smoothing, whole: Ridge, width: int) -> t
 
 
 def choose_kernel(
-    R: Any, smoothing: Smoothing, content: Sequence[Vectors], order: NDArray[np.intp], settings: Settings
+    R: Any,
+    smoothing: Smoothing,
+    content: Sequence[Vectors],
+    axes: Sequence[Mapping[float, Vectors]],
+    some: NDArray[np.intp],
+    settings: Settings,
 ) -> tuple[Kernel, float]:
-    """The kernel that the settings leave open, and its leave-one-out error on the training items that come first.
+    """The kernel that the settings leave open, and its leave-one-out error on the training items `some`.
 
-    `content` (n, D) of each modality, not whitened; `order` is that of the landmarks.
+    `content` is theirs, of each modality, not whitened; `axes` of its whitening by exponent, which are those of all
+    landmarks: they know nothing of what users chose, and are not fitted anew without each item.
     """
-    some, landmarks, M = order[:CHOICE_ITEMS], np.sort(order[: settings.landmarks]), len(content)
     given = {
         "scale": settings.kernel_scale,
         "noise": settings.kernel_noise,
@@ -114,19 +120,14 @@ def choose_kernel(
     columns[some, np.arange(len(some))] = 1
     columns = smoothing.apply(columns)
     gram = columns.T @ gram_times(R, columns)
-    weights = settings.modality_weights or (1.0,) * M
-    whitening = settings.whitening or (0.0,)
     start = Kernel(
         settings.kernel_scale or START.scale,
         settings.kernel_noise or START.noise,
-        normalised(weights),
-        whitening * (M if len(whitening) == 1 else 1),
+        normalised(settings.modality_weights or (1.0,) * len(content)),
+        tuple(next(iter(each)) for each in axes),
     )
-    cosines = []
-    for x, exponent in zip(content, start.whitening, strict=True):
-        tried = (exponent, HALF) if "whitening" in free else (exponent,)
-        rows = {each: whitened(x[some], whitening_axes(x[landmarks], each)) for each in tried}
-        cosines.append({each: (u @ u.T).astype(np.float64) for each, u in rows.items()})
+    rows = [{e: whitened(x, A) for e, A in each.items()} for x, each in zip(content, axes, strict=True)]
+    cosines = [{e: (u @ u.T).astype(np.float64) for e, u in each.items()} for each in rows]
     return choose(cosines, gram, start, free)
 
 

@@ -2,19 +2,21 @@
 
 With V the principal axes of the content x of the landmarks and s their mean squares as shares of the mean axis's,
 
-x  ->  x V diag((s + FLOOR)^(-exponent / 2)), of unit length
+x  ->  x V diag(w), of unit length, w = (s + FLOOR)^(-exponent / 2)
 
-so that exponent 0 leaves all cosines as they are and exponent 1 makes all axes alike. Content outside of the span of
-the landmarks' is left out: their similarity to it is 0 either way.
+so that exponent 0 leaves all cosines as they are and exponent 1 makes all axes alike. What of an item lies outside of
+the span of the landmarks is unlike any of them, and counts in its length alone, with the factor of the least axis.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
-from milk_np.data.rows import unit_rows
+from milk_np.data.rows import inverse_norms, unit_rows
 from milk_np.regression.content import Vectors
 
 FLOOR = 0.01
@@ -30,13 +32,32 @@ def whitening_axes(rows: Vectors, exponent: float) -> Vectors:
     """
     if exponent == 0 or not rows.any():
         return np.zeros((rows.shape[1], 0), np.float32)
-    _, s, vt = linalg.svd(rows[rows.any(axis=1)], full_matrices=False, check_finite=False)
+    _, s, vt = linalg.svd(rows[rows.any(axis=1)], full_matrices=False, check_finite=False, overwrite_a=True)
     share = s.astype(np.float64) ** 2
     share /= share.sum() / len(share)
     axes: NDArray[np.float32] = (vt.T * (share + FLOOR) ** (-exponent / 2)).astype(np.float32)
     return axes
 
 
+def candidate_axes(landmarks: Sequence[Vectors], given: tuple[float, ...]) -> list[dict[float, Vectors]]:
+    """`whitening_axes` of each modality's `landmarks`, by the exponents that may be chosen.
+
+    These are the exponents `given`, one for each modality or for all, or 0 and HALF.
+    """
+    tried: list[tuple[float, ...]] = [(exponent,) for exponent in given] or [(0.0, HALF)]
+    each = tried * (len(landmarks) if len(tried) == 1 else 1)
+    return [{e: whitening_axes(rows, e) for e in some} for rows, some in zip(landmarks, each, strict=True)]
+
+
 def whitened(rows: Vectors, axes: Vectors) -> Vectors:
-    """Content `rows` (n, D) under `axes`: (n, r) of unit length, or as they are."""
-    return unit_rows(rows @ axes) if axes.shape[1] else rows
+    """Content `rows` (n, D) under `axes`: (n, r), of unit length but for what lies outside of them, or as it is."""
+    D, r = axes.shape
+    if r == 0:
+        return rows
+    inside = rows @ axes
+    if r == D:
+        return unit_rows(inside)
+    factors = np.linalg.norm(axes, axis=0)
+    outside = np.maximum(np.sum(rows**2, axis=1) - np.sum((inside / factors) ** 2, axis=1), 0)
+    lengths = np.sqrt(np.sum(inside**2, axis=1) + factors.max() ** 2 * outside)
+    return inside * inverse_norms(lengths)[:, None]

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numba import njit
 
-from milk_np.kernels.cpu.counting import LANES, count_passed
+from milk_np.kernels.cpu.counting import NUMBERS, count_passed
 
 
 @njit
@@ -17,7 +17,9 @@ def passed(ascending, start, stop, r):  # type: ignore[no-untyped-def]
 
 
 @pytest.mark.parametrize("dtype", [np.int32, np.int64])
-@given(length=st.integers(0, 5 * LANES), before=st.integers(0, 3), after=st.integers(0, 3), seed=st.integers(0, 2**16))
+@given(
+    length=st.integers(0, 5 * NUMBERS), before=st.integers(0, 3), after=st.integers(0, 3), seed=st.integers(0, 2**16)
+)
 def test_members_before_the_free_number(dtype: type, length: int, before: int, after: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     C = length + int(rng.integers(1, 60))

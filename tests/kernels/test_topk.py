@@ -92,6 +92,39 @@ def test_more_items_than_one_chunk() -> None:
     agree(cpu.top_k(queries, items, 50), reference.top_k(queries, items, 50))
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    N=st.integers(1, 500),
+    k=st.integers(1, 80),
+    chunk=st.integers(1, 4),
+    spread=st.integers(0, 2),
+    seed=st.integers(0, 999),
+)
+def test_many_chunks_and_many_ties(N: int, k: int, chunk: int, spread: int, seed: int) -> None:
+    """Limits of one chunk, zeros of both signs among them, are the floor of the next one's cuts."""
+    rng = np.random.default_rng(seed)
+    items = rng.choice(np.array([0, 1e-30, -1e-30, *range(-spread, spread + 1)], np.float32), (N, 1))
+    queries = np.array([[1.0], [-1.0], [1e-30], [0.0]], np.float32)
+    pair = exclusions(rng, 4, N)
+    whole_size = cpu._CHUNK
+    try:
+        cpu._CHUNK = chunk * cpu.COLUMNS
+        agree(cpu.top_k(queries, items, k), reference.top_k(queries, items, k))
+        agree(cpu.top_k(queries, items, k, *pair), reference.top_k(queries, items, k, *pair))
+    finally:
+        cpu._CHUNK = whole_size
+
+
+def test_lists_too_long_to_be_sorted_by_counting(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(7)
+    queries, items = whole(rng, 6, 3), whole(rng, 700, 3)
+    pair = exclusions(rng, 6, 700)
+    monkeypatch.setattr(cpu, "_COUNTED", 10)
+    monkeypatch.setattr(cpu, "_CHUNK", 5 * cpu.COLUMNS)
+    for k in (11, 300, 900):
+        agree(cpu.top_k(queries, items, k, *pair), reference.top_k(queries, items, k, *pair))
+
+
 def test_scores_that_only_grow_or_only_fall() -> None:
     items = np.arange(3000, dtype=np.float32)[:, None]
     queries = np.array([[1.0], [-1.0], [0.0]], np.float32)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from milk_np.regression.whitening import FLOOR, whitened, whitening_axes
+from milk_np.regression.whitening import FLOOR, HALF, candidate_axes, whitened, whitening_axes
 
 
 def content(n: int, D: int, seed: int = 0) -> np.ndarray:
@@ -18,14 +18,19 @@ def content(n: int, D: int, seed: int = 0) -> np.ndarray:
 
 
 def written_out(rows: np.ndarray, landmarks: np.ndarray, exponent: float) -> np.ndarray:
-    """Rows times (S + FLOOR I)^(-exponent / 2) within the span of the landmarks, S their second moments."""
+    """Rows times (S + FLOOR I)^(-exponent / 2) within the span of the landmarks, S their second moments.
+
+    A number is added to each, which no landmark has: what lies outside of the span, times the least axis's factor.
+    """
     x, wide = landmarks[landmarks.any(axis=1)].astype(np.float64), rows.astype(np.float64)
     variance, axes = np.linalg.eigh(x.T @ x)
     first = max(0, len(variance) - min(x.shape))
     variance, axes = variance[first:], axes[:, first:]
-    out = wide @ axes * (variance / variance.mean() + FLOOR) ** (-exponent / 2) @ axes.T
+    factors = (np.maximum(variance, 0) / variance.mean() + FLOOR) ** (-exponent / 2)
+    rest = np.linalg.norm(wide - wide @ axes @ axes.T, axis=1, keepdims=True)
+    out = np.hstack([wide @ axes * factors @ axes.T, rest * factors.max()])
     lengths = np.linalg.norm(out, axis=1, keepdims=True)
-    return np.divide(out, lengths, out=np.zeros_like(out), where=lengths > 0)
+    return np.divide(out, lengths, out=np.zeros_like(out), where=lengths > 0)[:, :-1]
 
 
 @given(
@@ -54,6 +59,22 @@ def test_exponent_one_makes_the_axes_alike_and_half_is_between() -> None:
     plain, half, whole = (spread(exponent) for exponent in (0.0, 0.5, 1.0))
     assert plain > 5
     assert plain / 1.5 > half > 1.5 * whole
+
+
+def test_small_exponents_change_little_where_landmarks_are_few() -> None:
+    landmarks, rows = content(10, 40), content(20, 40, seed=1)
+    axes = whitening_axes(landmarks, 1e-6)
+    found = whitened(rows, axes) @ whitened(landmarks, axes).T
+    np.testing.assert_allclose(found, rows @ landmarks.T, atol=1e-5)
+
+
+def test_candidates_are_those_given_or_none_and_half() -> None:
+    modalities = [content(9, 4), content(9, 3)]
+    assert [list(each) for each in candidate_axes(modalities, ())] == [[0.0, HALF]] * 2
+    assert [list(each) for each in candidate_axes(modalities, (0.3,))] == [[0.3]] * 2
+    assert [list(each) for each in candidate_axes(modalities, (0.3, 1.0))] == [[0.3], [1.0]]
+    for rows, each in zip(modalities, candidate_axes(modalities, ()), strict=True):
+        np.testing.assert_array_equal(each[HALF], whitening_axes(rows, HALF))
 
 
 def test_exponent_zero_leaves_the_very_rows() -> None:
