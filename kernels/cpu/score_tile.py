@@ -8,23 +8,19 @@ from __future__ import annotations
 
 from typing import Any
 
-import llvmlite.binding as llvm
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from milk_np.kernels.cpu.vectors import splat
+from milk_np.kernels.cpu.vectors import WIDE, splat
 
-_FEATURES = llvm.get_host_cpu_features()
-_WIDE = bool(_FEATURES.get("avx512f"))
-
-LANES = 16 if _WIDE else 8
+LANES = 16 if WIDE else 8
 """float32 numbers in one vector."""
 VECTORS = 2
 """Vectors of items in a tile. ROWS x VECTORS sums and the operands of a step must fit the register file: 32
 registers with AVX-512, 16 without."""
-ROWS = 8 if _WIDE else 6
+ROWS = 8 if WIDE else 6
 """Queries in a tile."""
 COLUMNS = LANES * VECTORS
 """Items in a tile."""
@@ -70,8 +66,7 @@ def columns_above(typingctx: Any, scores: Any, row: Any, first: Any, threshold: 
         start = _offset(builder, array.data, builder.add(builder.mul(args[1], width), args[2]))
         limit, mask = splat(builder, args[3], LANES), _INT64(0)
         for v in range(VECTORS):
-            vector = _load(builder, _offset(builder, start, _INT64(v * LANES)))
-            bits = builder.bitcast(builder.fcmp_ordered(">", vector, limit), ir.IntType(LANES))
+            bits = _bits_above(builder, _offset(builder, start, _INT64(v * LANES)), limit)
             mask = builder.or_(mask, builder.shl(builder.zext(bits, _INT64), _INT64(v * LANES)))
         return mask
 
@@ -88,8 +83,7 @@ def count_above(typingctx: Any, scores: Any, row: Any, vectors: Any, threshold: 
         start = _offset(builder, array.data, builder.mul(args[1], width))
         limit, total = splat(builder, args[3], LANES), cgutils.alloca_once_value(builder, _INT64(0))
         with cgutils.for_range(builder, args[2]) as loop:
-            vector = _load(builder, _offset(builder, start, builder.mul(loop.index, _INT64(LANES))))
-            bits = builder.bitcast(builder.fcmp_ordered(">", vector, limit), ir.IntType(LANES))
+            bits = _bits_above(builder, _offset(builder, start, builder.mul(loop.index, _INT64(LANES))), limit)
             count = builder.zext(builder.ctpop(bits), _INT64)
             builder.store(builder.add(builder.load(total), count), total)
         return builder.load(total)
@@ -102,9 +96,7 @@ def float_at(typingctx: Any, place: Any) -> Any:
     """The float32 at `place` (int32) among all in ascending order, 0.0 being at 0."""
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        flipped = builder.xor(args[0], _INT32(0x7FFFFFFF))
-        bits = builder.select(builder.icmp_signed("<", args[0], _INT32(0)), flipped, args[0])
-        return builder.bitcast(bits, _FLOAT)
+        return builder.bitcast(_reversed_below_zero(builder, args[0]), _FLOAT)
 
     return types.float32(types.int32), codegen
 
@@ -114,9 +106,7 @@ def place_of(typingctx: Any, number: Any) -> Any:
     """The `place` (int32) at which `float_at` gives the float32 `number`."""
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        bits = builder.bitcast(args[0], _INT32)
-        flipped = builder.xor(bits, _INT32(0x7FFFFFFF))
-        return builder.select(builder.icmp_signed("<", bits, _INT32(0)), flipped, bits)
+        return _reversed_below_zero(builder, builder.bitcast(args[0], _INT32))
 
     return types.int32(types.float32), codegen
 
@@ -129,6 +119,17 @@ def lowest_bit(typingctx: Any, mask: Any) -> Any:
         return builder.cttz(args[0], ir.IntType(1)(1))
 
     return types.int64(types.int64), codegen
+
+
+def _bits_above(builder: Any, pointer: Any, limit: Any) -> Any:
+    """Integer of LANES bits, set where a float of the vector at `pointer` is above that of `limit`."""
+    return builder.bitcast(builder.fcmp_ordered(">", _load(builder, pointer), limit), ir.IntType(LANES))
+
+
+def _reversed_below_zero(builder: Any, bits: Any) -> Any:
+    """int32 in the order of the floats of these bits, whose negatives run backwards; twice gives `bits` again."""
+    flipped = builder.xor(bits, _INT32(0x7FFFFFFF))
+    return builder.select(builder.icmp_signed("<", bits, _INT32(0)), flipped, bits)
 
 
 def _offset(builder: Any, pointer: Any, elements: Any) -> Any:

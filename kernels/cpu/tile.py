@@ -10,21 +10,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import llvmlite.binding as llvm
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from milk_np.kernels.cpu.prefetch import prefetch
-from milk_np.kernels.cpu.vectors import splat
+from milk_np.kernels.cpu.vectors import WIDE, splat
 
-_FEATURES = llvm.get_host_cpu_features()
-_WIDE = bool(_FEATURES.get("avx512f"))
-
-VECTOR_BYTES = 64 if _WIDE else 32
+VECTOR_BYTES = 64 if WIDE else 32
 ROWS = 6
 #: Vectors across a tile: ROWS x PANEL sums and a step's operands fill the 32 registers of AVX-512, or the 16 of AVX2.
-PANEL = 4 if _WIDE else 2
+PANEL = 4 if WIDE else 2
 
 _INT32, _INT64 = ir.IntType(32), ir.IntType(64)
 _TYPES = {types.float32: ir.FloatType(), types.float64: ir.DoubleType()}

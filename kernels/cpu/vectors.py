@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import llvmlite.binding as llvm
 from llvmlite import ir
+
+WIDE = bool(llvm.get_host_cpu_features().get("avx512f"))
+"""Whether vectors have 64 bytes and there are 32 registers of them, in place of 32 bytes and 16."""
 
 
 def splat(builder: Any, scalar: Any, lanes: int) -> Any:
