@@ -3,11 +3,13 @@
 Each training item in turn is taken for a new one, and the column of R B that it has (what users are expected to think
 of it) is predicted from the other items' columns by their content. With G = K + noise I, the error of item i is
 Y G^-1 e_i / (G^-1)_ii (Wahba 1990), so that its square needs Y through Y^T Y alone.
+
+The error is blind to what only ranks better: whitening is chosen by `milk_np.regression.held_out`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 
@@ -15,15 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
-Cosines = Sequence[Mapping[float, Floats]]
-"""For each modality, by exponent of its whitening, the cosines (n, n) of the content of the items left out."""
 
 SCALES = (0.25, 0.5, 1.0, 2.0, 4.0)
 NOISES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 WEIGHTS = (0.1, 0.3, 1.0)
 SWEEPS = 2
-SURE = 2.0
-"""Standard errors by which another whitening has to be better: the error says little about it."""
 
 
 @dataclass(frozen=True)
@@ -38,42 +36,29 @@ class Kernel:
     """Exponents of the modalities' whitening."""
 
 
-def choose(cosines: Cosines, gram: Floats, start: Kernel, free: frozenset[str]) -> tuple[Kernel, float]:
+def choose(cosines: Sequence[Floats], gram: Floats, start: Kernel, free: frozenset[str]) -> tuple[Kernel, float]:
     """The kernel of least error, found one setting at a time, and its error as a share of the squares.
 
-    `gram` (n, n) is Y^T Y; `free` names the settings ("scale", "noise", "weights", "whitening") that may be changed
-    from `start`. Another whitening, with the other settings that suit it, has to be better beyond chance.
+    `cosines` (n, n) are those of each modality's content, whitened as `start` says; `gram` (n, n) is Y^T Y; `free`
+    names the settings ("scale", "noise", "weights") that may be changed from `start`.
     """
-    search, M = _Search(cosines, gram), len(cosines)
-    best = search.descend(start, _settings(free, range(M)))
-    for m in range(M if "whitening" in free else 0):
-        for exponent in (each for each in cosines[m] if each != start.whitening[m]):
-            whitening = (*best.whitening[:m], exponent, *best.whitening[m + 1 :])
-            candidate = search.descend(replace(best, whitening=whitening), _settings(free, [m]))
-            if clearly_less(search.errors(candidate), search.errors(best)):
-                best = candidate
-    return best, float(search.errors(best).sum()) / float(np.trace(gram))
-
-
-def clearly_less(errors: Floats, others: Floats) -> bool:
-    """Whether the sum of `errors` (n,) is less than that of `others` (n,) by SURE standard errors of the difference."""
-    less = others - errors
-    return bool(less.sum() > SURE * less.std() * np.sqrt(len(less)))
+    search = _Search(cosines, gram)
+    best = search.descend(start, _settings(free, len(cosines)))
+    return best, search.error(best) / float(np.trace(gram))
 
 
 @dataclass(frozen=True, eq=False)
 class _Search:
     """The errors of kernels, each computed once."""
 
-    cosines: Cosines
+    cosines: Sequence[Floats]
     gram: Floats
-    known: dict[Kernel, Floats] = field(default_factory=dict)
+    known: dict[Kernel, float] = field(default_factory=dict)
 
-    def errors(self, kernel: Kernel) -> Floats:
-        """Those of the items left out (n,)."""
+    def error(self, kernel: Kernel) -> float:
+        """The sum over the items left out."""
         if kernel not in self.known:
-            chosen = [each[exponent] for each, exponent in zip(self.cosines, kernel.whitening, strict=True)]
-            self.known[kernel] = _errors(chosen, self.gram, kernel)
+            self.known[kernel] = float(_errors(self.cosines, self.gram, kernel).sum())
         return self.known[kernel]
 
     def descend(self, start: Kernel, settings: Sequence[str | int]) -> Kernel:
@@ -83,16 +68,16 @@ class _Search:
             before = best
             for setting in settings:
                 for candidate in _values(best, setting):
-                    if self.errors(candidate).sum() < self.errors(best).sum():
+                    if self.error(candidate) < self.error(best):
                         best = candidate
             if best == before:
                 break
         return best
 
 
-def _settings(free: frozenset[str], modalities: Sequence[int]) -> list[str | int]:
-    """What is varied in turn: "noise", the weight of each of `modalities` by its number, "scale"."""
-    weights = list(modalities) if "weights" in free else []
+def _settings(free: frozenset[str], M: int) -> list[str | int]:
+    """What is varied in turn: "noise", the weight of each of the `M` modalities by its number, "scale"."""
+    weights = list(range(M)) if "weights" in free else []
     return [*({"noise"} & free), *weights, *({"scale"} & free)]
 
 

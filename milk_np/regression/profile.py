@@ -14,6 +14,7 @@ from milk_np.data import Dataset
 from milk_np.data.dataset import TRAIN
 from milk_np.regression.choice import Kernel, choose, normalised
 from milk_np.regression.content import Vectors, content_of, similarities
+from milk_np.regression.held_out import ITEMS, HeldOut, choose_whitening
 from milk_np.regression.ridge import Ridge, owned_sets, weighted
 from milk_np.regression.smoothing import Smoothing
 from milk_np.regression.whitening import candidate_axes, whitened
@@ -30,7 +31,7 @@ history (I, K), zero for new items; mean_user (K,); sets (S, M) of modalities; c
 kernel (2 + 2 M,): scale, noise, weights, exponents of the whitening; error: leave-one-out, as a share.
 """
 CHOICE_ITEMS = 512
-"""Training items that the kernel is chosen on."""
+"""Training items whose leave-one-out error the kernel is chosen by."""
 START = Kernel(1.0, 0.3, (), ())
 LEAST_AXIS = 1e-10
 """Axes of less than this share of the largest one's variance are rounding noise."""
@@ -43,9 +44,9 @@ def fit_profile(ds: Dataset, centres: Mapping[str, Vectors], settings: Settings)
     smoothing = Smoothing.fit(R, rank=settings.smoothing_rank, ridge=settings.smoothing)
     order = generator(settings.seed, "landmarks").permutation(len(items))
     content = content_of(centres, ds, items)
-    chosen, some = np.sort(order[: settings.landmarks]), order[:CHOICE_ITEMS]
+    chosen = np.sort(order[: settings.landmarks])
     candidates = candidate_axes([x[chosen] for x in content], settings.whitening)
-    kernel, error = choose_kernel(R, smoothing, [x[some] for x in content], candidates, some, settings)
+    kernel, error = choose_kernel(R, smoothing, content, candidates, ds.available[items], order, settings)
     axes = [each[exponent] for each, exponent in zip(candidates, kernel.whitening, strict=True)]
     content = [whitened(x, each) for x, each in zip(content, axes, strict=True)]
     landmarks = [x[chosen] for x in content]
@@ -101,34 +102,50 @@ def choose_kernel(
     smoothing: Smoothing,
     content: Sequence[Vectors],
     axes: Sequence[Mapping[float, Vectors]],
-    some: NDArray[np.intp],
+    owned: NDArray[np.bool_],
+    order: NDArray[np.intp],
     settings: Settings,
 ) -> tuple[Kernel, float]:
-    """The kernel that the settings leave open, and its leave-one-out error on the training items `some`.
+    """The kernel that the settings leave open, and its leave-one-out error.
 
-    `content` is theirs, of each modality, not whitened; `axes` of its whitening by exponent, which are those of all
-    landmarks: they know nothing of what users chose, and are not fitted anew without each item.
+    `content` of each modality, not whitened, and `owned` (n, M) are those of the training items, the first of whose
+    random `order` are looked at; `axes` are those of each modality's whitening by exponent, which come from all
+    landmarks: they know nothing of what users chose, and are not fitted anew without some items.
     """
     given = {
         "scale": settings.kernel_scale,
         "noise": settings.kernel_noise,
         "weights": settings.modality_weights,
-        "whitening": settings.whitening,
     }
     free = frozenset(name for name, value in given.items() if not value)
-    columns = np.zeros((R.shape[1], len(some)))
-    columns[some, np.arange(len(some))] = 1
-    columns = smoothing.apply(columns)
-    gram = columns.T @ gram_times(R, columns)
+    few, some = order[:CHOICE_ITEMS], order[:ITEMS]
+    gram = smoothed_gram(R, smoothing, few)
+
+    def least_error(start: Kernel) -> tuple[Kernel, float]:
+        rows = [whitened(x[few], each[e]) for x, each, e in zip(content, axes, start.whitening, strict=True)]
+        return choose([(x @ x.T).astype(np.float64) for x in rows], gram, start, free)
+
     start = Kernel(
         settings.kernel_scale or START.scale,
         settings.kernel_noise or START.noise,
         normalised(settings.modality_weights or (1.0,) * len(content)),
         tuple(next(iter(each)) for each in axes),
     )
-    rows = [{e: whitened(x, A) for e, A in each.items()} for x, each in zip(content, axes, strict=True)]
-    cosines = [{e: (u @ u.T).astype(np.float64) for e, u in each.items()} for each in rows]
-    return choose(cosines, gram, start, free)
+    kernel, error = least_error(start)
+    if all(len(each) == 1 for each in axes):
+        return kernel, error
+    rows = [{e: whitened(x[some], A) for e, A in each.items()} for x, each in zip(content, axes, strict=True)]
+    rng = generator(settings.seed, "held out")
+    ranked = choose_whitening(HeldOut(R, smoothing, some, rows, owned[some], rng), kernel)
+    return (kernel, error) if ranked == kernel else least_error(ranked)
+
+
+def smoothed_gram(R: Any, smoothing: Smoothing, few: NDArray[np.intp]) -> Floats:
+    """Y^T Y of the columns Y of R B of the training items `few`."""
+    columns = np.zeros((R.shape[1], len(few)))
+    columns[few, np.arange(len(few))] = 1
+    columns = smoothing.apply(columns)
+    return columns.T @ gram_times(R, columns)
 
 
 def gram_times(R: Any, x: Floats) -> Floats:

@@ -41,7 +41,7 @@ class Ridge:
     @classmethod
     def fit(cls, similar: Floats, among: Floats, noise: float) -> Self:
         """`similar` (n, L) of the training items to the landmarks, `among` (L, L) the landmarks, both weighted sums."""
-        root = linalg.cholesky(among + JITTER * np.trace(among) / len(among) * np.eye(len(among)), lower=True)
+        root = linalg.cholesky(jittered(among), lower=True)
         features = np.ascontiguousarray(linalg.solve_triangular(root, similar.T, lower=True).T)
         return cls(root, features, linalg.cho_factor(features.T @ features + noise * np.eye(len(root))))
 
@@ -54,6 +54,12 @@ class Ridge:
         """(L, K) that take similarities to the regression's estimate of `targets` (n, K)."""
         out: Floats = linalg.solve_triangular(self.root, self.solve(self.features.T @ targets), lower=True, trans=1)
         return out
+
+
+def jittered(among: Floats) -> Floats:
+    """`among` (L, L), the landmarks' similarities, with JITTER on the diagonal."""
+    out: Floats = among + JITTER * np.trace(among) / len(among) * np.eye(len(among))
+    return out
 
 
 def owned_sets(available: Owned) -> Owned:

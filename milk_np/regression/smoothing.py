@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import linalg
+from scipy import linalg, sparse
 from scipy.sparse.linalg import svds
 
 from milk_np.rng import generator
@@ -62,6 +62,11 @@ class Smoothing:
         spread = self.basis @ (self.shrink[:, None] * (self.basis.T @ x))
         out: Floats = (OWN + 1) * x + self.free[:, None] * (spread - x)
         return out
+
+    def parts(self, R: Any) -> tuple[Any, Floats, Floats]:
+        """R B of sparse rows `R` (U, n) as direct (U, n), sparse, + left (U, r) @ right (r, n)."""
+        direct = R @ sparse.diags_array(OWN + 1 - self.free)
+        return direct, (R @ self.basis) * self.shrink, self.basis.T * self.free
 
 
 def _directions(R: Any, r: int) -> tuple[Floats, Floats]:

@@ -21,8 +21,8 @@ from milk_np.regression.content import Vectors
 
 FLOOR = 0.01
 """Share of the mean axis's variance that is added to each: those of less are mostly noise."""
-HALF = 0.5
-"""The exponent that is tried where none is given."""
+TRIED = (0.0, 0.5, 1.0)
+"""Exponents that are tried where none is given."""
 
 
 def whitening_axes(rows: Vectors, exponent: float) -> Vectors:
@@ -42,9 +42,9 @@ def whitening_axes(rows: Vectors, exponent: float) -> Vectors:
 def candidate_axes(landmarks: Sequence[Vectors], given: tuple[float, ...]) -> list[dict[float, Vectors]]:
     """`whitening_axes` of each modality's `landmarks`, by the exponents that may be chosen.
 
-    These are the exponents `given`, one for each modality or for all, or 0 and HALF.
+    These are the exponents `given`, one for each modality or for all, or those TRIED.
     """
-    tried: list[tuple[float, ...]] = [(exponent,) for exponent in given] or [(0.0, HALF)]
+    tried: list[tuple[float, ...]] = [(exponent,) for exponent in given] or [TRIED]
     each = tried * (len(landmarks) if len(tried) == 1 else 1)
     return [{e: whitening_axes(rows, e) for e in some} for rows, some in zip(landmarks, each, strict=True)]
 

@@ -1,0 +1,184 @@
+"""How well a kernel ranks items that it hasn't seen: training items held out in folds, as if they were new.
+
+Squared errors hardly tell kernels apart where pairs are few, and a kernel may lower them and rank worse. So some
+training items are divided into folds, each of which in turn is what users choose from: neither the users' histories
+nor the regression know of it. Half of the items own all of their modalities, the others lack one. What counts is NDCG
+of every user in every fold, whose differences between two kernels are paired.
+
+With f(x) the features of `milk_np.regression.ridge`, F those of the items outside of the fold and Y their columns of
+R B, the scores of an item are Y F (F^T F + noise I)^-1 f(x). The landmarks are never held out, for new items are never
+landmarks. Most of it is in float32: the scores only have to rank.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import linalg, sparse
+
+from milk_np.data.rows import row_blocks
+from milk_np.regression.choice import Kernel
+from milk_np.regression.ridge import choose_sets, jittered, owned_sets
+from milk_np.regression.smoothing import Smoothing
+
+Vectors = NDArray[np.float32]
+Floats = NDArray[np.float64]
+Numbers = NDArray[np.intp]
+
+ITEMS = 8192
+"""Most training items that are looked at."""
+LANDMARKS = 512
+"""Most landmarks among them: for a choice the kernel may be coarser."""
+USERS = 4096
+"""Most users whose lists are looked at, in each fold."""
+FOLDS = 4
+CUTOFF = 20
+SURE = 1.0
+"""Standard errors by which NDCG has to be better than without whitening, and"""
+WORTH = 0.01
+"""the share of it: less may come from what the folds don't share with serving, such as landmarks."""
+
+
+@dataclass(frozen=True, eq=False)
+class Fold:
+    """Items that are held out together, and the users as they are known without them."""
+
+    inside: NDArray[np.bool_]
+    """(n,) whether each of the items is held out."""
+    direct: Any
+    """(U, n), sparse; with `left` (U, r) and `right` (r, n), direct + left right is Y of the users who chose items
+    inside, zero in the columns of these."""
+    left: Vectors
+    right: Vectors
+    user: Numbers
+    """(P,) and `item` (P,): the pairs of users with items inside, by their number among these."""
+    item: Numbers
+
+    @classmethod
+    def of(
+        cls, R: Any, smoothing: Smoothing, items: Numbers, inside: NDArray[np.bool_], rng: np.random.Generator
+    ) -> Fold:
+        """The fold `inside` (n,) of the training items `items` (n,), for at most USERS users of `R` (U, all)."""
+        pairs = R.tocsc()[:, items[inside]].tocsr()
+        users = np.sort(rng.permutation(np.flatnonzero(np.diff(pairs.indptr)))[:USERS])
+        chosen = pairs[users].tocoo()
+        outside = np.ones(R.shape[1])
+        outside[items[inside]] = 0
+        direct, left, right = smoothing.parts(R[users] @ sparse.diags_array(outside))
+        right = right[:, items] * ~inside
+        kept = direct.tocsc()[:, items].tocsr()
+        f32 = np.float32
+        return cls(inside, kept.astype(f32), left.astype(f32), right.astype(f32), chosen.row, chosen.col)
+
+    def known(self, features: Vectors) -> Vectors:
+        """Y F (U, L) for the `features` F (n, L) of all items."""
+        out: Vectors = self.direct @ features + self.left @ (self.right @ features)
+        return out
+
+
+class HeldOut:
+    """Folds of training items, and what ranking them says of kernels.
+
+    Attributes
+    ----------
+    cosines : for each modality, by exponent of its whitening, those of the items to the landmarks (n, L)
+    sets : (S, M) bool, the sets of modalities that items are held out with; all, and all but one
+    which : (n,) the number of each item's set
+    folds : list of Fold
+    """
+
+    def __init__(
+        self,
+        R: Any,
+        smoothing: Smoothing,
+        items: Numbers,
+        content: Sequence[Mapping[float, Vectors]],
+        owned: NDArray[np.bool_],
+        rng: np.random.Generator,
+    ) -> None:
+        """Folds of the training items `items` (n,) of `R` (U, all), in a random order whose first are the landmarks.
+
+        `content` is theirs, of each modality by the exponents of whitening that may be chosen; `owned` (n, M).
+        """
+        n, M = owned.shape
+        L = min(LANDMARKS, n // 2)
+        self.cosines = [{e: x @ x[:L].T for e, x in each.items()} for each in content]
+        self.sets = owned_sets(np.ones((1, M), np.bool_))[: M + 1]
+        drawn = np.where(rng.random(n) < 0.5, 0, rng.integers(len(self.sets), size=n))
+        self.which = choose_sets(owned & self.sets[drawn], self.sets)
+        fold = np.concatenate([np.full(L, -1), rng.permutation(n - L) % FOLDS])
+        self.folds = [Fold.of(R, smoothing, items, fold == f, rng) for f in range(FOLDS)]
+
+    def ndcg(self, kernel: Kernel) -> Floats:
+        """NDCG at CUTOFF of every user in every fold with an item of hers."""
+        similar = [
+            np.float32(weight) * np.exp(np.float32(kernel.scale) * (each[exponent] - 1))
+            for weight, exponent, each in zip(kernel.weights, kernel.whitening, self.cosines, strict=True)
+        ]
+        scores = [np.empty((len(fold.left), np.count_nonzero(fold.inside)), np.float32) for fold in self.folds]
+        for s in np.unique(self.which):
+            owned = [k for k, mine in zip(similar, self.sets[s], strict=True) if mine]
+            self._score(_features(sum(owned[1:], owned[0])), kernel.noise, s, scores)
+        return np.concatenate([ndcg(each, fold.user, fold.item) for each, fold in zip(scores, self.folds, strict=True)])
+
+    def _score(self, features: Vectors, noise: float, s: int, scores: list[Vectors]) -> None:
+        """Fill in the columns of the items held out with set `s`, whose `features` (n, L) are those of all items."""
+        parts = [features[fold.inside] for fold in self.folds]
+        grams = [x.T @ x for x in parts]
+        outside = features[: features.shape[1]]  # the landmarks
+        whole = outside.T @ outside + sum(grams, np.float32(noise) * np.eye(len(outside), dtype=np.float32))
+        for fold, x, gram, out in zip(self.folds, parts, grams, scores, strict=True):
+            mine = self.which[fold.inside] == s
+            if mine.any():
+                factors = linalg.cho_factor(whole - gram)
+                out[:, mine] = fold.known(features) @ linalg.cho_solve(factors, x[mine].T)
+
+
+def choose_whitening(held_out: HeldOut, kernel: Kernel) -> Kernel:
+    """`kernel` with the whitening of each modality that ranks best, where it is better by WORTH and beyond chance."""
+    best, values = kernel, held_out.ndcg(kernel)
+    for m, exponents in enumerate(held_out.cosines):
+        before = values
+        for exponent in sorted(e for e in exponents if e > kernel.whitening[m]):
+            whitening = (*best.whitening[:m], exponent, *best.whitening[m + 1 :])
+            candidate = replace(best, whitening=whitening)
+            found = held_out.ndcg(candidate)
+            if clearly_more(found, before) and found.sum() > values.sum():
+                best, values = candidate, found
+            if found.sum() < before.sum():
+                break  # more of it would be worse
+    return best
+
+
+def clearly_more(values: Floats, others: Floats) -> bool:
+    """Whether the mean of `values` (n,) is above that of `others` (n,) by WORTH and by SURE standard errors."""
+    more = values - others
+    return bool(len(more) and more.sum() > max(SURE * more.std() * np.sqrt(len(more)), WORTH * others.sum()))
+
+
+def _features(similar: Vectors) -> Vectors:
+    """F (n, L) of items by their similarities (n, L) to the landmarks, which are the first L items."""
+    root = linalg.cholesky(jittered(similar[: similar.shape[1]].astype(np.float64)), lower=True).astype(np.float32)
+    features: Vectors = np.ascontiguousarray(linalg.solve_triangular(root, similar.T, lower=True).T)
+    return features
+
+
+def ndcg(scores: Vectors, user: Numbers, item: Numbers) -> Floats:
+    """NDCG at CUTOFF of each user who has a pair (`user`, `item`) (P,), from `scores` (U, candidates).
+
+    Equal scores share their places: of a user without history, nothing is known and all are equal.
+    """
+    gain = 1 / np.log2(np.arange(2, CUTOFF + 2))
+    found = np.zeros(len(scores))
+    for block in row_blocks(len(user), scores.shape[1]):
+        rows, own = scores[user[block]], scores[user[block], item[block]][:, None]
+        place = (np.count_nonzero(rows > own, axis=1) + np.count_nonzero(rows >= own, axis=1) - 1) // 2
+        listed = place < CUTOFF
+        np.add.at(found, user[block][listed], gain[place[listed]])
+    chosen = np.bincount(user, minlength=len(scores))
+    some = chosen > 0
+    return found[some] / np.cumsum(gain)[np.minimum(chosen[some], CUTOFF) - 1]
