@@ -141,7 +141,7 @@ class Settings:
         "0: no such limit", low=0,
     )
 
-    profile_width: int = _set(512, int, "kernel-profile", "most numbers in a vector", low=1, high=65536)
+    profile_width: int = _set(1024, int, "kernel-profile", "most numbers in a vector", low=1, high=65536)
     landmarks: int = _set(
         1024, int, "kernel-profile", "training items that content is compared with", low=1, high=65536,
     )
@@ -150,6 +150,10 @@ class Settings:
     )
     smoothing_rank: int = _set(
         64, int, "kernel-profile", "rank of the weights between items; 0: histories as they are", low=0, high=65536,
+    )
+    rarity: float = _set(
+        0.1, float, "kernel-profile",
+        "power of the number of its users by which an item of a history counts less; 0: all count alike", low=0, high=1,
     )
     owned_sets: str = _set(
         "each", str, "kernel-profile",
@@ -170,7 +174,7 @@ class Settings:
     whitening: tuple[float, ...] = _set(
         (), float, "kernel-profile",
         "how far the principal axes of each modality's content, or of all, are made alike, from 0 to 1; "
-        "0 or 0.5 by leave-one-out error if not given", low=0, high=1, many="yes", metavar="X,X",
+        "0, 0.5 or 1 by ranking training items held out if not given", low=0, high=1, many="yes", metavar="X,X",
     )
 
     valid_metric: str = _set(

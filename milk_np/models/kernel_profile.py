@@ -2,15 +2,17 @@
 
 R B says what users would choose among the training items (`milk_np.regression.smoothing`). Kernel ridge regression
 predicts an item's column of it from content (`milk_np.regression.ridge`), with a regression of its own for every set of
-modalities that an item can own: nothing is imputed. Content is whitened first where that helps
-(`milk_np.regression.whitening`). With W the principal axes of the users' vectors R B F (F^T F +
+modalities that an item can own: nothing is imputed. Content is whitened first where that ranks better
+(`milk_np.regression.whitening`, `.held_out`). With W the principal axes of the users' vectors R B F (F^T F +
 noise I)^-1 in the space of the regression's features, cut to K,
 
 history of item j:  h = B F (F^T F + noise I)^-1 W              (n, K)
-user u:             p_u = sum over her training items of h_j, P = R h
-targets:            T = B^T R^T P (P^T P)^-1                    (n, K), the columns of R B as combinations of P's
+targets:            T = B^T R^T P (P^T P)^-1, P = R h           (n, K), the columns of R B as combinations of P's
+user u:             p_u = sum over her training items of h_j popularity_j^-rarity
 new item:           z = k(x)^T C, C the regression of T on the modalities that the item owns
 score:              p_u . z
+
+where popularity_j is the number of item j's users: what few choose says more of who chose it.
 """
 
 from __future__ import annotations
@@ -47,9 +49,9 @@ from milk_np.regression.whitening import whitened
 class KernelProfile(StoredModel):
     """Users described by what they chose, items by what their owned modalities say of it; fitted in one pass.
 
-    Settings: `profile_width` (K), `landmarks`, `smoothing`, `smoothing_rank`, `kernel_scale`, `kernel_noise`,
-    `modality_weights`, `whitening`, and `seed`, which draws the landmarks. Scale, noise, weights and whitening are
-    chosen by the leave-one-out error where they are unset. Fitting runs on the host, its regressions in float64, on one
+    Settings: `profile_width` (K), `landmarks`, `smoothing`, `smoothing_rank`, `rarity`, `kernel_scale`,
+    `kernel_noise`, `modality_weights`, `whitening`, and `seed`, which draws the landmarks. Where they are unset, scale,
+    noise and weights are chosen by the leave-one-out error, whitening by ranking held-out items. Fitting runs on the host, its regressions in float64, on one
     thread of BLAS: the same bits whatever the number of threads. Ranking runs on `device`.
 
     Attributes

@@ -61,9 +61,11 @@ def fit_profile(ds: Dataset, centres: Mapping[str, Vectors], settings: Settings)
     h, variance = history_vectors(R, smoothing, whole, settings.profile_width)
     targets = smoothing.apply_transposed(R.T @ (R @ h)) / variance
     others = [regression(owned).coefficients(targets) for owned in sets[1:]]
+    chosen_by = np.asarray(R.sum(axis=0)).ravel()
+    h *= np.maximum(chosen_by, 1)[:, None] ** -settings.rarity
     history = np.zeros((ds.n_items, h.shape[1]), np.float32)
     history[items] = h
-    mean_user = (np.asarray(R.sum(axis=0)).ravel() @ h) / R.shape[0]
+    mean_user = (chosen_by @ h) / R.shape[0]
     return {
         "history": history,
         "mean_user": mean_user.astype(np.float32),
