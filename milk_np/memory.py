@@ -12,12 +12,12 @@ from milk_np.cgroup import cgroup_memory, read
 from milk_np.config import Settings
 from milk_np.errors import OutOfMemoryError
 from milk_np.models import CLOSED_FORM
+from milk_np.regression.limits import HELD_ITEMS, HELD_LANDMARKS, HELD_USERS, MOST_SETS
+from milk_np.regression.whitening import TRIED
 
 _FLOAT, _INT, _LONG, _DOUBLE = 4, 4, 8, 8
 _KERNELS = 128 * 2**20  # Numba, LLVM and the machine code, as measured
 _PAGE = resource.getpagesize()
-MOST_SETS = 15
-"""Sets of owned modalities up to which all get a regression of their own: those of four modalities."""
 _LIBRARIES = 1 << 29
 """Address space that Numba, SciPy and their threads map when they load: about 400 MB with two threads."""
 
@@ -65,12 +65,14 @@ def _profile_bytes(
     modalities at a time, and the coefficients of all S sets."""
     L, M = min(settings.landmarks, n_items), len(widths)
     K, S = min(settings.profile_width, L), 2**M - 1
+    held = min(n_items, HELD_ITEMS)
     if S > MOST_SETS:
         S = min(S, n_items + M + 1)  # those that occur
     return {
         "compiled kernels": _KERNELS,
         "content": _FLOAT
         * (3 * n_items * sum(widths) + L * (2 * sum(widths) + 5 * max(widths))),  # axes, one decomposition
+        "held-out items": _FLOAT * held * (len(TRIED) * (sum(widths) + M * HELD_LANDMARKS) + min(n_users, HELD_USERS)),
         "similarities": n_items * L * (M * _FLOAT + 3 * _DOUBLE) + 4 * _DOUBLE * L * L,
         "vectors": n_items * K * (2 * _FLOAT + 4 * _DOUBLE) + S * L * K * (_FLOAT + _DOUBLE),
         "training pairs": n_train_pairs * (2 * _INT + 2 * _DOUBLE) + _DOUBLE * n_users * (settings.smoothing_rank + 64),

@@ -51,8 +51,9 @@ class KernelProfile(StoredModel):
 
     Settings: `profile_width` (K), `landmarks`, `smoothing`, `smoothing_rank`, `rarity`, `kernel_scale`,
     `kernel_noise`, `modality_weights`, `whitening`, and `seed`, which draws the landmarks. Where they are unset, scale,
-    noise and weights are chosen by the leave-one-out error, whitening by ranking held-out items. Fitting runs on the host, its regressions in float64, on one
-    thread of BLAS: the same bits whatever the number of threads. Ranking runs on `device`.
+    noise and weights are chosen by the leave-one-out error, whitening by ranking held-out items. Fitting runs on the
+    host, its regressions in float64, on one thread of BLAS: the same bits whatever the number of threads. Ranking runs
+    on `device`.
 
     Attributes
     ----------

@@ -22,6 +22,7 @@ from scipy import linalg, sparse
 
 from milk_np.data.rows import row_blocks
 from milk_np.regression.choice import Kernel
+from milk_np.regression.limits import HELD_LANDMARKS, HELD_USERS
 from milk_np.regression.ridge import choose_sets, jittered, owned_sets
 from milk_np.regression.smoothing import Smoothing
 
@@ -29,12 +30,6 @@ Vectors = NDArray[np.float32]
 Floats = NDArray[np.float64]
 Numbers = NDArray[np.intp]
 
-ITEMS = 8192
-"""Most training items that are looked at."""
-LANDMARKS = 512
-"""Most landmarks among them: for a choice the kernel may be coarser."""
-USERS = 4096
-"""Most users whose lists are looked at, in each fold."""
 FOLDS = 4
 CUTOFF = 20
 SURE = 1.0
@@ -62,9 +57,9 @@ class Fold:
     def of(
         cls, R: Any, smoothing: Smoothing, items: Numbers, inside: NDArray[np.bool_], rng: np.random.Generator
     ) -> Fold:
-        """The fold `inside` (n,) of the training items `items` (n,), for at most USERS users of `R` (U, all)."""
+        """The fold `inside` (n,) of the training items `items` (n,), for at most HELD_USERS users of `R` (U, all)."""
         pairs = R.tocsc()[:, items[inside]].tocsr()
-        users = np.sort(rng.permutation(np.flatnonzero(np.diff(pairs.indptr)))[:USERS])
+        users = np.sort(rng.permutation(np.flatnonzero(np.diff(pairs.indptr)))[:HELD_USERS])
         chosen = pairs[users].tocoo()
         outside = np.ones(R.shape[1])
         outside[items[inside]] = 0
@@ -105,7 +100,7 @@ class HeldOut:
         `content` is theirs, of each modality by the exponents of whitening that may be chosen; `owned` (n, M).
         """
         n, M = owned.shape
-        L = min(LANDMARKS, n // 2)
+        L = min(HELD_LANDMARKS, max(n // 2, 1))
         self.cosines = [{e: x @ x[:L].T for e, x in each.items()} for each in content]
         self.sets = owned_sets(np.ones((1, M), np.bool_))[: M + 1]
         drawn = np.where(rng.random(n) < 0.5, 0, rng.integers(len(self.sets), size=n))
@@ -113,17 +108,22 @@ class HeldOut:
         fold = np.concatenate([np.full(L, -1), rng.permutation(n - L) % FOLDS])
         self.folds = [Fold.of(R, smoothing, items, fold == f, rng) for f in range(FOLDS)]
 
-    def ndcg(self, kernel: Kernel) -> Floats:
-        """NDCG at CUTOFF of every user in every fold with an item of hers."""
+    def scores(self, kernel: Kernel) -> list[Vectors]:
+        """Of each fold's users for its items, (U, items inside)."""
         similar = [
             np.float32(weight) * np.exp(np.float32(kernel.scale) * (each[exponent] - 1))
             for weight, exponent, each in zip(kernel.weights, kernel.whitening, self.cosines, strict=True)
         ]
-        scores = [np.empty((len(fold.left), np.count_nonzero(fold.inside)), np.float32) for fold in self.folds]
+        out = [np.empty((len(fold.left), np.count_nonzero(fold.inside)), np.float32) for fold in self.folds]
         for s in np.unique(self.which):
             owned = [k for k, mine in zip(similar, self.sets[s], strict=True) if mine]
-            self._score(_features(sum(owned[1:], owned[0])), kernel.noise, s, scores)
-        return np.concatenate([ndcg(each, fold.user, fold.item) for each, fold in zip(scores, self.folds, strict=True)])
+            self._score(_features(sum(owned[1:], owned[0])), kernel.noise, s, out)
+        return out
+
+    def ndcg(self, kernel: Kernel) -> Floats:
+        """NDCG at CUTOFF of every user in every fold with an item of hers."""
+        scored = zip(self.scores(kernel), self.folds, strict=True)
+        return np.concatenate([ndcg(each, fold.user, fold.item) for each, fold in scored])
 
     def _score(self, features: Vectors, noise: float, s: int, scores: list[Vectors]) -> None:
         """Fill in the columns of the items held out with set `s`, whose `features` (n, L) are those of all items."""

@@ -14,7 +14,8 @@ from milk_np.data import Dataset
 from milk_np.data.dataset import TRAIN
 from milk_np.regression.choice import Kernel, choose, normalised
 from milk_np.regression.content import Vectors, content_of, similarities
-from milk_np.regression.held_out import ITEMS, HeldOut, choose_whitening
+from milk_np.regression.held_out import HeldOut, choose_whitening
+from milk_np.regression.limits import CHOICE_ITEMS, HELD_ITEMS
 from milk_np.regression.ridge import Ridge, owned_sets, weighted
 from milk_np.regression.smoothing import Smoothing
 from milk_np.regression.whitening import candidate_axes, whitened
@@ -30,8 +31,6 @@ and `landmark0`, ... (L, r or D_m), the landmarks' content under it.
 history (I, K), zero for new items; mean_user (K,); sets (S, M) of modalities; coefficients (S, L, K);
 kernel (2 + 2 M,): scale, noise, weights, exponents of the whitening; error: leave-one-out, as a share.
 """
-CHOICE_ITEMS = 512
-"""Training items whose leave-one-out error the kernel is chosen by."""
 START = Kernel(1.0, 0.3, (), ())
 LEAST_AXIS = 1e-10
 """Axes of less than this share of the largest one's variance are rounding noise."""
@@ -120,7 +119,7 @@ def choose_kernel(
         "weights": settings.modality_weights,
     }
     free = frozenset(name for name, value in given.items() if not value)
-    few, some = order[:CHOICE_ITEMS], order[:ITEMS]
+    few, some = order[:CHOICE_ITEMS], order[:HELD_ITEMS]
     gram = smoothed_gram(R, smoothing, few)
 
     def least_error(start: Kernel) -> tuple[Kernel, float]:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
-from milk_np.memory import MOST_SETS
+from milk_np.regression.limits import MOST_SETS
 
 Floats = NDArray[np.float64]
 Owned = NDArray[np.bool_]

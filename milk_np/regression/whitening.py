@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import linalg
 
 from milk_np.data.rows import inverse_norms, unit_rows
@@ -30,13 +29,7 @@ def whitening_axes(rows: Vectors, exponent: float) -> Vectors:
 
     r = 0 for an exponent of 0: the content stays as it is. Rows of zeros, of items that miss the modality, add nothing.
     """
-    if exponent == 0 or not rows.any():
-        return np.zeros((rows.shape[1], 0), np.float32)
-    _, s, vt = linalg.svd(rows[rows.any(axis=1)], full_matrices=False, check_finite=False, overwrite_a=True)
-    share = s.astype(np.float64) ** 2
-    share /= share.sum() / len(share)
-    axes: NDArray[np.float32] = (vt.T * (share + FLOOR) ** (-exponent / 2)).astype(np.float32)
-    return axes
+    return _axes(rows, (exponent,))[exponent]
 
 
 def candidate_axes(landmarks: Sequence[Vectors], given: tuple[float, ...]) -> list[dict[float, Vectors]]:
@@ -46,7 +39,18 @@ def candidate_axes(landmarks: Sequence[Vectors], given: tuple[float, ...]) -> li
     """
     tried: list[tuple[float, ...]] = [(exponent,) for exponent in given] or [TRIED]
     each = tried * (len(landmarks) if len(tried) == 1 else 1)
-    return [{e: whitening_axes(rows, e) for e in some} for rows, some in zip(landmarks, each, strict=True)]
+    return [_axes(rows, some) for rows, some in zip(landmarks, each, strict=True)]
+
+
+def _axes(rows: Vectors, exponents: Sequence[float]) -> dict[float, Vectors]:
+    """`whitening_axes` by exponent, from one decomposition."""
+    plain = np.zeros((rows.shape[1], 0), np.float32)
+    if not any(exponents) or not rows.any():
+        return dict.fromkeys(exponents, plain)
+    _, s, vt = linalg.svd(rows[rows.any(axis=1)], full_matrices=False, check_finite=False, overwrite_a=True)
+    share = s.astype(np.float64) ** 2
+    share /= share.sum() / len(share)
+    return {e: (vt.T * (share + FLOOR) ** (-e / 2)).astype(np.float32) if e else plain for e in exponents}
 
 
 def whitened(rows: Vectors, axes: Vectors) -> Vectors:

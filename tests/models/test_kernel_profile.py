@@ -23,7 +23,7 @@ from milk_np.models.kernel_profile import KernelProfile
 from milk_np.models.random_order import RandomOrder
 from milk_np.regression.choice import Kernel
 from milk_np.regression.smoothing import OWN
-from milk_np.regression.whitening import FLOOR, HALF
+from milk_np.regression.whitening import FLOOR, TRIED
 
 
 @pytest.fixture(scope="module")
@@ -43,13 +43,23 @@ def scores(model: KernelProfile) -> np.ndarray:
 # The second implementation
 
 
-def smoothed(ds: Dataset, ridge: float) -> np.ndarray:
-    """R B (U, n), B with the exact EASE matrix."""
+def pairs(ds: Dataset) -> np.ndarray:
+    """R (U, n)."""
     R = np.zeros((ds.n_users, ds.n_items))
     R[ds.interactions(0)] = 1
-    R = R[:, ds.train_items]
+    return R[:, ds.train_items]
+
+
+def smoothing(ds: Dataset, ridge: float) -> np.ndarray:
+    """B (n, n), with the exact EASE matrix."""
+    R = pairs(ds)
     P = np.linalg.inv(R.T @ R + ridge * np.eye(R.shape[1]))
-    return R @ (OWN * np.eye(len(P)) + np.eye(len(P)) - P / np.diag(P))
+    return OWN * np.eye(len(P)) + np.eye(len(P)) - P / np.diag(P)
+
+
+def smoothed(ds: Dataset, ridge: float) -> np.ndarray:
+    """R B (U, n)."""
+    return pairs(ds) @ smoothing(ds, ridge)
 
 
 def parts(ds: Dataset, kernel: Kernel) -> list[np.ndarray]:
@@ -68,25 +78,26 @@ def parts(ds: Dataset, kernel: Kernel) -> list[np.ndarray]:
     return out
 
 
-def written_out(ds: Dataset, model: KernelProfile, width: int | None = None) -> np.ndarray:
+def written_out(ds: Dataset, model: KernelProfile) -> np.ndarray:
     """Scores (U, I): exact kernel ridge of the columns of R B, under the modalities that each item owns, or all.
 
-    With a `width`, the columns are projected on so many principal axes of the users' vectors.
+    The columns are combinations of the training users' vectors, those of histories where all items count alike.
     """
-    kernel, Y = model.kernel, smoothed(ds, model.settings.smoothing)
+    kernel, R, B = model.kernel, pairs(ds), smoothing(ds, model.settings.smoothing)
     similar = parts(ds, kernel)
-    if width is not None:
-        K = sum(similar)[ds.train_items]
-        halves = Y @ np.linalg.inv(K + kernel.noise * np.eye(len(K)))
-        axes = np.linalg.eigh(halves @ K @ halves.T)[1][:, -width:]
-        Y = axes @ (axes.T @ Y)
+    values, vectors = np.linalg.eigh(sum(similar)[ds.train_items])
+    h = B @ (vectors * (np.sqrt(np.maximum(values, 0)) / (values + kernel.noise)))
+    gram, axes = np.linalg.eigh((R @ h).T @ R @ h)
+    keep = gram > 1e-10 * gram[-1]
+    h = h @ axes[:, keep][:, -model.settings.profile_width :]
+    profiles = (R * np.maximum(R.sum(axis=0), 1) ** -model.settings.rarity) @ h
+    profiles[~R.any(axis=1)] = profiles.sum(axis=0) / ds.n_users
+    Y = profiles @ np.linalg.pinv(R @ h) @ R @ B
     out = np.empty((ds.n_users, ds.n_items))
     each = model.settings.owned_sets == "each"
     for i, owned in enumerate(ds.available if each else np.ones_like(ds.available)):
         k = sum(similar[m] for m in np.flatnonzero(owned))
         out[:, i] = Y @ np.linalg.solve(k[ds.train_items] + kernel.noise * np.eye(k.shape[1]), k[i])
-    empty = np.bincount(ds.interactions(0)[0], minlength=ds.n_users) == 0
-    out[empty] = out[~empty].sum(axis=0) / ds.n_users
     return out
 
 
@@ -108,6 +119,8 @@ CASES = {
         {"owned_sets": "whole"},
         {"whitening": (0.0,)},
         {"whitening": (0.7,)},
+        {"rarity": 0.0},
+        {"rarity": 1.0},
     ],
 )
 def test_scores_are_the_formula(case: str, given: dict[str, Any]) -> None:
@@ -119,7 +132,7 @@ def test_scores_are_the_formula(case: str, given: dict[str, Any]) -> None:
     assert len(model.kernel.weights) == ds.n_modalities
     if "kernel_scale" in given:
         assert (model.kernel.scale, model.kernel.noise) == (2.0, 0.5)
-    assert model.kernel.whitening in itertools.product(given.get("whitening", (0.0, HALF)), repeat=ds.n_modalities)
+    assert model.kernel.whitening in itertools.product(given.get("whitening", TRIED), repeat=ds.n_modalities)
     sets = {"single": 1, "full": 3, "two": 3, "three": 7, "five": 11}[case]
     assert len(model.state()["sets"]) == (1 if "owned_sets" in given else sets)
 
@@ -127,7 +140,7 @@ def test_scores_are_the_formula(case: str, given: dict[str, Any]) -> None:
 @pytest.mark.parametrize("width", [1, 5])
 def test_few_axes_are_the_principal_ones_of_the_users(ds: Dataset, width: int) -> None:
     model = KernelProfile(**OPTIONS, profile_width=width).fit(ds)
-    expected = written_out(ds, model, width)
+    expected = written_out(ds, model)
     assert model.user_factors().shape == (EMPTY + 1, width)
     np.testing.assert_allclose(scores(model), expected, atol=2e-3 * np.abs(expected).max())
 
@@ -199,7 +212,7 @@ def test_content_drowned_by_one_direction_is_whitened() -> None:
     drowned = replace(ds, features={**ds.features, "image": loud.astype(np.float32)})
     options = OPTIONS | {"modality_weights": (0.9, 0.1)}
     model, plain = (KernelProfile(**options, whitening=given).fit(drowned) for given in ((), (0.0,)))
-    assert model.kernel.whitening[0] == HALF
+    assert model.kernel.whitening[0] > 0
     assert model.losses(1)["total"] < plain.losses(1)["total"]
     ndcg, before = (evaluate(each, drowned, topk=(5,)).metrics["ndcg@5"] for each in (model, plain))
     assert ndcg > 1.1 * before

@@ -117,3 +117,11 @@ def test_large_sets_have_the_directions_of_small_ones(shape: tuple[int, int], mo
     large, again = (Smoothing.fit(R, rank=5, ridge=2.0) for _ in range(2))
     np.testing.assert_allclose(whole(large, shape[1]), whole(small, shape[1]), atol=1e-10)
     np.testing.assert_array_equal(large.basis, again.basis)
+
+
+@pytest.mark.parametrize("rank", [0, 4])
+def test_parts_are_the_smoothed_rows(rank: int) -> None:
+    R = sparse.csr_array((np.random.default_rng(1).random((20, 30)) < 0.2).astype(np.float64))
+    smoothing = Smoothing.fit(R, rank=rank, ridge=3.0)
+    direct, left, right = smoothing.parts(R[:7])
+    np.testing.assert_allclose(direct.toarray() + left @ right, R[:7] @ smoothing.apply(np.eye(30)), atol=1e-12)

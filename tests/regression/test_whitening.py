@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from milk_np.regression.whitening import FLOOR, HALF, candidate_axes, whitened, whitening_axes
+from milk_np.regression.whitening import FLOOR, TRIED, candidate_axes, whitened, whitening_axes
 
 
 def content(n: int, D: int, seed: int = 0) -> np.ndarray:
@@ -68,13 +68,14 @@ def test_small_exponents_change_little_where_landmarks_are_few() -> None:
     np.testing.assert_allclose(found, rows @ landmarks.T, atol=1e-5)
 
 
-def test_candidates_are_those_given_or_none_and_half() -> None:
+def test_candidates_are_those_given_or_all_that_are_tried() -> None:
     modalities = [content(9, 4), content(9, 3)]
-    assert [list(each) for each in candidate_axes(modalities, ())] == [[0.0, HALF]] * 2
+    assert [list(each) for each in candidate_axes(modalities, ())] == [list(TRIED)] * 2
     assert [list(each) for each in candidate_axes(modalities, (0.3,))] == [[0.3]] * 2
     assert [list(each) for each in candidate_axes(modalities, (0.3, 1.0))] == [[0.3], [1.0]]
     for rows, each in zip(modalities, candidate_axes(modalities, ()), strict=True):
-        np.testing.assert_array_equal(each[HALF], whitening_axes(rows, HALF))
+        for exponent in TRIED:
+            np.testing.assert_array_equal(each[exponent], whitening_axes(rows, exponent))
 
 
 def test_exponent_zero_leaves_the_very_rows() -> None:

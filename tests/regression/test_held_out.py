@@ -1,0 +1,180 @@
+"""Ranking of held-out items against plain loops in float64; which whitening is chosen by it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import sparse
+
+from milk_np.regression import held_out as module
+from milk_np.regression.choice import Kernel
+from milk_np.regression.held_out import CUTOFF, FOLDS, SURE, WORTH, HeldOut, choose_whitening, clearly_more, ndcg
+from milk_np.regression.ridge import JITTER
+from milk_np.regression.smoothing import Smoothing
+
+KERNEL = Kernel(1.5, 0.4, (0.6, 0.4), (0.0, 0.5))
+
+
+def unit(x: np.ndarray) -> np.ndarray:
+    return (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
+
+
+class Problem:
+    """90 users, 70 training items of which 60 are looked at; two modalities, some of them missing."""
+
+    def __init__(self, seed: int = 0, n: int = 60) -> None:
+        rng = np.random.default_rng(seed)
+        self.R = sparse.csr_array((rng.random((90, 70)) < 0.1).astype(np.float64))
+        self.smoothing = Smoothing.fit(self.R, rank=5, ridge=20.0)
+        self.items = rng.permutation(70)[:n]
+        self.owned = np.ones((n, 2), np.bool_)
+        self.owned[rng.random(n) < 0.3, 1] = False
+        self.content: list[dict[float, Any]] = [{}, {}]
+        for m, each in enumerate(self.content):
+            for exponent in (0.0, 0.5, 1.0):
+                each[exponent] = unit(rng.standard_normal((n, 4))) * self.owned[:, m : m + 1]
+
+    def held_out(self, seed: int = 0) -> HeldOut:
+        rng = np.random.default_rng(seed)
+        return HeldOut(self.R, self.smoothing, self.items, self.content, self.owned, rng)
+
+
+def plain_scores(problem: Problem, held: HeldOut, kernel: Kernel, users: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """Scores of `users` for the items `inside`, each regressed on its own: nothing shared, nothing precomputed."""
+    rows = [each[e].astype(np.float64) for each, e in zip(problem.content, kernel.whitening, strict=True)]
+    n, L = len(problem.items), len(problem.items) // 2
+    R = problem.R.toarray()
+    B = problem.smoothing.apply(np.eye(R.shape[1]))
+    R[:, problem.items[inside]] = 0
+    Y = (R @ B)[users][:, problem.items[~inside]]
+    out = []
+    for j in np.flatnonzero(inside):
+        mine = held.sets[held.which[j]]
+        K = np.zeros((n, L))
+        for m in np.flatnonzero(mine):
+            K += kernel.weights[m] * np.exp(kernel.scale * (rows[m] @ rows[m][:L].T - 1))
+        among = K[:L] + JITTER * np.trace(K[:L]) / L * np.eye(L)
+        F = K @ np.linalg.inv(np.linalg.cholesky(among)).T
+        A = F[~inside].T @ F[~inside] + kernel.noise * np.eye(L)
+        out.append(Y @ F[~inside] @ np.linalg.solve(A, F[j]))
+    return np.stack(out, axis=1)
+
+
+def plain_ndcg(scores: np.ndarray, chosen: np.ndarray) -> float:
+    """Of one user: `scores` (n,) of the candidates, `chosen` (n,) bool."""
+    found = 0.0
+    for j in np.flatnonzero(chosen):
+        place = ((scores > scores[j]).sum() + (scores >= scores[j]).sum() - 1) // 2
+        found += 1 / np.log2(place + 2) if place < CUTOFF else 0
+    return found / sum(1 / np.log2(place + 2) for place in range(min(CUTOFF, chosen.sum())))
+
+
+def users_of(problem: Problem, inside: np.ndarray) -> np.ndarray:
+    return np.flatnonzero(problem.R.toarray()[:, problem.items[inside]].any(axis=1))
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_scores_are_those_of_regressing_without_the_fold(seed: int) -> None:
+    problem = Problem(seed)
+    held = problem.held_out(seed)
+    values = []
+    for fold, found in zip(held.folds, held.scores(KERNEL), strict=True):
+        users = users_of(problem, fold.inside)
+        expected = plain_scores(problem, held, KERNEL, users, fold.inside)
+        np.testing.assert_allclose(found, expected, atol=2e-4 * np.abs(expected).max())
+        chosen = problem.R.toarray()[np.ix_(users, problem.items[fold.inside])] > 0
+        values += [plain_ndcg(*each) for each in zip(found, chosen, strict=True)]
+    np.testing.assert_allclose(held.ndcg(KERNEL), values, rtol=1e-12)
+
+
+def test_folds_share_the_items_but_landmarks_and_no_item_has_what_it_does_not_own() -> None:
+    problem = Problem()
+    held = problem.held_out()
+    inside = np.stack([fold.inside for fold in held.folds])
+    assert len(inside) == FOLDS
+    np.testing.assert_array_equal(inside.sum(axis=0), np.repeat([0, 1], 30))
+    np.testing.assert_array_equal(held.sets, [[1, 1], [1, 0], [0, 1]])
+    drawn = held.sets[held.which]
+    lost = drawn & ~problem.owned
+    assert not lost[~(drawn.all(axis=1))].any()
+    assert 0.3 < np.mean(held.which == 0) < 0.8
+
+
+def test_users_are_at_most_so_many_and_drawn_by_the_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "HELD_USERS", 12)
+    some, again, others = (Problem().held_out(seed) for seed in (3, 3, 4))
+    assert [len(fold.left) for fold in some.folds] == [12] * FOLDS
+    np.testing.assert_array_equal(some.ndcg(KERNEL), again.ndcg(KERNEL))
+    assert not np.array_equal(some.which, others.which)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 5])
+def test_few_items(n: int) -> None:
+    held = Problem(n=n).held_out()
+    assert len(held.ndcg(KERNEL)) == sum(len(fold.left) for fold in held.folds)
+    choose_whitening(held, KERNEL)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 8), st.integers(1, 60), st.integers(1, 9))
+def test_ndcg_shares_places_of_equal_scores(seed: int, users: int, candidates: int, levels: int) -> None:
+    rng = np.random.default_rng(seed)
+    scores = rng.integers(levels, size=(users, candidates)).astype(np.float32)
+    chosen = rng.random((users, candidates)) < 0.3
+    expected = [plain_ndcg(*each) for each in zip(scores, chosen, strict=True) if each[1].any()]
+    np.testing.assert_allclose(ndcg(scores, *np.nonzero(chosen)), expected, rtol=1e-12)
+
+
+class Told:
+    """In place of HeldOut: values of each kernel as told, by the exponents."""
+
+    def __init__(self, values: dict[tuple[float, ...], Any]) -> None:
+        self.values, self.cosines = values, [dict.fromkeys((0.0, 0.5, 1.0))] * len(next(iter(values)))
+
+    def ndcg(self, kernel: Kernel) -> np.ndarray:
+        return np.asarray(self.values[kernel.whitening], np.float64)
+
+
+@pytest.mark.parametrize(
+    ("half", "whole", "expected"),
+    [
+        (1.2, 1.1, 0.5),
+        (1.1, 1.2, 1.0),
+        (1.005, 1.2, 1.0),
+        (1.005, 1.005, 0.0),
+        (0.99, 1.2, 0.0),  # what is worse in part isn't tried whole
+    ],
+)
+def test_the_exponent_that_ranks_best_is_taken(half: float, whole: float, expected: float) -> None:
+    one = Kernel(1.0, 1.0, (1.0,), (0.0,))
+    values = {(0.0,): [1.0] * 9, (0.5,): [half] * 9, (1.0,): [whole] * 9}
+    assert choose_whitening(Told(values), one) == replace(one, whitening=(expected,))  # type: ignore[arg-type]
+
+
+def test_one_modality_after_the_other() -> None:
+    two = Kernel(1.0, 1.0, (0.5, 0.5), (0.0, 0.0))
+    values = {(a, b): [1 + a * (1 - a) + a * b] * 4 for a in (0.0, 0.5, 1.0) for b in (0.0, 0.5, 1.0)}
+    assert choose_whitening(Told(values), two).whitening == (0.5, 1.0)  # type: ignore[arg-type]
+
+
+def test_nobody_to_rank_for_changes_nothing() -> None:
+    two = Kernel(1.0, 1.0, (0.5, 0.5), (0.0, 0.0))
+    nobody = {(a, b): [] for a in (0.0, 0.5, 1.0) for b in (0.0, 0.5, 1.0)}
+    assert choose_whitening(Told(nobody), two) == two  # type: ignore[arg-type]
+
+
+def test_clearly_more_is_beyond_chance_and_worth_it() -> None:
+    rng = np.random.default_rng(0)
+    noise = rng.standard_normal(400)
+    noise = (noise - noise.mean()) / noise.std()
+    others = np.full(400, 0.5)
+    for errors in (-3, 0, SURE - 0.01, SURE + 0.01, 5):
+        assert clearly_more(others + noise + errors / 20, others) == (errors > SURE)
+    assert clearly_more(others * (1.01 * WORTH + 1), others)
+    assert not clearly_more(others * (0.99 * WORTH + 1), others)
+    assert not clearly_more(others, others)
