@@ -72,7 +72,9 @@ def _profile_bytes(
         "compiled kernels": _KERNELS,
         "content": _FLOAT
         * (3 * n_items * sum(widths) + L * (2 * sum(widths) + 5 * max(widths))),  # axes, one decomposition
-        "held-out items": _FLOAT * held * (len(TRIED) * (sum(widths) + M * HELD_LANDMARKS) + min(n_users, HELD_USERS)),
+        "held-out items": _FLOAT
+        * held
+        * (sum(widths) + max(widths) + len(TRIED) * M * HELD_LANDMARKS + min(n_users, HELD_USERS)),
         "similarities": n_items * L * (M * _FLOAT + 3 * _DOUBLE) + 4 * _DOUBLE * L * L,
         "vectors": n_items * K * (2 * _FLOAT + 4 * _DOUBLE) + S * L * K * (_FLOAT + _DOUBLE),
         "training pairs": n_train_pairs * (2 * _INT + 2 * _DOUBLE) + _DOUBLE * n_users * (settings.smoothing_rank + 64),

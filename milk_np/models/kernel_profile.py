@@ -201,8 +201,8 @@ class KernelProfile(StoredModel):
         return dict(self._arrays)
 
     def load_state(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Go on from `state`."""
-        self._arrays = dict(state)
+        """Go on from `state`. Raises DataError if it is that of an earlier version, which had other arrays."""
+        self._arrays = self._parameters_of("the training state", state) if state else {}
 
     def parameters(self) -> dict[str, NDArray[Any]]:
         """The parameters, which nothing overwrites."""
@@ -225,9 +225,12 @@ class KernelProfile(StoredModel):
 
     def _read(self, path: str | Path, arrays: Arrays) -> None:
         super()._read(path, arrays)
-        each = [f"{name}{m}" for name in ("landmark", "axes") for m in range(len(self._centres))]
-        require(path, arrays, *PARAMETERS, *each)
-        self._arrays = {name: arrays[name] for name in (*PARAMETERS, *each)}
+        self._arrays = self._parameters_of(path, arrays)
+
+    def _parameters_of(self, source: str | Path, arrays: Mapping[str, NDArray[Any]]) -> Arrays:
+        names = [*PARAMETERS, *(f"{name}{m}" for name in ("landmark", "axes") for m in range(len(self._centres)))]
+        require(source, arrays, *names)
+        return {name: arrays[name] for name in names}
 
     def _imputer_class(self) -> type[Imputer]:
         return MeanImputer

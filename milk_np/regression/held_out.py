@@ -25,6 +25,7 @@ from milk_np.regression.choice import Kernel
 from milk_np.regression.limits import HELD_LANDMARKS, HELD_USERS
 from milk_np.regression.ridge import choose_sets, jittered, owned_sets
 from milk_np.regression.smoothing import Smoothing
+from milk_np.regression.whitening import whitened
 
 Vectors = NDArray[np.float32]
 Floats = NDArray[np.float64]
@@ -91,17 +92,21 @@ class HeldOut:
         R: Any,
         smoothing: Smoothing,
         items: Numbers,
-        content: Sequence[Mapping[float, Vectors]],
+        content: Sequence[Vectors],
+        axes: Sequence[Mapping[float, Vectors]],
         owned: NDArray[np.bool_],
         rng: np.random.Generator,
     ) -> None:
         """Folds of the training items `items` (n,) of `R` (U, all), in a random order whose first are the landmarks.
 
-        `content` is theirs, of each modality by the exponents of whitening that may be chosen; `owned` (n, M).
+        `content` of each modality, not whitened, and `owned` (n, M) are theirs; `axes` are those of each modality's
+        whitening, by the exponents that may be chosen.
         """
         n, M = owned.shape
         L = min(HELD_LANDMARKS, max(n // 2, 1))
-        self.cosines = [{e: x @ x[:L].T for e, x in each.items()} for each in content]
+        self.cosines = [
+            {e: _cosines(whitened(x, A), L) for e, A in each.items()} for x, each in zip(content, axes, strict=True)
+        ]
         self.sets = owned_sets(np.ones((1, M), np.bool_))[: M + 1]
         drawn = np.where(rng.random(n) < 0.5, 0, rng.integers(len(self.sets), size=n))
         self.which = choose_sets(owned & self.sets[drawn], self.sets)
@@ -160,6 +165,12 @@ def clearly_more(values: Floats, others: Floats) -> bool:
     return bool(len(more) and more.sum() > max(SURE * more.std() * np.sqrt(len(more)), WORTH * others.sum()))
 
 
+def _cosines(rows: Vectors, L: int) -> Vectors:
+    """Those of `rows` (n, D) to the first L of them, (n, L)."""
+    out: Vectors = rows @ rows[:L].T
+    return out
+
+
 def _features(similar: Vectors) -> Vectors:
     """F (n, L) of items by their similarities (n, L) to the landmarks, which are the first L items."""
     root = linalg.cholesky(jittered(similar[: similar.shape[1]].astype(np.float64)), lower=True).astype(np.float32)
@@ -181,4 +192,5 @@ def ndcg(scores: Vectors, user: Numbers, item: Numbers) -> Floats:
         np.add.at(found, user[block][listed], gain[place[listed]])
     chosen = np.bincount(user, minlength=len(scores))
     some = chosen > 0
-    return found[some] / np.cumsum(gain)[np.minimum(chosen[some], CUTOFF) - 1]
+    out: Floats = found[some] / np.cumsum(gain)[np.minimum(chosen[some], CUTOFF) - 1]
+    return out

@@ -135,9 +135,8 @@ def choose_kernel(
     kernel, error = least_error(start)
     if all(len(each) == 1 for each in axes):
         return kernel, error
-    rows = [{e: whitened(x[some], A) for e, A in each.items()} for x, each in zip(content, axes, strict=True)]
-    rng = generator(settings.seed, "held out")
-    ranked = choose_whitening(HeldOut(R, smoothing, some, rows, owned[some], rng), kernel)
+    rows, rng = [x[some] for x in content], generator(settings.seed, "held out")
+    ranked = choose_whitening(HeldOut(R, smoothing, some, rows, axes, owned[some], rng), kernel)
     return (kernel, error) if ranked == kernel else least_error(ranked)
 
 

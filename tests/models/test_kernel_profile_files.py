@@ -78,6 +78,16 @@ def test_refuses_files_of_other_models_and_damaged_ones(ds: Dataset, model: Kern
             KernelProfile.load(tmp_path / "less.npz")
 
 
+def test_refuses_the_training_state_of_an_earlier_version(ds: Dataset, model: KernelProfile) -> None:
+    again = KernelProfile(model.settings)
+    again.begin(ds)
+    again.load_state({})  # of a run that was stopped before its only step
+    with pytest.raises(DataError, match="the training state: entry 'axes0' is absent"):
+        again.load_state({name: array for name, array in model.state().items() if name != "axes0"})
+    again.load_state(model.state())
+    np.testing.assert_array_equal(again.user_factors(), model.user_factors())
+
+
 def test_a_run_has_one_epoch_and_resumes(ds: Dataset, model: KernelProfile, tmp_path: Path) -> None:
     settings = model.settings
     run = RunFolder.create(tmp_path / "run", settings, data_hash=ds.content_hash)

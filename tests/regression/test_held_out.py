@@ -16,6 +16,7 @@ from milk_np.regression.choice import Kernel
 from milk_np.regression.held_out import CUTOFF, FOLDS, SURE, WORTH, HeldOut, choose_whitening, clearly_more, ndcg
 from milk_np.regression.ridge import JITTER
 from milk_np.regression.smoothing import Smoothing
+from milk_np.regression.whitening import candidate_axes, whitened
 
 KERNEL = Kernel(1.5, 0.4, (0.6, 0.4), (0.0, 0.5))
 
@@ -34,19 +35,19 @@ class Problem:
         self.items = rng.permutation(70)[:n]
         self.owned = np.ones((n, 2), np.bool_)
         self.owned[rng.random(n) < 0.3, 1] = False
-        self.content: list[dict[float, Any]] = [{}, {}]
-        for m, each in enumerate(self.content):
-            for exponent in (0.0, 0.5, 1.0):
-                each[exponent] = unit(rng.standard_normal((n, 4))) * self.owned[:, m : m + 1]
+        scales = np.array([3, 1, 1, 0.5])
+        self.content = [unit(rng.standard_normal((n, 4)) * scales) * mine[:, None] for mine in self.owned.T]
+        self.axes = candidate_axes(self.content, ())
 
     def held_out(self, seed: int = 0) -> HeldOut:
         rng = np.random.default_rng(seed)
-        return HeldOut(self.R, self.smoothing, self.items, self.content, self.owned, rng)
+        return HeldOut(self.R, self.smoothing, self.items, self.content, self.axes, self.owned, rng)
 
 
 def plain_scores(problem: Problem, held: HeldOut, kernel: Kernel, users: np.ndarray, inside: np.ndarray) -> np.ndarray:
     """Scores of `users` for the items `inside`, each regressed on its own: nothing shared, nothing precomputed."""
-    rows = [each[e].astype(np.float64) for each, e in zip(problem.content, kernel.whitening, strict=True)]
+    whitening = zip(problem.content, problem.axes, kernel.whitening, strict=True)
+    rows = [whitened(x, axes[e]).astype(np.float64) for x, axes, e in whitening]
     n, L = len(problem.items), len(problem.items) // 2
     R = problem.R.toarray()
     B = problem.smoothing.apply(np.eye(R.shape[1]))
