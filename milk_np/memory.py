@@ -12,8 +12,7 @@ from milk_np.cgroup import cgroup_memory, read
 from milk_np.config import Settings
 from milk_np.errors import OutOfMemoryError
 from milk_np.models import CLOSED_FORM
-from milk_np.regression.limits import HELD_ITEMS, HELD_LANDMARKS, HELD_USERS, MOST_SETS
-from milk_np.regression.whitening import TRIED
+from milk_np.regression.limits import HELD_ITEMS, HELD_LANDMARKS, HELD_USERS, MOST_SETS, TRIED
 
 _FLOAT, _INT, _LONG, _DOUBLE = 4, 4, 8, 8
 _KERNELS = 128 * 2**20  # Numba, LLVM and the machine code, as measured
@@ -73,8 +72,8 @@ def _profile_bytes(
         "content": _FLOAT
         * (3 * n_items * sum(widths) + L * (2 * sum(widths) + 5 * max(widths))),  # axes, one decomposition
         "held-out items": _FLOAT
-        * held
-        * (sum(widths) + max(widths) + len(TRIED) * M * HELD_LANDMARKS + min(n_users, HELD_USERS)),
+        * (0 if settings.whitening else held)
+        * (sum(widths) + max(widths) + (len(TRIED) * M + M + 4) * min(L, HELD_LANDMARKS) + min(n_users, HELD_USERS)),
         "similarities": n_items * L * (M * _FLOAT + 3 * _DOUBLE) + 4 * _DOUBLE * L * L,
         "vectors": n_items * K * (2 * _FLOAT + 4 * _DOUBLE) + S * L * K * (_FLOAT + _DOUBLE),
         "training pairs": n_train_pairs * (2 * _INT + 2 * _DOUBLE) + _DOUBLE * n_users * (settings.smoothing_rank + 64),
@@ -138,6 +137,8 @@ def bytes_text(size: float) -> str:
 def _advice(part: str) -> str:
     if part in ("similarities", "vectors"):
         return "lower --landmarks or --profile-width"
+    if part == "held-out items":
+        return "give --whitening, so that it isn't chosen"
     if part == "a batch":
         return "lower --batch-size"
     if part in ("training pairs", "compiled kernels", "content"):

@@ -20,9 +20,9 @@ from milk_np.models import make_model
 from milk_np.models.base import Recommender
 
 VERSION = 2
-"""To be raised when the same settings come to mean something else: earlier results are then done anew,"""
-VERSIONS = {"kernel-profile": 3}
-"""or those of one model alone."""
+"""To be raised when the same settings come to mean something else: earlier results are then done anew."""
+REVISIONS = {"kernel-profile": 2}
+"""To be raised likewise where only one model changes."""
 KEPT = ("recall", "ndcg")
 """Metrics that are kept for each user."""
 
@@ -49,7 +49,7 @@ class Run:
         defaults = Settings().to_dict()
         chosen = self.settings.resolve().without_machine().to_dict()
         return {
-            "version": VERSIONS.get(self.settings.resolve().model, VERSION),
+            "version": VERSION + REVISIONS.get(self.settings.resolve().model, 0),
             "data_hash": self.data_hash,
             "new_items": self.new_items,
             "draw": self.draw,

@@ -201,7 +201,7 @@ class KernelProfile(StoredModel):
         return dict(self._arrays)
 
     def load_state(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Go on from `state`. Raises DataError if it is that of an earlier version, which had other arrays."""
+        """Go on from `state`. Raises DataError if arrays are absent, as in that of an earlier version."""
         self._arrays = self._parameters_of("the training state", state) if state else {}
 
     def parameters(self) -> dict[str, NDArray[Any]]:

@@ -2,12 +2,13 @@
 
 Squared errors hardly tell kernels apart where pairs are few, and a kernel may lower them and rank worse. So some
 training items are divided into folds, each of which in turn is what users choose from: neither the users' histories
-nor the regression know of it. Half of the items own all of their modalities, the others lack one. What counts is NDCG
-of every user in every fold, whose differences between two kernels are paired.
+nor the regression know of it. Half of the items are held out with all modalities that they own, the others without one
+of them. What counts is NDCG of every user in every fold, whose differences between two kernels are paired.
 
 With f(x) the features of `milk_np.regression.ridge`, F those of the items outside of the fold and Y their columns of
-R B, the scores of an item are Y F (F^T F + noise I)^-1 f(x). The landmarks are never held out, for new items are never
-landmarks. Most of it is in float32: the scores only have to rank.
+R B, R without the pairs of the fold, the scores of an item are Y F (F^T F + noise I)^-1 f(x). B and the axes of the
+whitening are those of all training items. The landmarks are never held out, for new items are never landmarks. Most of
+it is in float32: the scores only have to rank.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from scipy import linalg, sparse
 from milk_np.data.rows import row_blocks
 from milk_np.regression.choice import Kernel
 from milk_np.regression.limits import HELD_LANDMARKS, HELD_USERS
-from milk_np.regression.ridge import choose_sets, jittered, owned_sets
+from milk_np.regression.ridge import choose_sets, jittered
 from milk_np.regression.smoothing import Smoothing
 from milk_np.regression.whitening import whitened
 
@@ -34,9 +35,10 @@ Numbers = NDArray[np.intp]
 FOLDS = 4
 CUTOFF = 20
 SURE = 1.0
-"""Standard errors by which NDCG has to be better than without whitening, and"""
+"""Standard errors by which NDCG has to be better than without whitening. Users of a fold share its items, so that the
+true error is larger than that."""
 WORTH = 0.01
-"""the share of it: less may come from what the folds don't share with serving, such as landmarks."""
+"""Share by which it has to be better: less may come from what folds and serving don't share, such as landmarks."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,16 +61,14 @@ class Fold:
         cls, R: Any, smoothing: Smoothing, items: Numbers, inside: NDArray[np.bool_], rng: np.random.Generator
     ) -> Fold:
         """The fold `inside` (n,) of the training items `items` (n,), for at most HELD_USERS users of `R` (U, all)."""
-        pairs = R.tocsc()[:, items[inside]].tocsr()
+        pairs = R[:, items[inside]].tocsr()
         users = np.sort(rng.permutation(np.flatnonzero(np.diff(pairs.indptr)))[:HELD_USERS])
         chosen = pairs[users].tocoo()
         outside = np.ones(R.shape[1])
         outside[items[inside]] = 0
-        direct, left, right = smoothing.parts(R[users] @ sparse.diags_array(outside))
-        right = right[:, items] * ~inside
-        kept = direct.tocsc()[:, items].tocsr()
-        f32 = np.float32
-        return cls(inside, kept.astype(f32), left.astype(f32), right.astype(f32), chosen.row, chosen.col)
+        known = R.tocsr()[users] @ sparse.diags_array(outside)
+        direct, left, right = (x.astype(np.float32) for x in smoothing.parts(known, items))
+        return cls(inside, direct, left, right * ~inside, chosen.row, chosen.col)
 
     def known(self, features: Vectors) -> Vectors:
         """Y F (U, L) for the `features` F (n, L) of all items."""
@@ -82,8 +82,8 @@ class HeldOut:
     Attributes
     ----------
     cosines : for each modality, by exponent of its whitening, those of the items to the landmarks (n, L)
-    sets : (S, M) bool, the sets of modalities that items are held out with; all, and all but one
-    which : (n,) the number of each item's set
+    sets : (S, M) bool, sets of modalities: all, all but one, and each alone
+    which : (n,) the number of the set that each item is held out with
     folds : list of Fold
     """
 
@@ -95,23 +95,25 @@ class HeldOut:
         content: Sequence[Vectors],
         axes: Sequence[Mapping[float, Vectors]],
         owned: NDArray[np.bool_],
+        landmarks: int,
         rng: np.random.Generator,
     ) -> None:
         """Folds of the training items `items` (n,) of `R` (U, all), in a random order whose first are the landmarks.
 
         `content` of each modality, not whitened, and `owned` (n, M) are theirs; `axes` are those of each modality's
-        whitening, by the exponents that may be chosen.
+        whitening, by the exponents that may be chosen. At most half of the items, `landmarks` and HELD_LANDMARKS are
+        landmarks.
         """
-        n, M = owned.shape
-        L = min(HELD_LANDMARKS, max(n // 2, 1))
+        n = len(owned)
+        L = min(landmarks, HELD_LANDMARKS, max(n // 2, 1))
         self.cosines = [
             {e: _cosines(whitened(x, A), L) for e, A in each.items()} for x, each in zip(content, axes, strict=True)
         ]
-        self.sets = owned_sets(np.ones((1, M), np.bool_))[: M + 1]
-        drawn = np.where(rng.random(n) < 0.5, 0, rng.integers(len(self.sets), size=n))
-        self.which = choose_sets(owned & self.sets[drawn], self.sets)
+        self.sets = _sets(owned.shape[1])
+        self.which = choose_sets(_without_one(owned, rng), self.sets)
         fold = np.concatenate([np.full(L, -1), rng.permutation(n - L) % FOLDS])
-        self.folds = [Fold.of(R, smoothing, items, fold == f, rng) for f in range(FOLDS)]
+        columns = R.tocsc()
+        self.folds = [Fold.of(columns, smoothing, items, fold == f, rng) for f in range(FOLDS)]
 
     def scores(self, kernel: Kernel) -> list[Vectors]:
         """Of each fold's users for its items, (U, items inside)."""
@@ -122,7 +124,7 @@ class HeldOut:
         out = [np.empty((len(fold.left), np.count_nonzero(fold.inside)), np.float32) for fold in self.folds]
         for s in np.unique(self.which):
             owned = [k for k, mine in zip(similar, self.sets[s], strict=True) if mine]
-            self._score(_features(sum(owned[1:], owned[0])), kernel.noise, s, out)
+            self._fill_in(_features(sum(owned[1:], owned[0])), kernel.noise, s, out)
         return out
 
     def ndcg(self, kernel: Kernel) -> Floats:
@@ -130,7 +132,7 @@ class HeldOut:
         scored = zip(self.scores(kernel), self.folds, strict=True)
         return np.concatenate([ndcg(each, fold.user, fold.item) for each, fold in scored])
 
-    def _score(self, features: Vectors, noise: float, s: int, scores: list[Vectors]) -> None:
+    def _fill_in(self, features: Vectors, noise: float, s: int, scores: list[Vectors]) -> None:
         """Fill in the columns of the items held out with set `s`, whose `features` (n, L) are those of all items."""
         parts = [features[fold.inside] for fold in self.folds]
         grams = [x.T @ x for x in parts]
@@ -144,7 +146,7 @@ class HeldOut:
 
 
 def choose_whitening(held_out: HeldOut, kernel: Kernel) -> Kernel:
-    """`kernel` with the whitening of each modality that ranks best, where it is better by WORTH and beyond chance."""
+    """`kernel` with the whitening of each modality that ranks best, where it is better by WORTH and SURE."""
     best, values = kernel, held_out.ndcg(kernel)
     for m, exponents in enumerate(held_out.cosines):
         before = values
@@ -163,6 +165,20 @@ def clearly_more(values: Floats, others: Floats) -> bool:
     """Whether the mean of `values` (n,) is above that of `others` (n,) by WORTH and by SURE standard errors."""
     more = values - others
     return bool(len(more) and more.sum() > max(SURE * more.std() * np.sqrt(len(more)), WORTH * others.sum()))
+
+
+def _sets(M: int) -> NDArray[np.bool_]:
+    """All of `M` modalities, all but one, and each alone: (S, M), the largest first."""
+    alone = np.eye(M, dtype=np.bool_)
+    return np.vstack([np.ones((1, M), np.bool_), ~alone[: M if M > 2 else 0], alone[: M if M > 1 else 0]])
+
+
+def _without_one(owned: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.bool_]:
+    """`owned` (n, M), less one at random for half of the items that own several."""
+    out = owned.copy()
+    some = np.flatnonzero((owned.sum(axis=1) > 1) & (rng.random(len(owned)) < 0.5))
+    out[some, np.argmax(rng.random(owned[some].shape) * owned[some], axis=1)] = False
+    return out
 
 
 def _cosines(rows: Vectors, L: int) -> Vectors:

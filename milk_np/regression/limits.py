@@ -1,9 +1,11 @@
-"""Sizes above which the closed form looks at some of what there is, which its need of memory follows from too."""
+"""What bounds the work of the closed form, and so its need of memory, which is told before it starts."""
 
 from __future__ import annotations
 
 MOST_SETS = 15
 """Sets of owned modalities up to which all get a regression of their own: those of four modalities."""
+TRIED = (0.0, 0.5, 1.0)
+"""Exponents of whitening that are tried where none is given."""
 CHOICE_ITEMS = 512
 """Most training items whose leave-one-out error the kernel is chosen by."""
 HELD_ITEMS = 8192

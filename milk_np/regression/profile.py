@@ -28,8 +28,9 @@ PARAMETERS = ("history", "mean_user", "sets", "coefficients", "kernel", "error")
 """Arrays of a model, beside those of each modality: `axes0`, ... (D_m, r) of its whitening, r = 0 where it has none,
 and `landmark0`, ... (L, r or D_m), the landmarks' content under it.
 
-history (I, K), zero for new items; mean_user (K,); sets (S, M) of modalities; coefficients (S, L, K);
-kernel (2 + 2 M,): scale, noise, weights, exponents of the whitening; error: leave-one-out, as a share.
+history (I, K), h times popularity^-rarity, zero for new items; mean_user (K,); sets (S, M) of modalities;
+coefficients (S, L, K); kernel (2 + 2 M,): scale, noise, weights, exponents of the whitening; error: leave-one-out, as
+a share.
 """
 START = Kernel(1.0, 0.3, (), ())
 LEAST_AXIS = 1e-10
@@ -60,11 +61,11 @@ def fit_profile(ds: Dataset, centres: Mapping[str, Vectors], settings: Settings)
     h, variance = history_vectors(R, smoothing, whole, settings.profile_width)
     targets = smoothing.apply_transposed(R.T @ (R @ h)) / variance
     others = [regression(owned).coefficients(targets) for owned in sets[1:]]
-    chosen_by = np.asarray(R.sum(axis=0)).ravel()
-    h *= np.maximum(chosen_by, 1)[:, None] ** -settings.rarity
+    popularity = np.asarray(R.sum(axis=0)).ravel()
+    counted = h * np.maximum(popularity, 1)[:, None] ** -settings.rarity
     history = np.zeros((ds.n_items, h.shape[1]), np.float32)
-    history[items] = h
-    mean_user = (chosen_by @ h) / R.shape[0]
+    history[items] = counted
+    mean_user = (popularity @ counted) / R.shape[0]
     return {
         "history": history,
         "mean_user": mean_user.astype(np.float32),
@@ -136,7 +137,7 @@ def choose_kernel(
     if all(len(each) == 1 for each in axes):
         return kernel, error
     rows, rng = [x[some] for x in content], generator(settings.seed, "held out")
-    ranked = choose_whitening(HeldOut(R, smoothing, some, rows, axes, owned[some], rng), kernel)
+    ranked = choose_whitening(HeldOut(R, smoothing, some, rows, axes, owned[some], settings.landmarks, rng), kernel)
     return (kernel, error) if ranked == kernel else least_error(ranked)
 
 

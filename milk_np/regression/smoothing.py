@@ -63,10 +63,11 @@ class Smoothing:
         out: Floats = (OWN + 1) * x + self.free[:, None] * (spread - x)
         return out
 
-    def parts(self, R: Any) -> tuple[Any, Floats, Floats]:
-        """R B of sparse rows `R` (U, n) as direct (U, n), sparse, + left (U, r) @ right (r, n)."""
-        direct = R @ sparse.diags_array(OWN + 1 - self.free)
-        return direct, (R @ self.basis) * self.shrink, self.basis.T * self.free
+    def parts(self, R: Any, items: NDArray[np.intp]) -> tuple[Any, Floats, Floats]:
+        """Columns `items` (k,) of R B, for sparse `R` (U, n): direct (U, k), sparse, + left (U, r) right (r, k)."""
+        free = self.free[items]
+        direct = R.tocsc()[:, items].tocsr() @ sparse.diags_array(OWN + 1 - free)
+        return direct, (R @ self.basis) * self.shrink, self.basis[items].T * free
 
 
 def _directions(R: Any, r: int) -> tuple[Floats, Floats]:

@@ -17,11 +17,10 @@ from scipy import linalg
 
 from milk_np.data.rows import inverse_norms, unit_rows
 from milk_np.regression.content import Vectors
+from milk_np.regression.limits import TRIED
 
 FLOOR = 0.01
 """Share of the mean axis's variance that is added to each: those of less are mostly noise."""
-TRIED = (0.0, 0.5, 1.0)
-"""Exponents that are tried where none is given."""
 
 
 def whitening_axes(rows: Vectors, exponent: float) -> Vectors:

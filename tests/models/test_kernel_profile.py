@@ -22,8 +22,9 @@ from milk_np.models.content_profile import ContentProfile
 from milk_np.models.kernel_profile import KernelProfile
 from milk_np.models.random_order import RandomOrder
 from milk_np.regression.choice import Kernel
+from milk_np.regression.limits import TRIED
 from milk_np.regression.smoothing import OWN
-from milk_np.regression.whitening import FLOOR, TRIED
+from milk_np.regression.whitening import FLOOR
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,19 @@ from scipy import sparse
 
 from milk_np.regression import held_out as module
 from milk_np.regression.choice import Kernel
-from milk_np.regression.held_out import CUTOFF, FOLDS, SURE, WORTH, HeldOut, choose_whitening, clearly_more, ndcg
-from milk_np.regression.ridge import JITTER
+from milk_np.regression.held_out import (
+    CUTOFF,
+    FOLDS,
+    SURE,
+    WORTH,
+    HeldOut,
+    _sets,
+    _without_one,
+    choose_whitening,
+    clearly_more,
+    ndcg,
+)
+from milk_np.regression.ridge import JITTER, choose_sets
 from milk_np.regression.smoothing import Smoothing
 from milk_np.regression.whitening import candidate_axes, whitened
 
@@ -41,7 +52,7 @@ class Problem:
 
     def held_out(self, seed: int = 0) -> HeldOut:
         rng = np.random.default_rng(seed)
-        return HeldOut(self.R, self.smoothing, self.items, self.content, self.axes, self.owned, rng)
+        return HeldOut(self.R, self.smoothing, self.items, self.content, self.axes, self.owned, 1024, rng)
 
 
 def plain_scores(problem: Problem, held: HeldOut, kernel: Kernel, users: np.ndarray, inside: np.ndarray) -> np.ndarray:
@@ -93,17 +104,31 @@ def test_scores_are_those_of_regressing_without_the_fold(seed: int) -> None:
     np.testing.assert_allclose(held.ndcg(KERNEL), values, rtol=1e-12)
 
 
-def test_folds_share_the_items_but_landmarks_and_no_item_has_what_it_does_not_own() -> None:
-    problem = Problem()
-    held = problem.held_out()
-    inside = np.stack([fold.inside for fold in held.folds])
+def test_folds_share_the_items_but_landmarks() -> None:
+    inside = np.stack([fold.inside for fold in Problem().held_out().folds])
     assert len(inside) == FOLDS
     np.testing.assert_array_equal(inside.sum(axis=0), np.repeat([0, 1], 30))
-    np.testing.assert_array_equal(held.sets, [[1, 1], [1, 0], [0, 1]])
-    drawn = held.sets[held.which]
-    lost = drawn & ~problem.owned
-    assert not lost[~(drawn.all(axis=1))].any()
-    assert 0.3 < np.mean(held.which == 0) < 0.8
+
+
+@pytest.mark.parametrize("M", [1, 2, 3, 5])
+def test_half_of_the_items_lack_one_of_what_they_own(M: int) -> None:
+    rng = np.random.default_rng(M)
+    owned = rng.random((4000, M)) < 0.7
+    left = _without_one(owned, rng)
+    assert not (left & ~owned).any()
+    several = owned.sum(axis=1) > 1
+    np.testing.assert_array_equal(left[~several], owned[~several])
+    lost = (owned.sum(axis=1) - left.sum(axis=1))[several]
+    assert set(lost) <= {0, 1}
+    assert not several.any() or 0.45 < lost.mean() < 0.55
+    sets = _sets(M)
+    np.testing.assert_array_equal(np.sort(-sets.sum(axis=1)), -sets.sum(axis=1))
+    assert len(np.unique(sets, axis=0)) == len(sets) == {1: 1, 2: 3, 3: 7, 5: 11}[M]
+    some = left.any(axis=1)
+    taken = sets[choose_sets(left[some], sets)]
+    assert not (taken & ~left[some]).any()
+    if M <= 3:
+        np.testing.assert_array_equal(taken, left[some])
 
 
 def test_users_are_at_most_so_many_and_drawn_by_the_seed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,7 +136,14 @@ def test_users_are_at_most_so_many_and_drawn_by_the_seed(monkeypatch: pytest.Mon
     some, again, others = (Problem().held_out(seed) for seed in (3, 3, 4))
     assert [len(fold.left) for fold in some.folds] == [12] * FOLDS
     np.testing.assert_array_equal(some.ndcg(KERNEL), again.ndcg(KERNEL))
-    assert not np.array_equal(some.which, others.which)
+    assert not any(np.array_equal(one.left, two.left) for one, two in zip(some.folds, others.folds, strict=True))
+
+
+def test_landmarks_are_no_more_than_asked() -> None:
+    problem, rng = Problem(), np.random.default_rng(0)
+    held = HeldOut(problem.R, problem.smoothing, problem.items, problem.content, problem.axes, problem.owned, 7, rng)
+    assert {x.shape for each in held.cosines for x in each.values()} == {(60, 7)}
+    assert sum(fold.inside.sum() for fold in held.folds) == 53
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 5])
