@@ -61,6 +61,20 @@ def test_a_batch_that_does_not_fit_is_named() -> None:
         memory.refuse_if_too_large({"a batch": 3 * GB, "evaluation": 1}, GB)
 
 
+def test_a_kernel_profile_is_told_what_shrinks_its_need() -> None:
+    best = Settings(model="kernel-profile")
+    assert total(best, n_items=20_000) > total(best) > total(best.replace(landmarks=64, whitening=(0.0,)))
+    for settings, advice in (
+        (best, r"vectors .*lower --landmarks or --profile-width"),
+        (best.replace(landmarks=64), r"held-out items .*give --whitening"),
+    ):
+        need = memory.training_bytes(settings, **(SIZES | {"n_users": 20_000, "n_items": 9000, "widths": (8, 8)}))
+        with pytest.raises(OutOfMemoryError, match=advice):
+            memory.refuse_if_too_large(need, 0)
+    given = memory.training_bytes(best.replace(whitening=(0.5,)), **SIZES)
+    assert given["held-out items"] == 0
+
+
 def test_sizes_are_readable() -> None:
     assert memory.bytes_text(3.5 * GB) == "3.5 GB"
     assert memory.bytes_text(2**20) == "1.0 MB"
