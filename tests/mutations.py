@@ -246,7 +246,7 @@ MUTATIONS = [
     Mutation("whitening: large axes made larger", "milk_np/regression/whitening.py", "** (-e / 2)", "** (e / 2)"),
     Mutation("profile: popular items of a history count more", "milk_np/regression/profile.py",
              "** -settings.rarity", "** settings.rarity"),
-    Mutation("profile: targets of weighted histories", "milk_np/regression/profile.py",
+    Mutation("profile: targets that are not divided by the variance", "milk_np/regression/profile.py",
              "smoothing.apply_transposed(R.T @ (R @ h)) / variance", "smoothing.apply_transposed(R.T @ (R @ h))"),
     Mutation("held out: users are known by what is held out", "milk_np/regression/held_out.py",
              "outside[items[inside]] = 0", "outside[items[inside]] = 1"),
