@@ -8,7 +8,7 @@ noise I)^-1 in the space of the regression's features, cut to K,
 
 history of item j:  h = B F (F^T F + noise I)^-1 W              (n, K)
 targets:            T = B^T R^T P (P^T P)^-1, P = R h           (n, K), the columns of R B as combinations of P's
-user u:             p_u = sum over her training items of h_j popularity_j^-rarity
+user u:             p_u = sum over her training items of h_j popularity_j^-rarity; of new users, see PRIOR
 new item:           z = k(x)^T C, C the regression of T on the modalities that the item owns
 score:              p_u . z
 
@@ -44,6 +44,9 @@ from milk_np.regression.content import content, content_of, item_blocks, similar
 from milk_np.regression.profile import PARAMETERS, fit_profile
 from milk_np.regression.ridge import choose_sets, weighted
 from milk_np.regression.whitening import whitened
+
+PRIOR = 2.0
+"""Items of the mean user that are added to the history of a user who wasn't in the training."""
 
 
 class KernelProfile(StoredModel):
@@ -82,17 +85,21 @@ class KernelProfile(StoredModel):
     def user_from_history(self, histories: Sequence[Ids]) -> Vectors:
         """Vectors (n, K) of users who weren't in the data, given by the numbers of the items they chose.
 
-        New items among them say nothing; who has no others gets the mean user. Raises DataError for an item out of
-        range.
+        The regression has not seen them, so PRIOR items' worth of the mean user is added. New items among them say
+        nothing; who has no others gets the mean user. Raises DataError for an item out of range.
         """
-        return self._profiles(*compressed(histories, self.catalogue.n_items))
+        mean_length = max(len(self.catalogue.seen_items), 1) / self.catalogue.n_users
+        return self._profiles(*compressed(histories, self.catalogue.n_items), prior=PRIOR / mean_length)
 
-    def _profiles(self, indptr: NDArray[np.int64], items: NDArray[np.int32]) -> Vectors:
-        """Sums of the history vectors of compressed rows of items; the mean user where they say nothing."""
-        vectors = self._fitted()["history"]
+    def _profiles(self, indptr: NDArray[np.int64], items: NDArray[np.int32], prior: float = 0.0) -> Vectors:
+        """Sums of the history vectors of compressed rows of items, and `prior` of the mean user, or her alone where the
+        items say nothing."""
+        vectors, mean = self._fitted()["history"], self._fitted()["mean_user"]
         chosen = sparse.csr_array((np.ones(len(items), np.float32), items, indptr), (len(indptr) - 1, len(vectors)))
         out: Vectors = chosen @ vectors
-        out[~out.any(axis=1)] = self._fitted()["mean_user"]
+        unknown = ~out.any(axis=1)
+        out += np.float32(prior) * mean
+        out[unknown] = mean
         return out
 
     def item_factors(self, items: NDArray[np.int32] | None = None) -> Vectors:

@@ -19,7 +19,7 @@ from milk_np.data import rows as data_rows
 from milk_np.errors import DataError, ModalityError, SettingsError
 from milk_np.evaluation import evaluate
 from milk_np.models.content_profile import ContentProfile
-from milk_np.models.kernel_profile import KernelProfile
+from milk_np.models.kernel_profile import PRIOR, KernelProfile
 from milk_np.models.random_order import RandomOrder
 from milk_np.regression.choice import Kernel
 from milk_np.regression.limits import TRIED
@@ -225,11 +225,13 @@ def test_content_drowned_by_one_direction_is_whitened() -> None:
 def test_a_new_user_with_an_old_ones_items_is_like_her(ds: Dataset, model: KernelProfile) -> None:
     indptr, items = ds.csr(0)
     histories = [items[a:b] for a, b in pairwise(indptr)]
-    np.testing.assert_allclose(model.user_from_history(histories), model.user_factors(), atol=1e-6)
+    prior = PRIOR / np.mean([len(own) for own in histories]) * model.state()["mean_user"]
+    expected = model.user_factors() + [prior if len(own) else 0 * prior for own in histories]
+    np.testing.assert_allclose(model.user_from_history(histories), expected, atol=1e-6)
     twice = [np.concatenate([own[::-1], own]) for own in histories]
     np.testing.assert_array_equal(model.user_from_history(twice), model.user_from_history(histories))
     with_new = [np.concatenate([histories[0], ds.new_items()])]
-    np.testing.assert_allclose(model.user_from_history(with_new), model.user_factors()[:1], atol=1e-6)
+    np.testing.assert_allclose(model.user_from_history(with_new), expected[:1], atol=1e-6)
 
 
 def test_nothing_known_of_a_user_makes_her_the_mean_one(ds: Dataset, model: KernelProfile) -> None:
