@@ -77,7 +77,7 @@ def _profile_bytes(
         "similarities": n_items * L * (M * _FLOAT + 3 * _DOUBLE) + 4 * _DOUBLE * L * L,
         "vectors": n_items * K * (2 * _FLOAT + 4 * _DOUBLE) + S * L * K * (_FLOAT + _DOUBLE),
         "training pairs": n_train_pairs * (2 * _INT + 2 * _DOUBLE) + _DOUBLE * n_users * (settings.smoothing_rank + 64),
-        "evaluation": _FLOAT * n_users * (K + 2 * max(settings.cutoffs)),
+        "vectors of users": _FLOAT * n_users * (K + 2 * max(settings.cutoffs)),
     }
 
 
@@ -135,7 +135,7 @@ def bytes_text(size: float) -> str:
 
 
 def _advice(part: str) -> str:
-    if part in ("similarities", "vectors"):
+    if part in ("similarities", "vectors", "vectors of users"):
         return "lower --landmarks or --profile-width"
     if part == "held-out items":
         return "give --whitening, so that it isn't chosen"

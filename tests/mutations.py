@@ -1,4 +1,4 @@
-"""Plants an error in each gradient term and kernel, one at a time, and shows which test catches it.
+"""Plants an error in each gradient term, kernel and closed form, one at a time, and shows which test catches it.
 
 `python tests/mutations.py [WORD]` runs those whose name or file holds WORD (all by default), in a copy of the
 package, and prints a Markdown table. An error that no test catches makes it end with exit code 1.

@@ -71,6 +71,9 @@ def test_a_kernel_profile_is_told_what_shrinks_its_need() -> None:
         need = memory.training_bytes(settings, **(SIZES | {"n_users": 20_000, "n_items": 9000, "widths": (8, 8)}))
         with pytest.raises(OutOfMemoryError, match=advice):
             memory.refuse_if_too_large(need, 0)
+    crowd = memory.training_bytes(best, **(SIZES | {"n_users": 10**7}))
+    with pytest.raises(OutOfMemoryError, match=r"vectors of users .*lower --landmarks or --profile-width"):
+        memory.refuse_if_too_large(crowd, 0)
     given = memory.training_bytes(best.replace(whitening=(0.5,)), **SIZES)
     assert given["held-out items"] == 0
 

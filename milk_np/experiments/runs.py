@@ -49,7 +49,7 @@ class Run:
         defaults = Settings().to_dict()
         chosen = self.settings.resolve().without_machine().to_dict()
         return {
-            "version": VERSION + REVISIONS.get(self.settings.resolve().model, 0),
+            "version": VERSION + REVISIONS.get(str(chosen["model"]), 0),
             "data_hash": self.data_hash,
             "new_items": self.new_items,
             "draw": self.draw,

@@ -23,12 +23,18 @@ FLOOR = 0.01
 """Share of the mean axis's variance that is added to each: those of less are mostly noise."""
 
 
-def whitening_axes(rows: Vectors, exponent: float) -> Vectors:
-    """(D, r) of which `whitened` makes the whitened content, from the content `rows` (n, D) of the landmarks.
+def whitening_axes(rows: Vectors, exponents: Sequence[float]) -> dict[float, Vectors]:
+    """By exponent, (D, r) of which `whitened` makes the whitened content; from the content `rows` (n, D) of landmarks.
 
     r = 0 for an exponent of 0: the content stays as it is. Rows of zeros, of items that miss the modality, add nothing.
     """
-    return _axes(rows, (exponent,))[exponent]
+    plain = np.zeros((rows.shape[1], 0), np.float32)
+    if not any(exponents) or not rows.any():
+        return dict.fromkeys(exponents, plain)
+    _, s, vt = linalg.svd(rows[rows.any(axis=1)], full_matrices=False, check_finite=False, overwrite_a=True)
+    share = s.astype(np.float64) ** 2
+    share /= share.sum() / len(share)
+    return {e: (vt.T * (share + FLOOR) ** (-e / 2)).astype(np.float32) if e else plain for e in exponents}
 
 
 def candidate_axes(landmarks: Sequence[Vectors], given: tuple[float, ...]) -> list[dict[float, Vectors]]:
@@ -38,18 +44,7 @@ def candidate_axes(landmarks: Sequence[Vectors], given: tuple[float, ...]) -> li
     """
     tried: list[tuple[float, ...]] = [(exponent,) for exponent in given] or [TRIED]
     each = tried * (len(landmarks) if len(tried) == 1 else 1)
-    return [_axes(rows, some) for rows, some in zip(landmarks, each, strict=True)]
-
-
-def _axes(rows: Vectors, exponents: Sequence[float]) -> dict[float, Vectors]:
-    """`whitening_axes` by exponent, from one decomposition."""
-    plain = np.zeros((rows.shape[1], 0), np.float32)
-    if not any(exponents) or not rows.any():
-        return dict.fromkeys(exponents, plain)
-    _, s, vt = linalg.svd(rows[rows.any(axis=1)], full_matrices=False, check_finite=False, overwrite_a=True)
-    share = s.astype(np.float64) ** 2
-    share /= share.sum() / len(share)
-    return {e: (vt.T * (share + FLOOR) ** (-e / 2)).astype(np.float32) if e else plain for e in exponents}
+    return [whitening_axes(rows, some) for rows, some in zip(landmarks, each, strict=True)]
 
 
 def whitened(rows: Vectors, axes: Vectors) -> Vectors:
