@@ -151,9 +151,16 @@ class Settings:
     smoothing_rank: int = _set(
         64, int, "kernel-profile", "rank of the weights between items; 0: histories as they are", low=0, high=65536,
     )
+    smoothing_power: float = _set(
+        0.5, float, "kernel-profile",
+        "power of an item's popularity that its ridge grows with; 0: one ridge for all", low=0, high=2,
+    )
     rarity: float = _set(
         0.1, float, "kernel-profile",
         "power of the number of its users by which an item of a history counts less; 0: all count alike", low=0, high=1,
+    )
+    prior: float = _set(
+        2.0, float, "kernel-profile", "items' worth of the mean user that are added to every history", above=0,
     )
     owned_sets: str = _set(
         "each", str, "kernel-profile",

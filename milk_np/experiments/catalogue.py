@@ -142,9 +142,9 @@ BEYOND = Experiment(
     "beyond",
     "Beyond the paper: users described by what they chose",
     "MILK with free vectors and with profiles of users' own items; the kernel profile, which isn't tuned; and the "
-    "kernel profile with one part changed: histories not smoothed, missing modalities filled with the mean in place of "
-    "a regression for each set, content never whitened, items of a history that count alike, a kernel near the plain "
-    "product, shorter vectors, fewer landmarks.",
+    "kernel profile with one part changed: histories not smoothed, or with one ridge for all items; missing modalities "
+    "filled with the mean in place of a regression for each set; content never whitened; items of a history that count "
+    "alike; hardly anything of the mean user; a kernel near the plain product; shorter vectors; fewer landmarks.",
     "models",
     ("FTMT", "MTMT"),
     (
@@ -157,7 +157,9 @@ BEYOND = Experiment(
         _kernel("without smoothing", "smoothing_rank", 0),
         _kernel("mean-filled", "owned_sets", "whole"),
         _kernel("without whitening", "whitening", (0.0,)),
+        _kernel("one ridge for all", "smoothing_power", 0.0),
         _kernel("all items alike", "rarity", 0.0),
+        _kernel("almost no mean user", "prior", 0.001),
         _kernel("almost linear kernel", "kernel_scale", 0.01),
         _kernel("64 numbers a vector", "profile_width", 64),
         _kernel("256 landmarks", "landmarks", 256),

@@ -8,11 +8,13 @@ noise I)^-1 in the space of the regression's features, cut to K,
 
 history of item j:  h = B F (F^T F + noise I)^-1 W              (n, K)
 targets:            T = B^T R^T P (P^T P)^-1, P = R h           (n, K), the columns of R B as combinations of P's
-user u:             p_u = sum over her training items of h_j popularity_j^-rarity; of new users, see PRIOR
+user u:             p_u = sum over her items of h_j popularity_j^-rarity, and `prior` items' worth of the mean user
 new item:           z = k(x)^T C, C the regression of T on the modalities that the item owns
 score:              p_u . z
 
-where popularity_j is the number of item j's users: what few choose says more of who chose it.
+where popularity_j is the number of item j's users: what few choose says more of who chose it. A few items say less of a
+user than many, so that a little of the mean user is added. A user is her history and nothing else: one who was not in
+the training is described like one who was.
 """
 
 from __future__ import annotations
@@ -45,18 +47,15 @@ from milk_np.regression.profile import PARAMETERS, fit_profile
 from milk_np.regression.ridge import choose_sets, weighted
 from milk_np.regression.whitening import whitened
 
-PRIOR = 2.0
-"""Items of the mean user that are added to the history of a user who wasn't in the training."""
-
 
 class KernelProfile(StoredModel):
     """Users described by what they chose, items by what their owned modalities say of it; fitted in one pass.
 
-    Settings: `profile_width` (K), `landmarks`, `smoothing`, `smoothing_rank`, `rarity`, `kernel_scale`,
-    `kernel_noise`, `modality_weights`, `whitening`, and `seed`, which draws the landmarks. Where they are unset, scale,
-    noise and weights are chosen by the leave-one-out error, whitening by ranking held-out items. Fitting runs on the
-    host, its regressions in float64, on one thread of BLAS: the same bits whatever the number of threads. Ranking runs
-    on `device`.
+    Settings: `profile_width` (K), `landmarks`, `smoothing`, `smoothing_rank`, `smoothing_power`, `rarity`, `prior`,
+    `kernel_scale`, `kernel_noise`, `modality_weights`, `whitening`, and `seed`, which draws the landmarks. Where they
+    are unset, scale, noise and weights are chosen by the leave-one-out error, whitening by ranking held-out items.
+    Fitting runs on the host, its regressions in float64, on one thread of BLAS: the same bits whatever the number of
+    threads. Ranking runs on `device`.
 
     Attributes
     ----------
@@ -85,21 +84,18 @@ class KernelProfile(StoredModel):
     def user_from_history(self, histories: Sequence[Ids]) -> Vectors:
         """Vectors (n, K) of users who weren't in the data, given by the numbers of the items they chose.
 
-        The regression has not seen them, so PRIOR items' worth of the mean user is added. New items among them say
-        nothing; who has no others gets the mean user. Raises DataError for an item out of range.
+        New items among them say nothing; who has no others ranks items like the mean user. Raises DataError for an item
+        out of range.
         """
-        mean_length = max(len(self.catalogue.seen_items), 1) / self.catalogue.n_users
-        return self._profiles(*compressed(histories, self.catalogue.n_items), prior=PRIOR / mean_length)
+        return self._profiles(*compressed(histories, self.catalogue.n_items))
 
-    def _profiles(self, indptr: NDArray[np.int64], items: NDArray[np.int32], prior: float = 0.0) -> Vectors:
-        """Sums of the history vectors of compressed rows of items, and `prior` of the mean user, or her alone where the
-        items say nothing."""
+    def _profiles(self, indptr: NDArray[np.int64], items: NDArray[np.int32]) -> Vectors:
+        """Sums of the history vectors of compressed rows of items, and `prior` items' worth of the mean user."""
         vectors, mean = self._fitted()["history"], self._fitted()["mean_user"]
         chosen = sparse.csr_array((np.ones(len(items), np.float32), items, indptr), (len(indptr) - 1, len(vectors)))
+        mean_length = max(len(self.catalogue.seen_items), 1) / self.catalogue.n_users
         out: Vectors = chosen @ vectors
-        unknown = ~out.any(axis=1)
-        out += np.float32(prior) * mean
-        out[unknown] = mean
+        out += np.float32(self.settings.prior / mean_length) * mean
         return out
 
     def item_factors(self, items: NDArray[np.int32] | None = None) -> Vectors:

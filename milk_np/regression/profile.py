@@ -41,7 +41,7 @@ _COLUMNS = 64
 def fit_profile(ds: Dataset, centres: Mapping[str, Vectors], settings: Settings) -> Arrays:
     """The arrays named by PARAMETERS, and the landmarks' content."""
     items, R = ds.train_items, training_pairs(ds)
-    smoothing = Smoothing.fit(R, rank=settings.smoothing_rank, ridge=settings.smoothing)
+    smoothing = Smoothing.fit(R, rank=settings.smoothing_rank, ridge=settings.smoothing, power=settings.smoothing_power)
     order = generator(settings.seed, "landmarks").permutation(len(items))
     content = content_of(centres, ds, items)
     chosen = np.sort(order[: settings.landmarks])

@@ -19,7 +19,7 @@ from milk_np.data import rows as data_rows
 from milk_np.errors import DataError, ModalityError, SettingsError
 from milk_np.evaluation import evaluate
 from milk_np.models.content_profile import ContentProfile
-from milk_np.models.kernel_profile import PRIOR, KernelProfile
+from milk_np.models.kernel_profile import KernelProfile
 from milk_np.models.random_order import RandomOrder
 from milk_np.regression.choice import Kernel
 from milk_np.regression.limits import TRIED
@@ -51,16 +51,18 @@ def pairs(ds: Dataset) -> np.ndarray:
     return R[:, ds.train_items]
 
 
-def smoothing(ds: Dataset, ridge: float) -> np.ndarray:
+def smoothing(ds: Dataset, options: Settings) -> np.ndarray:
     """B (n, n), with the exact EASE matrix."""
     R = pairs(ds)
-    P = np.linalg.inv(R.T @ R + ridge * np.eye(R.shape[1]))
+    popularity = np.maximum(R.sum(axis=0), 1)
+    ridges = options.smoothing * (popularity / popularity.mean()) ** options.smoothing_power
+    P = np.linalg.inv(R.T @ R + np.diag(ridges))
     return OWN * np.eye(len(P)) + np.eye(len(P)) - P / np.diag(P)
 
 
-def smoothed(ds: Dataset, ridge: float) -> np.ndarray:
+def smoothed(ds: Dataset, options: Settings) -> np.ndarray:
     """R B (U, n)."""
-    return pairs(ds) @ smoothing(ds, ridge)
+    return pairs(ds) @ smoothing(ds, options)
 
 
 def parts(ds: Dataset, kernel: Kernel) -> list[np.ndarray]:
@@ -84,7 +86,7 @@ def written_out(ds: Dataset, model: KernelProfile) -> np.ndarray:
 
     The columns are combinations of the training users' vectors, those of histories where all items count alike.
     """
-    kernel, R, B = model.kernel, pairs(ds), smoothing(ds, model.settings.smoothing)
+    kernel, R, B = model.kernel, pairs(ds), smoothing(ds, model.settings)
     similar = parts(ds, kernel)
     values, vectors = np.linalg.eigh(sum(similar)[ds.train_items])
     h = B @ (vectors * (np.sqrt(np.maximum(values, 0)) / (values + kernel.noise)))
@@ -92,7 +94,7 @@ def written_out(ds: Dataset, model: KernelProfile) -> np.ndarray:
     keep = gram > 1e-10 * gram[-1]
     h = h @ axes[:, keep][:, -model.settings.profile_width :]
     profiles = (R * np.maximum(R.sum(axis=0), 1) ** -model.settings.rarity) @ h
-    profiles[~R.any(axis=1)] = profiles.sum(axis=0) / ds.n_users
+    profiles += model.settings.prior * profiles.sum(axis=0) / R.sum()
     Y = profiles @ np.linalg.pinv(R @ h) @ R @ B
     out = np.empty((ds.n_users, ds.n_items))
     each = model.settings.owned_sets == "each"
@@ -122,6 +124,8 @@ CASES = {
         {"whitening": (0.7,)},
         {"rarity": 0.0},
         {"rarity": 1.0},
+        {"smoothing_power": 0.0},
+        {"prior": 0.1},
     ],
 )
 def test_scores_are_the_formula(case: str, given: dict[str, Any]) -> None:
@@ -147,7 +151,7 @@ def test_few_axes_are_the_principal_ones_of_the_users(ds: Dataset, width: int) -
 
 
 def test_the_error_told_is_that_of_leaving_each_training_item_out(ds: Dataset, model: KernelProfile) -> None:
-    Y = smoothed(ds, model.settings.smoothing)
+    Y = smoothed(ds, model.settings)
     similar = [part[ds.train_items] for part in parts(ds, model.kernel)]
 
     def error(K: np.ndarray) -> float:
@@ -225,19 +229,19 @@ def test_content_drowned_by_one_direction_is_whitened() -> None:
 def test_a_new_user_with_an_old_ones_items_is_like_her(ds: Dataset, model: KernelProfile) -> None:
     indptr, items = ds.csr(0)
     histories = [items[a:b] for a, b in pairwise(indptr)]
-    prior = PRIOR / np.mean([len(own) for own in histories]) * model.state()["mean_user"]
-    expected = model.user_factors() + [prior if len(own) else 0 * prior for own in histories]
-    np.testing.assert_allclose(model.user_from_history(histories), expected, atol=1e-6)
+    np.testing.assert_array_equal(model.user_from_history(histories), model.user_factors())
     twice = [np.concatenate([own[::-1], own]) for own in histories]
-    np.testing.assert_array_equal(model.user_from_history(twice), model.user_from_history(histories))
+    np.testing.assert_array_equal(model.user_from_history(twice), model.user_factors())
     with_new = [np.concatenate([histories[0], ds.new_items()])]
-    np.testing.assert_allclose(model.user_from_history(with_new), expected[:1], atol=1e-6)
+    np.testing.assert_allclose(model.user_from_history(with_new), model.user_factors()[:1], atol=1e-6)
 
 
-def test_nothing_known_of_a_user_makes_her_the_mean_one(ds: Dataset, model: KernelProfile) -> None:
-    mean = model.user_factors()[:EMPTY].astype(np.float64).sum(axis=0) / ds.n_users
+def test_nothing_known_of_a_user_makes_her_a_little_of_the_mean_one(ds: Dataset, model: KernelProfile) -> None:
+    """Of all users the mean is 1 + prior / mean length times the mean user."""
+    mean = model.user_factors().astype(np.float64).mean(axis=0)
+    share = model.settings.prior / (np.count_nonzero(ds.split == 0) / ds.n_users)
     found = model.user_from_history([np.zeros(0, np.int32)])
-    np.testing.assert_allclose(found[0], mean, atol=1e-5 * np.abs(mean).max())
+    np.testing.assert_allclose(found[0], mean * share / (1 + share), atol=1e-5 * np.abs(mean).max())
     np.testing.assert_array_equal(model.user_factors()[EMPTY], found[0])
     np.testing.assert_array_equal(model.user_factors(np.array([EMPTY])), found)
     assert model.user_from_history([]).shape == (0, found.shape[1])

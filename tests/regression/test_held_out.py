@@ -42,7 +42,7 @@ class Problem:
     def __init__(self, seed: int = 0, n: int = 60) -> None:
         rng = np.random.default_rng(seed)
         self.R = sparse.csr_array((rng.random((90, 70)) < 0.1).astype(np.float64))
-        self.smoothing = Smoothing.fit(self.R, rank=5, ridge=20.0)
+        self.smoothing = Smoothing.fit(self.R, rank=5, ridge=20.0, power=0.5)
         self.items = rng.permutation(70)[:n]
         self.owned = np.ones((n, 2), np.bool_)
         self.owned[rng.random(n) < 0.3, 1] = False
