@@ -168,11 +168,11 @@ class Settings:
         "modality counts as the mean", choices=("each", "whole"),
     )
     kernel_scale: float = _set(
-        0.0, float, "kernel-profile",
-        "how fast similarity falls with the angle between two items' content; 0: by leave-one-out error", low=0,
+        1.0, float, "kernel-profile", "how fast similarity falls with the angle between two items' content", above=0,
     )
     kernel_noise: float = _set(
-        0.0, float, "kernel-profile", "ridge of the regression on content; 0: by leave-one-out error", low=0,
+        0.0, float, "kernel-profile", "ridge of the regression on content; 0: by ranking training items held out",
+        low=0,
     )
     modality_weights: tuple[float, ...] = _set(
         (), float, "kernel-profile", "weight of each modality; by leave-one-out error if not given", above=0,

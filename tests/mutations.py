@@ -263,8 +263,14 @@ MUTATIONS = [
              "rng.random(owned[some].shape) * owned[some]", "rng.random(owned[some].shape)"),
     Mutation("held out: equal scores are first places", "milk_np/regression/held_out.py",
              "np.count_nonzero(rows >= own, axis=1) - 1) // 2", "np.count_nonzero(rows > own, axis=1)) // 2"),
-    Mutation("held out: the first that is better is taken", "milk_np/regression/held_out.py",
-             "and found.sum() > values.sum()", "and best == kernel"),
+    Mutation("by ranking: whitening that may be chance", "milk_np/regression/by_ranking.py",
+             "if clearly_more(ndcg(candidate), ndcg(kernel)):", "if candidate != kernel:"),
+    Mutation("by ranking: noise only upwards", "milk_np/regression/by_ranking.py",
+             "for step in (1, -1):", "for step in (1,):"),
+    Mutation("by ranking: past the peak", "milk_np/regression/by_ranking.py",
+             "ndcg(line[best + step]).sum() > ndcg(line[best]).sum()", "ndcg(line[best + step]).sum() > 0"),
+    Mutation("by ranking: one sweep", "milk_np/regression/by_ranking.py",
+             "for _ in range(SWEEPS):", "for _ in range(1):"),
 ]  # fmt: skip
 
 

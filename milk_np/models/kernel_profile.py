@@ -2,9 +2,9 @@
 
 R B says what users would choose among the training items (`milk_np.regression.smoothing`). Kernel ridge regression
 predicts an item's column of it from content (`milk_np.regression.ridge`), with a regression of its own for every set of
-modalities that an item can own: nothing is imputed. Content is whitened first where that ranks better
-(`milk_np.regression.whitening`, `.held_out`). With W the principal axes of the users' vectors R B F (F^T F +
-noise I)^-1 in the space of the regression's features, cut to K,
+modalities that an item can own: nothing is imputed. Content is whitened first where that ranks better, and the noise is
+the one that ranks best (`milk_np.regression.whitening`, `.by_ranking`). With W the principal axes of the users' vectors
+R B F (F^T F + noise I)^-1 in the space of the regression's features, cut to K,
 
 history of item j:  h = B F (F^T F + noise I)^-1 W              (n, K)
 targets:            T = B^T R^T P (P^T P)^-1, P = R h           (n, K), the columns of R B as combinations of P's
@@ -53,9 +53,9 @@ class KernelProfile(StoredModel):
 
     Settings: `profile_width` (K), `landmarks`, `smoothing`, `smoothing_rank`, `smoothing_power`, `rarity`, `prior`,
     `kernel_scale`, `kernel_noise`, `modality_weights`, `whitening`, and `seed`, which draws the landmarks. Where they
-    are unset, scale, noise and weights are chosen by the leave-one-out error, whitening by ranking held-out items.
-    Fitting runs on the host, its regressions in float64, on one thread of BLAS: the same bits whatever the number of
-    threads. Ranking runs on `device`.
+    are unset, the weights are chosen by the leave-one-out error, noise and whitening by ranking held-out items. Fitting
+    runs on the host, its regressions in float64, on one thread of BLAS: the same bits whatever the number of threads.
+    Ranking runs on `device`.
 
     Attributes
     ----------
@@ -137,7 +137,7 @@ class KernelProfile(StoredModel):
 
     @property
     def kernel(self) -> Kernel:
-        """Scale, noise, weights and whitening of the modalities that were given or chosen."""
+        """Scale, noise, weights and whitening of the modalities, given or chosen."""
         scale, noise, *each = self._fitted()["kernel"].tolist()
         M = len(each) // 2
         return Kernel(scale, noise, tuple(each[:M]), tuple(each[M:]))

@@ -5,8 +5,9 @@ smoothing      from the items that a user chose to all that those who chose alik
 content        rows of the modalities that an item owns, and their similarity to landmark items (kernel)
 whitening      principal axes of the content, along which items differ much, shrunk
 ridge          kernel ridge regression on landmarks, one for each set of owned modalities
-choice         kernel, noise and weights of the modalities by the leave-one-out error
-held_out       whitening by how training items that are held out would be ranked
+choice         weights of the modalities by the leave-one-out error
+held_out       how a kernel would rank training items that are held out
+by_ranking     noise and whitening by that
 =============  =========================================================================================
 
 Symbols: n training items, L landmarks, R (U, n) the training pairs as zeros and ones.

@@ -1,10 +1,11 @@
-"""Choosing the kernel without looking at valid items: the leave-one-out error over some training items.
+"""Choosing the weights of the modalities without looking at valid items: the leave-one-out error over training items.
 
 Each training item in turn is taken for a new one, and the column of R B that it has (what users are expected to think
 of it) is predicted from the other items' columns by their content. With G = K + noise I, the error of item i is
 Y G^-1 e_i / (G^-1)_ii (Wahba 1990), so that its square needs Y through Y^T Y alone.
 
-The error is blind to what only ranks better: whitening is chosen by `milk_np.regression.held_out`.
+The noise that suits the weights is found beside them. It is where `milk_np.regression.by_ranking` begins, for this
+error is blind to what only ranks better.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-SCALES = (0.25, 0.5, 1.0, 2.0, 4.0)
 NOISES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 WEIGHTS = (0.1, 0.3, 1.0)
 SWEEPS = 2
@@ -40,7 +40,7 @@ def choose(cosines: Sequence[Floats], gram: Floats, start: Kernel, free: frozens
     """The kernel of least error, found one setting at a time, and its error as a share of the squares.
 
     `cosines` (n, n) are those of each modality's content, whitened as `start` says; `gram` (n, n) is Y^T Y; `free`
-    names the settings ("scale", "noise", "weights") that may be changed from `start`.
+    names the settings ("noise", "weights") that may be changed from `start`.
     """
     search = _Search(cosines, gram)
     best = search.descend(start, _settings(free, len(cosines)))
@@ -76,17 +76,15 @@ class _Search:
 
 
 def _settings(free: frozenset[str], M: int) -> list[str | int]:
-    """What is varied in turn: "noise", the weight of each of the `M` modalities by its number, "scale"."""
+    """What is varied in turn: "noise", the weight of each of the `M` modalities by its number."""
     weights = list(range(M)) if "weights" in free else []
-    return [*({"noise"} & free), *weights, *({"scale"} & free)]
+    return [*({"noise"} & free), *weights]
 
 
 def _values(kernel: Kernel, setting: str | int) -> Iterator[Kernel]:
     """`kernel` with other values of one setting."""
     if setting == "noise":
         yield from (replace(kernel, noise=noise) for noise in NOISES)
-    elif setting == "scale":
-        yield from (replace(kernel, scale=scale) for scale in SCALES)
     else:
         for weight in WEIGHTS:
             weights = [w / max(kernel.weights) for w in kernel.weights]

@@ -14,7 +14,7 @@ it is in float32: the scores only have to rank.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -34,11 +34,6 @@ Numbers = NDArray[np.intp]
 
 FOLDS = 4
 CUTOFF = 20
-SURE = 1.0
-"""Standard errors by which NDCG has to be better than without whitening. Users of a fold share its items, so that the
-true error is larger than that."""
-WORTH = 0.01
-"""Share by which it has to be better: less may come from what folds and serving don't share, such as landmarks."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,28 +138,6 @@ class HeldOut:
             if mine.any():
                 factors = linalg.cho_factor(whole - gram)
                 out[:, mine] = fold.known(features) @ linalg.cho_solve(factors, x[mine].T)
-
-
-def choose_whitening(held_out: HeldOut, kernel: Kernel) -> Kernel:
-    """`kernel` with the whitening of each modality that ranks best, where it is better by WORTH and SURE."""
-    best, values = kernel, held_out.ndcg(kernel)
-    for m, exponents in enumerate(held_out.cosines):
-        before = values
-        for exponent in sorted(e for e in exponents if e > kernel.whitening[m]):
-            whitening = (*best.whitening[:m], exponent, *best.whitening[m + 1 :])
-            candidate = replace(best, whitening=whitening)
-            found = held_out.ndcg(candidate)
-            if clearly_more(found, before) and found.sum() > values.sum():
-                best, values = candidate, found
-            if found.sum() < before.sum():
-                break  # more of it would be worse
-    return best
-
-
-def clearly_more(values: Floats, others: Floats) -> bool:
-    """Whether the mean of `values` (n,) is above that of `others` (n,) by WORTH and by SURE standard errors."""
-    more = values - others
-    return bool(len(more) and more.sum() > max(SURE * more.std() * np.sqrt(len(more)), WORTH * others.sum()))
 
 
 def _sets(M: int) -> NDArray[np.bool_]:

@@ -12,9 +12,10 @@ from scipy import linalg, sparse
 from milk_np.config import Settings
 from milk_np.data import Dataset
 from milk_np.data.dataset import TRAIN
+from milk_np.regression.by_ranking import choose_by_ranking
 from milk_np.regression.choice import Kernel, choose, normalised
 from milk_np.regression.content import Vectors, content_of, similarities
-from milk_np.regression.held_out import HeldOut, choose_whitening
+from milk_np.regression.held_out import HeldOut
 from milk_np.regression.limits import CHOICE_ITEMS, HELD_ITEMS
 from milk_np.regression.ridge import Ridge, owned_sets, weighted
 from milk_np.regression.smoothing import Smoothing
@@ -32,7 +33,7 @@ history (I, K), h times popularity^-rarity, zero for new items; mean_user (K,); 
 coefficients (S, L, K); kernel (2 + 2 M,): scale, noise, weights, exponents of the whitening; error: leave-one-out, as
 a share.
 """
-START = Kernel(1.0, 0.3, (), ())
+START_NOISE = 0.3
 LEAST_AXIS = 1e-10
 """Axes of less than this share of the largest one's variance are rounding noise."""
 _COLUMNS = 64
@@ -114,31 +115,28 @@ def choose_kernel(
     random `order` are looked at; `axes` are those of each modality's whitening by exponent, which come from all
     landmarks: they know nothing of what users chose, and are not fitted anew without some items.
     """
-    given = {
-        "scale": settings.kernel_scale,
-        "noise": settings.kernel_noise,
-        "weights": settings.modality_weights,
-    }
+    given = {"noise": settings.kernel_noise, "weights": settings.modality_weights}
     free = frozenset(name for name, value in given.items() if not value)
     few, some = order[:CHOICE_ITEMS], order[:HELD_ITEMS]
     gram = smoothed_gram(R, smoothing, few)
 
-    def least_error(start: Kernel) -> tuple[Kernel, float]:
+    def least_error(start: Kernel, free: frozenset[str]) -> tuple[Kernel, float]:
         rows = [whitened(x[few], each[e]) for x, each, e in zip(content, axes, start.whitening, strict=True)]
         return choose([(x @ x.T).astype(np.float64) for x in rows], gram, start, free)
 
     start = Kernel(
-        settings.kernel_scale or START.scale,
-        settings.kernel_noise or START.noise,
+        settings.kernel_scale,
+        settings.kernel_noise or START_NOISE,
         normalised(settings.modality_weights or (1.0,) * len(content)),
         tuple(next(iter(each)) for each in axes),
     )
-    kernel, error = least_error(start)
-    if all(len(each) == 1 for each in axes):
+    kernel, error = least_error(start, free)
+    if "noise" not in free and all(len(each) == 1 for each in axes):
         return kernel, error
     rows, rng = [x[some] for x in content], generator(settings.seed, "held out")
-    ranked = choose_whitening(HeldOut(R, smoothing, some, rows, axes, owned[some], settings.landmarks, rng), kernel)
-    return (kernel, error) if ranked == kernel else least_error(ranked)
+    held_out = HeldOut(R, smoothing, some, rows, axes, owned[some], settings.landmarks, rng)
+    ranked = choose_by_ranking(held_out, kernel, [sorted(each) for each in axes], noise="noise" in free)
+    return least_error(ranked, frozenset())
 
 
 def smoothed_gram(R: Any, smoothing: Smoothing, few: NDArray[np.intp]) -> Floats:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -12,17 +11,14 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from milk_np.regression import held_out as module
+from milk_np.regression.by_ranking import choose_by_ranking
 from milk_np.regression.choice import Kernel
 from milk_np.regression.held_out import (
     CUTOFF,
     FOLDS,
-    SURE,
-    WORTH,
     HeldOut,
     _sets,
     _without_one,
-    choose_whitening,
-    clearly_more,
     ndcg,
 )
 from milk_np.regression.ridge import JITTER, choose_sets
@@ -150,7 +146,7 @@ def test_landmarks_are_no_more_than_asked() -> None:
 def test_few_items(n: int) -> None:
     held = Problem(n=n).held_out()
     assert len(held.ndcg(KERNEL)) == sum(len(fold.left) for fold in held.folds)
-    choose_whitening(held, KERNEL)
+    choose_by_ranking(held, replace(KERNEL, noise=1.0), [sorted(each) for each in held.cosines], noise=True)
 
 
 @settings(deadline=None, max_examples=50)
@@ -161,53 +157,3 @@ def test_ndcg_shares_places_of_equal_scores(seed: int, users: int, candidates: i
     chosen = rng.random((users, candidates)) < 0.3
     expected = [plain_ndcg(*each) for each in zip(scores, chosen, strict=True) if each[1].any()]
     np.testing.assert_allclose(ndcg(scores, *np.nonzero(chosen)), expected, rtol=1e-12)
-
-
-class Told:
-    """In place of HeldOut: values of each kernel as told, by the exponents."""
-
-    def __init__(self, values: dict[tuple[float, ...], Any]) -> None:
-        self.values, self.cosines = values, [dict.fromkeys((0.0, 0.5, 1.0))] * len(next(iter(values)))
-
-    def ndcg(self, kernel: Kernel) -> np.ndarray:
-        return np.asarray(self.values[kernel.whitening], np.float64)
-
-
-@pytest.mark.parametrize(
-    ("half", "whole", "expected"),
-    [
-        (1.2, 1.1, 0.5),
-        (1.1, 1.2, 1.0),
-        (1.005, 1.2, 1.0),
-        (1.005, 1.005, 0.0),
-        (0.99, 1.2, 0.0),  # what is worse in part isn't tried whole
-    ],
-)
-def test_the_exponent_that_ranks_best_is_taken(half: float, whole: float, expected: float) -> None:
-    one = Kernel(1.0, 1.0, (1.0,), (0.0,))
-    values = {(0.0,): [1.0] * 9, (0.5,): [half] * 9, (1.0,): [whole] * 9}
-    assert choose_whitening(Told(values), one) == replace(one, whitening=(expected,))  # type: ignore[arg-type]
-
-
-def test_one_modality_after_the_other() -> None:
-    two = Kernel(1.0, 1.0, (0.5, 0.5), (0.0, 0.0))
-    values = {(a, b): [1 + a * (1 - a) + a * b] * 4 for a in (0.0, 0.5, 1.0) for b in (0.0, 0.5, 1.0)}
-    assert choose_whitening(Told(values), two).whitening == (0.5, 1.0)  # type: ignore[arg-type]
-
-
-def test_nobody_to_rank_for_changes_nothing() -> None:
-    two = Kernel(1.0, 1.0, (0.5, 0.5), (0.0, 0.0))
-    nobody = {(a, b): [] for a in (0.0, 0.5, 1.0) for b in (0.0, 0.5, 1.0)}
-    assert choose_whitening(Told(nobody), two) == two  # type: ignore[arg-type]
-
-
-def test_clearly_more_is_beyond_chance_and_worth_it() -> None:
-    rng = np.random.default_rng(0)
-    noise = rng.standard_normal(400)
-    noise = (noise - noise.mean()) / noise.std()
-    others = np.full(400, 0.5)
-    for errors in (-3, 0, SURE - 0.01, SURE + 0.01, 5):
-        assert clearly_more(others + noise + errors / 20, others) == (errors > SURE)
-    assert clearly_more(others * (1.01 * WORTH + 1), others)
-    assert not clearly_more(others * (0.99 * WORTH + 1), others)
-    assert not clearly_more(others, others)
