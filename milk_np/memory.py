@@ -64,7 +64,8 @@ def _profile_bytes(
     modalities at a time, and the coefficients of all S sets."""
     L, M = min(settings.landmarks, n_items), len(widths)
     K, S = min(settings.profile_width, L), 2**M - 1
-    held = min(n_items, HELD_ITEMS)
+    held = 0 if settings.whitening and settings.kernel_noise else min(n_items, HELD_ITEMS)
+    tried = 1 if settings.whitening else len(TRIED)
     if S > MOST_SETS:
         S = min(S, n_items + M + 1)  # those that occur
     return {
@@ -72,8 +73,8 @@ def _profile_bytes(
         "content": _FLOAT
         * (3 * n_items * sum(widths) + L * (2 * sum(widths) + 5 * max(widths))),  # axes, one decomposition
         "held-out items": _FLOAT
-        * (0 if settings.whitening else held)
-        * (sum(widths) + max(widths) + (len(TRIED) * M + M + 4) * min(L, HELD_LANDMARKS) + min(n_users, HELD_USERS)),
+        * held
+        * (sum(widths) + max(widths) + (tried * M + M + 4) * min(L, HELD_LANDMARKS) + min(n_users, HELD_USERS)),
         "similarities": n_items * L * (M * _FLOAT + 3 * _DOUBLE) + 4 * _DOUBLE * L * L,
         "vectors": n_items * K * (2 * _FLOAT + 4 * _DOUBLE) + S * L * K * (_FLOAT + _DOUBLE),
         "training pairs": n_train_pairs * (2 * _INT + 2 * _DOUBLE) + _DOUBLE * n_users * (settings.smoothing_rank + 64),
@@ -138,7 +139,7 @@ def _advice(part: str) -> str:
     if part in ("similarities", "vectors", "vectors of users"):
         return "lower --landmarks or --profile-width"
     if part == "held-out items":
-        return "give --whitening, so that it isn't chosen"
+        return "give --whitening and --kernel-noise, so that they aren't chosen"
     if part == "a batch":
         return "lower --batch-size"
     if part in ("training pairs", "compiled kernels", "content"):

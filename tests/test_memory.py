@@ -66,7 +66,7 @@ def test_a_kernel_profile_is_told_what_shrinks_its_need() -> None:
     assert total(best, n_items=20_000) > total(best) > total(best.replace(landmarks=64, whitening=(0.0,)))
     for settings, advice in (
         (best, r"vectors .*lower --landmarks or --profile-width"),
-        (best.replace(landmarks=64), r"held-out items .*give --whitening"),
+        (best.replace(landmarks=64), r"held-out items .*give --whitening and --kernel-noise"),
     ):
         need = memory.training_bytes(settings, **(SIZES | {"n_users": 20_000, "n_items": 9000, "widths": (8, 8)}))
         with pytest.raises(OutOfMemoryError, match=advice):
@@ -74,8 +74,11 @@ def test_a_kernel_profile_is_told_what_shrinks_its_need() -> None:
     crowd = memory.training_bytes(best, **(SIZES | {"n_users": 10**7}))
     with pytest.raises(OutOfMemoryError, match=r"vectors of users .*lower --landmarks or --profile-width"):
         memory.refuse_if_too_large(crowd, 0)
-    given = memory.training_bytes(best.replace(whitening=(0.5,)), **SIZES)
-    assert given["held-out items"] == 0
+    held = [
+        memory.training_bytes(best.replace(**given), **SIZES)["held-out items"]
+        for given in ({}, {"whitening": (0.5,)}, {"whitening": (0.5,), "kernel_noise": 1.0})
+    ]
+    assert held[0] > held[1] > held[2] == 0
 
 
 def test_sizes_are_readable() -> None:

@@ -193,7 +193,7 @@ class KernelProfile(StoredModel):
             self._arrays = fit_profile(self._ds, self._centres, self.settings)
 
     def losses(self, steps: int) -> dict[str, float]:
-        """The leave-one-out error that is left of the kernel's, as a share of what there is to predict."""
+        """The kernel's leave-one-out error as a share of what there is to predict; the best ranking may exceed it."""
         return {"total": float(self._fitted()["error"])}
 
     def settle(self) -> None:
