@@ -160,7 +160,8 @@ class Settings:
         "power of the number of its users by which an item of a history counts less; 0: all count alike", low=0, high=1,
     )
     prior: float = _set(
-        2.0, float, "kernel-profile", "items' worth of the mean user that are added to every history", above=0,
+        2.0, float, "kernel-profile",
+        "mean items of all histories that are added to every history, and stand in for an empty one", above=0,
     )
     owned_sets: str = _set(
         "each", str, "kernel-profile",

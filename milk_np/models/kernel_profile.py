@@ -3,12 +3,12 @@
 R B says what users would choose among the training items (`milk_np.regression.smoothing`). Kernel ridge regression
 predicts an item's column of it from content (`milk_np.regression.ridge`), with a regression of its own for every set of
 modalities that an item can own: nothing is imputed. Content is whitened first where that ranks better, and the noise is
-the one that ranks best (`milk_np.regression.whitening`, `.by_ranking`). With W the principal axes of the users' vectors
-R B F (F^T F + noise I)^-1 in the space of the regression's features, cut to K,
+one that ranks better than its neighbours (`milk_np.regression.whitening`, `.by_ranking`). With W the principal axes of
+the users' vectors R B F (F^T F + noise I)^-1 in the space of the regression's features, cut to K,
 
 history of item j:  h = B F (F^T F + noise I)^-1 W              (n, K)
 targets:            T = B^T R^T P (P^T P)^-1, P = R h           (n, K), the columns of R B as combinations of P's
-user u:             p_u = sum over her items of h_j popularity_j^-rarity, and `prior` items' worth of the mean user
+user u:             p_u = sum over her items of h_j popularity_j^-rarity, and `prior` times the mean over all pairs
 new item:           z = k(x)^T C, C the regression of T on the modalities that the item owns
 score:              p_u . z
 
@@ -75,7 +75,7 @@ class KernelProfile(StoredModel):
     # Vectors
 
     def user_factors(self, users: NDArray[np.int32] | None = None) -> Vectors:
-        """Vectors (n, K): sums over the users' training items."""
+        """Vectors (n, K) of users by their training items; who has none ranks items like the mean user."""
         indptr, items = self.catalogue.csr(TRAIN)
         if users is not None:
             indptr, items = chosen_rows((indptr, items), np.asarray(users))
@@ -90,12 +90,11 @@ class KernelProfile(StoredModel):
         return self._profiles(*compressed(histories, self.catalogue.n_items))
 
     def _profiles(self, indptr: NDArray[np.int64], items: NDArray[np.int32]) -> Vectors:
-        """Sums of the history vectors of compressed rows of items, and `prior` items' worth of the mean user."""
-        vectors, mean = self._fitted()["history"], self._fitted()["mean_user"]
+        """Sums of the history vectors of compressed rows of items, and `prior` mean items."""
+        vectors, mean_item = self._fitted()["history"], self._fitted()["mean_item"]
         chosen = sparse.csr_array((np.ones(len(items), np.float32), items, indptr), (len(indptr) - 1, len(vectors)))
-        mean_length = max(len(self.catalogue.seen_items), 1) / self.catalogue.n_users
         out: Vectors = chosen @ vectors
-        out += np.float32(self.settings.prior / mean_length) * mean
+        out += np.float32(self.settings.prior) * mean_item
         return out
 
     def item_factors(self, items: NDArray[np.int32] | None = None) -> Vectors:
@@ -193,7 +192,7 @@ class KernelProfile(StoredModel):
             self._arrays = fit_profile(self._ds, self._centres, self.settings)
 
     def losses(self, steps: int) -> dict[str, float]:
-        """The kernel's leave-one-out error as a share of what there is to predict; the best ranking may exceed it."""
+        """The kernel's leave-one-out error as a share of what there is to predict; not the least, which ranks worse."""
         return {"total": float(self._fitted()["error"])}
 
     def settle(self) -> None:

@@ -115,7 +115,11 @@ class StoredModel(Serving, Trainable):
         arrays, meta = read_npz(path, KIND)
         if meta.get("model") != cls.name:
             raise DataError(f"{path}: holds a model named {meta.get('model')!r}, expected {cls.name!r}")
-        model = cls(Settings.from_mapping(meta["settings"], str(path)), device=device)
+        try:
+            settings = Settings.from_mapping(meta["settings"], str(path))
+        except SettingsError as error:
+            raise DataError(f"{path}: written by another version, fit the model again ({error})") from error
+        model = cls(settings, device=device)
         if arrays:
             model._read(path, arrays)
         return model

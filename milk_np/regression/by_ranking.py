@@ -1,7 +1,7 @@
 """Choosing the noise and the whitening by how training items that are held out would be ranked.
 
-Squared errors are content with much more noise than ranking is, and nearly blind to whitening. Of the noise the value
-that ranks best is taken, whitening only where it is clearly better than none.
+Squared errors are content with much more noise than ranking is, and nearly blind to whitening. The noise
+is raised or lowered for as long as that ranks better, whitening chosen only where it is clearly better than none.
 """
 
 from __future__ import annotations

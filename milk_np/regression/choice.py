@@ -4,8 +4,8 @@ Each training item in turn is taken for a new one, and the column of R B that it
 of it) is predicted from the other items' columns by their content. With G = K + noise I, the error of item i is
 Y G^-1 e_i / (G^-1)_ii (Wahba 1990), so that its square needs Y through Y^T Y alone.
 
-The noise that suits the weights is found beside them. It is where `milk_np.regression.by_ranking` begins, for this
-error is blind to what only ranks better.
+The noise that suits the weights is found beside them, unless it is given. It is where `milk_np.regression.by_ranking`
+begins, for this error is blind to what only ranks better; the weights aren't looked at again.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ Floats = NDArray[np.float64]
 
 NOISES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 WEIGHTS = (0.1, 0.3, 1.0)
+START_NOISE = 0.3
+"""One of NOISES, where the search begins."""
 SWEEPS = 2
 
 

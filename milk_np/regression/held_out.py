@@ -6,9 +6,10 @@ nor the regression know of it. Half of the items are held out with all modalitie
 of them. What counts is NDCG of every user in every fold, whose differences between two kernels are paired.
 
 With f(x) the features of `milk_np.regression.ridge`, F those of the items outside of the fold and Y their columns of
-R B, R without the pairs of the fold, the scores of an item are Y F (F^T F + noise I)^-1 f(x). B and the axes of the
-whitening are those of all training items. The landmarks are never held out, for new items are never landmarks. Most of
-it is in float32: the scores only have to rank.
+R B, R without the pairs of the fold, the scores of an item are Y F (F^T F + noise I)^-1 f(x). B is that of all training
+items, the axes of the whitening those of all landmarks; `rarity` and `prior` are left out. The landmarks are never held
+out, for new items are never landmarks. Most of it is in float32, which bears no noise below LEAST_NOISE: the scores
+only have to rank.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ Floats = NDArray[np.float64]
 Numbers = NDArray[np.intp]
 
 FOLDS = 4
+LEAST_NOISE = 0.01
 CUTOFF = 20
 
 
@@ -132,7 +134,8 @@ class HeldOut:
         parts = [features[fold.inside] for fold in self.folds]
         grams = [x.T @ x for x in parts]
         outside = features[: features.shape[1]]  # the landmarks
-        whole = outside.T @ outside + sum(grams, np.float32(noise) * np.eye(len(outside), dtype=np.float32))
+        ridge = np.float32(max(noise, LEAST_NOISE)) * np.eye(outside.shape[1], dtype=np.float32)
+        whole = outside.T @ outside + sum(grams, ridge)
         for fold, x, gram, out in zip(self.folds, parts, grams, scores, strict=True):
             mine = self.which[fold.inside] == s
             if mine.any():
@@ -170,7 +173,7 @@ def _features(similar: Vectors) -> Vectors:
 def ndcg(scores: Vectors, user: Numbers, item: Numbers) -> Floats:
     """NDCG at CUTOFF of each user who has a pair (`user`, `item`) (P,), from `scores` (U, candidates).
 
-    Equal scores share their places: of a user without history, nothing is known and all are equal.
+    Equal scores share their places: of a user with nothing outside of the fold, all are equal.
     """
     gain = 1 / np.log2(np.arange(2, CUTOFF + 2))
     found = np.zeros(len(scores))

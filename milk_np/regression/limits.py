@@ -7,7 +7,7 @@ MOST_SETS = 15
 TRIED = (0.0, 0.5, 1.0)
 """Exponents of whitening that are tried where none is given."""
 CHOICE_ITEMS = 512
-"""Most training items whose leave-one-out error the kernel is chosen by."""
+"""Most training items whose leave-one-out error the weights of modalities are chosen by."""
 HELD_ITEMS = 8192
 """Most training items of which some are held out in turn."""
 HELD_LANDMARKS = 512

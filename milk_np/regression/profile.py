@@ -13,7 +13,7 @@ from milk_np.config import Settings
 from milk_np.data import Dataset
 from milk_np.data.dataset import TRAIN
 from milk_np.regression.by_ranking import choose_by_ranking
-from milk_np.regression.choice import Kernel, choose, normalised
+from milk_np.regression.choice import START_NOISE, Kernel, choose, normalised
 from milk_np.regression.content import Vectors, content_of, similarities
 from milk_np.regression.held_out import HeldOut
 from milk_np.regression.limits import CHOICE_ITEMS, HELD_ITEMS
@@ -25,15 +25,15 @@ from milk_np.rng import generator
 Floats = NDArray[np.float64]
 Arrays = dict[str, NDArray[Any]]
 
-PARAMETERS = ("history", "mean_user", "sets", "coefficients", "kernel", "error")
+PARAMETERS = ("history", "mean_item", "sets", "coefficients", "kernel", "error")
 """Arrays of a model, beside those of each modality: `axes0`, ... (D_m, r) of its whitening, r = 0 where it has none,
 and `landmark0`, ... (L, r or D_m), the landmarks' content under it.
 
-history (I, K), h times popularity^-rarity, zero for new items; mean_user (K,); sets (S, M) of modalities;
+history (I, K), h times popularity^-rarity, zero for new items; mean_item (K,) of all users' histories;
+sets (S, M) of modalities;
 coefficients (S, L, K); kernel (2 + 2 M,): scale, noise, weights, exponents of the whitening; error: leave-one-out, as
 a share.
 """
-START_NOISE = 0.3
 LEAST_AXIS = 1e-10
 """Axes of less than this share of the largest one's variance are rounding noise."""
 _COLUMNS = 64
@@ -66,10 +66,10 @@ def fit_profile(ds: Dataset, centres: Mapping[str, Vectors], settings: Settings)
     counted = h * np.maximum(popularity, 1)[:, None] ** -settings.rarity
     history = np.zeros((ds.n_items, h.shape[1]), np.float32)
     history[items] = counted
-    mean_user = (popularity @ counted) / R.shape[0]
+    mean_item = popularity @ counted / max(popularity.sum(), 1)
     return {
         "history": history,
-        "mean_user": mean_user.astype(np.float32),
+        "mean_item": mean_item.astype(np.float32),
         "sets": sets,
         "coefficients": np.stack([whole.coefficients(targets), *others]).astype(np.float32),
         "kernel": np.array([kernel.scale, kernel.noise, *kernel.weights, *kernel.whitening]),

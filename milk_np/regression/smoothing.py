@@ -4,7 +4,7 @@ B = own I + S with S the item-item weights of EASE (Steck, WWW 2019), the ridge 
 others: S = I - P diag(1 / P_jj), P = (R^T R + ridge D^2)^-1. The ridge of an item grows with its popularity,
 D_j^2 = (popularity_j / mean)^power, lest the popular speak for all. With R D^-1 = U diag(s) V^T, P is
 D^-1 (I - V diag(shrink) V^T) D^-1 / ridge, shrink = s^2 / (s^2 + ridge); keeping the largest singular values alone
-makes B a diagonal and a product of thin matrices, and S_jj = 0 stays exact.
+makes B a diagonal and a product of thin matrices, and S_jj stays 0 but where LEAST_FREE holds it back.
 """
 
 from __future__ import annotations

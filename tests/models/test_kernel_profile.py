@@ -237,6 +237,13 @@ def test_a_new_user_with_an_old_ones_items_is_like_her(ds: Dataset, model: Kerne
     np.testing.assert_allclose(model.user_from_history(with_new), model.user_factors()[:1], atol=1e-6)
 
 
+def test_a_tiny_noise_can_be_given_though_whitening_is_chosen(ds: Dataset) -> None:
+    """Held-out ranking is in float32, whose regressions were not positive definite."""
+    model = KernelProfile(**(OPTIONS | {"kernel_noise": 1e-9})).fit(ds)
+    assert model.kernel.noise == 1e-9
+    assert np.isfinite(model.user_factors()).all()
+
+
 def test_nothing_known_of_a_user_makes_her_a_little_of_the_mean_one(ds: Dataset, model: KernelProfile) -> None:
     """Of all users the mean is 1 + prior / mean length times the mean user."""
     mean = model.user_factors().astype(np.float64).mean(axis=0)

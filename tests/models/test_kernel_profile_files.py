@@ -71,6 +71,10 @@ def test_refuses_files_of_other_models_and_damaged_ones(ds: Dataset, model: Kern
     write_npz_atomic(tmp_path / "other.npz", arrays, {**meta, "kind": "model", "model": "milk"})
     with pytest.raises(DataError, match=r"other\.npz: holds a model named 'milk'"):
         KernelProfile.load(tmp_path / "other.npz")
+    earlier = {**meta, "kind": "model", "settings": {**meta["settings"], "kernel_scale": 0.0}}
+    write_npz_atomic(tmp_path / "earlier.npz", arrays, earlier)
+    with pytest.raises(DataError, match=r"earlier\.npz: written by another version, fit .*kernel-scale.* got 0\.0"):
+        KernelProfile.load(tmp_path / "earlier.npz")
     for absent in ("history", "items", "landmark1", "axes0", "imputer_mean_text"):
         some = {name: array for name, array in arrays.items() if name != absent}
         write_npz_atomic(tmp_path / "less.npz", some, {**meta, "kind": "model"})

@@ -62,6 +62,11 @@ def test_the_noise_that_ranks_best_is_taken_however_little_it_is_better(start: f
     assert len(told.asked) == len(set(told.asked))
 
 
+def test_of_two_peaks_the_nearer_upwards_is_taken() -> None:
+    told = Told(lambda kernel: {0.03: 3.0, 0.1: 0.5, 0.3: 1.0, 1.0: 2.0, 3.0: 1.5}.get(kernel.noise, 4.0))
+    assert choose_by_ranking(told, one(0.3), [TRIED], noise=True) == one(1.0)
+
+
 def test_what_is_given_stays() -> None:
     told = Told(lambda kernel: 1 - kernel.noise + sum(kernel.whitening))
     kernel = one(noise=0.7, exponent=0.3)

@@ -1,4 +1,4 @@
-"""Ranking of held-out items against plain loops in float64; which whitening is chosen by it."""
+"""Ranking of held-out items against plain loops in float64."""
 
 from __future__ import annotations
 
