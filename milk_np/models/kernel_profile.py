@@ -192,7 +192,7 @@ class KernelProfile(StoredModel):
             self._arrays = fit_profile(self._ds, self._centres, self.settings)
 
     def losses(self, steps: int) -> dict[str, float]:
-        """The kernel's leave-one-out error as a share of what there is to predict; not the least, which ranks worse."""
+        """The kernel's leave-one-out error as a share of what there is to predict; that of another may be less."""
         return {"total": float(self._fitted()["error"])}
 
     def settle(self) -> None:

@@ -1,7 +1,7 @@
 """Choosing the noise and the whitening by how training items that are held out would be ranked.
 
-Squared errors are content with much more noise than ranking is, and nearly blind to whitening. The noise
-is raised or lowered for as long as that ranks better, whitening chosen only where it is clearly better than none.
+Squared errors are content with much more noise than ranking is, and nearly blind to whitening. The noise is raised or
+lowered for as long as that ranks better, whitening chosen only where it is clearly better than none.
 """
 
 from __future__ import annotations
@@ -33,9 +33,10 @@ class Ranker(Protocol):
 
 
 def choose_by_ranking(held_out: Ranker, kernel: Kernel, exponents: Sequence[Sequence[float]], *, noise: bool) -> Kernel:
-    """`kernel` with the noise, if it is free, and the whitening of each modality that rank best.
+    """`kernel` with a whitening of each modality and, if it is free, a noise that rank better than their neighbours.
 
-    `exponents` of each modality are those that may be chosen; one setting is changed at a time.
+    `exponents` of each modality, in order, are those that may be chosen, `kernel`'s among them; of the noise they are
+    NOISES. One setting is changed at a time.
     """
     known: dict[Kernel, Floats] = {}
 

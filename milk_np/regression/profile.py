@@ -29,10 +29,9 @@ PARAMETERS = ("history", "mean_item", "sets", "coefficients", "kernel", "error")
 """Arrays of a model, beside those of each modality: `axes0`, ... (D_m, r) of its whitening, r = 0 where it has none,
 and `landmark0`, ... (L, r or D_m), the landmarks' content under it.
 
-history (I, K), h times popularity^-rarity, zero for new items; mean_item (K,) of all users' histories;
-sets (S, M) of modalities;
-coefficients (S, L, K); kernel (2 + 2 M,): scale, noise, weights, exponents of the whitening; error: leave-one-out, as
-a share.
+history (I, K), h times popularity^-rarity, zero for new items; mean_item (K,), its mean over all training pairs; sets
+(S, M) of modalities; coefficients (S, L, K); kernel (2 + 2 M,): scale, noise, weights, exponents of the whitening;
+error: leave-one-out, as a share.
 """
 LEAST_AXIS = 1e-10
 """Axes of less than this share of the largest one's variance are rounding noise."""

@@ -110,9 +110,11 @@ def test_a_modality_of_noise_gets_the_smaller_weight(problem, order: tuple[int, 
 
 
 def test_the_first_of_equals_stays() -> None:
-    """A modality alone has one weight, whatever is tried."""
-    kernel, _ = choose([np.eye(6)], np.diag(np.arange(1.0, 7.0)), ALONE, frozenset({"weights"}))
-    assert kernel == ALONE
+    """Items of which none is like another predict nothing of each other, whatever the noise."""
+    far = replace(ALONE, scale=1e4)
+    assert error([np.eye(6)], np.eye(6), far) == error([np.eye(6)], np.eye(6), replace(far, noise=NOISES[0]))
+    kernel, _ = choose([np.eye(6)], np.diag(np.arange(1.0, 7.0)), far, frozenset(FREE))
+    assert kernel == far
 
 
 def test_nothing_to_learn_from_content_takes_much_noise() -> None:
