@@ -99,6 +99,11 @@ def access(width: int, *arrays: Array) -> int:
     return vec
 
 
+def row_step(rows: Array) -> int:
+    """Elements from the start of a row of `rows` (G, n) to that of the next."""
+    return int(rows.strides[0] // rows.itemsize)
+
+
 def lanes(width: int, vec: int) -> int:
     """Threads that share a row of `width` numbers: a power of two, a warp at most."""
     threads = 1 << max(0, -(-width // vec) - 1).bit_length()
@@ -124,3 +129,8 @@ def zeros(name: str, count: int, dtype: Any = np.int32) -> Array:
     if store is None or store.size < count:
         store = _stores[key] = cupy.zeros(count + count // 8, dtype)
     return store
+
+
+def scratch() -> list[Array]:
+    """All scratch that `zeros` keeps at present."""
+    return list(_stores.values())

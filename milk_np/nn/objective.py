@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from milk_np.backend import Array, Backend, Scratch
 from milk_np.kernels.reference.grouping import Groups
 from milk_np.nn.parameters import Parameters, scale_view, weight_views
-from milk_np.nn.users import FreeUsers, Users
+from milk_np.nn.users import Batch, FreeUsers, Users
 
 
 @dataclass(frozen=True)
@@ -92,14 +92,17 @@ class Objective:
         theta: Array,
         record: Array,
         by_user: Groups | None = None,
+        by_item: Groups | None = None,
     ) -> Gradients:
         """Gradients at `params` for the triplets `users` (B), `items` (2B: positives, then negatives).
 
         `theta` (E, M) are the environments. `record` (E + 2) float64 receives the losses L_e, then the unweighted
-        alignment and regulariser terms. `by_user` is `group(users)`, for a caller who has it already.
+        alignment and regulariser terms. `by_user` is `group(users)`, for a caller who has it already; `by_item` are
+        all items to extract, grouped, for one who has them, too.
         """
         K, weights, E = self._kernels, self._weights, len(theta)
-        batch = self._users.batch(users, items, by_user or self.group(users))
+        by_user = by_user or self.group(users)
+        batch = Batch(users, by_user, by_item) if by_item else self._users.batch(users, items, by_user)
         by_item = batch.by_item
         c, caches = self._extract(params, by_item.unique)
         s, ds = self._like("s", c, len(users)), self._like("ds", c, len(users))

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
 
 import milk_np.kernels.reference as reference
 from milk_np import devices
@@ -40,6 +41,7 @@ counted = pytest.mark.skipif(EMULATOR is None, reason="a device keeps no counts 
 
 ORDERS = (0, 1, 2, 3, 4)
 """Orders of threads and blocks to run a kernel under; a device has its own."""
+orders_of_threads = st.sampled_from(ORDERS)
 SIZES = (1, 31, 32, 33, 1025)
 
 
