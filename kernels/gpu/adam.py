@@ -40,7 +40,9 @@ def adam_rows(
     move.threads(n * int(lanes), table, grad, first, second, seen, rows, *shape, *scalars)
 
 
-def adam_catch_up(table: Array, first: Array, second: Array, seen: Array, rows: Array, lr: float, step: int | Tick) -> None:
+def adam_catch_up(
+    table: Array, first: Array, second: Array, seen: Array, rows: Array, lr: float, step: int | Tick
+) -> None:
     """Bring the distinct rows `rows` of `table` to where dense Adam has them after `step` steps."""
     kind, n, K = table.dtype.type, len(rows), table.shape[1]
     decay = kernel("adam", "adam_catch_up", REAL=real(kind))

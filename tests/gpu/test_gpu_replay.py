@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from gpu_cases import EMULATOR, cupy, examples, gpu, home, orders_of_threads, put, thread_order
+from gpu_cases import cupy, examples, gpu, home, orders_of_threads, put, thread_order
 from hypothesis import given
 from hypothesis import strategies as st
 from test_gpu_kernels import training_pairs
@@ -109,7 +109,7 @@ def arguments_of(work):
     return seen
 
 
-@pytest.mark.skipif(EMULATOR is None, reason="a device launches a graph, whose arguments can't be seen")
+@pytest.mark.emulator  # a device launches a graph, whose arguments can't be seen
 def test_the_launches_of_two_steps_have_the_same_arguments(ds):
     model = run(begun(ds), 0, 3)
     first, later = (arguments_of(model._step._replay._step) for _ in range(2))
@@ -118,7 +118,7 @@ def test_the_launches_of_two_steps_have_the_same_arguments(ds):
     assert len(first) > 15
 
 
-@pytest.mark.skipif(EMULATOR is not None, reason="the emulator captures nothing")
+@pytest.mark.device  # the emulator captures nothing
 def test_a_device_replays_a_graph(ds):
     model = run(begun(ds), 0, 3)
     assert model._step._replay._play.captured
