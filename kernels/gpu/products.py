@@ -61,7 +61,9 @@ def _kernel(name: str, table: Table, D: int, K: int, *wide: Array) -> Kernel:
 
 def _splits(tiles: int, slices: int) -> int:
     """Blocks that share a tile's `slices`: as many as keep all multiprocessors at work."""
-    return max(1, min(_multiprocessors(cupy.cuda.runtime.getDevice()) * RESIDENT // max(1, tiles), slices // LEAST_SLICES))
+    return max(
+        1, min(_multiprocessors(cupy.cuda.runtime.getDevice()) * RESIDENT // max(1, tiles), slices // LEAST_SLICES)
+    )
 
 
 @cache
