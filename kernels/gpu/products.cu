@@ -14,7 +14,7 @@
 #define TILE 128
 #define WIDTH 64
 #define DEPTH 16
-#define LISTED 192       // rows of which a block keeps the places at a time
+#define LISTED 192       // rows of which a block keeps the places at a time, and a slice of nobody's behind them
 #define FAN 4            // sums that a block adds at once
 #define SUMS 17          // 16 bytes each: a thread's 8 x 8 results, and its share of the bias's gradient
 #define NOBODY 0x7fffffff
@@ -228,12 +228,12 @@ rows_forward(const Raw* __restrict__ raw, const float* __restrict__ fill, const 
     Held x[4];
     float w[2][4];
     const auto ask = [&](int s) {
-        const int d = s * DEPTH + own_d;
+        const int d = s * DEPTH + own_d, limit = s < end ? D : 0;
         for (int i = 0; i < 4; ++i)
-            fetch_row(row[i], d, D - d, x[i]);
+            fetch_row(row[i], d, limit - d, x[i]);
         for (int i = 0; i < 2; ++i) {
             const int r = s * DEPTH + t / 16 + 8 * i, k = column + own_k;
-            fetch<KVEC>(weight + (i64)r * K + k, r < D ? K - k : 0, w[i]);
+            fetch<KVEC>(weight + (i64)r * K + k, r < limit ? K - k : 0, w[i]);
         }
     };
     const auto settle = [&](Slice& to) {
@@ -245,15 +245,13 @@ rows_forward(const Raw* __restrict__ raw, const float* __restrict__ fill, const 
         for (int i = 0; i < 2; ++i)
             *reinterpret_cast<Quad*>(&to.w[t / 16 + 8 * i][own_k]) = {w[i][0], w[i][1], w[i][2], w[i][3]};
     };
-    if (begin < end) {
-        ask(begin);
-        settle(slice[begin % 2]);
-    }
+    ask(begin);
+    settle(slice[begin & 1]);
     for (int s = begin; s < end; ++s) {
         __syncthreads();
-        if (s + 1 < end) ask(s + 1);
-        multiply<true>(slice[s % 2], sum);
-        if (s + 1 < end) settle(slice[(s + 1) % 2]);
+        ask(s + 1);  // after the last slice nothing: a branch would let the compiler put it behind the multiplication
+        multiply<true>(slice[s & 1], sum);
+        settle(slice[s & 1 ^ 1]);
     }
     const i64 tile = blockIdx.x + (i64)blockIdx.z * gridDim.x;
     part += tile * nodes * SUMS * THREADS;
@@ -264,9 +262,9 @@ rows_forward(const Raw* __restrict__ raw, const float* __restrict__ fill, const 
 // The places of a split's next LISTED rows in the table, and how many slices of them there are: `used`.
 __device__ __forceinline__ void list_rows(const int* source, const float* scale, const int* rows, int begin, int n,
                                           int* origins, float* scales, int* used) {
-    for (int j = threadIdx.x; j < LISTED; j += THREADS) {
-        const i64 r = (begin + (i64)j / DEPTH * gridDim.y) * DEPTH + j % DEPTH;
-        const int item = r < n ? rows[r] : -1;
+    for (int j = threadIdx.x; j < LISTED + DEPTH; j += THREADS) {
+        const i64 r = (begin + (i64)(j / DEPTH) * gridDim.y) * DEPTH + j % DEPTH;
+        const int item = j < LISTED && r < n ? rows[r] : -1;
         origins[j] = item < 0 ? NOBODY : source[item];
         scales[j] = item < 0 ? 0.0f : scale[item];
         if (item >= 0) atomicMax(used, j / DEPTH + 1);
@@ -295,8 +293,8 @@ rows_backward(const Raw* __restrict__ raw, const float* __restrict__ fill, const
               int D, int K, int nodes, Quad* part, unsigned* ticket, float* dweight, float* dbias) {
     __shared__ Slice slice[2];
     __shared__ bool last;
-    __shared__ int origins[LISTED], used;
-    __shared__ float scales[LISTED];
+    __shared__ int origins[LISTED + DEPTH], used;
+    __shared__ float scales[LISTED + DEPTH];
     const int t = threadIdx.x, first = blockIdx.x * TILE, column = blockIdx.z * WIDTH, splits = gridDim.y;
     const int slices = (n + DEPTH - 1) / DEPTH, own_d = t % 32 * 4, own_k = t % 16 * 4;
     Results sum;
@@ -337,15 +335,13 @@ rows_backward(const Raw* __restrict__ raw, const float* __restrict__ fill, const
         list_rows(source, scale, rows, begin, n, origins, scales, &used);
         __syncthreads();
         const int count = used;
-        if (count > 0) {
-            ask(0);
-            settle(0, slice[0]);
-        }
+        ask(0);
+        settle(0, slice[0]);
         for (int s = 0; s < count; ++s) {
             __syncthreads();
-            if (s + 1 < count) ask(s + 1);
-            multiply<false>(slice[s % 2], sum);
-            if (s + 1 < count) settle(s + 1, slice[(s + 1) % 2]);
+            ask(s + 1);
+            multiply<false>(slice[s & 1], sum);
+            settle(s + 1, slice[s & 1 ^ 1]);
         }
     }
     const i64 tile = blockIdx.x + (i64)blockIdx.z * gridDim.x;
