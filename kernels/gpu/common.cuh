@@ -1,7 +1,7 @@
 // What the kernels share: number types, vector access, rows on lanes, sums in a fixed order.
 //
-// The compiler's command line sets REAL (float or double) and VEC, the numbers that a thread moves at once (16 bytes
-// at most). Who launches a kernel sees to it that rows start and end on a boundary of VEC numbers.
+// The compiler's command line sets REAL (float or double), HALF (1 where feature rows are float16) and VEC, the numbers
+// that a thread moves at once (16 bytes at most). Who launches a kernel sees to it that rows start and end on a boundary of VEC numbers.
 //
 // Symbols as in kernels/__init__.py: U users, I items, M modalities, E environments, B triplets in a batch, K latent
 // width, D raw width, n distinct items of a batch.
@@ -62,18 +62,22 @@ __device__ __forceinline__ double sum_block(double value, double* parts) {
     return value;
 }
 
-// True in the block that gets here last of all: it sees what the others wrote before. `ticket` is zero before a launch
-// and again after it; `last` is shared. This saves the launch that a sum over blocks would need otherwise.
-__device__ __forceinline__ bool last_block(unsigned* ticket, bool* last) {
+// True in the block that gets here last of `blocks`: it sees what the others wrote before. `ticket` is zero before a
+// launch and again after it; `last` is shared. This saves the launch that a sum over blocks would need otherwise.
+__device__ __forceinline__ bool last_of(unsigned blocks, unsigned* ticket, bool* last) {
     __threadfence();
     __syncthreads();
     if (threadIdx.x == 0) {
-        *last = atomicAdd(ticket, 1u) + 1 == gridDim.x * gridDim.y;
+        *last = atomicAdd(ticket, 1u) + 1 == blocks;
         if (*last) *ticket = 0;
     }
     __syncthreads();
     __threadfence();
     return *last;
+}
+
+__device__ __forceinline__ bool last_block(unsigned* ticket, bool* last) {
+    return last_of(gridDim.x * gridDim.y, ticket, last);
 }
 
 // Sum of `count` numbers that other blocks wrote; volatile, because a first-level cache may hold what was there before.
@@ -82,4 +86,28 @@ __device__ __forceinline__ double sum_parts(const volatile double* part, int cou
     for (int at = threadIdx.x; at < count; at += blockDim.x)
         total += part[at];
     return sum_block(total, shared);
+}
+
+// Numbers of feature rows.
+#ifndef HALF
+#define HALF 0
+#endif
+
+#if HALF
+typedef unsigned short Raw;  // the bits of a float16
+
+// Exact for every finite number. A subnormal one is its last 10 bits times 2^-24, which is not subnormal in float32:
+// CuPy has the compiler flush those to zero, so none may come up on the way.
+__device__ __forceinline__ float widen(Raw half) {
+    const unsigned magnitude = half & 0x7fffu, sign = (half & 0x8000u) << 16;
+    const float subnormal = magnitude * 5.9604644775390625e-8f;
+    const unsigned bits = magnitude < 0x400u ? __float_as_uint(subnormal) : (magnitude << 13) + (112u << 23);
+    return __int_as_float(int(bits | sign));
+}
+#else
+typedef float Raw;
+#endif
+
+__device__ __forceinline__ float widen(float value) {
+    return value;
 }
