@@ -14,7 +14,7 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator
 
-from gpu_subjects import epoch, profile, search
+from gpu_subjects import common, epoch, profile, search
 from harness import RESULTS, Outcome
 from options import Options
 from worker import pin_threads
@@ -36,6 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=SUBJECTS, default=list(SUBJECTS), help="subjects (default: all)")
     parser.add_argument("--quick", action="store_true", help="a smoke run on a tiny problem; saves nothing")
+    parser.add_argument("--alone", action="store_true", help="this project's programs alone; saves nothing")
     parser.add_argument("--rounds", type=int, default=7, help="measured turns of every program")
     chosen = parser.parse_args(arguments)
     problem = devices.gpu_problem()
@@ -44,11 +45,12 @@ def main(arguments: list[str] | None = None) -> int:
         return NO_DEVICE
     emulated = "cupy_on_cpu" in sys.modules
     options = Options(chosen.quick or emulated, chosen.rounds)
+    common.ALONE = chosen.alone
     pin_threads()
     for name in chosen.only:
         for outcome in SUBJECTS[name](options, not emulated):
             print(outcome.table(), flush=True)
-            if not options.quick:
+            if not (options.quick or chosen.alone):
                 outcome.save(RESULTS / "gpu")
     if emulated:
         print("benchmarks/gpu.py: all checks passed on an emulator; there is no GPU to measure", file=sys.stderr)

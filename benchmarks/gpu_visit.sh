@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
 # gpu_visit.sh [PART ...]: all that has to be learnt of a GPU in one visit of a few minutes, without a package index.
 #
-# Parts, in this order: setup tests parity sanitizer epoch phases topk profile longest. Each writes its output to
+# Parts, in this order: setup tests parity sanitizer epoch phases topk profile longest; and lab, which
+# times the variants of kernels. Each writes its output to
 # OUT/PART.log as it goes, and OUT/results.tar is made anew when a part ends, so that a visit cut short has lost nothing.
 # A part that fails doesn't stop those after it; the exit code is the number of parts that failed.
 #
 # Needs Python 3.11 or newer with NumPy, SciPy, Numba, CuPy, pytest and hypothesis; PyTorch, compute-sanitizer and ncu
 # are used where they are. Environment: PYTHON, the command that runs Python (default python3; an emulator's works too);
-# OUT, the folder for results (default benchmarks/results/gpu/visit); VISIT_DATA, data sets to compare both devices on.
+# OUT, the folder for results (default benchmarks/results/gpu/visit); VISIT_DATA, data sets to compare both devices on;
+# VISIT_OPTIONS, options for benchmarks/gpu.py.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
@@ -60,13 +62,16 @@ sanitizer() {
     local code=0
     for tool in memcheck racecheck; do
         echo "-- $tool"
-        timeout 100 compute-sanitizer --tool $tool --error-exitcode 9 --print-limit 20 \
+        timeout "${VISIT_SANITIZER:-100}" compute-sanitizer --tool $tool --error-exitcode 9 --print-limit 20 \
             $python tests/gpu/sweep.py 2>&1 | grep -v -E '^$' | tail -n 40 || code=1
     done
     return $code
 }
 
-benchmark() { timeout 150 $python benchmarks/gpu.py --only "$1"; }
+# shellcheck disable=SC2086 # one word for each option
+benchmark() { timeout 150 $python benchmarks/gpu.py --only "$1" ${VISIT_OPTIONS:-}; }
+
+lab() { timeout 60 $python benchmarks/gpu_products.py; timeout 75 $python benchmarks/gpu_topk.py; }
 
 longest() {
     command -v ncu >/dev/null || { echo "ncu isn't here"; return 1; }
@@ -90,7 +95,7 @@ for name in "${@:-setup tests parity sanitizer epoch phases topk profile longest
     for each in $name; do
         case $each in
         epoch | phases | topk | profile) part "$each" benchmark "$each" ;;
-        setup | tests | parity | sanitizer | longest) part "$each" "$each" ;;
+        setup | tests | parity | sanitizer | longest | lab) part "$each" "$each" ;;
         *) echo "gpu_visit.sh: no part $each" >&2 && exit 2 ;;
         esac
     done

@@ -10,6 +10,7 @@ import numpy as np
 from harness import Outcome, interleave, ratios
 from options import Options
 
+from gpu_subjects import common
 from gpu_subjects.common import device_name, peer, timed, torch_on_gpu
 
 K = 20
@@ -19,7 +20,6 @@ CHECKED = 50
 SIZES = {"catalogue": (19_445, 1_410, 64), "large": (100_000, 100_000, 64), "wide": (20_000, 100_000, 1024)}
 """Queries, items and numbers a vector."""
 TINY = {"smoke": (50, 2_000, 64), "smoke wide": (20, 300, 1024)}
-PEERS = {"gpu_milk": "milk_np", "gpu_torch": "torch, matmul and topk", "gpu_search": "faiss, cuVS, implicit"}
 
 
 def measure(options: Options, timing: bool) -> Iterator[Outcome]:
@@ -39,7 +39,7 @@ def searches(queries: np.ndarray, items: np.ndarray) -> tuple[dict[str, Any], di
     if torch_on_gpu():
         programs["torch, matmul and topk"] = peer("gpu_torch").Search(queries, items, K)
     absent = {} if torch_on_gpu() else {"torch": "finds no GPU, or isn't installed"}
-    for name, make in peer("gpu_search").LIBRARIES.items():
+    for name, make in ({} if common.ALONE else peer("gpu_search").LIBRARIES).items():
         try:
             programs[name] = make(queries, items, K)
         except ImportError as error:

@@ -13,7 +13,7 @@ Array = Any
 
 
 class Tick(NamedTuple):
-    """A step's number, `count` + `ahead`, and its rates in device memory: launches of all steps have the same arguments."""
+    """A step's number, `count` + `ahead`, and its rates in device memory, so that no argument of a launch changes."""
 
     count: Array  # (1) int64
     rates: Array  # (2) step size and epsilon, of the parameters' type

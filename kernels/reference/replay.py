@@ -22,7 +22,7 @@ def set_clock(slot: int, row: int, count: int, clock: Ints) -> None:
 
 
 def begin_step(clock: Ints, batches: Ints, batch: Ints, schedule: Floats, now: Floats) -> None:
-    """The batch (L) of the clock's slot, modulo G, out of `batches` (G, L), and the clock's row `now` (W) of the schedule."""
+    """Into `batch` (L) that of the clock's slot, modulo G, of `batches` (G, L); into `now` (W) its row of the schedule."""
     batch[:], now[:] = batches[clock[0] % len(batches)], schedule[clock[1]]
 
 

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.gpu
 
 BUDGET = 25
 MIDDLE = [
-    *["gather", "product"] * 2,  # c = x W + b
+    *["rows_forward"] * 2,  # c = x W + b
     "margins",
     "risk_forward",  # losses of the environments, and how much each counts
     "risk_backward",
@@ -21,11 +21,11 @@ MIDDLE = [
     "alignment_count",
     "alignment_pull",
     "regulariser",
-    *["column_sums", "product"] * 2,  # db and dW
+    *["rows_backward"] * 2,  # db and dW
     "adam_rows",  # P
     "adam",  # all W and b
 ]
-"""What every step launches with two modalities, in order; a product is cuBLAS's."""
+"""What every step launches with two modalities, in order."""
 REPLAYED = ["begin_step", "adam_catch_up", *MIDDLE, "end_step"]
 """A step of a whole batch; batches are drawn and grouped many at a time: draw_batch, and group_shared twice."""
 PLAIN = ["draw_batch", "group_shared", "adam_catch_up", "group_shared", *MIDDLE]

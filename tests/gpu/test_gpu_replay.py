@@ -1,4 +1,4 @@
-"""Steps that are replayed: kernels against their references, the same bits as plain steps, arguments that never change."""
+"""Steps that are replayed: kernels against references, the same bits as plain steps, arguments that never change."""
 
 from __future__ import annotations
 

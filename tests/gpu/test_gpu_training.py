@@ -136,8 +136,8 @@ def test_features_that_stay_on_the_host_train_alike(ds, monkeypatch):
     streamed = trained_steps(ds, "gpu", 6)
     hosted = kernel_module("streaming").HostRows
     assert all(isinstance(table.raw, hosted) for table in streamed._tables)
-    assert_same_parameters(resident, streamed, 0)
-    np.testing.assert_array_equal(streamed.item_factors(), resident.item_factors())
+    assert_same_parameters(resident, streamed)  # their products are summed in another order
+    np.testing.assert_allclose(streamed.item_factors(), resident.item_factors(), rtol=0, atol=1e-5)
 
 
 @pytest.fixture
