@@ -22,7 +22,7 @@ def set_clock(slot: int, row: int, count: int, clock: Ints) -> None:
 
 
 def begin_step(clock: Ints, batches: Ints, batch: Ints, schedule: Floats, now: Floats) -> None:
-    """Into `batch` (L) that of the clock's slot, modulo G, of `batches` (G, L); into `now` (W) its row of the schedule."""
+    """The clock's slot, modulo G, of `batches` (G, L) into `batch` (L), its row of the schedule into `now` (W)."""
     batch[:], now[:] = batches[clock[0] % len(batches)], schedule[clock[1]]
 
 
