@@ -88,7 +88,7 @@ part() {
     printf '== %s: %s in %d s\n' "$name" "$([ "$code" = 0 ] && echo done || echo "FAILED ($code)")" $((SECONDS - start)) |
         tee -a "$out/$name.log"
     [ "$code" = 0 ] || failed=$((failed + 1))
-    tar -cf "$out/results.tar" --exclude=visit -C "$root/benchmarks/results" gpu 2>/dev/null
+    tar -cf "$out/results.tar" --exclude=results.tar --exclude=visit -C "$root/benchmarks/results" gpu -C "$out" . 2>/dev/null
 }
 
 for name in "${@:-setup tests parity sanitizer epoch phases topk profile longest}"; do

@@ -63,6 +63,8 @@ class Recorded:
                     self._work()
                 finally:
                     graph = self._stream.end_capture()
+        except NotImplementedError:  # CuPy's, for a product of cuBLAS
+            return self._aside
         except cupy.cuda.runtime.CUDARuntimeError as error:
             if error.status != NOT_SUPPORTED:
                 raise
