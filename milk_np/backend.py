@@ -55,6 +55,11 @@ class Backend(ABC):
         """Whether feature rows lie where the kernels run, and don't pass by in parts."""
         return True
 
+    def aside(self, work: Callable[[], None]) -> Callable[[], None]:
+        """Let `work` run beside what follows, up to a call of what this returns; here, at once."""
+        work()
+        return lambda: None
+
     def recorded(self, work: Callable[[], None]) -> Callable[[], None]:
         """`work`, which launches kernels whose arguments never change, in the form that is fastest to call again."""
         return work

@@ -17,7 +17,7 @@ from milk_np import devices
 from milk_np.backend import Array, Backend
 from milk_np.data.rows import row_blocks
 from milk_np.errors import OutOfMemoryError
-from milk_np.kernels.gpu.capture import Recorded
+from milk_np.kernels.gpu.capture import Recorded, aside
 from milk_np.kernels.gpu.memory import empty, free_bytes, numbers
 from milk_np.kernels.gpu.streaming import HostRows
 from milk_np.memory import bytes_text
@@ -65,6 +65,10 @@ class CupyBackend(Backend):
     def resident(self, features: Array) -> bool:
         """Whether feature rows lie on the device."""
         return not isinstance(features, HostRows)
+
+    def aside(self, work: Callable[[], None]) -> Callable[[], None]:
+        """`work` on a branch of the graph that is being captured, if one is; else at once."""
+        return aside(work)
 
     def recorded(self, work: Callable[[], None]) -> Callable[[], None]:
         """`work`, which the device captures as a graph when it is called for the second time."""

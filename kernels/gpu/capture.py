@@ -25,6 +25,7 @@ class Recorded:
     def __init__(self, work: Callable[[], None]) -> None:
         self._work = work
         self._stream: Any = None
+        self._side: Any = None
         self._pool = cupy.cuda.MemoryPool()
         self._scratch: list[Any] = []
         self._again: Callable[[], None] | None = None
@@ -32,7 +33,7 @@ class Recorded:
     def __call__(self) -> None:
         """Run it, in the order of the current stream."""
         if self._stream is None:
-            self._stream = cupy.cuda.Stream(non_blocking=True)
+            self._stream, self._side = (cupy.cuda.Stream(non_blocking=True) for _ in range(2))
             self._aside()
             return
         if self._again is None:
@@ -54,14 +55,26 @@ class Recorded:
         after.record(self._stream)
         current.wait_event(after)
 
+    def branch(self, work: Callable[[], None]) -> Callable[[], None]:
+        """Capture `work` beside what follows it, up to a call of what this returns."""
+        before, after = _event(), _event()
+        before.record(self._stream)
+        self._side.wait_event(before)
+        with self._side:
+            work()
+        after.record(self._side)
+        return lambda: self._stream.wait_event(after)
+
     def _captured(self) -> Callable[[], None]:
         """The replay of a graph of the work, or the work itself."""
         try:
             with self._own():
                 self._stream.begin_capture()
+                _capturing.append(self)
                 try:
                     self._work()
                 finally:
+                    _capturing.pop()
                     graph = self._stream.end_capture()
         except NotImplementedError:  # CuPy's, for a product of cuBLAS
             return self._aside
@@ -77,6 +90,21 @@ class Recorded:
         """Launch on the own stream, allocate from the own pool."""
         with self._stream, cupy.cuda.using_allocator(self._pool.malloc):
             yield
+
+
+_capturing: list[Recorded] = []
+"""What is being captured now."""
+
+
+def aside(work: Callable[[], None]) -> Callable[[], None]:
+    """Work that needn't wait for what is launched next, nor that for it, until what this returns is called.
+
+    It is a branch of the graph that is being captured; where none is, it is launched at once.
+    """
+    if _capturing:
+        return _capturing[-1].branch(work)
+    work()
+    return lambda: None
 
 
 def _event() -> Any:

@@ -116,12 +116,16 @@ class Replay:
 
     def _step(self) -> None:
         """One step. Nothing here may depend on which one it is."""
-        kernels, batches = self._backend.kernels.replay, self._batches
+        kernels, batches, optimiser = self._backend.kernels.replay, self._batches, self._optimiser
         kernels.begin_step(self._clock, batches.ahead, batches.current, self._schedule, self._now)
         users, items, by_user, by_item = batches.parts(batches.current[0])
-        with self._optimiser.timed_by(self._clock[2:], self._now[-2:]):
-            self._optimiser.catch_up(by_user.unique)
-            theta = self._now[:-2].reshape(self._mixing)
-            gradients = self._objective(self._params, users, items, theta, self._made, by_user, by_item)
-            self._optimiser.step(gradients)
+        theta = self._now[:-2].reshape(self._mixing)
+        with optimiser.timed_by(self._clock[2:], self._now[-2:]):
+            caught_up = self._backend.aside(lambda: optimiser.catch_up(by_user.unique))
+            extracted = self._objective.extract(self._params, users, items, by_user, by_item)
+            caught_up()
+            pulled = self._objective.pull(self._params, extracted, theta, self._made)
+            moved = self._backend.aside(lambda: optimiser.move_users(pulled.users, pulled.P))
+            optimiser.move_weights(self._objective.weigh(self._params, extracted, pulled).weights)
+            moved()
         kernels.end_step(self._clock, self._made, self._record)

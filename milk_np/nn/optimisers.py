@@ -48,14 +48,22 @@ class Adam:
 
     def step(self, gradients: Gradients) -> None:
         """Move the parameters; the rows of P that have a gradient must have been caught up."""
-        when = self._when(1)
-        self.step_count += 1
         if gradients.users is None:
-            self._dense("P", self._params.P, gradients.P, when)
-            self._seen[...] = self.step_count
+            self._dense("P", self._params.P, gradients.P)
+            self._seen[...] = self.step_count + 1
         else:
-            self._rows(gradients.users, gradients.P, when)
-        self._dense("weights", self._params.weights, gradients.weights, when)
+            self.move_users(gradients.users, gradients.P)
+        self.move_weights(gradients.weights)
+
+    def move_users(self, users: Array, grad: Array) -> None:
+        """Move the rows `users` of P alone, by their gradient; `move_weights` has to follow."""
+        first, second = self._first["P"], self._second["P"]
+        self._kernels.adam_rows(self._params.P, grad, first, second, self._seen, users, self.lr, self._when(1))
+
+    def move_weights(self, grad: Array) -> None:
+        """Move all W and b, which ends the step."""
+        self._dense("weights", self._params.weights, grad)
+        self.step_count += 1
 
     @contextmanager
     def timed_by(self, count: Array, rates: Array) -> Iterator[None]:
@@ -73,12 +81,8 @@ class Adam:
         """The step `ahead` of those so far: its number, or where the kernels find it."""
         return self._kernels.replay.Tick(*self._clock, ahead) if self._clock else self.step_count + ahead
 
-    def _dense(self, name: str, param: Array, grad: Array, when: Any) -> None:
-        self._kernels.adam(param, grad, self._first[name], self._second[name], self.lr, when)
-
-    def _rows(self, users: Array, grad: Array, when: Any) -> None:
-        first, second = self._first["P"], self._second["P"]
-        self._kernels.adam_rows(self._params.P, grad, first, second, self._seen, users, self.lr, when)
+    def _dense(self, name: str, param: Array, grad: Array) -> None:
+        self._kernels.adam(param, grad, self._first[name], self._second[name], self.lr, self._when(1))
 
     def state(self) -> dict[str, Array]:
         """Arrays that `load_state` continues from, under names that are never a parameter's."""

@@ -22,13 +22,11 @@ MIDDLE = [
     "alignment_pull",
     "regulariser",
     *["rows_backward"] * 2,  # db and dW
-    "adam_rows",  # P
-    "adam",  # all W and b
 ]
 """What every step launches with two modalities, in order."""
-REPLAYED = ["begin_step", "adam_catch_up", *MIDDLE, "end_step"]
+REPLAYED = ["begin_step", "adam_catch_up", *MIDDLE[:-2], "adam_rows", *MIDDLE[-2:], "adam", "end_step"]
 """A step of a whole batch; batches are drawn and grouped many at a time: draw_batch, and group_shared twice."""
-PLAIN = ["draw_batch", "group_shared", "adam_catch_up", "group_shared", *MIDDLE]
+PLAIN = ["draw_batch", "group_shared", "adam_catch_up", "group_shared", *MIDDLE, "adam_rows", "adam"]
 """A step of the last batch of an epoch, which may be smaller."""
 
 

@@ -27,7 +27,7 @@ def ds():
 
 
 def begun(ds, replayed=True, **options):
-    model = Milk(**{**OPTIONS, "batch_size": 64, **options}, device="gpu")
+    model = Milk(**{**OPTIONS, "batch_size": 64, "device": "gpu", **options})
     model.begin(ds)
     if not replayed:
         model._step._replay = None
@@ -116,6 +116,17 @@ def test_the_launches_of_two_steps_have_the_same_arguments(ds):
     run(model, 3, model.steps_per_epoch + 2)
     assert first == later == arguments_of(model._step._replay._step)
     assert len(first) > 15
+
+
+@pytest.mark.emulator  # a device is given branches of a graph
+@pytest.mark.parametrize("options", [{}, {"without": ("cmam",)}, {"users": "both", "device": "cpu"}])
+def test_work_aside_may_run_as_late_as_it_is_waited_for(ds, options, monkeypatch):
+    """Nothing between the start of such work and its end may read or write what it does."""
+    at_once = run(begun(ds, **options), 0, 12)
+    late = lambda self, work: work  # noqa: E731
+    monkeypatch.setattr("milk_np.backend_gpu.CupyBackend.aside", late)
+    monkeypatch.setattr("milk_np.backend.Backend.aside", late)
+    assert_same_bits(run(begun(ds, **options), 0, 12), at_once)
 
 
 @pytest.mark.device  # the emulator captures nothing
