@@ -284,6 +284,20 @@ __device__ __forceinline__ void begin(const Found& found, const u64* best, int k
     }
 }
 
+// What a block works on: queries row ... row + rows - 1, tiles of items start ... end - 1. It lies in shared memory, for
+// registers are scarce.
+struct Unit {
+    int row, rows, split, start, end;
+
+    __device__ __forceinline__ void set(int unit, int splits, int Q, int tiles) {
+        split = unit % splits;
+        row = unit / splits * TILE_M;
+        rows = min(TILE_M, Q - row);
+        start = int((i64)tiles * split / splits);
+        end = int((i64)tiles * (split + 1) / splits);
+    }
+};
+
 // lists (1 + splits, Q, k): list 0 is what items before `first` gave, and the others become the best of the `splits`
 // spans of N items. `keys` has room for a panel of queries for each block; `most` keys may wait in a buffer.
 extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT)
@@ -293,19 +307,19 @@ search(const float4* __restrict__ queries, const float4* __restrict__ items, int
     extern __shared__ float4 stages[];
     __shared__ float limit[TILE_M];
     __shared__ int waiting[TILE_M], sure[TILE_M];
+    __shared__ Unit unit;
     const Found found = {keys + (i64)blockIdx.x * TILE_M * ROOM, limit, waiting, sure};
     const Place place;
-    const int panels = (Q + TILE_M - 1) / TILE_M, tiles = (N + TILE_N - 1) / TILE_N;
-    for (int unit = blockIdx.x; unit < panels * splits; unit += gridDim.x) {
-        const int panel = unit / splits, split = unit % splits, row = panel * TILE_M, rows = min(TILE_M, Q - row);
-        const int start = int((i64)tiles * split / splits), end = int((i64)tiles * (split + 1) / splits);
-        begin(found, lists + (i64)row * k, k, rows);
-        Feed feed = {queries + (i64)panel * slices * (DEPTH * TILE_M / 4) + threadIdx.x,
-                     items + (i64)start * slices * (DEPTH * TILE_N / 4) + threadIdx.x, slices, 0};
+    for (int at = blockIdx.x; at < (Q + TILE_M - 1) / TILE_M * splits; at += gridDim.x) {
+        if (threadIdx.x == 0) unit.set(at, splits, Q, (N + TILE_N - 1) / TILE_N);
+        __syncthreads();
+        begin(found, lists + (i64)unit.row * k, k, unit.rows);
+        Feed feed = {queries + (i64)unit.row * slices * (DEPTH / 4) + threadIdx.x,
+                     items + (i64)unit.start * slices * (DEPTH * TILE_N / 4) + threadIdx.x, slices, 0};
         for (int ahead = 0; ahead < STAGES - 1; ++ahead)
             feed.next(stages + ahead * STAGE + threadIdx.x);
         int before = (STAGES - 1) * STAGE, stage = 0;
-        for (int tile = start; tile < end; ++tile) {
+        for (int tile = unit.start; tile < unit.end; ++tile) {
             Sums sum = {};
             for (int slice = 0; slice < slices; ++slice) {
                 await_slice();
@@ -317,9 +331,10 @@ search(const float4* __restrict__ queries, const float4* __restrict__ items, int
             }
             offer_all(found, place, sum, first + (i64)tile * TILE_N, first + N);
             __syncthreads();
-            if (tile + 1 < end) cut(found, indptr + row, exclude, k, most);
+            if (tile + 1 < unit.end) cut(found, indptr + unit.row, exclude, k, most);
         }
-        finish(found, indptr + row, exclude, k, rows, lists + ((i64)(split + 1) * Q + row) * k);
+        u64* list = lists + ((i64)(unit.split + 1) * Q + unit.row) * k;
+        finish(found, indptr + unit.row, exclude, k, unit.rows, list);
         await_all();
         __syncthreads();
     }
