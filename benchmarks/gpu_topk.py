@@ -213,7 +213,7 @@ def peak() -> float:
 
     runtime = cupy.cuda.runtime
     kilohertz = runtime.deviceGetAttribute(runtime.cudaDevAttrClockRate, runtime.getDevice())
-    return 2.0 * LANES * multiprocessors() * 1000 * kilohertz
+    return 2.0 * LANES * multiprocessors() * 1000 * max(kilohertz, 1)
 
 
 if __name__ == "__main__":
