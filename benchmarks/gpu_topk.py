@@ -31,14 +31,15 @@ QUICK = {"narrow": (200, 600, 64), "wide": (200, 300, 130), "few items": (90, 14
 FULL = "wide, all queries", (100_000, 100_000, 1024)
 ROUNDS = 3
 SHAPES = {  # warps along queries, along items; groups of 4 items a thread; depth, stages, resident blocks
-    "128x128x8, 4 stages": (2, 4, 2, 8, 4, 2),
-    "128x128x8, 3 stages": (2, 4, 2, 8, 3, 2),
-    "128x128x16, 3 stages": (2, 4, 2, 16, 3, 2),
     "128x128x16, 2 stages": (2, 4, 2, 16, 2, 2),
-    "128x256x8, 8x16 a thread": (2, 4, 4, 8, 4, 1),
+    "128x128x16, 3 stages": (2, 4, 2, 16, 3, 2),
+    "128x128x8, 4 stages": (2, 4, 2, 8, 4, 2),
+    "128x256x16, 8x16 a thread": (2, 4, 4, 16, 2, 1),
+    "256x128x16, 8x16 a thread": (4, 2, 4, 16, 2, 1),
+    "128x128x16, 8x16 a thread": (2, 2, 4, 16, 2, 2),
     "128x128x8, 8x16 a thread": (2, 2, 4, 8, 4, 2),
-    "64x256x8, 8x16 a thread": (1, 4, 4, 8, 4, 2),
-    "64x128x8, 128 threads": (1, 4, 2, 8, 4, 4),
+    "64x256x16, 8x16 a thread": (1, 4, 4, 16, 2, 2),
+    "64x128x16, 128 threads": (1, 4, 2, 16, 2, 4),
 }
 OPTIONS: dict[str, tuple[dict[str, int], ...]] = {  # of the first shape alone
     "narrow": ({"splits": 2}, {"splits": 8}, {"waiting": 40}, {"waiting": 96}),
@@ -212,7 +213,7 @@ def peak() -> float:
 
     runtime = cupy.cuda.runtime
     kilohertz = runtime.deviceGetAttribute(runtime.cudaDevAttrClockRate, runtime.getDevice())
-    return 2.0 * LANES * multiprocessors() * 1000 * kilohertz
+    return 2.0 * LANES * multiprocessors() * 1000 * max(kilohertz, 1)
 
 
 if __name__ == "__main__":

@@ -11,8 +11,8 @@
 #define WARPS_M 2    // warps along the queries of a tile
 #define WARPS_N 4    // and along its items
 #define GROUPS_N 2   // four neighbouring items each that a thread has scores of; of queries it has two such groups
-#define DEPTH 8      // elements of the vectors in a slice
-#define STAGES 4     // slices in shared memory: one is multiplied, the others are on their way
+#define DEPTH 16     // elements of the vectors in a slice
+#define STAGES 2     // slices in shared memory: one is multiplied, the others are on their way
 #define RESIDENT 2   // blocks that a multiprocessor holds
 #define ROOM 224     // candidates in a query's buffer: what may wait before a cut, and one tile's items
 #endif
@@ -63,36 +63,36 @@ __device__ __forceinline__ void await_slice() {
 #endif
 }
 
-// The slices of a block's tiles in turn: the queries' panel again and again, the items' panels one after the other.
+// Wait for all, also for what nobody will use.
+__device__ __forceinline__ void await_all() {
+#if __CUDA_ARCH__ >= 800
+    asm volatile("cp.async.wait_all;" ::: "memory");
+#endif
+}
+
+// The slices of a block's tiles in turn: the queries' panel again and again, the items' panels one after the other. It
+// runs ahead, and beyond the last tile at the end: items are followed by room for that.
 struct Feed {
     const float4 *query, *item;
-    int slices, slice, left, to;
+    int slices, slice;
 
-    __device__ __forceinline__ void next(float4* stages) {
-        if (left > 0) {
-            float4* stage = stages + to * STAGE + threadIdx.x;
+    __device__ __forceinline__ void next(float4* stage) {
+        const float4* from = query + slice * (DEPTH * TILE_M / 4);
 #pragma unroll
-            for (int at = 0; at < DEPTH * TILE_M / 4; at += THREADS)
-                copy(stage + at, query + at);
+        for (int at = 0; at < DEPTH * TILE_M / 4; at += THREADS)
+            copy(stage + at, from + at);
 #pragma unroll
-            for (int at = 0; at < DEPTH * TILE_N / 4; at += THREADS)
-                copy(stage + DEPTH * TILE_M / 4 + at, item + at);
-            advance();
-        }
+        for (int at = 0; at < DEPTH * TILE_N / 4; at += THREADS)
+            copy(stage + DEPTH * TILE_M / 4 + at, item + at);
         close_copies();
-    }
-
-    __device__ __forceinline__ void advance() {
-        query += DEPTH * TILE_M / 4;
         item += DEPTH * TILE_N / 4;
-        to = to + 1 == STAGES ? 0 : to + 1;
-        --left;
-        if (++slice == slices) {
-            slice = 0;
-            query -= slices * (DEPTH * TILE_M / 4);
-        }
+        slice = slice + 1 == slices ? 0 : slice + 1;
     }
 };
+
+__device__ __forceinline__ int following(int stage) {
+    return stage == (STAGES - 1) * STAGE ? 0 : stage + STAGE;
+}
 
 // Which 4 x 4 groups of a tile are this thread's. Neighbouring lanes share queries or items, so that their reads of
 // shared memory are one.
@@ -112,8 +112,7 @@ __device__ __forceinline__ void unpack(float4 four, float* to) {
 typedef float Sums[GROUPS_M * 4][GROUPS_N * 4];
 
 // One slice's share of a tile's scores: each is one chain of multiply-adds in the order of K.
-__device__ __forceinline__ void multiply(const float4* stage, Place place, Sums& sum) {
-    const float4 *query = stage + place.m / 4, *item = stage + (DEPTH * TILE_M + place.n) / 4;
+__device__ __forceinline__ void multiply(const float4* query, const float4* item, Sums& sum) {
 #pragma unroll
     for (int d = 0; d < DEPTH; ++d) {
         float q[GROUPS_M * 4], x[GROUPS_N * 4];
@@ -178,16 +177,39 @@ __device__ __forceinline__ void offer_all(const Found& found, Place place, const
     }
 }
 
-// A number that k of a warp's keys reach; more than k are greater than 0.
-__device__ __forceinline__ u64 floor_of(const u64 (&key)[ROOM / 32], int held, int k) {
-    u64 floor = 0;
-    for (u64 bit = 1ull << 63; bit; bit >>= 1) {
-        int reach = 0;
+// How many of a warp's keys are `floor` or more.
+__device__ __forceinline__ int count_from(const u64 (&key)[ROOM / 32], int held, u64 floor) {
+    int count = 0;
 #pragma unroll
-        for (int e = 0; e < ROOM / 32; ++e)
-            if (32 * e < held) reach += __popc(__ballot_sync(ALL, key[e] >= (floor | bit)));
-        if (reach >= k) floor |= bit;
-        if (reach == k) break;
+    for (int e = 0; e < ROOM / 32; ++e)
+        if (32 * e < held) count += __popc(__ballot_sync(ALL, key[e] >= floor));
+    return count;
+}
+
+// A number that k of a warp's keys reach, of which more are greater than 0: bisected among the scores, and where scores
+// tie among the items.
+__device__ __forceinline__ u64 floor_of(const u64 (&key)[ROOM / 32], int held, int k) {
+    unsigned low = ALL, high = 0;
+#pragma unroll
+    for (int e = 0; e < ROOM / 32; ++e) {
+        low = min(low, key[e] ? unsigned(key[e] >> 32) : ALL);
+        high = max(high, unsigned(key[e] >> 32));
+    }
+    for (int gap = 16; gap; gap >>= 1) {
+        low = min(low, __shfl_xor_sync(ALL, low, gap));
+        high = max(high, __shfl_xor_sync(ALL, high, gap));
+    }
+    for (++high; high - low > 1;) {
+        const unsigned middle = low + (high - low) / 2;
+        const int count = count_from(key, held, (u64)middle << 32);
+        if (count == k) return (u64)middle << 32;
+        (count > k ? low : high) = middle;
+    }
+    u64 floor = (u64)low << 32;
+    for (u64 bit = 1ull << 31; bit; bit >>= 1) {
+        const int count = count_from(key, held, floor | bit);
+        if (count >= k) floor |= bit;
+        if (count == k) break;
     }
     return floor;
 }
@@ -262,6 +284,20 @@ __device__ __forceinline__ void begin(const Found& found, const u64* best, int k
     }
 }
 
+// What a block works on: queries row ... row + rows - 1, tiles of items start ... end - 1. It lies in shared memory, for
+// registers are scarce.
+struct Unit {
+    int row, rows, split, start, end;
+
+    __device__ __forceinline__ void set(int unit, int splits, int Q, int tiles) {
+        split = unit % splits;
+        row = unit / splits * TILE_M;
+        rows = min(TILE_M, Q - row);
+        start = int((i64)tiles * split / splits);
+        end = int((i64)tiles * (split + 1) / splits);
+    }
+};
+
 // lists (1 + splits, Q, k): list 0 is what items before `first` gave, and the others become the best of the `splits`
 // spans of N items. `keys` has room for a panel of queries for each block; `most` keys may wait in a buffer.
 extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT)
@@ -271,33 +307,35 @@ search(const float4* __restrict__ queries, const float4* __restrict__ items, int
     extern __shared__ float4 stages[];
     __shared__ float limit[TILE_M];
     __shared__ int waiting[TILE_M], sure[TILE_M];
+    __shared__ Unit unit;
     const Found found = {keys + (i64)blockIdx.x * TILE_M * ROOM, limit, waiting, sure};
     const Place place;
-    const int panels = (Q + TILE_M - 1) / TILE_M, tiles = (N + TILE_N - 1) / TILE_N;
-    for (int unit = blockIdx.x; unit < panels * splits; unit += gridDim.x) {
-        const int panel = unit / splits, split = unit % splits, row = panel * TILE_M, rows = min(TILE_M, Q - row);
-        const int start = int((i64)tiles * split / splits), end = int((i64)tiles * (split + 1) / splits);
-        begin(found, lists + (i64)row * k, k, rows);
-        Feed feed = {queries + (i64)panel * slices * (DEPTH * TILE_M / 4) + threadIdx.x,
-                     items + (i64)start * slices * (DEPTH * TILE_N / 4) + threadIdx.x, slices, 0,
-                     (end - start) * slices, 0};
-        for (int stage = 0; stage < STAGES - 1; ++stage)
-            feed.next(stages);
-        int stage = 0;
-        for (int tile = start; tile < end; ++tile) {
+    for (int at = blockIdx.x; at < (Q + TILE_M - 1) / TILE_M * splits; at += gridDim.x) {
+        if (threadIdx.x == 0) unit.set(at, splits, Q, (N + TILE_N - 1) / TILE_N);
+        __syncthreads();
+        begin(found, lists + (i64)unit.row * k, k, unit.rows);
+        Feed feed = {queries + (i64)unit.row * slices * (DEPTH / 4) + threadIdx.x,
+                     items + (i64)unit.start * slices * (DEPTH * TILE_N / 4) + threadIdx.x, slices, 0};
+        for (int ahead = 0; ahead < STAGES - 1; ++ahead)
+            feed.next(stages + ahead * STAGE + threadIdx.x);
+        int before = (STAGES - 1) * STAGE, stage = 0;
+        for (int tile = unit.start; tile < unit.end; ++tile) {
             Sums sum = {};
             for (int slice = 0; slice < slices; ++slice) {
                 await_slice();
                 __syncthreads();
-                feed.next(stages);
-                multiply(stages + stage * STAGE, place, sum);
-                stage = stage + 1 == STAGES ? 0 : stage + 1;
+                feed.next(stages + threadIdx.x + before);
+                multiply(stages + place.m / 4 + stage, stages + (DEPTH * TILE_M + place.n) / 4 + stage, sum);
+                before = stage;
+                stage = following(stage);
             }
             offer_all(found, place, sum, first + (i64)tile * TILE_N, first + N);
             __syncthreads();
-            if (tile + 1 < end) cut(found, indptr + row, exclude, k, most);
+            if (tile + 1 < unit.end) cut(found, indptr + unit.row, exclude, k, most);
         }
-        finish(found, indptr + row, exclude, k, rows, lists + ((i64)(split + 1) * Q + row) * k);
+        u64* list = lists + ((i64)(unit.split + 1) * Q + unit.row) * k;
+        finish(found, indptr + unit.row, exclude, k, unit.rows, list);
+        await_all();
         __syncthreads();
     }
 }

@@ -65,7 +65,7 @@ class Shape:
         return kernel("search", name, **dict(zip(names, values, strict=True)), ROOM=room)
 
 
-SHAPE = Shape(2, 4, 2, 8, 4, 2)
+SHAPE = Shape(2, 4, 2, 16, 2, 2)
 
 
 @dataclass(frozen=True)
@@ -148,10 +148,10 @@ def search(queries: Array, items: Array, indptr: Array, exclude: Array, index: A
 
 
 def pack(table: Array, most: int, panel: int, plan: Plan) -> Array:
-    """A table (n, K), n <= most, transposed in panels."""
+    """A table (n, K), n <= most, transposed in panels, and room behind it for what is fetched beyond the end."""
     (n, K), depth = table.shape, plan.depth
     rows = _whole(min(n, most), panel)
-    out = empty(rows * depth, np.float32)
+    out = empty(rows * depth + plan.shape.stages * plan.shape.depth * panel, np.float32)
     grid = rows // _PACKED, -(-depth // _PACKED)
     sizes = np.int64(n), np.int32(K), np.int32(panel), np.int32(depth)
     plan.shape.kernel("pack", plan.room).blocks(grid, 256, table, *sizes, out)

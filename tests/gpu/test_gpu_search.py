@@ -97,6 +97,18 @@ def test_blocks_of_queries_and_of_items_leave_no_trace(monkeypatch, bytes_):
     same(found(queries, items, 20, pair), expected)
 
 
+@pytest.mark.parametrize("order", ORDERS)
+def test_blocks_that_take_several_units(monkeypatch, order):
+    rng = np.random.default_rng(5)
+    queries, items = (rng.integers(-3, 4, (n, 5)).astype(np.float32) for n in (200, 300))
+    pair = exclusions(rng, 200, 300, 0.3)
+    monkeypatch.setattr(module, "multiprocessors", lambda: 1)
+    module._blocks.cache_clear()
+    mine = found(queries, items, 20, pair, order, shape=SHAPES["64 x 64, deep"], splits=4)
+    module._blocks.cache_clear()
+    same(mine, plain(queries, items, 20, *pair))
+
+
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 def test_bits_are_those_of_the_table_of_scores(monkeypatch, shape):
     rng = np.random.default_rng(4)
