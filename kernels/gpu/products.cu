@@ -14,6 +14,7 @@
 #define TILE 128
 #define WIDTH 64
 #define DEPTH 16
+#define STRETCH 4        // terms that are multiplied without a jump
 #define LISTED 192       // rows of which a block keeps the places at a time, and a slice of nobody's behind them
 #define FAN 4            // sums that a block adds at once
 #define SUMS 17          // 16 bytes each: a thread's 8 x 8 results, and its share of the bias's gradient
@@ -30,18 +31,10 @@ struct Slice {
     float x[DEPTH][TILE], w[DEPTH][WIDTH];
 };
 
-// Four numbers of a row on their way from memory, as they are there: to widen them now would be to wait for them.
-struct Held {
-#if HALF
-    Raw half[4];
-#endif
-    float full[4];
-};
-
 // Up to four numbers, N at an access; those beyond `left` are zero.
-template <int N, class T>
-__device__ __forceinline__ void fetch(const T* at, i64 left, T* to) {
-    for (int q = 0; q < 4; q += N) {
+template <int N, class T, class To>
+__device__ __forceinline__ void fetch(const T* at, i64 left, To* to, int count = 4) {
+    for (int q = 0; q < count; q += N) {
         Numbers<T, N> part;
         for (int k = 0; k < N; ++k)
             part.v[k] = 0;
@@ -50,6 +43,29 @@ __device__ __forceinline__ void fetch(const T* at, i64 left, T* to) {
             to[q + k] = part.v[k];
     }
 }
+
+// Four numbers of a row on their way from memory, as they are there: to widen them now would be to wait for them.
+#if HALF
+struct Held {
+    unsigned bits[4];  // of a float16 each, or of two where an access moves more; or of a float32 of `fill`
+};
+
+__device__ __forceinline__ void fetch_half(const Raw* at, i64 left, Held& to) {
+#if VEC > 1
+    fetch<VEC / 2>(reinterpret_cast<const unsigned*>(at), left / 2, to.bits, 2);
+#else
+    fetch<1>(at, left, to.bits);
+#endif
+}
+
+__device__ __forceinline__ float widened_half(const Held& from, int k) {
+    return widen(Raw(VEC > 1 ? from.bits[k / 2] >> k % 2 * 16 : from.bits[k]));
+}
+#else
+struct Held {
+    float full[4];
+};
+#endif
 
 // A row of the virtual table: a place in `raw`, or in `fill` where `origin` < 0.
 struct Row {
@@ -65,19 +81,21 @@ __device__ __forceinline__ Row row_at(const Raw* raw, const float* fill, int ori
 
 __device__ __forceinline__ void fetch_row(Row row, i64 d, i64 left, Held& to) {
 #if HALF
-    if (row.origin >= 0) return fetch<VEC>(static_cast<const Raw*>(row.at) + d, left, to.half);
-#endif
+    if (row.origin >= 0) return fetch_half(static_cast<const Raw*>(row.at) + d, left, to);
+    fetch<VEC>(static_cast<const unsigned*>(row.at) + d, left, to.bits);
+#else
     fetch<VEC>(static_cast<const float*>(row.at) + d, left, to.full);
+#endif
 }
 
 __device__ __forceinline__ Quad widened(const Held& from, int origin) {
     Quad to;
-    for (int k = 0; k < 4; ++k) {
-        to.v[k] = from.full[k];
+    for (int k = 0; k < 4; ++k)
 #if HALF
-        if (origin >= 0) to.v[k] = widen(from.half[k]);
+        to.v[k] = origin < 0 ? __int_as_float(int(from.bits[k])) : widened_half(from, k);
+#else
+        to.v[k] = from.full[k];
 #endif
-    }
     return to;
 }
 
@@ -108,12 +126,12 @@ __device__ __forceinline__ int turned(int d, int row) {
     return row ^ (d / 4 % 4 * 8);
 }
 
+// Adds STRETCH terms from term `begin` on.
 template <bool TURNED>
-__device__ __forceinline__ void multiply(const Slice& slice, Results& sum) {
-    const int row = first_row(), column = first_column();
+__device__ __forceinline__ void multiply_stretch(const Slice& slice, int begin, int row, int column, Results& sum) {
 #pragma unroll
-    for (int d = 0; d < DEPTH; ++d) {
-        const int start = TURNED ? turned(d, row) : row;
+    for (int d = begin; d < begin + STRETCH; ++d) {
+        const int start = TURNED ? turned(begin, row) : row;
         Quad a[2], b[2];
         for (int h = 0; h < 2; ++h) {
             a[h] = *reinterpret_cast<const Quad*>(&slice.x[d][start + 32 * h]);
@@ -123,6 +141,15 @@ __device__ __forceinline__ void multiply(const Slice& slice, Results& sum) {
             for (int j = 0; j < 8; ++j)
                 sum[i][j] += a[i / 4].v[i % 4] * b[j / 4].v[j % 4];
     }
+}
+
+// A loop, not one long row of instructions: the compiler would move the loads of the next slice down to the middle.
+template <bool TURNED>
+__device__ __forceinline__ void multiply(const Slice& slice, Results& sum) {
+    const int row = first_row(), column = first_column();
+#pragma unroll 1
+    for (int d = 0; d < DEPTH; d += STRETCH)
+        multiply_stretch<TURNED>(slice, d, row, column, sum);
 }
 
 __device__ __forceinline__ void keep(const Results& sum, const Quad& extra, Quad* part) {

@@ -16,7 +16,7 @@ STEP = [
     "group_shared",  # distinct users
     "adam_catch_up",  # their rows of P, up to the last step
     "group_shared",  # distinct items
-    *["gather", "product"] * 2,  # c = x W + b
+    *["rows_forward"] * 2,  # c = x W + b
     "margins",
     "risk_forward",  # losses of the environments, and how much each counts
     "risk_backward",
@@ -25,11 +25,11 @@ STEP = [
     "alignment_count",
     "alignment_pull",
     "regulariser",
-    *["column_sums", "product"] * 2,  # db and dW
+    *["rows_backward"] * 2,  # dW and db
     "adam_rows",  # P
     "adam",  # all W and b
 ]
-"""Every launch of a step with two modalities, in order; a product is cuBLAS's."""
+"""Every launch of a step with two modalities, in order."""
 
 
 @pytest.fixture
