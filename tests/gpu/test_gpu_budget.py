@@ -16,7 +16,7 @@ STEP = [
     "group_shared",  # distinct users
     "adam_catch_up",  # their rows of P, up to the last step
     "group_shared",  # distinct items
-    *["rows_forward"] * 2,  # c = x W + b
+    "rows_forward",  # c = x W + b of all modalities
     "margins",
     "risk_forward",  # losses of the environments, and how much each counts
     "risk_backward",
@@ -25,7 +25,7 @@ STEP = [
     "alignment_count",
     "alignment_pull",
     "regulariser",
-    *["rows_backward"] * 2,  # dW and db
+    "rows_backward",  # dW and db
     "adam_rows",  # P
     "adam",  # all W and b
 ]
