@@ -24,7 +24,7 @@ NO_DEVICE = 5
 PEAK = 67e12  # float32 operations per second of an H100 SXM
 TOLERANCE = 1e-5  # greatest difference over greatest element, float32 against float64
 BATCHES = 4
-RESIDENT = (1, 2, 3, 4, 6, 8)
+BLOCKS = (1, 2, 3, 4, 5, 6, 8)
 
 
 @dataclass(frozen=True)
@@ -68,24 +68,22 @@ class Step:
 
     def forward(self, batch: int = 0, only: int | None = None) -> list[Any]:
         """c of all modalities, or of one; what the backward pass wants to keep."""
-        return [
-            self.kernels.extract(*self._tables[m], self._rows[batch], self._W[m], self._bias, self.c[m])
-            for m in self._modalities(only)
-        ]
+        chosen = self._chosen(only)
+        tables, W, c = ([arrays[m] for m in chosen] for arrays in (self._tables, self._W, self.c))
+        return self.kernels.extract_all(tables, self._rows[batch], W, [self._bias] * len(chosen), c)
 
     def backward(self, batch: int = 0, only: int | None = None, caches: list[Any] | None = None) -> None:
         """dW and db of all modalities, or of one."""
-        for m in self._modalities(only):
-            cache = caches[m] if caches else None
-            self.kernels.extract_backward(
-                *self._tables[m], self._rows[batch], self._dout, self.dW[m], self.db[m], cache
-            )
+        chosen = self._chosen(only)
+        tables, dW, db = ([arrays[m] for m in chosen] for arrays in (self._tables, self.dW, self.db))
+        dout, caches = [self._dout] * len(chosen), caches or [None] * len(chosen)
+        self.kernels.extract_all_backward(tables, self._rows[batch], dout, dW, db, caches)
 
     def both(self, batch: int = 0) -> None:
         """All products of a step."""
         self.backward(batch, caches=self.forward(batch))
 
-    def _modalities(self, only: int | None) -> list[int]:
+    def _chosen(self, only: int | None) -> list[int]:
         return list(range(len(self.W))) if only is None else [only]
 
 
@@ -149,19 +147,19 @@ def captured(many: Callable[[], None], stream: Any) -> Callable[[], None]:
 
 
 def report(step: Step, rounds: int) -> None:
-    """Both programs, then ours made for other numbers of resident blocks."""
+    """Both programs, then ours with other numbers of blocks."""
     products, extract = (sys.modules[f"milk_np.kernels.gpu.{name}"] for name in ("products", "extract"))
     print(f"{'program':<26}{'part':<20}{'us':>8}{'TFLOP/s':>9}{'of 67':>7}")
     for program in ("cublas", "rows"):
         extract.PRODUCTS = program
         print(f"{program}: greatest difference from float64 {check(step):.1e}")
         show(step, rounds, program)
-    usual = products.RESIDENT
-    for resident in RESIDENT:
-        products.RESIDENT = resident
+    usual = products.BLOCKS_FORWARD, products.BLOCKS_BACKWARD
+    for blocks in BLOCKS:
+        products.BLOCKS_FORWARD = products.BLOCKS_BACKWARD = blocks
         check(step)
-        show(step, rounds, f"rows, resident {resident}")
-    products.RESIDENT = usual
+        show(step, rounds, f"rows, {blocks} blocks")
+    products.BLOCKS_FORWARD, products.BLOCKS_BACKWARD = usual
 
 
 def show(step: Step, rounds: int, program: str) -> None:

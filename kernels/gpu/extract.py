@@ -7,7 +7,7 @@ user turns it on.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,7 +39,7 @@ def extract(
     """c = x W + b for the rows `rows`, into `out`; returns x if it was gathered, all in one piece."""
     table, x = (raw, fill, source, scale), None
     if _in_place(raw, weight):
-        return products.forward(table, rows, weight, bias, out)
+        return products.forward([table], rows, [weight], [bias], [out])
     for part in _parts(rows, weight):
         x = _gather(table, rows[part], _blank(rows[part], weight), bias, out[part])
         _product("N", x, weight, out[part], 1.0)
@@ -60,7 +60,7 @@ def extract_backward(
     """dW = x^T dout and db = sum of dout, for the rows `rows`, into `dweight` and `dbias`."""
     table = raw, fill, source, scale
     if cache is None and _in_place(raw, dweight):
-        return products.backward(table, rows, dout, dweight, dbias)
+        return products.backward([table], rows, [dout], [dweight], [dbias])
     n, K = dout.shape
     column_sums = kernel("extract", "column_sums", REAL=real(dout.dtype))
     column_sums.blocks(-(-K // 32), 1024, dout, np.int32(n), np.int32(K), dbias)
@@ -71,6 +71,33 @@ def extract_backward(
         if x is None:
             x = _gather(table, rows[part], _blank(rows[part], dweight))
         _product("T", x, dout[part], dweight, float(part.start > 0))
+
+
+def extract_all(
+    tables: Sequence[Table], rows: Array, weights: Sequence[Array], biases: Sequence[Array], out: Array
+) -> list[Any]:
+    """c = x W + b of every modality into `out` (M, n, K), in one launch where the rows are read where they lie."""
+    arrays = list(zip(tables, weights, biases, out, strict=True))
+    if all(_in_place(table[0], weight) for table, weight, _, _ in arrays):
+        products.forward(tables, rows, weights, biases, out)
+        return [None] * len(arrays)
+    return [extract(*table, rows, weight, bias, c) for table, weight, bias, c in arrays]
+
+
+def extract_all_backward(
+    tables: Sequence[Table],
+    rows: Array,
+    dout: Array,
+    dweights: Sequence[Array],
+    dbiases: Sequence[Array],
+    caches: Sequence[Any],
+) -> None:
+    """dW = x^T dout and db = sum of dout of every modality, in one launch where the rows are read where they lie."""
+    arrays = list(zip(tables, dout, dweights, dbiases, caches, strict=True))
+    if all(cache is None and _in_place(table[0], dweight) for table, _, dweight, _, cache in arrays):
+        return products.backward(tables, rows, dout, dweights, dbiases)
+    for table, dc, dweight, dbias, cache in arrays:
+        extract_backward(*table, rows, dc, dweight, dbias, cache)
 
 
 def gather(raw: Array, fill: Array, source: Array, scale: Array, rows: Array, out: Array) -> Array:

@@ -163,10 +163,7 @@ class Objective:
     def _extract(self, params: Parameters, rows: Array) -> tuple[Array, list[Any]]:
         """c (M, n, K) of the items `rows`, and what the backward pass wants to keep of each modality."""
         c = self._scratch.take("c", (len(self._tables), len(rows), params.P.shape[1]), params.P.dtype)
-        caches = [
-            self._kernels.extract(*table, rows, params.W[m], params.b[m], c[m]) for m, table in enumerate(self._tables)
-        ]
-        return c, caches
+        return c, self._kernels.extract_all(self._tables, rows, params.W, params.b, c)
 
     def _extract_backward(
         self, params: Parameters, rows: Array, dc: Array, caches: list[Any]
@@ -174,8 +171,7 @@ class Objective:
         """dW^m = x^m^T dc^m and db^m = sum of dc^m, as one vector and its views."""
         weights = self._gradient_of_weights(params)
         dW, db = weight_views(weights, [len(W) for W in params.W], params.P.shape[1])
-        for m, table in enumerate(self._tables):
-            self._kernels.extract_backward(*table, rows, dc[m], dW[m], db[m], caches[m])
+        self._kernels.extract_all_backward(self._tables, rows, dc, dW, db, caches)
         return weights, dW, db
 
     def _gradient_of_weights(self, params: Parameters) -> Array:

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.gpu
 
 BUDGET = 25
 MIDDLE = [
-    *["rows_forward"] * 2,  # c = x W + b
+    "rows_forward",  # c = x W + b of all modalities
     "margins",
     "risk_forward",  # losses of the environments, and how much each counts
     "risk_backward",
@@ -21,10 +21,10 @@ MIDDLE = [
     "alignment_count",
     "alignment_pull",
     "regulariser",
-    *["rows_backward"] * 2,  # db and dW
+    "rows_backward",  # dW and db
 ]
-"""What every step launches with two modalities, in order."""
-REPLAYED = ["begin_step", "adam_catch_up", *MIDDLE[:-2], "adam_rows", *MIDDLE[-2:], "adam", "end_step"]
+"""What every step launches, in order, with two modalities or more."""
+REPLAYED = ["begin_step", "adam_catch_up", *MIDDLE[:-1], "adam_rows", "rows_backward", "adam", "end_step"]
 """A step of a whole batch; batches are drawn and grouped many at a time: draw_batch, and group_shared twice."""
 PLAIN = ["draw_batch", "group_shared", "adam_catch_up", "group_shared", *MIDDLE, "adam_rows", "adam"]
 """A step of the last batch of an epoch, which may be smaller."""
