@@ -23,19 +23,30 @@ def experts_forward(
     """
     if gate not in GATES:
         raise SettingsError(f"gate is {gate!r}; choose one of {', '.join(GATES)}")
-    logits, opened = linear_forward(x, W_gate, b_gate)
+    logits, for_gate = linear_forward(x, W_gate, b_gate)
     shares, gated = GATES[gate][0](logits)
-    parts, tanhs = tanh_forward(array_module(x).matmul(x, W) + b[:, None, :])
-    out, mixed = mix_forward(shares, parts)
-    return out, (x, W, gate, opened, gated, tanhs, mixed)
+    hidden, for_parts = linear_forward(x, _side_by_side(W), b.reshape(-1))
+    values, tanhs = tanh_forward(hidden)
+    out, mixed = mix_forward(shares, _apart(values, len(W)))
+    return out, (gate, for_gate, gated, for_parts, tanhs, mixed)
 
 
 def experts_backward(dout: Array, cache: Any) -> tuple[Array, Array, Array, Array, Array]:
     """dx, dW_gate, db_gate, dW and db, in the shapes of the forward pass."""
-    x, W, gate, opened, gated, tanhs, mixed = cache
+    gate, for_gate, gated, for_parts, tanhs, mixed = cache
     dshares, dparts = mix_backward(dout, mixed)
-    dx, dW_gate, db_gate = linear_backward(GATES[gate][1](dshares, gated), opened)
-    dparts = tanh_backward(dparts, tanhs)
-    for p, dpart in enumerate(dparts):
-        dx += dpart @ W[p].T
-    return dx, dW_gate, db_gate, array_module(x).matmul(x.T, dparts), dparts.sum(axis=1)
+    dx, dW_gate, db_gate = linear_backward(GATES[gate][1](dshares, gated), for_gate)
+    dx_parts, dW, db = linear_backward(tanh_backward(_side_by_side(dparts), tanhs), for_parts)
+    P, _, K = dparts.shape
+    return dx + dx_parts, dW_gate, db_gate, array_module(dW).ascontiguousarray(_apart(dW, P)), db.reshape(P, K)
+
+
+def _side_by_side(x: Array) -> Array:
+    """(P, n, K) -> (n, P K), so that one product serves all experts."""
+    P, n, K = x.shape
+    return x.transpose(1, 0, 2).reshape(n, P * K)
+
+
+def _apart(x: Array, P: int) -> Array:
+    """(n, P K) -> (P, n, K), a view."""
+    return x.reshape(len(x), P, x.shape[1] // P).transpose(1, 0, 2)

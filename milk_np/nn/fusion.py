@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from milk_np.nn.activations import tanh_backward, tanh_forward
-from milk_np.nn.arrays import Array, array_module
+from milk_np.nn.arrays import Array
+from milk_np.nn.linear import linear_backward, linear_forward
 from milk_np.nn.softmax import mix_backward, mix_forward, softmax_backward, softmax_forward
 
 
@@ -15,18 +16,17 @@ def fusion_forward(parts: Array, W: Array, b: Array, query: Array, owned: Array 
     parts a (M, n, K), W (K, H), b (H), query (H). Only modalities that a row owns, by `owned` (n, M) bool, take part:
     a row that owns none is zeros.
     """
-    hidden, tanhs = tanh_forward(array_module(parts).matmul(parts, W) + b)
-    shares, weighed = softmax_forward((hidden @ query).T, owned)
+    logits, projected = linear_forward(parts.reshape(-1, parts.shape[2]), W, b)
+    hidden, tanhs = tanh_forward(logits)
+    shares, weighed = softmax_forward((hidden @ query).reshape(parts.shape[:2]).T, owned)
     out, mixed = mix_forward(shares, parts)
-    return out, (parts, W, query, tanhs, weighed, mixed)
+    return out, (projected, query, tanhs, weighed, mixed)
 
 
 def fusion_backward(dout: Array, cache: Any) -> tuple[Array, Array, Array, Array]:
     """dparts (M, n, K), dW (K, H), db (H) and dquery (H)."""
-    parts, W, query, hidden, weighed, mixed = cache
+    projected, query, hidden, weighed, mixed = cache
     dshares, dparts = mix_backward(dout, mixed)
-    dlogits = array_module(parts).ascontiguousarray(softmax_backward(dshares, weighed).T)[:, :, None]
-    dhidden = tanh_backward(dlogits * query, hidden)
-    flat = dhidden.reshape(-1, dhidden.shape[2])
-    dparts += (flat @ W.T).reshape(parts.shape)
-    return dparts, parts.reshape(-1, parts.shape[2]).T @ flat, flat.sum(axis=0), (dlogits * hidden).sum(axis=(0, 1))
+    dscores = softmax_backward(dshares, weighed).T.reshape(-1)
+    dx, dW, db = linear_backward(tanh_backward(dscores[:, None] * query, hidden), projected)
+    return dparts + dx.reshape(dparts.shape), dW, db, dscores @ hidden

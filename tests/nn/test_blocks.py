@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from block_cases import BLOCKS, REDUCTIONS, Sizes, disagreements, library, run
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from nn_cases import BLOCKS, REDUCTIONS, Sizes, disagreements, library, run
 
 NN = library()
 
@@ -45,6 +45,13 @@ def test_no_gradient_in_none_out(name):
     gradients = back(np.zeros(out.shape))
     for gradient in gradients if isinstance(gradients, tuple | list) else (gradients,):
         assert not gradient.any()
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_no_rows_at_all(name):
+    out, _, gradients = run(name, Sizes(n=0), NN)
+    assert np.isfinite(out).all()
+    assert not any(gradient.any() for gradient in gradients)
 
 
 def awkward(x):

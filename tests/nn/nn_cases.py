@@ -68,7 +68,7 @@ class Sizes:
         return x + np.copysign(0.05, x)
 
     def ids(self, count, below):
-        return self.put(self.rng.integers(0, below, count).astype(np.int32))
+        return self.put(self.rng.integers(0, max(1, below), count).astype(np.int32))
 
     def mask(self, *shape):
         return self.put((self.rng.random(shape) < 0.6) & self.full)
@@ -126,7 +126,7 @@ def concat(nn, s):
 @block("embedding")
 def embedding(nn, s):
     ids = s.ids(2 * s.n, s.n)
-    ids[s.rng.integers(0, 2 * s.n)] = -1
+    ids[s.rng.integers(0, 2 * s.n + 1) :][:1] = -1
 
     def call(table):
         out, cache = nn.embedding.embedding_forward(table, ids)
@@ -138,7 +138,7 @@ def embedding(nn, s):
 @block("embedding")
 def embedding_rows(nn, s):
     ids = s.ids(2 * s.n, s.n)
-    ids[s.rng.integers(0, 2 * s.n)] = -1
+    ids[s.rng.integers(0, 2 * s.n + 1) :][:1] = -1
 
     def call(table):
         out, cache = nn.embedding.embedding_forward(table, ids)
