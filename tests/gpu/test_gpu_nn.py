@@ -7,7 +7,8 @@ import pytest
 from gpu_cases import ORDERS, cupy, examples, home, put, thread_order
 from hypothesis import given
 from hypothesis import strategies as st
-from nn_cases import BLOCKS, REDUCTIONS, Sizes, disagreements, library, run
+from nn_cases import BLOCKS, disagreements, run
+from nn_sizes import REDUCTIONS, Sizes, library
 
 pytestmark = pytest.mark.gpu
 NN = library()

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from nn_cases import BLOCKS, REDUCTIONS, Sizes, disagreements, library, run
+from nn_cases import BLOCKS, disagreements, run
+from nn_sizes import REDUCTIONS, Sizes, library
 
 NN = library()
 

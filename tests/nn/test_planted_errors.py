@@ -7,7 +7,8 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
-from nn_cases import MODULES, REDUCTIONS, Sizes, disagreements, library, of_module, planted
+from nn_cases import disagreements, of_module
+from nn_sizes import MODULES, REDUCTIONS, Sizes, library, planted
 
 PLANTED = {
     "linear": [
