@@ -34,7 +34,9 @@ def linear_rows_forward(kernels: Any, table: tuple[Array, ...], ids: Array, W: A
     `kernels` is one of the modules of `milk_np.kernels`; `table` (raw, fill, source, scale) is what its `extract`
     reads: imputed rows and the norm of each row are part of it, no copy of the features is made.
     """
-    out = array_module(W).empty((len(ids), W.shape[1]), W.dtype)
+    xp = array_module(W)
+    W, b = xp.ascontiguousarray(W), xp.ascontiguousarray(b)
+    out = xp.empty((len(ids), W.shape[1]), W.dtype)
     kept = kernels.extract(*table, ids, W, b, out)
     return out, (kernels, table, ids, W, kept)
 

@@ -35,7 +35,7 @@ def linear_rows(nn, s):
     table, ids = tuple(map(s.put, (raw, fill, source, scale))), s.ids(s.n, R)
 
     def call(W, b):
-        out, cache = nn.linear.linear_rows_forward(kernels, table, ids, s.xp.ascontiguousarray(W), b)
+        out, cache = nn.linear.linear_rows_forward(kernels, table, ids, W, b)
         return out, lambda dout: nn.linear.linear_rows_backward(dout, cache)
 
     return [s.normal(s.D, s.K), s.normal(s.K)], call
