@@ -25,4 +25,4 @@ def on_device(x: Array) -> bool:
 
 def to_host(x: Array) -> NDArray[Any]:
     """A copy of `x` as a NumPy array."""
-    return x.get() if on_device(x) else np.array(x)  # type: ignore[no-any-return]
+    return x.get() if on_device(x) else np.array(x)

@@ -99,7 +99,8 @@ def _product(matrix: Compressed, x: Array) -> Array:
 def _compressed(matrix: Any, dtype: DTypeLike, xp: Any) -> Compressed:
     matrix.sum_duplicates()
     arrays = matrix.indptr, matrix.indices, matrix.data.astype(dtype)
-    return Compressed(*(xp.asarray(array) for array in arrays), columns=matrix.shape[1])
+    indptr, indices, weights = (xp.asarray(array) for array in arrays)
+    return Compressed(indptr, indices, weights, matrix.shape[1])
 
 
 def _power(matrix: Any, exponent: float) -> NDArray[np.float64]:

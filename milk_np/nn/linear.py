@@ -21,7 +21,7 @@ def linear_forward(x: Array, W: Array, b: Array | None = None) -> tuple[Array, A
     return out, (x, W, b is not None)
 
 
-def linear_backward(dout: Array, cache: Any, *, need_dx: bool = True) -> tuple[Array | None, Array, Array | None]:
+def linear_backward(dout: Array, cache: Any, *, need_dx: bool = True) -> tuple[Array, Array, Array]:
     """dx (n, D), None if it isn't needed; dW (D, K); db (K), None where there is no b."""
     x, W, biased = cache
     dx = dout @ W.T if need_dx else None

@@ -10,6 +10,7 @@ from typing import Any
 from milk_np.nn.activations import sigmoid
 from milk_np.nn.arrays import Array, array_module
 from milk_np.nn.reduction import Reduction, reduce_backward, reduce_forward
+from milk_np.nn.softmax import exponentials
 
 
 def bpr_forward(margin: Array, reduction: Reduction = "mean") -> tuple[Array, Any]:
@@ -76,3 +77,43 @@ def length_backward(dout: Any, cache: Any) -> Array:
     """dx (n, K); 0 for a row of zeros."""
     x, length, reduced = cache
     return (reduce_backward(dout, reduced) / array_module(x).where(length > 0, length, 1))[:, None] * x
+
+
+def variance_forward(losses: Array, ddof: int = 1) -> tuple[Array, Any]:
+    """Variance of the losses (E) of several environments, as a scalar; 0 if there are no more of them than `ddof`."""
+    centred = losses - losses.mean() if len(losses) else losses
+    share = 1 / max(1, len(losses) - ddof)
+    return (centred * centred).sum() * share, (centred, share)
+
+
+def variance_backward(dout: Any, cache: Any) -> Array:
+    """dlosses (E)."""
+    centred, share = cache
+    dlosses = centred * (2 * share)
+    dlosses *= dout
+    return dlosses
+
+
+def softmax_kl_forward(x: Array, target: Array, reduction: Reduction = "mean") -> tuple[Array, Any]:
+    """KL(softmax(target) || softmax(x)) of every row of two arrays (n, K)."""
+    share, log_share = _log_softmax(x)
+    wanted, log_wanted = _log_softmax(target)
+    gap = log_wanted - log_share
+    values = (wanted * gap).sum(axis=1)
+    out, reduced = reduce_forward(values, reduction)
+    return out, (share, wanted, gap - values[:, None], reduced)
+
+
+def softmax_kl_backward(dout: Any, cache: Any) -> tuple[Array, Array]:
+    """dx and dtarget (n, K)."""
+    share, wanted, beyond, reduced = cache
+    each = reduce_backward(dout, reduced)[:, None]
+    return each * (share - wanted), each * wanted * beyond
+
+
+def _log_softmax(x: Array) -> tuple[Array, Array]:
+    """Softmax of the rows of x (n, K), and its logarithm."""
+    xp = array_module(x)
+    powers, top = exponentials(x, None, axis=1)
+    total = powers.sum(axis=1, keepdims=True)
+    return powers / total, x - top - xp.log(total)

@@ -13,9 +13,10 @@ def exponentials(x: Array, counted: Array | None, axis: int) -> tuple[Array, Arr
     if counted is not None:
         x = xp.where(counted, x, float(xp.finfo(x.dtype).min) / 2)
     top = x.max(axis=axis, keepdims=True) if x.size else x.sum(axis=axis, keepdims=True)
-    powers = xp.exp(x - top)
+    powers = x - top
+    xp.exp(powers, out=powers)
     if counted is not None:
-        powers *= counted
+        powers *= counted.any(axis=axis, keepdims=True)  # where nothing counts, all were as low as the top
     return powers, top
 
 

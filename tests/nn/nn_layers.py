@@ -146,6 +146,15 @@ def row_norm(nn, s):
     return [x], call
 
 
+@block("row_norm")
+def row_norm_of_candidates(nn, s):
+    def call(x):
+        out, cache = nn.row_norm.row_norm_forward(x)
+        return out, lambda dout: nn.row_norm.row_norm_backward(dout, cache)
+
+    return [s.away(s.n, s.D, s.K)], call
+
+
 @block("softmax")
 def softmax(nn, s):
     counted = s.mask(s.n, s.K)

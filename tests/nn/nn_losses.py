@@ -156,3 +156,21 @@ def reparametrise(nn, s):
         return out, lambda dout: nn.gaussian.reparametrise_backward(dout, cache)
 
     return [s.normal(s.n, s.K, scale=1) for _ in range(2)], call
+
+
+@block("losses")
+def variance(nn, s):
+    def call(losses):
+        out, cache = nn.losses.variance_forward(losses)
+        return out, lambda dout: nn.losses.variance_backward(dout, cache)
+
+    return [s.normal(s.n)], call
+
+
+@block("losses")
+def softmax_kl(nn, s):
+    def call(x, target):
+        out, cache = nn.losses.softmax_kl_forward(x, target, s.reduction)
+        return out, lambda dout: nn.losses.softmax_kl_backward(dout, cache)
+
+    return [s.normal(s.n, s.K, scale=1), s.normal(s.n, s.K, scale=1)], call

@@ -77,6 +77,12 @@ PLANTED = {
         ("return 2 * reduce_backward(dout, reduced)[:, None] * x",
          "return reduce_backward(dout, reduced)[:, None] * x"),
         ("where(length > 0, length, 1))[:, None] * x", "where(length > 0, length * length, 1))[:, None] * x"),
+        ("dlosses = centred * (2 * share)", "dlosses = centred * share"),
+        ("dlosses *= dout", "dlosses *= abs(dout)"),
+        ("each * (share - wanted)", "each * share"),
+        ("each * (share - wanted)", "each * (wanted - share)"),
+        ("each * wanted * beyond", "each * wanted * (beyond + 1)"),
+        ("each * wanted * beyond", "each * beyond"),
     ],
     "softmax": [
         ("out * (dout - (out * dout)", "out * (dout + (out * dout)"),
@@ -147,9 +153,9 @@ PLANTED = {
     ],
 }  # fmt: skip
 
-TRIALS = [
-    {"seed": seed, "n": n, "reduction": reduction} for seed in range(3) for n in (2, 3) for reduction in REDUCTIONS
-]
+SEEDS = (0, 1, 3)
+"""Under the last one the gradient of a scalar output is negative."""
+TRIALS = [{"seed": seed, "n": n, "reduction": reduction} for seed in SEEDS for n in (2, 3) for reduction in REDUCTIONS]
 
 
 def caught(module, nn):

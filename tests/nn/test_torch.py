@@ -56,6 +56,10 @@ THEIRS = {
     "losses.squared_error": functional.mse_loss,
     "losses.absolute_error": functional.l1_loss,
     "losses.length": lambda x: x.norm(dim=1).mean(),
+    "losses.variance": torch.var,
+    "losses.softmax_kl": lambda x, target: functional.kl_div(
+        x.log_softmax(1), target.log_softmax(1), log_target=True, reduction="batchmean"
+    ),
     "contrastive.nce": lambda s: functional.cross_entropy(s / 0.7, torch.zeros(len(s), dtype=torch.long)),
     "contrastive.info_nce": normalised_nce,
     "contrastive.uniformity": uniformity,
