@@ -38,6 +38,8 @@ class Adam(Optimiser):
             raise SettingsError(f"Adam's betas are {betas}, eps {eps}; betas must be from 0 to below 1, eps above 0")
         if kernels is not None and (betas, eps) != (BETAS, EPS):
             raise SettingsError(f"Adam's kernels have betas {BETAS} and eps {EPS}; leave kernels out for others")
+        if kernels is not None:
+            _check_contiguous(self.tables)
         self._betas, self._eps, self._kernels = betas, eps, kernels
 
     def _move(self, table: Array, gradient: Array, slots: Slots, lr: float, step: int) -> None:
@@ -80,6 +82,9 @@ class AdamRows(Optimiser):
                 "rows='exact' makes up for missed steps at one rate; give a number as lr, or rows='lazy'"
             )
         super().__init__(tables, lr)
+        _check_contiguous(self.tables)
+        if flat := [name for name, table in tables.items() if table.ndim != 2]:
+            raise SettingsError(f"table {flat[0]!r} has {tables[flat[0]].ndim} dimensions; AdamRows moves rows of two")
         self._kernels, self._exact = kernels, rows == "exact"
 
     def _blank(self, slot: str, table: Array) -> Array:
@@ -119,3 +124,10 @@ class AdamRows(Optimiser):
                 f"{int(behind.sum())} rows of table {name!r} have a gradient but stand at an earlier step, the first "
                 f"is row {int(gradient.ids[behind][0])}; call catch_up with the rows of a batch before they are read"
             )
+
+
+def _check_contiguous(tables: Mapping[str, Array]) -> None:
+    """A kernel would move a copy of a table whose numbers stand apart."""
+    for name, table in tables.items():
+        if not table.flags.c_contiguous:
+            raise SettingsError(f"table {name!r} isn't C-contiguous, as Adam's kernels need it; give a contiguous copy")

@@ -6,7 +6,6 @@ from importlib import import_module
 
 import numpy as np
 import pytest
-import scipy.sparse
 from gpu_cases import EMULATOR, ORDERS, counted, cupy, examples, gpu, home, put, thread_order
 from hypothesis import given
 from hypothesis import strategies as st
@@ -85,7 +84,7 @@ def test_no_gradient_in_none_out(name):
 def test_sums_do_not_depend_on_the_order_of_threads(dtype):
     rng = np.random.default_rng(0)
     ids, rows = rng.integers(-1, 40, 500).astype(np.int32), rng.standard_normal((500, 7)).astype(dtype)
-    matrix = scipy.sparse.random_array((60, 500), density=0.1, rng=rng)
+    matrix = Sizes().sparse(60, 500)
     expected = scatter_add(ids, rows, 40)
     product = graph.graph_forward(graph.make_graph(matrix, dtype), rows)[0]
     products = []

@@ -5,7 +5,6 @@ from __future__ import annotations
 from importlib import import_module
 
 import numpy as np
-import scipy.sparse
 from nn_sizes import block
 
 
@@ -243,7 +242,7 @@ def zeroing(nn, s):
 
 @block("graph")
 def graph(nn, s):
-    matrix = scipy.sparse.random_array((s.n, s.D), density=0.5 * s.full, rng=s.rng)
+    matrix = s.sparse(s.n, s.D)
 
     def call(x):
         out, cache = nn.graph.graph_forward(nn.graph.make_graph(matrix, x.dtype, s.xp), x)
@@ -254,7 +253,7 @@ def graph(nn, s):
 
 @block("graph")
 def light_gcn(nn, s):
-    matrix = nn.graph.row_mean(scipy.sparse.random_array((s.n, s.n), density=0.5 * s.full, rng=s.rng), loops=True)
+    matrix = nn.graph.row_mean(s.sparse(s.n, s.n), loops=True)
 
     def call(x):
         out, cache = nn.graph.light_gcn_forward(nn.graph.make_graph(matrix, x.dtype, s.xp), x, 2)

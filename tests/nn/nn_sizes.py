@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import numpy as np
+from scipy.sparse import csr_array
 
 MODULES = (
     "activations", "batch_norm", "contrastive", "dropout", "embedding", "experts", "fusion", "gaussian", "graph",
@@ -62,6 +63,10 @@ class Sizes:
 
     def ids(self, count, below):
         return self.put(self.rng.integers(0, max(1, below), count).astype(np.int32))
+
+    def sparse(self, rows, columns):
+        filled = (self.rng.random((rows, columns)) < 0.5) & self.full
+        return csr_array(np.where(filled, self.rng.random((rows, columns)), 0))
 
     def mask(self, *shape):
         return self.put((self.rng.random(shape) < 0.6) & self.full)
