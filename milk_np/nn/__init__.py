@@ -18,7 +18,7 @@ row_norm        rows at unit length
 switch          rows replaced where a mask says so; masks of exactly so many rows
 margins         dot products: row by row, of a difference, with candidates, of all pairs
 losses          BPR, squared and absolute error, (squared) lengths of rows, variance of losses, KL between softmaxes
-softmax         over some of an axis; weighted sums of parts
+softmax         with a mask, along any axis; weighted sums of parts
 contrastive     NCE over candidates, InfoNCE over a batch, uniformity
 gaussian        KL between two Gaussians and to the standard one, reparametrised samples
 experts         a mixture of experts, by a softmax or tanh gate

@@ -18,7 +18,7 @@ from milk_np.nn.arrays import Array, array_module
 
 
 @dataclass(frozen=True)
-class Running:
+class RunningStats:
     """What evaluation normalises by: `mean` (K) and `var` (K), moved in place by every forward pass in training."""
 
     mean: Array
@@ -34,7 +34,7 @@ class Running:
             raise SettingsError(f"eps of a batch norm is {self.eps}; it must be above 0")
 
     @classmethod
-    def start(cls, K: int, dtype: DTypeLike = np.float32, xp: Any = np, **options: Any) -> Running:
+    def start(cls, K: int, dtype: DTypeLike = np.float32, xp: Any = np, **options: Any) -> RunningStats:
         """Mean 0 and variance 1."""
         return cls(xp.zeros(K, dtype), xp.ones(K, dtype), **options)
 
@@ -47,7 +47,7 @@ class Running:
 
 
 def batch_norm_forward(
-    x: Array, gamma: Array | None, beta: Array | None, running: Running, *, train: bool
+    x: Array, gamma: Array | None, beta: Array | None, running: RunningStats, *, train: bool
 ) -> tuple[Array, Any]:
     """out (n, K) = gamma (x - mean) / sqrt(var + eps) + beta; no scale, or no shift, where it is None.
 

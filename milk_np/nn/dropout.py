@@ -9,15 +9,15 @@ from milk_np.nn.arrays import Array, array_module
 from milk_np.nn.keyed import LANES, lanes
 
 
-def dropout_forward(x: Array, share: float, seed: int, stream: str, *counters: int) -> tuple[Array, Any]:
-    """x (any shape) with each number zeroed with probability `share`, the others divided by 1 - share.
+def dropout_forward(x: Array, rate: float, seed: int, stream: str, *counters: int) -> tuple[Array, Any]:
+    """x (any shape) with each number zeroed with probability `rate`, the others divided by 1 - rate.
 
-    The counters are those of the step (epoch, step): the same ones give the same mask on either device. `share` is
+    The counters are those of the step (epoch, step): the same ones give the same mask on either device. `rate` is
     rounded to 1/65536, and 0, for evaluation, returns x itself.
     """
-    kept = round((1 - share) * LANES)
-    if not (0 <= share < 1 and kept):
-        raise SettingsError(f"the share of a dropout is {share}; it must be from 0 to below 1")
+    kept = round((1 - rate) * LANES)
+    if not (0 <= rate < 1 and kept):
+        raise SettingsError(f"the rate of a dropout is {rate}; it must be from 0 to below 1")
     if kept == LANES:
         return x, None
     mask = lanes(array_module(x), x.size, seed, stream, *counters).reshape(x.shape) < kept

@@ -23,7 +23,7 @@ class RowGradient(NamedTuple):
 
 
 def embedding_forward(table: Array, ids: Array) -> tuple[Array, Any]:
-    """Rows `ids` (n) of `table` (R, K): out (n, K)."""
+    """Rows `ids` (n), below R, of `table` (R, K): out (n, K). A device doesn't check the ids."""
     if on_device(table):
         return device.take(table, ids), (ids, len(table))
     out = table[ids] if len(table) else np.zeros((len(ids), table.shape[1]), table.dtype)

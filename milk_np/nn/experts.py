@@ -24,18 +24,18 @@ def experts_forward(
     if gate not in GATES:
         raise SettingsError(f"gate is {gate!r}; choose one of {', '.join(GATES)}")
     logits, for_gate = linear_forward(x, W_gate, b_gate)
-    shares, gated = GATES[gate][0](logits)
+    gates, gated = GATES[gate][0](logits)
     hidden, for_parts = linear_forward(x, _side_by_side(W), b.reshape(-1))
     values, tanhs = tanh_forward(hidden)
-    out, mixed = mix_forward(shares, _apart(values, len(W)))
+    out, mixed = mix_forward(gates, _apart(values, len(W)))
     return out, (gate, for_gate, gated, for_parts, tanhs, mixed)
 
 
 def experts_backward(dout: Array, cache: Any) -> tuple[Array, Array, Array, Array, Array]:
     """dx, dW_gate, db_gate, dW and db, in the shapes of the forward pass."""
     gate, for_gate, gated, for_parts, tanhs, mixed = cache
-    dshares, dparts = mix_backward(dout, mixed)
-    dx, dW_gate, db_gate = linear_backward(GATES[gate][1](dshares, gated), for_gate)
+    dgates, dparts = mix_backward(dout, mixed)
+    dx, dW_gate, db_gate = linear_backward(GATES[gate][1](dgates, gated), for_gate)
     dx_parts, dW, db = linear_backward(tanh_backward(_side_by_side(dparts), tanhs), for_parts)
     P, _, K = dparts.shape
     return dx + dx_parts, dW_gate, db_gate, array_module(dW).ascontiguousarray(_apart(dW, P)), db.reshape(P, K)

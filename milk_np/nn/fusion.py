@@ -18,15 +18,15 @@ def fusion_forward(parts: Array, W: Array, b: Array, query: Array, owned: Array 
     """
     logits, projected = linear_forward(parts.reshape(-1, parts.shape[2]), W, b)
     hidden, tanhs = tanh_forward(logits)
-    shares, weighed = softmax_forward((hidden @ query).reshape(parts.shape[:2]).T, owned)
-    out, mixed = mix_forward(shares, parts)
+    weights, weighed = softmax_forward((hidden @ query).reshape(parts.shape[:2]).T, owned)
+    out, mixed = mix_forward(weights, parts)
     return out, (projected, query, tanhs, weighed, mixed)
 
 
 def fusion_backward(dout: Array, cache: Any) -> tuple[Array, Array, Array, Array]:
     """dparts (M, n, K), dW (K, H), db (H) and dquery (H)."""
     projected, query, hidden, weighed, mixed = cache
-    dshares, dparts = mix_backward(dout, mixed)
-    dscores = softmax_backward(dshares, weighed).T.reshape(-1)
+    dweights, dparts = mix_backward(dout, mixed)
+    dscores = softmax_backward(dweights, weighed).T.reshape(-1)
     dx, dW, db = linear_backward(tanh_backward(dscores[:, None] * query, hidden), projected)
     return dparts + dx.reshape(dparts.shape), dW, db, dscores @ hidden

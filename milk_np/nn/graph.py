@@ -16,7 +16,7 @@ from milk_np.nn import device
 from milk_np.nn.arrays import Array, on_device
 
 
-class Compressed(NamedTuple):
+class Csr(NamedTuple):
     """A matrix (R, C) by rows: the entries of row r stand at `indptr[r]:indptr[r + 1]`."""
 
     indptr: Array  # (R + 1)
@@ -28,8 +28,8 @@ class Compressed(NamedTuple):
 class Graph(NamedTuple):
     """A sparse matrix and its transpose."""
 
-    matrix: Compressed
-    transposed: Compressed
+    matrix: Csr
+    transposed: Csr
 
 
 def make_graph(matrix: Any, dtype: DTypeLike = np.float32, xp: Any = np) -> Graph:
@@ -47,15 +47,15 @@ def bipartite(users: NDArray[Any], items: NDArray[Any], n_users: int, n_items: i
     return matrix
 
 
-def symmetric(matrix: Any) -> Any:
+def symmetric_normalised(matrix: Any) -> Any:
     """D^-1/2 A D^-1/2, D being the row sums (LightGCN); a row whose sum is 0 stays empty."""
     inverse = diags_array(_power(matrix, -0.5))
     return csr_array(inverse @ matrix @ inverse)
 
 
-def row_mean(matrix: Any, *, loops: bool = False) -> Any:
-    """D^-1 A, or D^-1 (A + I) with `loops` (MICRO's user-item graph); a row whose sum is 0 stays empty."""
-    matrix = csr_array(matrix + eye_array(matrix.shape[0])) if loops else csr_array(matrix)
+def row_normalised(matrix: Any, *, self_loops: bool = False) -> Any:
+    """D^-1 A, or D^-1 (A + I) with `self_loops` (MICRO's user-item graph); a row whose sum is 0 stays empty."""
+    matrix = csr_array(matrix + eye_array(matrix.shape[0])) if self_loops else csr_array(matrix)
     return csr_array(diags_array(_power(matrix, -1.0)) @ matrix)
 
 
@@ -80,7 +80,7 @@ def light_gcn_backward(dout: Array, cache: Any) -> Array:
     return _mean_of_powers(graph.transposed, dout, layers)
 
 
-def _mean_of_powers(matrix: Compressed, x: Array, layers: int) -> Array:
+def _mean_of_powers(matrix: Csr, x: Array, layers: int) -> Array:
     total = x.copy()
     for _ in range(layers):
         x = _product(matrix, x)
@@ -89,18 +89,18 @@ def _mean_of_powers(matrix: Compressed, x: Array, layers: int) -> Array:
     return total
 
 
-def _product(matrix: Compressed, x: Array) -> Array:
+def _product(matrix: Csr, x: Array) -> Array:
     indptr, indices, weights, columns = matrix
     if on_device(x):
         return device.product(indptr, indices, weights, x)
     return csr_array((weights, indices, indptr), shape=(len(indptr) - 1, columns)) @ x
 
 
-def _compressed(matrix: Any, dtype: DTypeLike, xp: Any) -> Compressed:
+def _compressed(matrix: Any, dtype: DTypeLike, xp: Any) -> Csr:
     matrix.sum_duplicates()
     arrays = matrix.indptr, matrix.indices, matrix.data.astype(dtype)
     indptr, indices, weights = (xp.asarray(array) for array in arrays)
-    return Compressed(indptr, indices, weights, matrix.shape[1])
+    return Csr(indptr, indices, weights, matrix.shape[1])
 
 
 def _power(matrix: Any, exponent: float) -> NDArray[np.float64]:

@@ -53,19 +53,19 @@ def absolute_error_backward(dout: Any, cache: Any) -> tuple[Array, Array]:
     return da, -da
 
 
-def square_forward(x: Array, reduction: Reduction = "mean") -> tuple[Array, Any]:
+def squared_norm_forward(x: Array, reduction: Reduction = "mean") -> tuple[Array, Any]:
     """|x_t|^2 of every row of x (n, K): the regulariser of most systems."""
     out, reduced = reduce_forward(array_module(x).einsum("nk,nk->n", x, x), reduction)
     return out, (x, reduced)
 
 
-def square_backward(dout: Any, cache: Any) -> Array:
+def squared_norm_backward(dout: Any, cache: Any) -> Array:
     """dx (n, K)."""
     x, reduced = cache
     return 2 * reduce_backward(dout, reduced)[:, None] * x
 
 
-def length_forward(x: Array, reduction: Reduction = "mean") -> tuple[Array, Any]:
+def norm_forward(x: Array, reduction: Reduction = "mean") -> tuple[Array, Any]:
     """|x_t|, not squared, of every row of x (n, K): the regulariser of CLCRec."""
     xp = array_module(x)
     length = xp.sqrt(xp.einsum("nk,nk->n", x, x))
@@ -73,7 +73,7 @@ def length_forward(x: Array, reduction: Reduction = "mean") -> tuple[Array, Any]
     return out, (x, length, reduced)
 
 
-def length_backward(dout: Any, cache: Any) -> Array:
+def norm_backward(dout: Any, cache: Any) -> Array:
     """dx (n, K); 0 for a row of zeros."""
     x, length, reduced = cache
     return (reduce_backward(dout, reduced) / array_module(x).where(length > 0, length, 1))[:, None] * x

@@ -10,7 +10,7 @@ from milk_np.nn.schedules import Schedule
 from milk_np.nn.tables import Optimiser, Slots
 
 
-class Momentum(Optimiser):
+class SGD(Optimiser):
     """velocity = momentum velocity + gradient; table -= lr velocity, as in PyTorch (no dampening, no Nesterov)."""
 
     slots = ("velocity",)
@@ -47,17 +47,17 @@ class Adagrad(Optimiser):
         l2: float | Mapping[str, float] = 0.0,
         *,
         eps: float = 1e-10,
-        start: float = 0.0,
+        initial: float = 0.0,
     ) -> None:
-        """`start` is what the totals begin at: 0 in PyTorch, 0.1 in TensorFlow."""
-        if not (eps > 0 and start >= 0):
-            raise SettingsError(f"Adagrad's eps is {eps}, start {start}; eps must be above 0, start 0 or more")
-        self._eps, self._start = eps, start
+        """`initial` is what the totals begin at: 0 in PyTorch, 0.1 in TensorFlow."""
+        if not (eps > 0 and initial >= 0):
+            raise SettingsError(f"Adagrad's eps is {eps}, initial {initial}; eps must be above 0, initial 0 or more")
+        self._eps, self._initial = eps, initial
         super().__init__(tables, lr, l2)
 
     def _blank(self, slot: str, table: Array) -> Array:
         blank = super()._blank(slot, table)
-        blank += self._start
+        blank += self._initial
         return blank
 
     def _move(self, table: Array, gradient: Array, slots: Slots, lr: float, step: int) -> None:

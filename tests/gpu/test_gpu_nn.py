@@ -18,7 +18,7 @@ from milk_np.nn.adam import Adam, AdamRows
 from milk_np.nn.dropout import dropout_forward
 from milk_np.nn.embedding import embedding_backward_rows, embedding_forward, scatter_add
 from milk_np.nn.several import Several
-from milk_np.nn.sgd import Adagrad, Momentum
+from milk_np.nn.sgd import SGD, Adagrad
 from milk_np.nn.switch import choose_rows
 
 pytestmark = pytest.mark.gpu
@@ -123,7 +123,7 @@ def make_optimisers(tables, kernels):
     ids, layer, gate, experts = parts
     return Several({
         "ids": Adagrad(ids, 0.1),
-        "layer": Momentum(layer, 0.05, l2={"W": 1e-3}),
+        "layer": SGD(layer, 0.05, l2={"W": 1e-3}),
         "gate": Adam(gate, 0.01),
         "experts": Adam(experts, 0.01, kernels=kernels),
     })  # fmt: skip

@@ -100,7 +100,7 @@ def _batch_norm(train):
         mean, var = s.normal(s.K, scale=1), 1 + s.rng.random(s.K)
 
         def call(x, gamma, beta):
-            running = nn.batch_norm.Running(*(s.put(v.astype(s.dtype)) for v in (mean, var)), eps=1e-3)
+            running = nn.batch_norm.RunningStats(*(s.put(v.astype(s.dtype)) for v in (mean, var)), eps=1e-3)
             out, cache = nn.batch_norm.batch_norm_forward(x, gamma, beta, running, train=train)
             return out, lambda dout: nn.batch_norm.batch_norm_backward(dout, cache)
 
@@ -117,7 +117,7 @@ block("batch_norm")(_batch_norm(False))
 @block("batch_norm")
 def plain(nn, s):
     def call(x):
-        running = nn.batch_norm.Running.start(s.K, s.dtype, s.xp)
+        running = nn.batch_norm.RunningStats.start(s.K, s.dtype, s.xp)
         out, cache = nn.batch_norm.batch_norm_forward(x, None, None, running, train=True)
         return out, lambda dout: nn.batch_norm.batch_norm_backward(dout, cache)[0]
 
@@ -156,10 +156,10 @@ def row_norm_of_candidates(nn, s):
 
 @block("softmax")
 def softmax(nn, s):
-    counted = s.mask(s.n, s.K)
+    mask = s.mask(s.n, s.K)
 
     def call(x):
-        out, cache = nn.softmax.softmax_forward(x, counted)
+        out, cache = nn.softmax.softmax_forward(x, mask)
         return out, lambda dout: nn.softmax.softmax_backward(dout, cache)
 
     return [s.normal(s.n, s.K)], call
@@ -253,7 +253,7 @@ def graph(nn, s):
 
 @block("graph")
 def light_gcn(nn, s):
-    matrix = nn.graph.row_mean(s.sparse(s.n, s.n), loops=True)
+    matrix = nn.graph.row_normalised(s.sparse(s.n, s.n), self_loops=True)
 
     def call(x):
         out, cache = nn.graph.light_gcn_forward(nn.graph.make_graph(matrix, x.dtype, s.xp), x, 2)

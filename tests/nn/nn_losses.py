@@ -79,8 +79,8 @@ def _rows(name):
     return make
 
 
-block("losses")(_rows("square"))
-block("losses")(_rows("length"))
+block("losses")(_rows("squared_norm"))
+block("losses")(_rows("norm"))
 
 
 @block("contrastive")
@@ -94,10 +94,10 @@ def nce(nn, s):
 
 @block("contrastive")
 def nce_of_some(nn, s):
-    positive, counted = s.ids(s.n, s.K), s.mask(s.n, s.K)
+    positive, mask = s.ids(s.n, s.K), s.mask(s.n, s.K)
 
     def call(scores):
-        keywords = {"positive": positive, "counted": counted, "reduction": s.reduction}
+        keywords = {"positive": positive, "mask": mask, "reduction": s.reduction}
         out, cache = nn.contrastive.nce_forward(scores, 0.7, **keywords)
         return out, lambda dout: nn.contrastive.nce_backward(dout, cache)
 

@@ -43,7 +43,7 @@ class Sizes:
     K: int = 3
     scale: float = 1.0
     reduction: str = "mean"
-    full: bool = True  # False: nothing owned, counted or kept
+    full: bool = True  # False: nothing owned, mask or kept
     put: Callable = np.asarray
     kernels: str = "reference"
     xp: ModuleType = np

@@ -10,7 +10,7 @@ from nn_sizes import Sizes, library
 from milk_np.errors import SettingsError
 from milk_np.nn import contrastive
 from milk_np.nn.activations import sigmoid, softplus_forward
-from milk_np.nn.batch_norm import Running
+from milk_np.nn.batch_norm import RunningStats
 from milk_np.nn.dropout import dropout_forward
 from milk_np.nn.experts import experts_forward
 from milk_np.nn.losses import bpr_backward, bpr_forward
@@ -58,15 +58,15 @@ def test_nce_with_one_negative_is_bpr():
 
 
 def test_nce_counts_what_it_is_told_to():
-    scores, counted = RNG.standard_normal((4, 5)), np.zeros((4, 5), bool)
-    kept = counted.copy()
-    loss, cache = contrastive.nce_forward(scores, positive=2, counted=counted, reduction="none")
+    scores, mask = RNG.standard_normal((4, 5)), np.zeros((4, 5), bool)
+    kept = mask.copy()
+    loss, cache = contrastive.nce_forward(scores, positive=2, mask=mask, reduction="none")
     assert (loss == 0).all()
     assert not contrastive.nce_backward(np.ones(4), cache).any()
-    np.testing.assert_array_equal(counted, kept)
-    counted[:, :3] = True
+    np.testing.assert_array_equal(mask, kept)
+    mask[:, :3] = True
     part = contrastive.nce_forward(scores[:, :3], positive=2)[0]
-    assert contrastive.nce_forward(scores, positive=2, counted=counted)[0] == pytest.approx(part)
+    assert contrastive.nce_forward(scores, positive=2, mask=mask)[0] == pytest.approx(part)
 
 
 def test_info_nce_within_is_micros_formula():
@@ -95,9 +95,9 @@ def test_a_weight_of_a_loss_does_not_widen_its_gradient(name, weight):
 
 
 def test_softmax_over_nothing_is_zeros():
-    x, counted = RNG.standard_normal((3, 4)), np.ones((3, 4), bool)
-    counted[1] = False
-    out = softmax_forward(x, counted)[0]
+    x, mask = RNG.standard_normal((3, 4)), np.ones((3, 4), bool)
+    mask[1] = False
+    out = softmax_forward(x, mask)[0]
     assert (out[1] == 0).all()
     np.testing.assert_allclose(out[[0, 2]].sum(1), 1)
 
@@ -106,11 +106,11 @@ def test_softmax_over_nothing_is_zeros():
     ("make", "message"),
     [
         (lambda: bpr_forward(np.ones(2), "average"), "reduction is 'average'"),
-        (lambda: dropout_forward(np.ones(2), 1.0, 0, "h"), "share of a dropout is 1.0"),
-        (lambda: dropout_forward(np.ones(2), -0.1, 0, "h"), "share of a dropout"),
+        (lambda: dropout_forward(np.ones(2), 1.0, 0, "h"), "rate of a dropout is 1.0"),
+        (lambda: dropout_forward(np.ones(2), -0.1, 0, "h"), "rate of a dropout"),
         (lambda: choose_rows(np, 3, 1.5, 0, "h"), "share of rows"),
-        (lambda: Running.start(3, momentum=1.5), "momentum of a batch norm"),
-        (lambda: Running.start(3, eps=0.0), "eps of a batch norm"),
+        (lambda: RunningStats.start(3, momentum=1.5), "momentum of a batch norm"),
+        (lambda: RunningStats.start(3, eps=0.0), "eps of a batch norm"),
         (lambda: contrastive.nce_forward(np.ones((2, 2)), 0.0), "temperature is 0.0"),
         (lambda: experts_forward(*[np.ones((1, 1))] * 5, "relu"), "gate is 'relu'"),
     ],

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from milk_np.nn import graph
-from milk_np.nn.batch_norm import Running, batch_norm_forward
+from milk_np.nn.batch_norm import RunningStats, batch_norm_forward
 from milk_np.nn.embedding import embedding_backward_rows, embedding_forward, scatter_add
 from milk_np.nn.row_norm import row_norm_backward, row_norm_forward
 
@@ -17,19 +17,19 @@ RNG = np.random.default_rng(0)
 def test_running_statistics_by_both_conventions():
     x = RNG.standard_normal((6, 3))
     for unbiased, ddof in ((True, 1), (False, 0)):
-        running = Running.start(3, np.float64, momentum=0.1, unbiased=unbiased)
+        running = RunningStats.start(3, np.float64, momentum=0.1, unbiased=unbiased)
         batch_norm_forward(x, None, None, running, train=True)
         np.testing.assert_allclose(running.mean, 0.1 * x.mean(0))
         np.testing.assert_allclose(running.var, 0.9 + 0.1 * x.var(0, ddof=ddof))
 
 
 def test_running_statistics_serve_evaluation_and_stand_still_there():
-    x, running = RNG.standard_normal((6, 3)), Running.start(3, np.float64, momentum=1.0, unbiased=False)
+    x, running = RNG.standard_normal((6, 3)), RunningStats.start(3, np.float64, momentum=1.0, unbiased=False)
     trained = batch_norm_forward(x, None, None, running, train=True)[0]
     kept = running.mean.copy(), running.var.copy()
     np.testing.assert_allclose(batch_norm_forward(x, None, None, running, train=False)[0], trained)
     np.testing.assert_array_equal(kept, (running.mean, running.var))
-    one = batch_norm_forward(x[:1], None, np.ones(3), Running.start(3, np.float64), train=True)[0]
+    one = batch_norm_forward(x[:1], None, np.ones(3), RunningStats.start(3, np.float64), train=True)[0]
     np.testing.assert_array_equal(one, np.ones((1, 3)))
     batch_norm_forward(x[:0], None, None, running, train=True)
     np.testing.assert_array_equal(kept, (running.mean, running.var))
@@ -72,11 +72,13 @@ def test_graphs_are_the_dense_formulas():
     adjacency = graph.bipartite(users, items, 3, 4)
     np.testing.assert_array_equal(adjacency.toarray(), A)
     S = root[:, None] * A * root
-    np.testing.assert_allclose(graph.symmetric(adjacency).toarray(), S)
+    np.testing.assert_allclose(graph.symmetric_normalised(adjacency).toarray(), S)
     loops = A + np.eye(7)
-    np.testing.assert_allclose(graph.row_mean(adjacency, loops=True).toarray(), loops / loops.sum(1, keepdims=True))
+    np.testing.assert_allclose(
+        graph.row_normalised(adjacency, self_loops=True).toarray(), loops / loops.sum(1, keepdims=True)
+    )
     x = RNG.standard_normal((7, 2))
-    out, cache = graph.light_gcn_forward(graph.make_graph(graph.symmetric(adjacency), np.float64), x, 2)
+    out, cache = graph.light_gcn_forward(graph.make_graph(graph.symmetric_normalised(adjacency), np.float64), x, 2)
     np.testing.assert_allclose(out, (x + S @ x + S @ S @ x) / 3)
     np.testing.assert_allclose(graph.light_gcn_backward(x, cache), out)  # the matrix is symmetric
     np.testing.assert_array_equal(graph.light_gcn_forward(cache[0], x, 0)[0], x)

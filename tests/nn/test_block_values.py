@@ -9,7 +9,7 @@ from nn_cases import BLOCKS
 from nn_sizes import Sizes, library, planted
 
 from milk_np.kernels import cpu, reference
-from milk_np.nn.batch_norm import Running, batch_norm_forward
+from milk_np.nn.batch_norm import RunningStats, batch_norm_forward
 from milk_np.nn.dropout import dropout_forward
 from milk_np.nn.embedding import embedding_forward
 from milk_np.nn.keyed import lanes
@@ -63,8 +63,8 @@ VALUES = {
     "losses.bpr": lambda margin: np.mean(softplus(-margin)),
     "losses.squared_error": lambda a, b: np.mean((a - b) ** 2),
     "losses.absolute_error": lambda a, b: np.mean(np.abs(a - b)),
-    "losses.square": lambda x: np.mean([row @ row for row in x]),
-    "losses.length": lambda x: np.mean([np.linalg.norm(row) for row in x]),
+    "losses.squared_norm": lambda x: np.mean([row @ row for row in x]),
+    "losses.norm": lambda x: np.mean([np.linalg.norm(row) for row in x]),
     "losses.variance": lambda x: np.var(x, ddof=1),
     "losses.softmax_kl": lambda x, target: np.mean([
         scipy.stats.entropy(softmax(b), softmax(a)) for a, b in zip(x, target, strict=True)
@@ -87,7 +87,7 @@ def test_the_formula(name, seed):
     np.testing.assert_allclose(call(*variables)[0], VALUES[name](*variables), rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", ["bpr", "squared_error", "square", "softmax_kl"])
+@pytest.mark.parametrize("name", ["bpr", "squared_error", "squared_norm", "softmax_kl"])
 def test_reductions(name):
     out = {}
     for reduction in ("mean", "sum", "none"):
@@ -110,7 +110,7 @@ def test_a_wrong_forward_pass_has_a_right_gradient_and_is_seen_here():
 def test_batch_norm():
     rng = np.random.default_rng(0)
     x, gamma, beta = rng.standard_normal((6, 3)), rng.standard_normal(3), rng.standard_normal(3)
-    running = Running(np.array([1.0, 2.0, 3.0]), np.array([4.0, 5.0, 6.0]), eps=0.1)
+    running = RunningStats(np.array([1.0, 2.0, 3.0]), np.array([4.0, 5.0, 6.0]), eps=0.1)
     expected = gamma * (x - running.mean) / np.sqrt(running.var + 0.1) + beta
     np.testing.assert_allclose(batch_norm_forward(x, gamma, beta, running, train=False)[0], expected)
     expected = gamma * (x - x.mean(0)) / np.sqrt(x.var(0) + 0.1) + beta

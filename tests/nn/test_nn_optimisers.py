@@ -16,16 +16,16 @@ from milk_np.nn import schedules
 from milk_np.nn.adam import Adam, AdamRows
 from milk_np.nn.embedding import RowGradient, embedding_backward_rows, embedding_forward
 from milk_np.nn.several import Several
-from milk_np.nn.sgd import Adagrad, Momentum
+from milk_np.nn.sgd import SGD, Adagrad
 
 KINDS = {
     "adam": Adam,
     "adam, other betas": lambda tables, lr, **options: Adam(tables, lr, betas=(0.5, 0.9), eps=1e-3, **options),
     "adam, kernels": lambda tables, lr, **options: Adam(tables, lr, kernels=cpu, **options),
-    "momentum": Momentum,
-    "descent": lambda tables, lr, **options: Momentum(tables, lr, 0.0, **options),
+    "momentum": SGD,
+    "descent": lambda tables, lr, **options: SGD(tables, lr, 0.0, **options),
     "adagrad": Adagrad,
-    "adagrad, TensorFlow": lambda tables, lr, **options: Adagrad(tables, lr, start=0.1, **options),
+    "adagrad, TensorFlow": lambda tables, lr, **options: Adagrad(tables, lr, initial=0.1, **options),
 }
 
 
@@ -109,7 +109,7 @@ def test_a_state_goes_through_a_file_bit_for_bit(kind):
 
 
 def test_a_state_is_a_copy():
-    optimiser = Momentum({"x": np.zeros(2)}, 0.1)
+    optimiser = SGD({"x": np.zeros(2)}, 0.1)
     state = optimiser.state()
     optimiser.step({"x": np.ones(2)})
     assert (state["velocity/x"] == 0).all()
@@ -182,7 +182,7 @@ def test_a_state_of_rows_goes_on_bit_for_bit():
 
 def test_several_have_states_and_rates_of_their_own():
     tables = {"a": np.ones(2), "b": np.ones(2)}
-    several = Several({"one": Momentum({"a": tables["a"]}, 0.1, 0.0), "two": Momentum({"b": tables["b"]}, 0.5, 0.0)})
+    several = Several({"one": SGD({"a": tables["a"]}, 0.1, 0.0), "two": SGD({"b": tables["b"]}, 0.5, 0.0)})
     several.step({name: np.ones(2) for name in tables})
     several["two"].step({"b": np.ones(2)})
     assert (tables["a"] == 0.9).all()
@@ -244,8 +244,8 @@ ONE = np.ones(2)
         (lambda: AdamRows({"a": ONE}, 0.1, cpu), "1 dimensions"),
         (lambda: AdamRows({"a": ONE}, schedules.constant(0.1), cpu), "one rate"),
         (lambda: AdamRows({"a": ONE}, 0.1, cpu, "sparse"), "exact or lazy"),
-        (lambda: Momentum({"a": ONE}, 0.1, 1.0), "momentum"),
-        (lambda: Adagrad({"a": ONE}, 0.1, start=-1.0), "start"),
+        (lambda: SGD({"a": ONE}, 0.1, 1.0), "momentum"),
+        (lambda: Adagrad({"a": ONE}, 0.1, initial=-1.0), "initial"),
         (lambda: Several({"x": Adam({"a": ONE}), "y": Adam({"a": np.ones(2)})}), "moved by 'x' too"),
         (lambda: Several({"x": Adam({"a": ONE}), "y": Adam({"b": ONE})}), "moved by 'x' too"),
         (lambda: Several({"x/y": Adam({"a": ONE})}), "'x/y'"),

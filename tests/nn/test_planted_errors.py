@@ -90,7 +90,7 @@ PLANTED = {
         ("return out * (dout -", "return (dout -"),
         ("(out * dout).sum(axis=axis", "(out * dout).sum(axis=1"),
         ('einsum("nk,pnk->np", dout, parts)', 'einsum("nk,pnk->np", abs(dout), parts)'),
-        ("ascontiguousarray(shares.T)[:, :, None] * dout", "ascontiguousarray(shares.T)[::-1, :, None] * dout"),
+        ("ascontiguousarray(weights.T)[:, :, None] * dout", "ascontiguousarray(weights.T)[::-1, :, None] * dout"),
     ],
     "contrastive": [
         ("reduce_backward(dout, reduced)[:, None] / temperature)", "reduce_backward(dout, reduced)[:, None])"),
@@ -103,8 +103,8 @@ PLANTED = {
         ("return da, across.T @ a", "return da, across @ a"),
         ("shares.sum(axis=1)[:, None] * x - shares @ x", "shares @ x"),
         ("shares.sum(axis=1)[:, None] * x - shares @ x", "shares.sum(axis=1)[:, None] * x"),
-        ("dx *= -4 * sharpness * dout", "dx *= -2 * sharpness * dout"),
-        ("dx *= -4 * sharpness * dout", "dx *= -4 * dout"),
+        ("dx *= -4 * t * dout", "dx *= -2 * t * dout"),
+        ("dx *= -4 * t * dout", "dx *= -4 * dout"),
     ],
     "gaussian": [
         ("dmean = each * pull", "dmean = -each * pull"),
@@ -118,7 +118,7 @@ PLANTED = {
         ("return dout, dout * cache / 2", "return 2 * dout, dout * cache / 2"),
     ],
     "experts": [
-        ("GATES[gate][1](dshares, gated)", "dshares"),
+        ("GATES[gate][1](dgates, gated)", "dgates"),
         ("tanh_backward(_side_by_side(dparts), tanhs)", "_side_by_side(dparts)"),
         ("return dx + dx_parts,", "return dx,"),
         ("return dx + dx_parts,", "return dx_parts,"),
@@ -128,7 +128,7 @@ PLANTED = {
         (" dW_gate, db_gate, array_module", " dW_gate, -db_gate, array_module"),
     ],
     "fusion": [
-        ("dscores = softmax_backward(dshares, weighed)", "dscores = dshares"),
+        ("dscores = softmax_backward(dweights, weighed)", "dscores = dweights"),
         ("tanh_backward(dscores[:, None] * query, hidden)", "dscores[:, None] * query"),
         ("dscores[:, None] * query,", "dscores[:, None] * abs(query),"),
         ("return dparts + dx.reshape(dparts.shape),", "return dparts,"),

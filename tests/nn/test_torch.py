@@ -12,9 +12,9 @@ from nn_sizes import Sizes, library
 from milk_np.kernels import reference
 from milk_np.nn import schedules
 from milk_np.nn.adam import Adam, AdamRows
-from milk_np.nn.batch_norm import Running, batch_norm_backward, batch_norm_forward
+from milk_np.nn.batch_norm import RunningStats, batch_norm_backward, batch_norm_forward
 from milk_np.nn.embedding import RowGradient
-from milk_np.nn.sgd import Adagrad, Momentum
+from milk_np.nn.sgd import SGD, Adagrad
 
 if find_spec("torch") is None:
     pytest.skip("PyTorch is not installed, so nothing is compared with it", allow_module_level=True)
@@ -55,7 +55,7 @@ THEIRS = {
     "losses.bpr": lambda margin: -functional.logsigmoid(margin).mean(),
     "losses.squared_error": functional.mse_loss,
     "losses.absolute_error": functional.l1_loss,
-    "losses.length": lambda x: x.norm(dim=1).mean(),
+    "losses.norm": lambda x: x.norm(dim=1).mean(),
     "losses.variance": torch.var,
     "losses.softmax_kl": lambda x, target: functional.kl_div(
         x.log_softmax(1), target.log_softmax(1), log_target=True, reduction="batchmean"
@@ -85,7 +85,7 @@ def test_value_and_gradients(name):
 
 def test_batch_norm():
     rng, layer = np.random.default_rng(0), torch.nn.BatchNorm1d(3, dtype=torch.float64)
-    running = Running.start(3, np.float64)
+    running = RunningStats.start(3, np.float64)
     for train in (True, True, False):
         x, dout = rng.standard_normal((7, 3)), rng.standard_normal((7, 3))
         layer.train(train)
@@ -102,7 +102,7 @@ def test_batch_norm():
 
 OPTIMISERS = {
     "adam": (Adam, torch.optim.Adam, {}),
-    "momentum": (Momentum, torch.optim.SGD, {"momentum": 0.9}),
+    "momentum": (SGD, torch.optim.SGD, {"momentum": 0.9}),
     "adagrad": (Adagrad, torch.optim.Adagrad, {}),
 }
 

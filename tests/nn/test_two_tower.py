@@ -11,7 +11,7 @@ from two_tower import backward, forward, make_batch, make_tables
 from milk_np.nn.adam import Adam
 from milk_np.nn.gradcheck import TOLERANCE, check_direction, check_elements
 from milk_np.nn.several import Several
-from milk_np.nn.sgd import Adagrad, Momentum
+from milk_np.nn.sgd import SGD, Adagrad
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -53,7 +53,7 @@ def optimisers(tables):
     left, right = {"users", "items"}, {"W", "b", "gamma", "beta"}
     return Several({
         "ids": Adagrad({name: tables[name] for name in left}, 0.1),
-        "layer": Momentum({name: tables[name] for name in right}, 0.05, l2={"W": 1e-3}),
+        "layer": SGD({name: tables[name] for name in right}, 0.05, l2={"W": 1e-3}),
         "experts": Adam({name: x for name, x in tables.items() if name not in left | right}, 0.01),
     })  # fmt: skip
 

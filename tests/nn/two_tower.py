@@ -12,13 +12,13 @@ import numpy as np
 
 from milk_np.nn.activations import tanh_backward, tanh_forward
 from milk_np.nn.arrays import array_module
-from milk_np.nn.batch_norm import Running, batch_norm_backward, batch_norm_forward
+from milk_np.nn.batch_norm import RunningStats, batch_norm_backward, batch_norm_forward
 from milk_np.nn.contrastive import info_nce_backward, info_nce_forward
 from milk_np.nn.dropout import dropout_backward, dropout_forward
 from milk_np.nn.embedding import embedding_backward, embedding_forward
 from milk_np.nn.experts import experts_backward, experts_forward
 from milk_np.nn.linear import linear_backward, linear_forward
-from milk_np.nn.losses import bpr_backward, bpr_forward, square_backward, square_forward
+from milk_np.nn.losses import bpr_backward, bpr_forward, squared_norm_backward, squared_norm_forward
 from milk_np.nn.margins import margin_backward, margin_forward
 from milk_np.nn.row_norm import row_norm_backward, row_norm_forward
 from milk_np.nn.switch import choose_rows, switch_backward, switch_forward
@@ -71,7 +71,7 @@ def encode_backward(dout, cache) -> dict[str, Any]:
 def forward(tables, batch, step=1) -> tuple[Any, Any]:
     """Loss and caches of a batch (content, users, better, worse)."""
     content, users, better, worse = batch
-    running = Running.start(K, tables["W"].dtype, array_module(content))
+    running = RunningStats.start(K, tables["W"].dtype, array_module(content))
     raw, table = embedding_forward(tables["users"], users)
     u, unit = row_norm_forward(raw)
     i, of_better = encode(tables, running, content, better, step, "better")
@@ -79,7 +79,7 @@ def forward(tables, batch, step=1) -> tuple[Any, Any]:
     margins, margin = margin_forward(u, i, j)
     risk, bpr = bpr_forward(margins)
     contrast, nce = info_nce_forward(u, i, TEMPERATURE)
-    length, square = square_forward(raw)
+    length, square = squared_norm_forward(raw)
     loss = risk + WEIGHT * contrast + REGULARISER * length
     return loss, (table, unit, of_better, of_worse, margin, bpr, nce, square)
 
@@ -91,5 +91,5 @@ def backward(cache) -> dict[str, Any]:
     du_nce, di_nce = info_nce_backward(WEIGHT, nce)
     g, g_worse = encode_backward(di + di_nce, of_better), encode_backward(dj, of_worse)
     g = {name: g[name] + g_worse[name] for name in g}
-    draw = row_norm_backward(du + du_nce, unit) + square_backward(REGULARISER, square)
+    draw = row_norm_backward(du + du_nce, unit) + squared_norm_backward(REGULARISER, square)
     return g | {"users": embedding_backward(draw, table)}
