@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from milk_np.kernels.reference.adam import BETA1, BETA2, EPSILON
 from milk_np.kernels.reference.sampling import ROUNDS, TRIES
 
 FOLDER = Path(__file__).parent
+INCLUDE = re.compile(r'#include "(\w+\.cuh)"')
 OPTIONS = ("--std=c++17",)
 ACCESS_BYTES = 16
 """The most that a thread can move at once."""
@@ -32,11 +34,17 @@ Defines = tuple[tuple[str, str | int | float], ...]
 
 def source(family: str) -> str:
     """CUDA C of a family, with what it includes put in its place; compilers name files and lines as they are here."""
-    include = '#include "common.cuh"\n'
-    before, _, after = (FOLDER / f"{family}.cu").read_text(encoding="utf-8").partition(include)
-    common = (FOLDER / "common.cuh").read_text(encoding="utf-8")
-    line = before.count("\n") + 2
-    return f'#line 1 "common.cuh"\n{common}\n#line {line} "{family}.cu"\n{after}'
+    return _with_includes(f"{family}.cu")
+
+
+def _with_includes(name: str) -> str:
+    lines = []
+    for following, line in enumerate((FOLDER / name).read_text(encoding="utf-8").splitlines(), 2):
+        found = INCLUDE.fullmatch(line)
+        if found:
+            line = f'#line 1 "{found[1]}"\n{_with_includes(found[1])}#line {following} "{name}"'
+        lines.append(line)
+    return "\n".join(lines) + "\n"
 
 
 def options(family: str, defines: Defines) -> tuple[str, ...]:
