@@ -1,7 +1,7 @@
 // What the kernels share: number types, vector access, rows on lanes, sums in a fixed order.
 //
-// The compiler's command line sets REAL (float or double), HALF (1 where feature rows are float16) and VEC, the numbers
-// that a thread moves at once (16 bytes at most). Who launches a kernel sees to it that rows start and end on a boundary of VEC numbers.
+// The compiler's command line sets REAL (float or double) and VEC, the numbers that a thread moves at once (16 bytes
+// at most). Who launches a kernel sees to it that rows start and end on a boundary of VEC numbers.
 //
 // Symbols as in kernels/__init__.py: U users, I items, M modalities, E environments, B triplets in a batch, K latent
 // width, D raw width, n distinct items of a batch.
@@ -86,28 +86,4 @@ __device__ __forceinline__ double sum_parts(const volatile double* part, int cou
     for (int at = threadIdx.x; at < count; at += blockDim.x)
         total += part[at];
     return sum_block(total, shared);
-}
-
-// Numbers of feature rows.
-#ifndef HALF
-#define HALF 0
-#endif
-
-#if HALF
-typedef unsigned short Raw;  // the bits of a float16
-
-// Exact for every finite number. A subnormal one is its last 10 bits times 2^-24, which is not subnormal in float32:
-// CuPy has the compiler flush those to zero, so none may come up on the way.
-__device__ __forceinline__ float widen(Raw half) {
-    const unsigned magnitude = half & 0x7fffu, sign = (half & 0x8000u) << 16;
-    const float subnormal = magnitude * 5.9604644775390625e-8f;
-    const unsigned bits = magnitude < 0x400u ? __float_as_uint(subnormal) : (magnitude << 13) + (112u << 23);
-    return __int_as_float(int(bits | sign));
-}
-#else
-typedef float Raw;
-#endif
-
-__device__ __forceinline__ float widen(float value) {
-    return value;
 }

@@ -1,5 +1,6 @@
 // Rows of a virtual feature table, and sums over columns, around cuBLAS's products (contract: reference/extract.py).
 #include "common.cuh"
+#include "half.cuh"
 
 // x = scale * row, by the whole block.
 template <class T>

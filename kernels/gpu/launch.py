@@ -14,6 +14,7 @@ from milk_np.kernels.reference.adam import BETA1, BETA2, EPSILON
 from milk_np.kernels.reference.sampling import ROUNDS, TRIES
 
 FOLDER = Path(__file__).parent
+INCLUDE = re.compile(r'#include "(\w+\.cuh)"')
 OPTIONS = ("--std=c++17",)
 ACCESS_BYTES = 16
 """The most that a thread can move at once."""
