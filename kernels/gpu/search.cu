@@ -57,12 +57,21 @@ struct Excluded {
     }
 };
 
-// What a panel's queries have found: ROOM keys each, a list and behind it the `waiting`. `limit` and `waiting` are
-// shared memory.
+// What a panel's queries have found: ROOM keys each in `key`, a list and behind it what waits, as it came. `limit` and
+// `next`, the place in `key` of what comes next, are shared memory.
 struct Found {
     u64* key;
+    int start;
     float* limit;
-    int* waiting;
+    int* next;
+
+    __device__ __forceinline__ u64* list(int m) const {
+        return key + (start + m * ROOM);
+    }
+
+    __device__ __forceinline__ int empty(int m) const {
+        return start + m * ROOM + 32 * LISTED;
+    }
 };
 
 // A barrier of those who find and list for the same queries.
@@ -73,50 +82,69 @@ __device__ __forceinline__ void meet() {
         __syncthreads();
 }
 
-// Scores of a tile that are above their query's limit wait in its buffer; the first `there` items are some. Few are, so
-// that a query's eight scores are mostly passed over together.
-__device__ __forceinline__ void offer(const Found& found, Place place, const Sums& sum, i64 first, int there) {
+// Items of the last tile that there aren't: no score of theirs is above a limit.
+__device__ __forceinline__ void strike_out(Place place, int there, Sums& sum) {
+#pragma unroll
+    for (int j = 0; j < GROUPS_N * 4; ++j)
+        if (place.n + j / 4 * STRIDE_N * 4 + j % 4 >= there)
+#pragma unroll
+            for (int i = 0; i < GROUPS_M * 4; ++i)
+                sum[i][j] = minus_infinity();
+}
+
+// Scores of a tile that are above their query's limit wait in its buffer. Few are, so that those that a thread has of a
+// query are mostly passed over together.
+__device__ __forceinline__ void offer(const Found& found, Place place, const Sums& sum, i64 first) {
 #pragma unroll
     for (int i = 0; i < GROUPS_M * 4; ++i) {
         const int m = place.m + i / 4 * STRIDE_M * 4 + i % 4;
         const float limit = found.limit[m];
-        bool any = false;
+        float most[GROUPS_N];
 #pragma unroll
-        for (int j = 0; j < GROUPS_N * 4; ++j)
-            any |= sum[i][j] > limit;
-        if (!any) continue;
-#pragma unroll
-        for (int j = 0; j < GROUPS_N * 4; ++j) {
-            const int n = place.n + j / 4 * STRIDE_N * 4 + j % 4;
-            if (sum[i][j] > limit && n < there)
-                found.key[m * ROOM + 32 * LISTED + atomicAdd(&found.waiting[m], 1)] =
-                    key_of(sum[i][j], unsigned(first + n));
+        for (int g = 0; g < GROUPS_N; ++g) {
+            const float* four = sum[i] + 4 * g;
+            most[g] = fmaxf(fmaxf(four[0], four[1]), fmaxf(four[2], four[3]));
         }
+        float best = most[0];
+#pragma unroll
+        for (int g = 1; g < GROUPS_N; ++g)
+            best = fmaxf(best, most[g]);
+        if (!(best > limit)) continue;
+#pragma unroll
+        for (int g = 0; g < GROUPS_N; ++g)
+            if (most[g] > limit)
+#pragma unroll
+                for (int j = 0; j < 4; ++j)
+                    if (sum[i][4 * g + j] > limit)
+                        found.key[unsigned(atomicAdd(&found.next[m], 1))] =
+                            (u64)__float_as_uint(sum[i][4 * g + j]) << 32 |
+                            (unsigned(first) + place.n + g * STRIDE_N * 4 + j);
     }
 }
 
-// By one warp: what waits, less the excluded, joins a query's list.
-__device__ __forceinline__ void join_waiting(List& list, const u64* key, int waiting, Excluded excluded) {
-    read(list, key, 32 * LISTED);
-    for (int at = threadIdx.x % 32; at - int(threadIdx.x % 32) < waiting; at += 32) {
-        u64 mine = at < waiting ? key[32 * LISTED + at] : 0;
-        if (mine && excluded.contains(int(0xffffffffu - unsigned(mine)))) mine = 0;
-        join(list, mine);
+// By one warp: what waits for query m, less the excluded, joins its list.
+__device__ __forceinline__ void join_waiting(List& list, const Found& found, int m, Excluded excluded) {
+    read(list, found.list(m), 32 * LISTED);
+    for (int at = found.empty(m), end = found.next[m]; at < end; at += 32) {
+        const int lane = threadIdx.x % 32;
+        const u64 some = at + lane < end ? found.key[at + lane] : 0;
+        const bool wanted = at + lane < end && !excluded.contains(int(some));
+        join(list, wanted ? key_above(__int_as_float(int(some >> 32)), unsigned(some)) : 0);
     }
 }
 
-// Each warp sees to those of its queries for which more than `most` keys wait.
+// Each warp sees to those of its queries for which more than `most` scores wait.
 __device__ __forceinline__ void update(const Found& found, const i64* indptr, const int* exclude, int k, int most) {
-    const int lane = threadIdx.x % 32, mine = threadIdx.x / 32 * OWN;
-    unsigned full = __ballot_sync(ALL, lane < OWN && found.waiting[mine + min(lane, OWN - 1)] > most);
+    const int lane = threadIdx.x % 32, mine = threadIdx.x / 32 * OWN, its = mine + min(lane, OWN - 1);
+    unsigned full = __ballot_sync(ALL, lane < OWN && found.next[its] - found.empty(its) > most);
     for (; full; full &= full - 1) {
         const int m = mine + __ffs(full) - 1;
         List list;
-        join_waiting(list, found.key + m * ROOM, found.waiting[m], {exclude, indptr[m], indptr[m + 1]});
-        write(list, found.key + m * ROOM, 32 * LISTED);
+        join_waiting(list, found, m, {exclude, indptr[m], indptr[m + 1]});
+        write(list, found.list(m), 32 * LISTED);
         const u64 worst = key_at(list, k - 1);
         if (lane == 0) {
-            found.waiting[m] = 0;
+            found.next[m] = found.empty(m);
             if (worst) found.limit[m] = score_of(worst);
         }
     }
@@ -129,7 +157,7 @@ __device__ __forceinline__ void finish(const Found& found, const i64* indptr, co
     const int mine = threadIdx.x / 32 * OWN;
     for (int m = mine; m < min(mine + OWN, rows); ++m) {
         List list;
-        join_waiting(list, found.key + m * ROOM, found.waiting[m], {exclude, indptr[m], indptr[m + 1]});
+        join_waiting(list, found, m, {exclude, indptr[m], indptr[m + 1]});
         write(list, to + (i64)m * k, k);
     }
 }
@@ -138,11 +166,11 @@ __device__ __forceinline__ void finish(const Found& found, const i64* indptr, co
 __device__ __forceinline__ void begin(const Found& found, const u64* best, int k, int rows) {
     for (int m = threadIdx.x; m < TILE_M; m += THREADS) {
         const u64 last = best && m < rows ? best[(i64)m * k + k - 1] : 0;
-        found.waiting[m] = 0;
+        found.next[m] = found.empty(m);
         found.limit[m] = m >= rows ? __int_as_float(0x7f800000) : last ? score_of(last) : minus_infinity();
     }
     for (int at = threadIdx.x; at < TILE_M * 32 * LISTED; at += THREADS)
-        found.key[at / (32 * LISTED) * ROOM + at % (32 * LISTED)] = 0;
+        found.list(at / (32 * LISTED))[at % (32 * LISTED)] = 0;
 }
 
 // What a block works on: queries row ... row + rows - 1, tiles of items start ... end - 1. It lies in shared memory, for
@@ -167,9 +195,9 @@ search(const float4* __restrict__ queries, const float4* __restrict__ items, int
        u64* lists) {
     extern __shared__ float4 stages[];
     __shared__ float limit[TILE_M];
-    __shared__ int waiting[TILE_M];
+    __shared__ int next[TILE_M];
     __shared__ Unit unit;
-    const Found found = {keys + (i64)blockIdx.x * TILE_M * ROOM, limit, waiting};
+    const Found found = {keys, int(blockIdx.x) * TILE_M * ROOM, limit, next};
     const Place place;
     for (int at = blockIdx.x; at < (Q + TILE_M - 1) / TILE_M * splits; at += gridDim.x) {
         if (threadIdx.x == 0) unit.set(at, splits, Q, (N + TILE_N - 1) / TILE_N);
@@ -193,7 +221,8 @@ search(const float4* __restrict__ queries, const float4* __restrict__ items, int
                 before = stage;
                 stage = following(stage);
             }
-            offer(found, place, sum, first + (i64)tile * TILE_N, N - tile * TILE_N);
+            if (N - tile * TILE_N < TILE_N) strike_out(place, N - tile * TILE_N, sum);
+            offer(found, place, sum, first + (i64)tile * TILE_N);
             meet();
             if (tile + 1 < unit.end) update(found, indptr + unit.row, exclude, k, most);
         }

@@ -134,7 +134,9 @@ def _shapes(K: int, bytes_: int) -> tuple[Shape, ...]:
 @cache
 def _fastest(Q: int, N: int, K: int, shapes: tuple[Shape, ...], processors: int) -> tuple[Shape, int]:
     """The shape and the spans of items that should take least time; of equals the first shape and the fewest spans."""
-    choices = [(shape, splits) for shape in shapes for splits in range(1, min(-(-N // shape.tile_n), 4 * processors) + 1)]
+    choices = [
+        (shape, splits) for shape in shapes for splits in range(1, min(-(-N // shape.tile_n), 4 * processors) + 1)
+    ]
     return min(choices, key=lambda each: _cost(Q, N, K, *each, processors))
 
 
