@@ -30,7 +30,7 @@ SIZES = {"narrow": (100_000, 100_000, 64), "wide": (33_792, 100_000, 1024), "few
 QUICK = {"narrow": (200, 600, 64), "wide": (200, 300, 130), "few items": (90, 141, 64)}
 FULL = "wide, all queries", (100_000, 100_000, 1024)
 ROUNDS = 3
-SHAPES = {  # warps along queries, along items; lanes along items, groups of 4 items a thread; depth, stages, blocks, held
+SHAPES = {  # warps along queries, items; lanes along items, groups of 4 items a thread; depth, stages, blocks; held
     "chosen": (),
     "held 128x128x16, 3 stages": (8, 1, 16, 2, 16, 3, 2, True),
     "held 128x128x16, 2 stages": (8, 1, 16, 2, 16, 2, 2, True),
@@ -38,7 +38,7 @@ SHAPES = {  # warps along queries, along items; lanes along items, groups of 4 i
     "held 128x128x64, 2 stages": (8, 1, 16, 2, 64, 2, 2, True),
     "held 64x128x16, 128 threads": (4, 1, 16, 2, 16, 3, 4, True),
     "held 64x128x32, 128 threads": (4, 1, 16, 2, 32, 2, 4, True),
-    "held 32x128x16, 64 threads": (2, 1, 16, 2, 16, 3, 8, True),
+    "held 32x128x16, 64 threads": (2, 1, 16, 2, 16, 2, 8, True),
     "held, warps of 64x32": (2, 4, 4, 2, 16, 3, 2, True),
     "warps of 64x32, 3 stages": (2, 4, 4, 2, 16, 3, 2, False),
     "warps of 64x32, 2 stages": (2, 4, 4, 2, 16, 2, 2, False),

@@ -78,7 +78,9 @@ __device__ __forceinline__ void join_list(List& list, const u64* from, int count
 __device__ __forceinline__ u64 key_at(const List& list, int at) {
     u64 found = 0;
 #pragma unroll
-    for (int e = 0; e < LISTED; ++e)
-        if (e == at / 32) found = list[e];
-    return __shfl_sync(ALL, found, at % 32);
+    for (int e = 0; e < LISTED; ++e) {
+        const u64 key = __shfl_sync(ALL, list[e], at % 32);
+        if (e == at / 32) found = key;
+    }
+    return found;
 }

@@ -18,7 +18,11 @@
 #define LISTED 1    // 32 keys of a list that each lane holds
 #endif
 #define GROUPS_M 2
+#if __CUDA_ARCH__ >= 1000  // registers don't suffice for more there
+#define UNROLLED 8
+#else
 #define UNROLLED 16
+#endif
 #include "keys.cuh"
 #include "lists.cuh"
 #include "panels.cuh"
@@ -143,6 +147,7 @@ __device__ __forceinline__ void update(const Found& found, const i64* indptr, co
         join_waiting(list, found, m, {exclude, indptr[m], indptr[m + 1]});
         write(list, found.list(m), 32 * LISTED);
         const u64 worst = key_at(list, k - 1);
+        __syncwarp();  // all have read what lane 0 changes
         if (lane == 0) {
             found.next[m] = found.empty(m);
             if (worst) found.limit[m] = score_of(worst);
@@ -203,6 +208,7 @@ search(const float4* __restrict__ queries, const float4* __restrict__ items, int
         if (threadIdx.x == 0) unit.set(at, splits, Q, (N + TILE_N - 1) / TILE_N);
         __syncthreads();
         begin(found, first ? lists + (i64)unit.row * k : nullptr, k, unit.rows);
+        __syncthreads();
         Feed feed = {queries + (i64)unit.row * slices * (DEPTH / 4) + threadIdx.x,
                      items + (i64)unit.start * slices * SLICE_N + threadIdx.x, slices, 0};
         for (int slice = 0; HELD && slice < slices; ++slice)
