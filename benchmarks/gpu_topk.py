@@ -39,6 +39,7 @@ SHAPES = {  # warps along queries, items; lanes along items, groups of 4 items a
     "held 64x128x16, 128 threads": (4, 1, 16, 2, 16, 3, 4, True),
     "held 64x128x32, 128 threads": (4, 1, 16, 2, 32, 2, 4, True),
     "held 32x128x16, 64 threads": (2, 1, 16, 2, 16, 2, 8, True),
+    "held, warps of 32x64": (4, 2, 8, 2, 16, 3, 2, True),
     "held, warps of 64x32": (2, 4, 4, 2, 16, 3, 2, True),
     "warps of 64x32, 3 stages": (2, 4, 4, 2, 16, 3, 2, False),
     "warps of 64x32, 2 stages": (2, 4, 4, 2, 16, 2, 2, False),

@@ -8,22 +8,23 @@
 #define SLICE_N (DEPTH * TILE_N / 4)
 #define STAGE (SLICE_N + (HELD ? 0 : SLICE_M))
 
-// 16 bytes to shared memory, without a stop at the registers where the architecture can do so.
+// 16 bytes to shared memory, `ahead` of both addresses; without a stop at the registers where the architecture can do so.
+template <int ahead>
 __device__ __forceinline__ void copy(float4* to, const float4* from) {
 #if __CUDA_ARCH__ >= 800
     const unsigned at = unsigned(__cvta_generic_to_shared(to));
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(at), "l"(from) : "memory");
+    asm volatile("cp.async.cg.shared.global [%0 + %2], [%1 + %2], 16;" ::"r"(at), "l"(from), "n"(16 * ahead) : "memory");
 #else
-    *to = *from;
+    to[ahead] = from[ahead];
 #endif
 }
 
-// A thread's share of `count` neighbours.
-template <int count>
+// A thread's share of `count` neighbours, a multiple of the threads.
+template <int count, int ahead = 0>
 __device__ __forceinline__ void copy_share(float4* to, const float4* from) {
-#pragma unroll
-    for (int at = 0; at < count; at += THREADS)
-        copy(to + at, from + at);
+    static_assert(count % THREADS == 0, "a slice takes whole rounds of the threads");
+    copy<ahead>(to, from);
+    if constexpr (ahead + THREADS < count) copy_share<count, ahead + THREADS>(to, from);
 }
 
 __device__ __forceinline__ void close_copies() {
@@ -52,6 +53,11 @@ struct Feed {
     const float4 *query, *item;
     int slices, slice;
 
+    __device__ __forceinline__ void hold(float4* panel) const {
+        for (int at = 0; at < slices; ++at)
+            copy_share<SLICE_M>(panel + at * SLICE_M, query + at * SLICE_M);
+    }
+
     __device__ __forceinline__ void next(float4* stage) {
         copy_share<SLICE_N>(stage, item);
         if (!HELD) copy_share<SLICE_M>(stage + SLICE_N, query + slice * SLICE_M);
@@ -61,9 +67,17 @@ struct Feed {
     }
 };
 
-__device__ __forceinline__ int following(int stage) {
-    return stage == (STAGES - 1) * STAGE ? 0 : stage + STAGE;
-}
+// From a stage to that of the next slice, in turn. Addresses go from one to the next: they don't have to be worked out
+// from the start of shared memory for each slice.
+struct Turn {
+    int stage;
+
+    __device__ __forceinline__ int next() {
+        const bool last = stage == STAGES - 1;
+        stage = last ? 0 : stage + 1;
+        return last ? -(STAGES - 1) * STAGE : STAGE;
+    }
+};
 
 // Which 4 x 4 groups of a tile are this thread's. Neighbouring lanes share queries or items, so that their reads of
 // shared memory are one.

@@ -211,22 +211,25 @@ search(const float4* __restrict__ queries, const float4* __restrict__ items, int
         __syncthreads();
         Feed feed = {queries + (i64)unit.row * slices * (DEPTH / 4) + threadIdx.x,
                      items + (i64)unit.start * slices * SLICE_N + threadIdx.x, slices, 0};
-        for (int slice = 0; HELD && slice < slices; ++slice)
-            copy_share<SLICE_M>(stages + STAGES * STAGE + slice * SLICE_M + threadIdx.x, feed.query + slice * SLICE_M);
+        if (HELD) feed.hold(stages + STAGES * STAGE + threadIdx.x);
         for (int ahead = 0; ahead < STAGES - 1; ++ahead)
             feed.next(stages + ahead * STAGE + threadIdx.x);
-        int before = (STAGES - 1) * STAGE, stage = 0;
+        const float4 *item = stages + place.n / 4, *query = stages + (HELD ? STAGES * STAGE : SLICE_N) + place.m / 4;
+        float4* to = stages + (STAGES - 1) * STAGE + threadIdx.x;
+        Turn turn = {0}, fed = {STAGES - 1};
         for (int tile = unit.start; tile < unit.end; ++tile) {
             Sums sum = {};
             for (int slice = 0; slice < slices; ++slice) {
                 await_slice();
                 __syncthreads();
-                feed.next(stages + before + threadIdx.x);
-                const int query = HELD ? STAGES * STAGE + slice * SLICE_M : stage + SLICE_N;
-                multiply(stages + query + place.m / 4, stages + stage + place.n / 4, sum);
-                before = stage;
-                stage = following(stage);
+                feed.next(to);
+                to += fed.next();
+                multiply(query, item, sum);
+                const int step = turn.next();
+                item += step;
+                query += HELD ? SLICE_M : step;
             }
+            if (HELD) query -= slices * SLICE_M;
             if (N - tile * TILE_N < TILE_N) strike_out(place, N - tile * TILE_N, sum);
             offer(found, place, sum, first + (i64)tile * TILE_N);
             meet();

@@ -22,6 +22,8 @@ START_COST = 1200
 """Instructions of a warp for a query's first list, beside `4 depth` for its scores in a tile of 128 items."""
 OVERHEAD_WARPS = 5
 """With w warps, a multiprocessor is as fast as w / (w + this)."""
+TOLERANCE = 0.04
+"""What a plan with fewer lists may take longer than the fastest."""
 OWN_BYTES = 3 << 10
 """Shared memory that a block takes beside what it asks for, at most."""
 _PACKED = 32
@@ -133,11 +135,11 @@ def _shapes(K: int, bytes_: int) -> tuple[Shape, ...]:
 
 @cache
 def _fastest(Q: int, N: int, K: int, shapes: tuple[Shape, ...], processors: int) -> tuple[Shape, int]:
-    """The shape and the spans of items that should take least time; of equals the first shape and the fewest spans."""
-    choices = [
-        (shape, splits) for shape in shapes for splits in range(1, min(-(-N // shape.tile_n), 4 * processors) + 1)
-    ]
-    return min(choices, key=lambda each: _cost(Q, N, K, *each, processors))
+    """The shape and the spans of items: the fewest that should take almost the least time, for lists need memory."""
+    spans = range(1, min(-(-N // min(shape.tile_n for shape in shapes)), 4 * processors) + 1)
+    costs = {(shape, count): _cost(Q, N, K, shape, count, processors) for count in spans for shape in shapes}
+    least = min(costs.values())
+    return next(choice for choice, cost in costs.items() if cost <= (1 + TOLERANCE) * least)
 
 
 def _cost(Q: int, N: int, K: int, shape: Shape, splits: int, processors: int) -> float:

@@ -60,7 +60,7 @@ MUTATIONS = [
     Mutation("search.cu", "no barrier before a slice is multiplied",
         "await_slice();\n                __syncthreads();", "await_slice();"),
     Mutation("search.cu", "no barrier before what others found is listed",
-        "    if (WARPS_N == 1)\n        __syncwarp();\n    else\n        __syncthreads();", "    __syncwarp();"),
+        "    else\n        __syncthreads();", ""),
     Mutation("search.cu", "a warp leaves the slices early",
         "await_slice();\n                __syncthreads();",
         "await_slice();\n                if (threadIdx.x < 32 || slice == 0) __syncthreads();"),
