@@ -97,7 +97,7 @@ __device__ __forceinline__ void strike_out(Place place, int there, Sums& sum) {
 }
 
 // Scores of a tile that are above their query's limit wait in its buffer. Few are, so that those that a thread has of a
-// query are mostly passed over together.
+// query are mostly passed over together. After it all that a warp lists is there.
 __device__ __forceinline__ void offer(const Found& found, Place place, const Sums& sum, i64 first) {
 #pragma unroll
     for (int i = 0; i < GROUPS_M * 4; ++i) {
@@ -124,6 +124,7 @@ __device__ __forceinline__ void offer(const Found& found, Place place, const Sum
                             (u64)__float_as_uint(sum[i][4 * g + j]) << 32 |
                             (unsigned(first) + place.n + g * STRIDE_N * 4 + j);
     }
+    meet();
 }
 
 // By one warp: what waits for query m, less the excluded, joins its list.
@@ -232,7 +233,6 @@ search(const float4* __restrict__ queries, const float4* __restrict__ items, int
             if (HELD) query -= slices * SLICE_M;
             if (N - tile * TILE_N < TILE_N) strike_out(place, N - tile * TILE_N, sum);
             offer(found, place, sum, first + (i64)tile * TILE_N);
-            meet();
             if (tile + 1 < unit.end) update(found, indptr + unit.row, exclude, k, most);
         }
         u64* list = lists + ((i64)(unit.split + 1) * Q + unit.row) * k;

@@ -74,6 +74,10 @@ class Shape:
         return kernel("search", name, **dict(zip(names, values, strict=True)), HELD=int(self.held), LISTED=listed)
 
 
+# On an H100 with 1,024 numbers, 128 x 128 and 3 stages of 16 were fastest: 2 stages and 4 of 8 up to 3 % slower, 8 x 16
+# scores a thread 5 to 10 %, spans made for the second-level cache up to 4 %. With 64 numbers barriers and lists cost a
+# quarter: a panel of queries is held then, and a warp lists for its own queries alone. Smaller panels share few queries
+# more evenly.
 HELD = Shape(8, 1, 16, 2, 16, 3, 2, True)
 SMALL = Shape(4, 1, 16, 2, 16, 3, 4, True)
 WIDE = Shape(2, 4, 4, 2, 16, 3, 2, False)
