@@ -80,7 +80,11 @@ class Shape:
 # more evenly.
 HELD = Shape(8, 1, 16, 2, 16, 3, 2, True)
 SMALL = Shape(4, 1, 16, 2, 16, 3, 4, True)
+SHALLOW = Shape(8, 1, 16, 2, 8, 3, 2, True)
 WIDE = Shape(2, 4, 4, 2, 16, 3, 2, False)
+LEAN = Shape(2, 4, 4, 2, 16, 2, 2, False)
+CHOICES = (HELD, SMALL), (SHALLOW,), (WIDE,), (LEAN,)
+"""Of the first of which a multiprocessor's shared memory has room for one, the fastest is taken; else the last."""
 
 
 @dataclass(frozen=True)
@@ -133,8 +137,9 @@ def _listed(k: int) -> int:
 
 
 def _shapes(K: int, bytes_: int) -> tuple[Shape, ...]:
-    """Shapes for vectors of K numbers: a panel of queries is held where shared memory has room for it."""
-    return tuple(shape for shape in (HELD, SMALL) if shape.fits(K, bytes_)) or (WIDE,)
+    """Shapes to choose from for vectors of K numbers."""
+    fitting = (tuple(shape for shape in shapes if shape.fits(K, bytes_)) for shapes in CHOICES)
+    return next(filter(None, fitting), CHOICES[-1])
 
 
 @cache

@@ -48,7 +48,8 @@ def main() -> None:
 def searches() -> None:
     """The search for the best items, of narrow and wide vectors, few and many places, with exclusions."""
     rng, backend = np.random.default_rng(0), get_backend("gpu")
-    for Q, N, K, k in ((33, 500, 16, 5), (3, 3000, 64, 20), (140, 300, 130, 20), (2, 700, 8, 650)):
+    sizes = (33, 500, 16, 5), (3, 3000, 64, 20), (140, 300, 130, 20), (70, 300, 300, 40), (2, 700, 8, 650)
+    for Q, N, K, k in sizes:
         queries, items = (rng.standard_normal((n, K)).astype(np.float32) for n in (Q, N))
         own = np.sort(rng.choice(N, (Q, 7)), axis=1).astype(np.int32)
         index, score = backend.top_k(queries, items, k, np.arange(Q + 1, dtype=np.int64) * 7, own.ravel())

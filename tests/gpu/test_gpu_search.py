@@ -17,7 +17,9 @@ module = kernel_module("search")
 SHAPES = {
     "128 x 128, held": module.HELD,
     "64 x 128, held": module.SMALL,
+    "128 x 128, shallow": module.SHALLOW,
     "128 x 128": module.WIDE,
+    "128 x 128, lean": module.LEAN,
     "64 x 64, deep": module.Shape(2, 2, 8, 1, 16, 2, 4, False),
     "32 x 128, held": module.Shape(2, 1, 16, 2, 32, 2, 4, True),
     "128 x 128, wide threads": module.Shape(2, 2, 4, 4, 8, 3, 2, False),
@@ -139,7 +141,8 @@ def test_a_shape_fits_a_multiprocessor(monkeypatch, bytes_):
     monkeypatch.setattr(module, "shared_bytes", lambda: bytes_)
     for K in (1, 64, 70, 128, 500):
         chosen = module.plan(100, 1000, K, 20)
-        if chosen.shape.held:
+        if chosen.shape != module.LEAN:
             assert chosen.shape.resident * (chosen.shape.shared(chosen.depth) + module.OWN_BYTES) <= bytes_
-        else:
-            assert chosen.shape == module.WIDE
+    monkeypatch.setattr(module, "shared_bytes", lambda: 100 << 10)
+    assert module.plan(100_000, 1000, 64, 20).shape == module.SHALLOW
+    assert module.plan(100_000, 1000, 128, 20).shape == module.LEAN

@@ -11,7 +11,10 @@ import pytest
 
 ARCHITECTURES = (75, 80, 86, 89, 90, 100, 120)
 SEARCH_NAMES = "WARPS_M", "WARPS_N", "LANES_N", "GROUPS_N", "DEPTH", "STAGES", "RESIDENT", "HELD", "LISTED"
-SEARCH_SHAPES = (8, 1, 16, 2, 16, 3, 2, 1), (4, 1, 16, 2, 16, 3, 4, 1), (2, 4, 4, 2, 16, 3, 2, 0)
+SEARCH_SHAPES = (
+    *((8, 1, 16, 2, 16, 3, 2, 1), (4, 1, 16, 2, 16, 3, 4, 1), (8, 1, 16, 2, 8, 3, 2, 1)),
+    *((2, 4, 4, 2, 16, 3, 2, 0), (2, 4, 4, 2, 16, 2, 2, 0)),
+)
 """Those that kernels/gpu/search.py chooses from."""
 CUPY = ("-ftz=true", "--device-as-default-execution-space")
 """What CuPy adds to the options of any kernel."""
