@@ -25,7 +25,7 @@ from peers.numpy_plain import Program as Plain
 from shapes import Problem
 from worker import pin_threads
 
-from milk_np import devices
+from milk_np.backends import driver as devices
 
 CHECKED_STEPS = 5
 TOLERANCE = 1e-4  # greatest difference over greatest element, float32 against float64
@@ -194,7 +194,7 @@ def search(title: str, programs: dict[str, Any], chosen: Any) -> Outcome:
 
 
 def device_name() -> str:
-    from milk_np.backend_gpu import description
+    from milk_np.backends.cupy import description
 
     return description()
 

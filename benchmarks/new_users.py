@@ -16,14 +16,14 @@ from pathlib import Path
 
 import numpy as np
 
-from milk_np.config import Settings
 from milk_np.data import Dataset
 from milk_np.data.dataset import TRAIN
-from milk_np.evaluation import evaluate
+from milk_np.evaluation.evaluate import evaluate
 from milk_np.experiments.runs import Run, masked
 from milk_np.models import make_model
-from milk_np.ranking import Factors
 from milk_np.rng import generator
+from milk_np.serving.ranking import Factors
+from milk_np.settings.shared import Settings
 
 METRIC = "ndcg@20"
 SHARE = 0.2

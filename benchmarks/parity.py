@@ -20,9 +20,9 @@ from worker import pin_threads
 
 from milk_np.data import Dataset
 from milk_np.data.dataset import TEST
-from milk_np.evaluation import evaluate
-from milk_np.models.milk import Milk
-from milk_np.progress import Progress
+from milk_np.evaluation.evaluate import evaluate
+from milk_np.models.milk.model import Milk
+from milk_np.training.progress import Progress
 
 Figures = dict[str, float]
 LOSSES = ("total", "bpr0", "variance", "alignment")

@@ -134,8 +134,8 @@ def users() -> list[dict]:
 
 def limit(megabytes: int = 512) -> dict:
     """The same model with and without a limit of a third of the features' size."""
-    from milk_np.data.synthetic import Plan
-    from milk_np.data.synthetic_large import write_synthetic
+    from milk_np.data.synthetic.large import write_synthetic
+    from milk_np.data.synthetic.planted import Plan
 
     width = 8192
     n_items = 3 * megabytes * 2**20 // (4 * width)

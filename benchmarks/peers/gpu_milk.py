@@ -10,9 +10,9 @@ import cupy
 import numpy as np
 from objective import Objective
 
-from milk_np.backend_gpu import CupyBackend
-from milk_np.models.milk import Milk
-from milk_np.nn.objective import parts
+from milk_np.backends.cupy import CupyBackend
+from milk_np.models.milk.model import Milk
+from milk_np.models.milk.objective import parts
 from peers.milk_engine import dataset, settings
 
 

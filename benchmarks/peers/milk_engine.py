@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 from objective import Objective
 
-from milk_np.backend import get_backend
+from milk_np.backends.base import get_backend
 from milk_np.data import Dataset, feature_tables
 from milk_np.data.dataset import VALID
-from milk_np.evaluation import evaluate
-from milk_np.models import milk_step
-from milk_np.models.milk import Milk
-from milk_np.nn import objective as nn_objective
-from milk_np.nn.objective import Table, Weights, parts
+from milk_np.evaluation.evaluate import evaluate
+from milk_np.models.milk import objective as nn_objective
+from milk_np.models.milk import step as milk_step
+from milk_np.models.milk.model import Milk
+from milk_np.models.milk.objective import Table, Weights, parts
 
 
 class GivenBatches:

@@ -11,7 +11,7 @@ from typing import Any
 from objective import Objective
 
 from milk_np.kernels import cpu
-from milk_np.models.milk import Milk
+from milk_np.models.milk.model import Milk
 from peers.milk_engine import dataset, settings
 
 

@@ -13,11 +13,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import FrameType
 from typing import NoReturn
 
-from milk_np import __version__, threads
-from milk_np.config import Settings, normal_keys, options, read_toml
-from milk_np.environment import CORE
+from milk_np import __version__
 from milk_np.errors import DataError, MilkError, MissingExtraError, OutOfMemoryError, SettingsError
-from milk_np.options import Option, Value, nearest
+from milk_np.machine import threads
+from milk_np.machine.environment import CORE
+from milk_np.settings.option import Option, Value, nearest
+from milk_np.settings.shared import Settings, normal_keys, options, read_toml
 
 EXIT_UNEXPECTED = 1
 EXIT_INTERRUPTED = 130

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from milk_np import __version__, devices, memory, threads
+from milk_np import __version__
+from milk_np.backends import driver as devices
 from milk_np.cli.common import EXIT_UNEXPECTED, Parser, add_settings, run_command
-from milk_np.environment import CORE, cpu_name, kernel_cache, versions
+from milk_np.machine import memory, threads
+from milk_np.machine.environment import CORE, cpu_name, kernel_cache, versions
 
 State = Literal["ok", "--", "!!"]
 GRADIENT_LIMIT = 1e-7
@@ -92,7 +94,7 @@ def _blas() -> Iterator[Finding]:
     try:
         from threadpoolctl import threadpool_info
     except ImportError:
-        from milk_np.environment import blas_name
+        from milk_np.machine.environment import blas_name
 
         asked = os.environ.get("OPENBLAS_NUM_THREADS", "its own number of")
         yield Finding("ok", "BLAS", f"{blas_name()}, {asked} threads asked for")
@@ -132,7 +134,7 @@ def _cache() -> Finding:
 
 def _gpu() -> Iterator[Finding]:
     """A GPU that works speaks for itself; otherwise every link of the chain to it is looked at."""
-    from milk_np.backend import get_backend
+    from milk_np.backends.base import get_backend
     from milk_np.errors import DeviceError
 
     found = devices.cupy_distributions()
@@ -145,14 +147,14 @@ def _gpu() -> Iterator[Finding]:
         yield Finding("--" if cupy else "ok", "CuPy", cupy or ", ".join(found))
         yield Finding("--", "--device gpu", str(error))
         return
-    from milk_np.backend_gpu import description
+    from milk_np.backends.cupy import description
 
     yield Finding("ok", "CuPy", ", ".join(found))
     yield Finding("ok", "--device gpu", description())
 
 
 def _gradients() -> Iterator[Finding]:
-    from milk_np.nn.proof import prove
+    from milk_np.models.milk.proof import prove
 
     start = time.perf_counter()
     for name, error in prove():

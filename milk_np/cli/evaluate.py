@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from milk_np.cli.common import Parser, add_settings, given_settings, read_settings, run_command
-from milk_np.config import Settings
 from milk_np.errors import SettingsError
+from milk_np.settings.shared import Settings
 
 if TYPE_CHECKING:
     from milk_np.data import Dataset
-    from milk_np.evaluation import Evaluation
-    from milk_np.ranking import Scorer
+    from milk_np.evaluation.evaluate import Evaluation
+    from milk_np.serving.ranking import Scorer
 
 PROGRAM = "milk-evaluate"
 DESCRIPTION = """Rank the new items for every user who has a pair in the split, and print the metrics.
@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(line: list[str]) -> int:
     given = _parser().parse_args(line)
     model, ds, settings = _opened(given)
-    from milk_np.evaluation import evaluate
+    from milk_np.evaluation.evaluate import evaluate
 
     result = evaluate(model, ds, SPLITS[given.split], topk=settings.topk, candidates=settings.candidates)
     _save(result, given, ds)
@@ -103,7 +103,7 @@ def _data(given: argparse.Namespace, settings: Settings) -> Dataset:
 
 
 def _save(result: Evaluation, given: argparse.Namespace, ds: Dataset) -> None:
-    from milk_np.checkpoint import write_json_atomic
+    from milk_np.files import write_json_atomic
 
     if given.per_user:
         result.save_per_user(given.per_user)

@@ -8,22 +8,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from milk_np import memory
+from milk_np.backends.driver import gpu_problem
 from milk_np.cli.tables import compare_table, over_seeds, seeds_table
-from milk_np.config import Settings
-from milk_np.devices import gpu_problem
-from milk_np.environment import kernels_compiled
 from milk_np.errors import SettingsError
+from milk_np.machine import memory
+from milk_np.machine.environment import kernels_compiled
 from milk_np.models import CLOSED_FORM, TRAINED, make_model
-from milk_np.progress import Callback, ProgressLines, both, show_progress
 from milk_np.reports.run import write_run_report
-from milk_np.run_folder import RunFolder
+from milk_np.settings.shared import Settings
+from milk_np.training.progress import Callback, ProgressLines, both, show_progress
+from milk_np.training.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from milk_np.data import Dataset
-    from milk_np.evaluation import Evaluation
+    from milk_np.evaluation.evaluate import Evaluation
     from milk_np.models.base import Recommender, Trainable
-    from milk_np.training import History
+    from milk_np.training.loop import History
 
 
 @dataclass
@@ -132,7 +132,7 @@ def fit(
     ds: Dataset, settings: Settings, run: RunFolder, callback: Callback, *, resume: bool
 ) -> tuple[Trainable, History]:
     """Train the model that the settings name; its checkpoints go to `run`."""
-    from milk_np.training import train
+    from milk_np.training.loop import train
 
     # The command has settled the threads; model.npz doesn't tell them.
     model = cast("Trainable", make_model(settings.without_machine()))
@@ -141,9 +141,9 @@ def fit(
 
 def _evaluated(trained: Recommender, ds: Dataset, settings: Settings) -> tuple[dict[str, Evaluation], dict[str, Any]]:
     """Test evaluations of the model and of those without training, and the part of the summary they make."""
-    from milk_np.evaluation import evaluate
-    from milk_np.models.content_profile import ContentProfile
-    from milk_np.models.random_order import RandomOrder
+    from milk_np.evaluation.evaluate import evaluate
+    from milk_np.models.baselines.content_profile import ContentProfile
+    from milk_np.models.baselines.random_order import RandomOrder
 
     def score(model: Recommender, split: int) -> Evaluation:
         return evaluate(model, ds, split, topk=settings.cutoffs, candidates=settings.candidates)

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from milk_np.catalogue import Catalogue
-from milk_np.config import Settings
 from milk_np.data import Dataset
 from milk_np.data.rows import row_blocks
 from milk_np.errors import DataError, SettingsError
-from milk_np.histories import Ids
 from milk_np.models.base import Recommender, Vectors
-from milk_np.ranking import TopK
-from milk_np.run_folder import RunFolder
+from milk_np.serving.catalogue import Catalogue
+from milk_np.serving.histories import Ids
+from milk_np.serving.ranking import TopK
+from milk_np.settings.shared import Settings
+from milk_np.training.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from milk_np.models.stored import StoredModel
@@ -57,8 +57,8 @@ def model_path(text: str) -> Path:
 
 def make_untrained(text: str, ds: Dataset, settings: Settings) -> Recommender:
     """The model without training that --model names, made from `ds`."""
-    from milk_np.models.content_profile import ContentProfile
-    from milk_np.models.random_order import RandomOrder
+    from milk_np.models.baselines.content_profile import ContentProfile
+    from milk_np.models.baselines.random_order import RandomOrder
 
     model = ContentProfile(settings.impute) if text == "profile" else RandomOrder(settings.seed)
     return model.fit(ds)

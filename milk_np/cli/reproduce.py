@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from milk_np.cli.common import Parser, add_common, add_settings, read_settings, run_command
 from milk_np.cli.experiment_options import SHARED, add_search, quick_defaults, sayer
 from milk_np.errors import SettingsError
-from milk_np.threads import allowed_cores
+from milk_np.machine.threads import allowed_cores
 
 if TYPE_CHECKING:
     from milk_np.experiments.variants import Experiment

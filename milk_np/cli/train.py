@@ -18,8 +18,8 @@ from milk_np.cli.common import (
     read_settings,
     run_command,
 )
-from milk_np.config import Settings
 from milk_np.errors import SettingsError
+from milk_np.settings.shared import Settings
 
 if TYPE_CHECKING:
     from milk_np.data import Dataset
@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(line: list[str]) -> int:
     from milk_np.cli.job import Job
-    from milk_np.run_folder import RunFolder, default_folder
+    from milk_np.training.run_folder import RunFolder, default_folder
 
     given = _parser().parse_args(line)
     start = time.perf_counter()
@@ -79,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _settings(given: argparse.Namespace) -> Settings:
     """Settings of the line, over those of the file; a resumed run's own come first and mostly stay."""
-    from milk_np.run_folder import RunFolder
+    from milk_np.training.run_folder import RunFolder
 
     if not given.resume:
         return read_settings(given)

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from milk_np.checkpoint import write_json_atomic, write_text_atomic
 from milk_np.cli.common import Parser, add_common, add_settings, read_settings, run_command
 from milk_np.cli.experiment_options import SHARED, add_search, quick_defaults, sayer
-from milk_np.config import Settings
 from milk_np.errors import SettingsError
+from milk_np.files import write_json_atomic, write_text_atomic
+from milk_np.machine.threads import allowed_cores
 from milk_np.models import TRAINED, UNTRAINED
-from milk_np.threads import allowed_cores
+from milk_np.settings.shared import Settings
 
 if TYPE_CHECKING:
     from milk_np.experiments.tuning import Search, Tuned

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from milk_np.experiments.variants import Claim, Experiment, Variant
-from milk_np.options import Value
+from milk_np.settings.option import Value
 
 BOTH = Variant("MILK", {})
 NO_CMAM = Variant("w/o CMAM", {"without": ("cmam",)})

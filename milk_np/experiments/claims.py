@@ -8,11 +8,11 @@ from typing import Literal
 
 import numpy as np
 
+from milk_np.evaluation.significance import LEVEL, holm, paired
 from milk_np.experiments.catalogue import CLAIMS, EXPERIMENTS
 from milk_np.experiments.reproduce import DataSet, Reproduction
 from milk_np.experiments.summary import Found, lost
 from milk_np.experiments.variants import Claim
-from milk_np.significance import LEVEL, holm, paired
 
 Verdict = Literal["holds", "tends to hold", "not shown", "the opposite tends to hold", "the opposite holds"]
 METRIC = "ndcg@20"

@@ -6,8 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from milk_np.checkpoint import write_json_atomic
-from milk_np.config import Settings
 from milk_np.errors import DataError
 from milk_np.experiments.pool import Say, run_all
 from milk_np.experiments.published import printed_weights
@@ -16,6 +14,8 @@ from milk_np.experiments.spaces import Config
 from milk_np.experiments.store import Store
 from milk_np.experiments.tuning import Search, Tuned, finished, tune
 from milk_np.experiments.variants import Experiment, Variant
+from milk_np.files import write_json_atomic
+from milk_np.settings.shared import Settings
 
 TUNING = "tuning.json"
 

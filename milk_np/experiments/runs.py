@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from milk_np.config import Settings
 from milk_np.data import Dataset, apply_protocol
 from milk_np.data.split import split_new_items
-from milk_np.evaluation import Evaluation, evaluate
+from milk_np.evaluation.evaluate import Evaluation, evaluate
 from milk_np.models import make_model
 from milk_np.models.base import Recommender
+from milk_np.settings.shared import Settings
 
 VERSION = 2
 """To be raised when the same settings come to mean something else: earlier results are then done anew."""

@@ -8,8 +8,8 @@ from math import prod
 
 import numpy as np
 
-from milk_np.options import Value
 from milk_np.rng import generator
+from milk_np.settings.option import Value
 
 Space = Mapping[str, tuple[Value, ...]]
 Config = dict[str, Value]

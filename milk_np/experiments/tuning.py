@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from milk_np.config import Settings
 from milk_np.errors import MissingExtraError
 from milk_np.experiments.pool import Say, run_all
 from milk_np.experiments.runs import Run
 from milk_np.experiments.spaces import Config, design, space_of
 from milk_np.experiments.store import Store
-from milk_np.options import Value
+from milk_np.settings.option import Value
+from milk_np.settings.shared import Settings
 
 MakeRun = Callable[[Settings], Run]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from milk_np.models import UNTRAINED
-from milk_np.options import Value
+from milk_np.settings.option import Value
 
 Kind = Literal["models", "groups", "protocols", "sweep"]
 """What a table shows: variants under each protocol; by the number of modalities that items miss; the loss from one

@@ -7,23 +7,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from milk_np.config import Settings
     from milk_np.models.base import Recommender
     from milk_np.models.stored import StoredModel
+    from milk_np.settings.shared import Settings
 
 TRAINED = {
-    "milk": "milk_np.models.milk:Milk",
-    "duif": "milk_np.models.duif:Duif",
-    "duif-raw": "milk_np.models.duif:DuifRaw",
-    "kernel-profile": "milk_np.models.kernel_profile:KernelProfile",
+    "milk": "milk_np.models.milk.model:Milk",
+    "duif": "milk_np.models.duif.model:Duif",
+    "duif-raw": "milk_np.models.duif.model:DuifRaw",
+    "kernel-profile": "milk_np.models.kernel_profile.model:KernelProfile",
 }
 """Models that learn by epochs: `milk-train` and the experiments offer them."""
 CLOSED_FORM = frozenset({"kernel-profile"})
 """Those of them that one pass fits: no batches, no epochs."""
 UNTRAINED = {
-    "random": "milk_np.models.random_order:RandomOrder",
-    "profile": "milk_np.models.content_profile:ContentProfile",
-    "similar": "milk_np.models.most_similar:MostSimilar",
+    "random": "milk_np.models.baselines.random_order:RandomOrder",
+    "profile": "milk_np.models.baselines.content_profile:ContentProfile",
+    "similar": "milk_np.models.baselines.most_similar:MostSimilar",
 }
 """Models that are made from the data alone."""
 MODELS = TRAINED | UNTRAINED
@@ -46,8 +46,8 @@ def load(path: str | Path, *, device: str = "cpu") -> StoredModel:
 
     Raises DataError naming the file and what is wrong with it.
     """
-    from milk_np.checkpoint import read_meta
     from milk_np.errors import DataError
+    from milk_np.files import read_meta
 
     name = read_meta(path, "model").get("model")
     if name not in TRAINED:

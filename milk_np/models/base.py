@@ -10,10 +10,10 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from milk_np.config import Settings
 from milk_np.data import Dataset
 from milk_np.errors import SettingsError
-from milk_np.histories import Ids
+from milk_np.serving.histories import Ids
+from milk_np.settings.shared import Settings
 
 Vectors = NDArray[np.float32]
 
@@ -62,7 +62,7 @@ class Recommender(ABC):
 
 
 class Trainable(Recommender):
-    """A recommender that is trained by epochs; `milk_np.training.train` runs it and keeps its checkpoints.
+    """A recommender that is trained by epochs; `milk_np.training.loop.train` runs it and keeps its checkpoints.
 
     All random draws are keyed by epoch and step, so a state between two steps is all that resuming needs. What a step
     is, the model decides: a batch of triplets or of items, one optimiser or several in turn. Tables that are learned

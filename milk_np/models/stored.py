@@ -9,18 +9,18 @@ from typing import Any, Self
 
 from numpy.typing import NDArray
 
-from milk_np.catalogue import ARRAYS as STORED
-from milk_np.catalogue import Catalogue
-from milk_np.checkpoint import read_npz, require, write_npz_atomic
-from milk_np.config import Settings
 from milk_np.data import Dataset, Imputer, imputer_class
 from milk_np.errors import DataError, SettingsError
+from milk_np.files import read_npz, require, write_npz_atomic
 from milk_np.models.base import Trainable, Vectors
 from milk_np.models.serving import Serving
-from milk_np.progress import Callback
-from milk_np.ranking import TopK
-from milk_np.run_folder import RunFolder
-from milk_np.training import History, train
+from milk_np.serving.catalogue import ARRAYS as STORED
+from milk_np.serving.catalogue import Catalogue
+from milk_np.serving.ranking import TopK
+from milk_np.settings.shared import Settings
+from milk_np.training.loop import History, train
+from milk_np.training.progress import Callback
+from milk_np.training.run_folder import RunFolder
 
 KIND = "model"
 _IMPUTER = "imputer_"
@@ -60,7 +60,7 @@ class StoredModel(Serving, Trainable):
         Parameters
         ----------
         ds : Dataset
-        callback : function of `milk_np.progress.Progress`, called at every epoch and evaluation
+        callback : function of `milk_np.training.progress.Progress`, called at every epoch and evaluation
         run : folder that receives checkpoints, metrics and the model
         resume : go on from the last checkpoint in `run`
 

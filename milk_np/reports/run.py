@@ -6,14 +6,14 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from milk_np.checkpoint import write_text_atomic
-from milk_np.config import METRICS, options
-from milk_np.progress import PARTS
+from milk_np.files import write_text_atomic
 from milk_np.reports import numbers, page
 from milk_np.reports.dots import Dots, Point
 from milk_np.reports.lines import Curve, Lines
 from milk_np.reports.markup import Markup, tag
-from milk_np.run_folder import ENV, RunFolder
+from milk_np.settings.shared import METRICS, options
+from milk_np.training.progress import PARTS
+from milk_np.training.run_folder import ENV, RunFolder
 
 REPORT = "report.html"
 NAMES = {"bpr": "ranking (BPR)", "variance": "variance", "alignment": "alignment", "reg": "regulariser"}

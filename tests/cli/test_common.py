@@ -23,7 +23,7 @@ from milk_np.cli.common import (
     read_settings,
     run_command,
 )
-from milk_np.config import Settings, options, spellings
+from milk_np.settings.shared import Settings, options, spellings
 
 
 def parser() -> Parser:

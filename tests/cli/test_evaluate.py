@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from trained_cases import Trained, make_trained
 
-from milk_np.checkpoint import read_npz
 from milk_np.cli import evaluate
 from milk_np.data import Dataset
+from milk_np.files import read_npz
 
 
 @pytest.fixture(scope="module")

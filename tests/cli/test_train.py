@@ -16,11 +16,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from milk_np import devices, memory
+from milk_np.backends import driver as devices
 from milk_np.cli import job, train
-from milk_np.config import Settings
 from milk_np.data import make_synthetic
-from milk_np.run_folder import RunFolder
+from milk_np.machine import memory
+from milk_np.settings.shared import Settings
+from milk_np.training.run_folder import RunFolder
 
 SMALL = ["--dim", "8", "--batch-size", "128", "--epochs", "4", "--eval-every", "2", "--topk", "5"]
 
@@ -107,7 +108,7 @@ def test_the_device_that_was_found_is_told(
     line: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(job, "gpu_problem", lambda: "no driver")
-    monkeypatch.setattr("milk_np.devices.gpu_problem", lambda: "no driver")
+    monkeypatch.setattr("milk_np.backends.driver.gpu_problem", lambda: "no driver")
     assert run(*line, "--device", "auto", "--out", tmp_path / "run") == 0
     assert "device   cpu (no driver)" in capsys.readouterr().out
 
@@ -335,7 +336,7 @@ def tiny_disk(tmp_path: Path) -> Iterator[Path]:
     except FileNotFoundError:
         mounted = False
     if not mounted:
-        pytest.skip("no tmpfs can be mounted here; tests/test_checkpoint.py injects a full disk into the writes")
+        pytest.skip("no tmpfs can be mounted here; tests/test_files.py injects a full disk into the writes")
     yield folder
     subprocess.run(["umount", str(folder)], check=True)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from milk_np.config import PROTOCOLS, Settings
 from milk_np.experiments.catalogue import CLAIMS, EXPERIMENTS
 from milk_np.experiments.published import known, printed, printed_loss, printed_weights
 from milk_np.experiments.reproduce import _of_family, tuned_on
+from milk_np.settings.shared import PROTOCOLS, Settings
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS.values(), ids=lambda e: e.name)

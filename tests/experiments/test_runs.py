@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from milk_np.config import Settings
 from milk_np.data import Dataset, make_synthetic
 from milk_np.errors import DataError
 from milk_np.experiments.pool import described, outcome, run_all
 from milk_np.experiments.runs import Result, Run, base, execute, masked
 from milk_np.experiments.store import Store
+from milk_np.settings.shared import Settings
 
 SETTINGS = Settings(
     protocol="FTMT", dim=8, batch_size=128, epochs=4, eval_every=2, topk=(5,), valid_metric="ndcg@5", lr=0.02
@@ -70,7 +70,7 @@ def test_results_do_not_depend_on_threads_or_processes(path: Path, tmp_path: Pat
     here = execute(a_run(path))
     code = (
         "from pathlib import Path; from milk_np import threads; threads.prepare(['--threads', '1']); import sys, json\n"
-        "from milk_np.config import Settings; from milk_np.experiments.runs import Run, base, execute\n"
+        "from milk_np.settings.shared import Settings; from milk_np.experiments.runs import Run, base, execute\n"
         "p = Path(sys.argv[1]); s = Settings.from_mapping(json.loads(sys.argv[2]))\n"
         "r = execute(Run(p, base(p).content_hash, 0.2, 0, s)).summary; print(json.dumps([r['test'], r['valid']]))"
     )

@@ -6,9 +6,9 @@ from collections import Counter
 
 import pytest
 
-from milk_np.config import Settings
 from milk_np.experiments.catalogue import EXPERIMENTS
 from milk_np.experiments.spaces import design, space_of
+from milk_np.settings.shared import Settings
 
 FAMILIES = sorted({v.family for e in EXPERIMENTS.values() for v in e.variants if v.family})
 

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from milk_np.config import Settings
 from milk_np.data import make_synthetic
 from milk_np.experiments.catalogue import FIG4, FIG5
 from milk_np.experiments.claims import Judged, judge
@@ -19,6 +18,7 @@ from milk_np.experiments.summary import summarise
 from milk_np.experiments.variants import Claim
 from milk_np.reports.experiments import write_reports
 from milk_np.reports.tables import plain
+from milk_np.settings.shared import Settings
 
 USERS = 40
 GOOD = {"random order": 0.05, "w/o both": 0.3, "w/o CMAM": 0.31, "w/o CEIM": 0.3, "MILK": 0.4, "kernel profile": 0.2}

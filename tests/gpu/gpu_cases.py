@@ -10,7 +10,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,9 +17,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 import milk_np.kernels.reference as reference
-from milk_np import devices
-
-sys.path += [str(Path(__file__).parents[1] / name) for name in ("", "kernels", "nn")]
+from milk_np.backends import driver as devices
 
 PROBLEM = devices.gpu_problem()
 if PROBLEM is not None and os.environ.get("MILK_REQUIRE_GPU") == "1":
@@ -31,7 +28,7 @@ if PROBLEM is not None:
 import cupy  # noqa: E402
 
 import milk_np.kernels.gpu as gpu  # noqa: E402
-from milk_np.backend_gpu import CupyBackend as CupyBackend  # noqa: E402
+from milk_np.backends.cupy import CupyBackend as CupyBackend  # noqa: E402
 
 EMULATOR: Any = sys.modules.get("cupy_on_cpu")
 """CuPy may run on an emulator of the device: it can run threads in another order, and counts copies and launches."""

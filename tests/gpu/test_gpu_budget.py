@@ -6,7 +6,7 @@ import pytest
 from gpu_cases import EMULATOR, counted, home
 
 from milk_np.data import apply_protocol, make_synthetic
-from milk_np.models.milk import Milk
+from milk_np.models.milk.model import Milk
 
 pytestmark = pytest.mark.gpu
 

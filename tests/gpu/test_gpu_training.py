@@ -7,17 +7,17 @@ import pytest
 from gpu_cases import EMULATOR, CupyBackend, counted, kernel_module
 from test_training import OPTIONS, new_run, small_set
 
-from milk_np.backend import Backend
+from milk_np.backends.base import Backend
 from milk_np.cli import evaluate as evaluate_command
 from milk_np.cli import train as train_command
-from milk_np.config import Settings
 from milk_np.errors import OutOfMemoryError
-from milk_np.evaluation import evaluate
+from milk_np.evaluation.evaluate import evaluate
 from milk_np.kernels.reference import top_k
 from milk_np.models import make_model
-from milk_np.models.milk import Milk
-from milk_np.recommend import recommend, similar_items, users_for_items
-from milk_np.run_folder import RunFolder
+from milk_np.models.milk.model import Milk
+from milk_np.serving.recommend import recommend, similar_items, users_for_items
+from milk_np.settings.shared import Settings
+from milk_np.training.run_folder import RunFolder
 
 pytestmark = pytest.mark.gpu
 
@@ -89,7 +89,7 @@ def test_the_same_run_twice_gives_the_same_bits(ds):
 
 def test_the_device_ranks_with_its_own_kernel(ds, monkeypatch):
     model = trained_steps(ds, "gpu", 5)
-    monkeypatch.setattr("milk_np.ranking.cpu_top_k", lambda: pytest.fail("the CPU's kernel was asked for"))
+    monkeypatch.setattr("milk_np.serving.ranking.cpu_top_k", lambda: pytest.fail("the CPU's kernel was asked for"))
     found = evaluate(model, ds, 1, topk=(10,))
     plain = evaluate((model.user_factors(), model.item_factors()), ds, 1, topk=(10,), top_k=top_k)
     assert found.metrics == pytest.approx(plain.metrics, abs=METRIC)
@@ -131,8 +131,8 @@ def test_features_that_stay_on_the_host_train_alike(ds, monkeypatch):
     """The pool's limit leaves no room for them; they are streamed in parts."""
     resident = trained_steps(ds, "gpu", 6)
     monkeypatch.setattr(kernel_module("streaming"), "STAGED_BYTES", 1000)
-    monkeypatch.setattr("milk_np.backend_gpu.free_bytes", lambda: 2**30)
-    monkeypatch.setattr("milk_np.models.milk.device_bytes", lambda *_: {"all": 2**30})
+    monkeypatch.setattr("milk_np.backends.cupy.free_bytes", lambda: 2**30)
+    monkeypatch.setattr("milk_np.models.milk.model.device_bytes", lambda *_: {"all": 2**30})
     streamed = trained_steps(ds, "gpu", 6)
     hosted = kernel_module("streaming").HostRows
     assert all(isinstance(table.raw, hosted) for table in streamed._tables)
@@ -157,7 +157,7 @@ def test_too_little_memory_is_told_before_training(ds, pool_limit):
 
 
 def test_memory_that_runs_out_is_told_with_the_numbers(pool_limit):
-    from milk_np.backend import get_backend
+    from milk_np.backends.base import get_backend
 
     pool_limit(size=2**20)
     with pytest.raises(OutOfMemoryError, match=r"another 4.0 MB: .* in use here, .* can be had, CuPy's limit 1.0 MB"):

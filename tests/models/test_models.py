@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from milk_np.checkpoint import write_npz_atomic
-from milk_np.config import Settings
 from milk_np.data import make_synthetic
 from milk_np.errors import DataError, SettingsError
+from milk_np.files import write_npz_atomic
 from milk_np.models import MODELS, TRAINED, load, make_model, model_class
+from milk_np.settings.shared import Settings
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -1,0 +1,155 @@
+"""Where arrays live and which kernels work on them.
+
+The engine is one program of kernel calls on a backend's arrays. `NumpyBackend` runs it with Numba's kernels, or with
+the plain NumPy references for proofs; `milk_np.backends.cupy.CupyBackend` with CUDA C.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from milk_np.backends import driver as devices
+from milk_np.errors import DeviceError
+
+Array = Any
+"""An array of the backend: a NumPy array, or its twin on the device."""
+
+ALIGNMENT = 64
+"""Bytes that tables start on, so that no vector of the widest registers straddles two cache lines."""
+
+
+class Backend(ABC):
+    """Arrays and kernels of one device."""
+
+    name: str
+    kernels: Any
+    """Module with the functions of `milk_np.kernels`."""
+
+    @abstractmethod
+    def empty(self, shape: int | tuple[int, ...], dtype: DTypeLike) -> Array:
+        """An array whose numbers are not set."""
+
+    @abstractmethod
+    def asarray(self, values: Any, dtype: DTypeLike | None = None) -> Array:
+        """`values` as an array of this backend, copied only where that is needed."""
+
+    @abstractmethod
+    def to_host(self, array: Array) -> NDArray[Any]:
+        """`array` as a NumPy array."""
+
+    @abstractmethod
+    def require(self, need: Mapping[str, int]) -> None:
+        """Raise OutOfMemoryError, with the numbers, if `need` (bytes by purpose) isn't free on the device."""
+
+    @abstractmethod
+    def features(self, raw: NDArray[Any], reserve: int = 0) -> Array:
+        """Raw feature rows, where `extract` reads them; `reserve` bytes of the device are left free."""
+
+    def top_k(
+        self,
+        queries: NDArray[np.float32],
+        items: NDArray[np.float32],
+        k: int,
+        exclude_indptr: NDArray[np.int64] | None = None,
+        exclude: NDArray[np.int32] | None = None,
+    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """The kernel `top_k` on arrays of the host."""
+        index, score = self.kernels.top_k(queries, items, k, exclude_indptr, exclude)
+        return self.to_host(index), self.to_host(score)
+
+    def offsets(self, indptr: NDArray[np.int64]) -> Array:
+        """Offsets of compressed rows, in the integer type that the sampling kernel of this backend takes."""
+        return self.asarray(indptr, np.int64)
+
+    def full(self, shape: int | tuple[int, ...], value: float, dtype: DTypeLike) -> Array:
+        """An array of one number."""
+        out = self.empty(shape, dtype)
+        out[...] = value
+        return out
+
+    def zeros(self, shape: int | tuple[int, ...], dtype: DTypeLike) -> Array:
+        """An array of zeros."""
+        return self.full(shape, 0, dtype)
+
+    def copy(self, array: Array) -> Array:
+        """A copy of `array`, aligned like any new one."""
+        out = self.empty(array.shape, array.dtype)
+        out[...] = array
+        return out
+
+
+class NumpyBackend(Backend):
+    """NumPy arrays; kernels "cpu" (Numba) or "reference" (NumPy)."""
+
+    name = "cpu"
+
+    def __init__(self, kernels: Literal["cpu", "reference"] = "cpu", threads: int = 0) -> None:
+        """`threads` of Numba; 0 leaves its number as it is."""
+        self.kernels = import_module(f"milk_np.kernels.{kernels}")
+        if threads and kernels == "cpu":
+            self.kernels.set_threads(threads)
+
+    def empty(self, shape: int | tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+        """An array whose numbers are not set, on an `ALIGNMENT` boundary."""
+        dtype = np.dtype(dtype)
+        count = int(np.prod(shape))
+        store = np.empty(count * dtype.itemsize + ALIGNMENT, np.uint8)
+        skip = -store.ctypes.data % ALIGNMENT
+        return store[skip : skip + count * dtype.itemsize].view(dtype).reshape(shape)
+
+    def asarray(self, values: Any, dtype: DTypeLike | None = None) -> NDArray[Any]:
+        """`values` as a C-contiguous NumPy array; a memory map stays one."""
+        return np.asanyarray(values, dtype=dtype, order="C")
+
+    def offsets(self, indptr: NDArray[np.int64]) -> NDArray[Any]:
+        """Offsets in 32 bits where they fit: half the memory, and negatives are drawn twice as fast."""
+        return self.asarray(indptr, np.int32 if indptr[-1] <= np.iinfo(np.int32).max else np.int64)
+
+    def to_host(self, array: Array) -> NDArray[Any]:
+        """`array` itself."""
+        return np.asarray(array)
+
+    def require(self, need: Mapping[str, int]) -> None:
+        """Nothing: the commands compare what training needs with the memory of the host."""
+
+    def features(self, raw: NDArray[Any], reserve: int = 0) -> NDArray[Any]:
+        """`raw` itself, C-contiguous; a memory map stays one."""
+        return self.asarray(raw)
+
+
+def get_backend(device: str = "cpu", threads: int = 0) -> Backend:
+    """Backend of `device`: "cpu", "gpu" or "auto" (the GPU where it can be used).
+
+    Raises DeviceError, with the cause, if a GPU is asked for and can't be used.
+    """
+    problem = devices.gpu_problem() if device != "cpu" else None
+    if device == "gpu" and problem is not None:
+        raise DeviceError(f"--device gpu: {problem}; or compute on the CPU: --device cpu")
+    if device != "cpu" and problem is None:
+        from milk_np.backends.cupy import CupyBackend
+
+        return CupyBackend()
+    return NumpyBackend(threads=threads)
+
+
+class Scratch:
+    """Arrays that are used again at every step: asking twice for a name gives the same memory."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._stores: dict[tuple[str, np.dtype[Any]], Array] = {}
+
+    def take(self, name: str, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
+        """An array whose numbers are not set; it is only good until the name is asked for again."""
+        key = name, np.dtype(dtype)
+        count = int(np.prod(shape))
+        store = self._stores.get(key)
+        if store is None or store.size < count:
+            store = self._stores[key] = self._backend.empty(count + count // 8, dtype)
+        return store[:count].reshape(shape)

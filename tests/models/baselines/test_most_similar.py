@@ -1,0 +1,45 @@
+"""Most similar content against its definition, one pair at a time."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from milk_np.data import Dataset, apply_protocol, make_synthetic
+from milk_np.models import make_model
+from milk_np.models.baselines.content_profile import ContentProfile
+from milk_np.models.baselines.most_similar import MostSimilar
+from milk_np.settings.shared import Settings
+
+
+@pytest.fixture(scope="module")
+def ds() -> Dataset:
+    whole = make_synthetic(40, 50, 400, {"image": 6, "text": 4}, new_items=0.3, seed=3)
+    return apply_protocol(whole, "FTMT", seed=2)
+
+
+def test_score_is_the_sum_of_cosines_with_the_nearest_items_of_the_user(ds: Dataset) -> None:
+    model = MostSimilar(neighbours=5).fit(ds)
+    vectors = ContentProfile().fit(ds).item_factors().astype(np.float64)
+    scores = model.user_factors() @ model.item_factors().T
+    train, (indptr, item) = ds.train_items, ds.csr(0)
+    for user in range(0, 40, 7):
+        mine = set(item[indptr[user] : indptr[user + 1]].tolist())
+        for i in ds.new_items()[:6]:
+            cosines = sorted(((float(vectors[i] @ vectors[j]), int(j)) for j in train), reverse=True)[:5]
+            expected = sum(max(c, 0.0) for c, j in cosines if j in mine)
+            assert scores[user, i] == pytest.approx(expected, abs=1e-4)
+
+
+def test_some_rows_and_new_items_agree_with_all(ds: Dataset) -> None:
+    model = make_model(Settings(model="similar")).fit(ds)
+    some = np.array([4, 1], np.int32)
+    np.testing.assert_array_equal(model.user_factors(some), model.user_factors()[some])
+    np.testing.assert_array_equal(model.item_factors(some), model.item_factors()[some])
+    rows = {name: ds.features[name][some] for name in ds.modalities}
+    np.testing.assert_allclose(model.encode_items(rows, ds.available[some]), model.item_factors(some), atol=1e-5)
+
+
+def test_more_neighbours_than_items_is_all_of_them(ds: Dataset) -> None:
+    model = MostSimilar(neighbours=10_000).fit(ds)
+    assert model.item_factors().shape == (ds.n_items, len(ds.train_items))

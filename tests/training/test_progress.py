@@ -1,0 +1,119 @@
+"""What a run shows while it trains."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+import pytest
+
+from milk_np.training.loop import progress
+from milk_np.training.progress import Progress, ProgressLines, both, clock_text, progress_line, show_progress
+
+LOSSES = {"total": 0.61234, "bpr": 0.55, "variance": 0.05, "alignment": 0.012, "reg": 0.00034, "bpr0": 0.5}
+EVENT = Progress(
+    "evaluation", 20, 300, losses=LOSSES, metrics={"ndcg@10": 0.12345, "recall@10": 0.2}, best_epoch=20,
+    seconds=10.0, triplets_per_second=2.5e6,
+)  # fmt: skip
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_an_evaluation_shows_losses_metric_speed_and_time_left() -> None:
+    line = progress_line(EVENT, "ndcg@10", since=Progress("epoch", 10, 300, seconds=5.0))
+    assert line == (
+        "epoch  20/300  loss 0.6123 (bpr 0.55 variance 0.05 alignment 0.012 reg 0.00034)  "
+        "valid ndcg@10 0.1235 (best)  2.50M triplets/s  at most 2:20 min left"
+    )
+
+
+def test_a_worse_evaluation_names_the_best_epoch() -> None:
+    assert "(best: epoch 10)" in progress_line(replace(EVENT, best_epoch=10), "ndcg@10")
+
+
+def test_time_left_leaves_out_the_first_epoch_which_may_compile() -> None:
+    lines = list[str]()
+    show = ProgressLines(lines.append, "ndcg@10", seconds=0)
+    show(Progress("start", 100, 300))  # a resumed run
+    show(Progress("epoch", 101, 300, seconds=60))
+    show(Progress("epoch", 103, 300, seconds=64))
+    assert "left" not in lines[0]
+    assert "at most 6:34 min left" in lines[1]
+
+
+def test_a_step_shows_its_place_in_the_epoch_and_no_metric() -> None:
+    line = progress_line(Progress("step", 1, 9, step=5, steps=40, triplets_per_second=9e4), "ndcg@10")
+    assert line == "epoch 1/9  step 5/40  90k triplets/s"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.04, "0.0 s"), (59.94, "59.9 s"), (125, "2:05 min"), (3725, "1:02:05 h")]
+)
+def test_durations_are_readable(seconds: float, text: str) -> None:
+    assert clock_text(seconds) == text
+
+
+def test_lines_come_for_evaluations_and_otherwise_only_now_and_then() -> None:
+    now, lines = [0.0], list[str]()
+    show = ProgressLines(lines.append, "ndcg@10", seconds=5, clock=lambda: now[0])
+    show(Progress("start", 0, 100))
+    for epoch in range(1, 101):
+        now[0] = epoch * 0.1
+        show(Progress("epoch", epoch, 100, losses=LOSSES, seconds=now[0]))
+        if epoch % 25 == 0:
+            show(replace(EVENT, epoch=epoch, epochs=100))
+    show(Progress("end", 100, 100, best_epoch=75, seconds=10))
+    assert len(lines) == 4 + 1
+    assert lines[-1] == "trained 100 of at most 100 epochs in 10.0 s, best epoch 75"
+
+
+def test_the_speed_of_the_last_epoch_stands_where_an_evaluation_has_none() -> None:
+    lines = list[str]()
+    show = ProgressLines(lines.append, "ndcg@10")
+    show(Progress("epoch", 20, 300, triplets_per_second=3e4))
+    show(replace(EVENT, triplets_per_second=0.0))
+    assert "30k triplets/s" in lines[0]
+
+
+def test_a_slow_run_without_evaluations_still_shows_life() -> None:
+    now, lines = [0.0], list[str]()
+    show = ProgressLines(lines.append, "ndcg@10", seconds=5, clock=lambda: now[0])
+    for step in range(30):
+        now[0] = float(step)
+        show(Progress("step", 1, 9, step=step, steps=30))
+    assert len(lines) == 5
+
+
+def test_without_a_terminal_there_are_plain_lines() -> None:
+    stream = io.StringIO()
+    show_progress("ndcg@10", stream)(EVENT)
+    assert stream.getvalue() == progress_line(EVENT, "ndcg@10") + "\n"
+
+
+def test_a_terminal_without_tqdm_gets_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "_tqdm", lambda: None)
+    assert isinstance(show_progress("ndcg@10", Terminal()), ProgressLines)
+
+
+def test_a_terminal_with_tqdm_gets_a_bar() -> None:
+    pytest.importorskip("tqdm", reason="tqdm is not installed (extra: progress)")
+    stream = Terminal()
+    show = show_progress("ndcg@10", stream)
+    for event in (Progress("start", 0, 300), Progress("epoch", 20, 300, losses=LOSSES), EVENT):
+        show(event)
+    show(Progress("end", 20, 300, seconds=3))
+    shown = stream.getvalue()
+    assert "20/300" in shown
+    assert progress_line(EVENT, "ndcg@10") in shown
+    assert "trained 20 of at most 300 epochs" in shown
+
+
+def test_several_listeners_get_every_event_and_none_is_left_out() -> None:
+    first, second = list[Progress](), list[Progress]()
+    both(first.append, None, second.append)(EVENT)
+    assert first == second == [EVENT]
