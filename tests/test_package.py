@@ -165,7 +165,7 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
     assert loaded & (HEAVY | {"scipy"}) == set()
 
 
-@pytest.mark.parametrize("module", ["config", "cli.common", "cli.train", "cli.doctor"])
+@pytest.mark.parametrize("module", ["settings.shared", "cli.common", "cli.train", "cli.doctor"])
 def test_commands_load_numpy_only_after_the_threads_are_settled(module: str) -> None:
     assert loaded_by(f"import milk_np.{module}") & (HEAVY | {"numpy"}) == set()
 

@@ -14,11 +14,11 @@ from milk_np.data import (
     Dataset,
     apply_protocol,
     feature_tables,
-    impute_nearest,
     imputer_class,
     make_imputer,
     make_synthetic,
 )
+from milk_np.data.imputers import nearest as impute_nearest
 from milk_np.data.imputers.map import RIDGE
 from milk_np.errors import DataError, ModalityError, SettingsError
 
