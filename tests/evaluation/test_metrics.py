@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ir_measures import AP, RR, R, Success, nDCG
 from numpy.typing import NDArray
 
-from milk_np.evaluation.evaluate import metrics
+from milk_np.evaluation import metrics
 from milk_np.settings.shared import METRICS
 
 TOPK = (1, 2, 5, 10)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from milk_np.training.loop import progress
+from milk_np.training import progress
 from milk_np.training.progress import Progress, ProgressLines, both, clock_text, progress_line, show_progress
 
 LOSSES = {"total": 0.61234, "bpr": 0.55, "variance": 0.05, "alignment": 0.012, "reg": 0.00034, "bpr0": 0.5}

@@ -7,7 +7,7 @@ import pytest
 
 from milk_np.backends.base import NumpyBackend
 from milk_np.data import make_synthetic
-from milk_np.training.loop import sampler
+from milk_np.training import sampler
 from milk_np.training.sampler import TripletSampler
 
 DS = make_synthetic(60, 50, 700, {"image": 4}, seed=1)
