@@ -141,7 +141,7 @@ def test_no_groups_are_no_limit(tmp_path: Path) -> None:
 def test_an_address_space_limit_is_seen() -> None:
     code = (
         "import resource; resource.setrlimit(resource.RLIMIT_AS, (2**30, 2**30))\n"
-        "from milk_np import memory; print(memory.available_bytes())"
+        "from milk_np.machine import memory; print(memory.available_bytes())"
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert 0 < float(shown) < GB
