@@ -25,7 +25,7 @@ from peers.numpy_plain import Program as Plain
 from shapes import Problem
 from worker import pin_threads
 
-from milk_np.backends import driver as devices
+from milk_np.backends import select
 
 CHECKED_STEPS = 5
 TOLERANCE = 1e-4  # greatest difference over greatest element, float32 against float64
@@ -42,7 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help="a smoke run on a tiny problem; saves nothing")
     parser.add_argument("--rounds", type=int, default=7, help="measured turns of every program")
     chosen = parser.parse_args(arguments)
-    problem = devices.gpu_problem()
+    problem = select.gpu_problem()
     if problem is not None:
         print(f"benchmarks/gpu.py: no GPU to measure: {problem}", file=sys.stderr)
         return NO_DEVICE

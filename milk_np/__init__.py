@@ -9,6 +9,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from milk_np import text
+
 if TYPE_CHECKING:
     from milk_np.data import Dataset
     from milk_np.evaluation.evaluate import evaluate
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from milk_np.models.milk.model import Milk
     from milk_np.settings.shared import Settings
 
-__version__ = "0.1.0"
+__version__ = text.VERSION
 __all__ = ["Dataset", "KernelProfile", "Milk", "Settings", "__version__", "evaluate"]
 
 _HOMES = {

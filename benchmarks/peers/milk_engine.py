@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from objective import Objective
 
-from milk_np.backends.base import get_backend
+from milk_np.backends.select import get_backend
 from milk_np.data import Dataset, feature_tables
-from milk_np.data.dataset import VALID
+from milk_np.data.arrays import Split
 from milk_np.evaluation.evaluate import evaluate
 from milk_np.models.milk import objective as nn_objective
 from milk_np.models.milk import step as milk_step
@@ -102,7 +102,7 @@ class Program:
     def evaluate(self) -> dict[str, float]:
         """Metrics on the valid new items, as in training."""
         self.model.settle()
-        return evaluate(self.model, self.ds, VALID).metrics
+        return evaluate(self.model, self.ds, Split.VALID).metrics
 
     def state(self) -> dict[str, np.ndarray]:
         """Parameters as float32 arrays under the problem's names."""

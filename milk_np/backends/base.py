@@ -1,21 +1,17 @@
 """Where arrays live and which kernels work on them.
 
-The engine is one program of kernel calls on a backend's arrays. `NumpyBackend` runs it with Numba's kernels, or with
-the plain NumPy references for proofs; `milk_np.backends.cupy.CupyBackend` with CUDA C.
+The engine is one program of kernel calls on a backend's arrays. `backends.numba` runs it with Numba's kernels, or
+with the plain NumPy references for proofs; `backends.cupy` with CUDA C.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from importlib import import_module
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
-
-from milk_np.backends import driver as devices
-from milk_np.errors import DeviceError
 
 Array = Any
 """An array of the backend: a NumPy array, or its twin on the device."""
@@ -82,60 +78,6 @@ class Backend(ABC):
         out = self.empty(array.shape, array.dtype)
         out[...] = array
         return out
-
-
-class NumpyBackend(Backend):
-    """NumPy arrays; kernels "cpu" (Numba) or "reference" (NumPy)."""
-
-    name = "cpu"
-
-    def __init__(self, kernels: Literal["cpu", "reference"] = "cpu", threads: int = 0) -> None:
-        """`threads` of Numba; 0 leaves its number as it is."""
-        self.kernels = import_module(f"milk_np.kernels.{kernels}")
-        if threads and kernels == "cpu":
-            self.kernels.set_threads(threads)
-
-    def empty(self, shape: int | tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
-        """An array whose numbers are not set, on an `ALIGNMENT` boundary."""
-        dtype = np.dtype(dtype)
-        count = int(np.prod(shape))
-        store = np.empty(count * dtype.itemsize + ALIGNMENT, np.uint8)
-        skip = -store.ctypes.data % ALIGNMENT
-        return store[skip : skip + count * dtype.itemsize].view(dtype).reshape(shape)
-
-    def asarray(self, values: Any, dtype: DTypeLike | None = None) -> NDArray[Any]:
-        """`values` as a C-contiguous NumPy array; a memory map stays one."""
-        return np.asanyarray(values, dtype=dtype, order="C")
-
-    def offsets(self, indptr: NDArray[np.int64]) -> NDArray[Any]:
-        """Offsets in 32 bits where they fit: half the memory, and negatives are drawn twice as fast."""
-        return self.asarray(indptr, np.int32 if indptr[-1] <= np.iinfo(np.int32).max else np.int64)
-
-    def to_host(self, array: Array) -> NDArray[Any]:
-        """`array` itself."""
-        return np.asarray(array)
-
-    def require(self, need: Mapping[str, int]) -> None:
-        """Nothing: the commands compare what training needs with the memory of the host."""
-
-    def features(self, raw: NDArray[Any], reserve: int = 0) -> NDArray[Any]:
-        """`raw` itself, C-contiguous; a memory map stays one."""
-        return self.asarray(raw)
-
-
-def get_backend(device: str = "cpu", threads: int = 0) -> Backend:
-    """Backend of `device`: "cpu", "gpu" or "auto" (the GPU where it can be used).
-
-    Raises DeviceError, with the cause, if a GPU is asked for and can't be used.
-    """
-    problem = devices.gpu_problem() if device != "cpu" else None
-    if device == "gpu" and problem is not None:
-        raise DeviceError(f"--device gpu: {problem}; or compute on the CPU: --device cpu")
-    if device != "cpu" and problem is None:
-        from milk_np.backends.cupy import CupyBackend
-
-        return CupyBackend()
-    return NumpyBackend(threads=threads)
 
 
 class Scratch:

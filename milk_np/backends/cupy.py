@@ -1,6 +1,6 @@
 """The GPU through CuPy: arrays on the device, kernels in CUDA C. Importing this file loads CuPy.
 
-Only `milk_np.backends.base.get_backend` imports it, once a GPU is asked for.
+Only `milk_np.backends.select` imports it, once a GPU is asked for.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from milk_np.data.rows import row_blocks
 from milk_np.errors import OutOfMemoryError
 from milk_np.kernels.gpu.memory import empty, free_bytes, numbers
 from milk_np.kernels.gpu.streaming import HostRows
-from milk_np.machine.memory import bytes_text
+from milk_np.text import bytes_text
 
 
 class CupyBackend(Backend):

@@ -17,19 +17,6 @@ OLDEST = 75
 _NO_DEVICE = 100
 
 
-def gpu_problem() -> str | None:
-    """Why no GPU can be used, and what to do about it; None if one can. Loads CuPy if it is installed."""
-    found = cupy_problem()
-    if found is not None:
-        driver = driver_problem()
-        return f"{driver}; besides, {found}" if driver else found
-    try:
-        from milk_np.backends.cupy import problem
-    except ImportError as error:
-        return f"CuPy is installed but can't be loaded: {error}; install it again: {INSTALL}"
-    return problem()
-
-
 def cupy_distributions() -> list[str]:
     """The installed distributions that bring CuPy, with versions; more than one is a fault."""
     found = []

@@ -13,12 +13,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import FrameType
 from typing import NoReturn
 
-from milk_np import __version__
 from milk_np.errors import DataError, MilkError, MissingExtraError, OutOfMemoryError, SettingsError
 from milk_np.machine import threads
 from milk_np.machine.environment import CORE
-from milk_np.settings.option import Option, Value, nearest
-from milk_np.settings.shared import Settings, normal_keys, options, read_toml
+from milk_np.settings.option import Option, Value
+from milk_np.settings.shared import Settings, normal_keys, options
+from milk_np.settings.toml import read_toml
+from milk_np.text import VERSION, nearest
 
 EXIT_UNEXPECTED = 1
 EXIT_INTERRUPTED = 130
@@ -43,7 +44,7 @@ class Parser(argparse.ArgumentParser):
             allow_abbrev=False,
             formatter_class=_Formatter,
         )
-        self.add_argument("--version", action="version", version=f"milk_np {__version__}")
+        self.add_argument("--version", action="version", version=f"milk_np {VERSION}")
 
     def parse_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: None = None

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from milk_np import __version__
 from milk_np.backends import driver as devices
 from milk_np.cli.common import EXIT_UNEXPECTED, Parser, add_settings, run_command
 from milk_np.machine import memory, threads
 from milk_np.machine.environment import CORE, cpu_name, kernel_cache, versions
+from milk_np.text import VERSION, bytes_text
 
 State = Literal["ok", "--", "!!"]
 GRADIENT_LIMIT = 1e-7
@@ -58,10 +58,10 @@ def _run(line: list[str]) -> int:
 
 
 def _machine() -> Iterator[Finding]:
-    yield Finding("ok", "milk_np", f"{__version__} in {Path(__file__).parents[1]}")
+    yield Finding("ok", "milk_np", f"{VERSION} in {Path(__file__).parents[1]}")
     yield Finding("ok", "Python", f"{sys.version.split()[0]} ({sys.executable})")
     yield Finding("ok", "processor", f"{cpu_name()}, {threads.allowed_cores()} cores may be used")
-    yield Finding("ok", "memory", f"{memory.bytes_text(memory.available_bytes())} can be had")
+    yield Finding("ok", "memory", f"{bytes_text(memory.available_bytes())} can be had")
 
 
 def _libraries() -> Iterator[Finding]:
@@ -134,7 +134,7 @@ def _cache() -> Finding:
 
 def _gpu() -> Iterator[Finding]:
     """A GPU that works speaks for itself; otherwise every link of the chain to it is looked at."""
-    from milk_np.backends.base import get_backend
+    from milk_np.backends.select import get_backend
     from milk_np.errors import DeviceError
 
     found = devices.cupy_distributions()

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from milk_np.backends.driver import gpu_problem
+from milk_np.backends.select import gpu_problem
 from milk_np.cli.tables import compare_table, over_seeds, seeds_table
 from milk_np.errors import SettingsError
 from milk_np.machine import memory
 from milk_np.machine.environment import kernels_compiled
-from milk_np.models import CLOSED_FORM, TRAINED, make_model
+from milk_np.models.registry import CLOSED_FORM, TRAINED, make_model, model_class
 from milk_np.reports.run import write_run_report
 from milk_np.settings.shared import Settings
 from milk_np.training.progress import Callback, ProgressLines, both, show_progress
@@ -49,6 +49,7 @@ class Job:
     def describe(self) -> None:
         """Show the data, what will run and the memory it needs; refuse what can't run."""
         settings = self.settings.resolve()
+        _refuse_untrained(settings)
         need, available = _need(settings, self.ds), memory.available_bytes()
         what = _what_runs(settings, _training_pairs(self.ds))
         text = f"{what}\ndevice   {_device(settings)}\nmemory   {memory.need_text(need, available)}\n"
@@ -200,13 +201,16 @@ def _objective(settings: Settings) -> str:
     )
 
 
-def _refuse_what_cannot_run(settings: Settings, ds: Dataset) -> None:
-    """Say before training, not after, that there is nothing to train, or a list is longer than the new items."""
+def _refuse_untrained(settings: Settings) -> None:
     if settings.model not in TRAINED:
         raise SettingsError(
             f"model (--model): {settings.model} needs no training, expected one of {', '.join(TRAINED)}; "
             f"score it with milk-evaluate --model {settings.model}"
         )
+
+
+def _refuse_what_cannot_run(settings: Settings, ds: Dataset) -> None:
+    """Say before training, not after, that a list is longer than the new items."""
     counts = [len(ds.new_items(split)) for split in (1, 2)]
     candidates = sum(counts) if settings.candidates == "all" else min(counts)
     if settings.cutoffs[-1] > candidates:
@@ -217,7 +221,8 @@ def _refuse_what_cannot_run(settings: Settings, ds: Dataset) -> None:
 
 
 def _need(settings: Settings, ds: Dataset) -> dict[str, int]:
-    return memory.training_bytes(
+    trained = cast("type[Trainable]", model_class(settings.model))
+    return trained.training_bytes(
         settings,
         n_users=ds.n_users,
         n_items=ds.n_items,

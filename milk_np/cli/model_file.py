@@ -37,7 +37,7 @@ def load_model(text: str, device: str) -> StoredModel:
 
     Raises SettingsError if there is none, naming the folders of the seeds where a run has several.
     """
-    from milk_np.models import load
+    from milk_np.models.stored import load
 
     return load(model_path(text), device=device)
 

@@ -19,8 +19,8 @@ from milk_np.files import load_arrays
 from milk_np.models.base import Vectors
 from milk_np.serving.identity import to_numbers
 from milk_np.serving.recommend import Historian, Known
-from milk_np.settings.option import nearest
 from milk_np.settings.shared import Settings
+from milk_np.text import nearest
 
 Names = NDArray[np.str_] | None
 

@@ -13,7 +13,7 @@ from milk_np.cli.experiment_options import SHARED, add_search, quick_defaults, s
 from milk_np.errors import SettingsError
 from milk_np.files import write_json_atomic, write_text_atomic
 from milk_np.machine.threads import allowed_cores
-from milk_np.models import TRAINED, UNTRAINED
+from milk_np.models.registry import TRAINED, UNTRAINED
 from milk_np.settings.shared import Settings
 
 if TYPE_CHECKING:

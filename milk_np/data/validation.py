@@ -6,16 +6,14 @@ Each error names the array, says what was expected and what came, and what to do
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from milk_np.data.arrays import Arrays
 from milk_np.data.rows import FeatureArray, non_finite_rows
 from milk_np.errors import DataError, ModalityError
-
-if TYPE_CHECKING:
-    from milk_np.data.dataset import Dataset
 
 SPLITS = ("train", "valid", "test")
 _LARGEST_ID = np.iinfo(np.int32).max
@@ -92,7 +90,7 @@ def as_features(values: Any, modality: str) -> FeatureArray:
     return narrow
 
 
-def validate(ds: Dataset, check_features: bool = True) -> None:
+def validate(ds: Arrays, check_features: bool = True) -> None:
     """Raise DataError or ModalityError unless the arrays of `ds` fit together.
 
     `check_features=False` leaves out the pass that looks for NaN and infinities.
@@ -165,7 +163,7 @@ def _check_distinct(user: NDArray[np.int32], item: NDArray[np.int32], n_items: i
         )
 
 
-def check_ids(ds: Dataset) -> None:
+def check_ids(ds: Arrays) -> None:
     """Numbers of users and original ids agree with the pairs."""
     stated = ds.meta.get("n_users")
     if stated is not None and (isinstance(stated, bool) or not isinstance(stated, int) or stated < 1):

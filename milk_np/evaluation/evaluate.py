@@ -11,14 +11,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from milk_np.data.dataset import TEST, VALID, Dataset
+from milk_np.data.arrays import Split
+from milk_np.data.dataset import Dataset
 from milk_np.errors import DataError, SettingsError
 from milk_np.evaluation.metrics import PerUser, averages, best_place, coverage, hits, per_user
 from milk_np.files import write_npz_atomic
 from milk_np.serving.ranking import Factors, Scorer, TopK, best_candidates
-from milk_np.settings.shared import METRICS
+from milk_np.settings.names import METRICS
 
-SPLITS = {VALID: "valid", TEST: "test"}
+SPLITS = {Split.VALID: "valid", Split.TEST: "test"}
 CANDIDATES = ("all", "split")
 _NUMBERS = ("complete", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
@@ -92,7 +93,7 @@ class Evaluation:
 def evaluate(
     model: Scorer | tuple[NDArray[np.float32], NDArray[np.float32]],
     ds: Dataset,
-    split: int = TEST,
+    split: int = Split.TEST,
     *,
     topk: Sequence[int] = (10, 20),
     candidates: str = "all",

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from milk_np.data.rows import row_blocks
-from milk_np.settings.shared import METRICS
+from milk_np.settings.names import METRICS
 
 USER_METRICS = tuple(name for name in METRICS if name != "coverage")
 """Metrics with one value a user."""

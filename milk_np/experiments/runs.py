@@ -15,8 +15,8 @@ import numpy as np
 from milk_np.data import Dataset, apply_protocol
 from milk_np.data.split import split_new_items
 from milk_np.evaluation.evaluate import Evaluation, evaluate
-from milk_np.models import make_model
 from milk_np.models.base import Recommender
+from milk_np.models.registry import make_model
 from milk_np.settings.shared import Settings
 
 VERSION = 2

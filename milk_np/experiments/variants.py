@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from milk_np.models import UNTRAINED
+from milk_np.models.registry import UNTRAINED
 from milk_np.settings.option import Value
 
 Kind = Literal["models", "groups", "protocols", "sweep"]

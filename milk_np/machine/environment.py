@@ -9,8 +9,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from milk_np import __version__
 from milk_np.machine import threads
+from milk_np.text import VERSION
 
 CORE = ("numpy", "scipy", "numba", "llvmlite")
 EXTRAS = ("cupy-cuda13x", "cupy-cuda12x", "pyarrow", "matplotlib", "tqdm", "threadpoolctl")
@@ -19,7 +19,7 @@ EXTRAS = ("cupy-cuda13x", "cupy-cuda12x", "pyarrow", "matplotlib", "tqdm", "thre
 def environment(command: Sequence[str] = ()) -> dict[str, Any]:
     """What a result depends on besides its settings and data."""
     return {
-        "milk_np": __version__,
+        "milk_np": VERSION,
         "python": platform.python_version(),
         "libraries": versions((*CORE, *EXTRAS)),
         "blas": blas_name(),

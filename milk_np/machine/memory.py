@@ -5,81 +5,18 @@ from __future__ import annotations
 import math
 import resource
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from milk_np.errors import OutOfMemoryError
 from milk_np.machine.cgroup import cgroup_memory, read
-from milk_np.models import CLOSED_FORM
-from milk_np.models.kernel_profile.limits import HELD_ITEMS, HELD_LANDMARKS, HELD_USERS, MOST_SETS, TRIED
-from milk_np.settings.shared import Settings
+from milk_np.text import bytes_text
 
-_FLOAT, _INT, _LONG, _DOUBLE = 4, 4, 8, 8
-_KERNELS = 128 * 2**20  # Numba, LLVM and the machine code, as measured
+KERNELS = 128 * 2**20
+"""Bytes that Numba, LLVM and the machine code take, as measured."""
 _PAGE = resource.getpagesize()
 _LIBRARIES = 1 << 29
 """Address space that Numba, SciPy and their threads map when they load: about 400 MB with two threads."""
-
-
-def training_bytes(
-    settings: Settings,
-    *,
-    n_users: int,
-    n_items: int,
-    n_new_items: int,
-    n_train_pairs: int,
-    widths: Sequence[int],
-) -> dict[str, int]:
-    """Bytes that training adds to the loaded data set, by purpose.
-
-    A batch of B triplets touches at most min(2 B, I) items, whose latent vectors and gradients are kept per
-    modality; raw rows are read where they lie. Parameters stand five times: value, gradient, two moments
-    and the best epoch's. With profiles of users a batch may touch every training pair, so every item, and the
-    vectors of all users and items are kept beside the parameters.
-    """
-    if settings.model in CLOSED_FORM:
-        return _profile_bytes(settings, n_users, n_items, n_train_pairs, widths)
-    K, M, D = settings.dim, len(widths), sum(widths)
-    B = min(settings.batch_size, max(n_train_pairs, 1))
-    items = min(2 * B, n_items)
-    environments = settings.env_draws * M + 1
-    free, profiles = settings.users != "profile", settings.users != "free"
-    if profiles:
-        items = n_items
-    histories = profiles * (_INT * 6 * n_train_pairs + _FLOAT * K * (5 * B + 2 * items + n_users + n_items))
-    return {
-        "compiled kernels": _KERNELS,
-        "parameters and optimiser": 5 * _FLOAT * (free * n_users * K + D * K + M * K),
-        "a batch": _FLOAT * (4 * items * K * M + 3 * B * K + B * (2 * M + environments)) + histories,
-        "training pairs": n_train_pairs * (3 * _INT + _LONG) + _LONG * (n_users + 1),
-        "normalisation and filling": n_items * M * 3 * _FLOAT,
-        "evaluation": _FLOAT * (2 * n_items * K + n_new_items * K + n_users * (K + 2 * max(settings.cutoffs))),
-    }
-
-
-def _profile_bytes(
-    settings: Settings, n_users: int, n_items: int, n_train_pairs: int, widths: Sequence[int]
-) -> dict[str, int]:
-    """`training_bytes` of a kernel profile: features and similarities of n items to L landmarks, for one set of owned
-    modalities at a time, and the coefficients of all S sets."""
-    L, M = min(settings.landmarks, n_items), len(widths)
-    K, S = min(settings.profile_width, L), 2**M - 1
-    held = 0 if settings.whitening and settings.kernel_noise else min(n_items, HELD_ITEMS)
-    tried = 1 if settings.whitening else len(TRIED)
-    if S > MOST_SETS:
-        S = min(S, n_items + M + 1)  # those that occur
-    return {
-        "compiled kernels": _KERNELS,
-        "content": _FLOAT
-        * (3 * n_items * sum(widths) + L * (2 * sum(widths) + 5 * max(widths))),  # axes, one decomposition
-        "held-out items": _FLOAT
-        * held
-        * (sum(widths) + max(widths) + (tried * M + M + 4) * min(L, HELD_LANDMARKS) + min(n_users, HELD_USERS)),
-        "similarities": n_items * L * (M * _FLOAT + 3 * _DOUBLE) + 4 * _DOUBLE * L * L,
-        "vectors": n_items * K * (2 * _FLOAT + 4 * _DOUBLE) + S * L * K * (_FLOAT + _DOUBLE),
-        "training pairs": n_train_pairs * (2 * _INT + 2 * _DOUBLE) + _DOUBLE * n_users * (settings.smoothing_rank + 64),
-        "vectors of users": _FLOAT * n_users * (K + 2 * max(settings.cutoffs)),
-    }
 
 
 def available_bytes() -> float:
@@ -128,13 +65,6 @@ def need_text(need: Mapping[str, int], available: float) -> str:
     return f"{parts}; {bytes_text(available)} can be had"
 
 
-def bytes_text(size: float) -> str:
-    """A size in MB or GB of 1024, such as 3.4 GB."""
-    if math.isinf(size):
-        return "no limit"
-    return f"{size / 2**30:.1f} GB" if size >= 2**30 else f"{size / 2**20:.1f} MB"
-
-
 def _advice(part: str) -> str:
     if part in ("similarities", "vectors", "vectors of users"):
         return "lower --landmarks or --profile-width"
@@ -142,6 +72,6 @@ def _advice(part: str) -> str:
         return "give --whitening and --kernel-noise, so that they aren't chosen"
     if part == "a batch":
         return "lower --batch-size"
-    if part in ("training pairs", "compiled kernels", "content"):
+    if part in ("training pairs", "compiled kernels", "content", "modalities side by side"):
         return "train on a machine with more memory"
     return "lower --dim"

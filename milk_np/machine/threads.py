@@ -13,8 +13,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from milk_np.errors import SettingsError
+from milk_np.kernels.idle import let_idle_threads_sleep
 from milk_np.machine.cgroup import cgroup_cores
-from milk_np.settings.shared import read_toml
+from milk_np.settings.toml import read_toml
 
 VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
@@ -35,17 +36,6 @@ def prepare(argv: Sequence[str] = ()) -> int:
         else:
             os.environ.setdefault(variable, str(allowed_cores()))
     return asked or allowed_cores()
-
-
-def let_idle_threads_sleep() -> None:
-    """Have idle OpenMP threads sleep soon: spinning on, they would starve BLAS. Nothing where the user chose a policy.
-
-    They spin 10,000 times first, a tenth of a millisecond or so, which takes them from one kernel of a step to the
-    next: waking a thread takes longer than the smaller kernels do. It has to be settled before the threads start.
-    """
-    if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
-        os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 
 def _limit_running(numba: Any, asked: int) -> int:

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from milk_np.data import Dataset, Imputer, imputer_class
 from milk_np.errors import DataError, SettingsError
-from milk_np.files import read_npz, require, write_npz_atomic
+from milk_np.files import read_meta, read_npz, require, write_npz_atomic
 from milk_np.models.base import Trainable, Vectors
+from milk_np.models.registry import TRAINED, model_class
 from milk_np.models.serving import Serving
 from milk_np.serving.catalogue import ARRAYS as STORED
 from milk_np.serving.catalogue import Catalogue
@@ -133,3 +134,15 @@ class StoredModel(Serving, Trainable):
 
     def _imputer_class(self) -> type[Imputer]:
         return imputer_class(self.settings.impute)
+
+
+def load(path: str | Path, *, device: str = "cpu") -> StoredModel:
+    """The trained model that `save` wrote to `path`, whichever it is.
+
+    Raises DataError naming the file and what is wrong with it.
+    """
+    name = read_meta(path, "model").get("model")
+    if name not in TRAINED:
+        raise DataError(f"{path}: holds a model named {name!r}, expected one of {', '.join(TRAINED)}")
+    trained: type[StoredModel] = model_class(name)  # type: ignore[assignment]
+    return trained.load(path, device=device)

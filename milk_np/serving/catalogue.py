@@ -9,7 +9,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from milk_np.data.dataset import TRAIN, Dataset
+from milk_np.data.arrays import Split
+from milk_np.data.dataset import Dataset
 
 ARRAYS = ("item_split", "seen_indptr", "seen_items")
 NAMES = ("user_ids", "item_ids")
@@ -38,7 +39,7 @@ class Catalogue:
     @classmethod
     def of(cls, ds: Dataset) -> Self:
         """The catalogue of `ds`."""
-        return cls(ds.item_split, *ds.csr(TRAIN), ds.user_ids, ds.item_ids)
+        return cls(ds.item_split, *ds.csr(Split.TRAIN), ds.user_ids, ds.item_ids)
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
@@ -76,5 +77,5 @@ class Catalogue:
         return self.seen_indptr, self.seen_items
 
     def _only_training(self, split: int) -> None:
-        if split != TRAIN:
+        if split != Split.TRAIN:
             raise KeyError(f"split {split}: a catalogue knows training pairs only; take them from the data set")

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from milk_np.errors import DataError
-from milk_np.settings.option import nearest
+from milk_np.text import nearest
 
 _MOST_COMPARED = 20_000
 

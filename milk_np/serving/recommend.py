@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from milk_np.data.dataset import TRAIN
+from milk_np.data.arrays import Split
 from milk_np.data.rows import unit_rows
 from milk_np.errors import DataError, SettingsError
 from milk_np.serving.histories import Ids, compressed
@@ -229,7 +229,7 @@ def _within(rows: Rows, block: slice) -> Rows:
 
 def _seen(ds: Known, users: NDArray[np.int32], items: NDArray[np.int32]) -> Rows:
     """Positions in `items` of each user's training items."""
-    return _inside(chosen_rows(ds.csr(TRAIN), users), items, ds.n_items)
+    return _inside(chosen_rows(ds.csr(Split.TRAIN), users), items, ds.n_items)
 
 
 def _inside(rows: Rows, items: NDArray[np.int32], n_items: int) -> Rows:
@@ -242,7 +242,7 @@ def _inside(rows: Rows, items: NDArray[np.int32], n_items: int) -> Rows:
 
 def _known_users(ds: Known, items: NDArray[np.int32]) -> Rows:
     """Users with a training pair on each of `items`."""
-    user, item = ds.interactions(TRAIN)
+    user, item = ds.interactions(Split.TRAIN)
     order = np.argsort(item, kind="stable")
     counts = np.bincount(item, minlength=ds.n_items)
     return chosen_rows((np.concatenate([[0], np.cumsum(counts)]), user[order]), items)

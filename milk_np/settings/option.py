@@ -6,13 +6,13 @@ that a setting is written in one place only.
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 from milk_np.errors import SettingsError
+from milk_np.text import nearest
 
 Scalar = int | float | str
 Value = Scalar | tuple[Scalar, ...] | None
@@ -120,13 +120,6 @@ def _as_type(value: object, type_: type) -> Scalar | None:
     if type_ is float:
         return float(value)  # type: ignore[arg-type]
     return int(value.__index__()) if hasattr(value, "__index__") else None
-
-
-def nearest(name: str, names: Iterable[str]) -> str:
-    """A sentence that suggests the name nearest to a mistyped one, or an empty text."""
-    known = {known.lower(): known for known in names}
-    close = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
-    return f"; did you mean {known[close[0]]}?" if close else ""
 
 
 def refuse_unknown(names: Iterable[str], known: Iterable[str], what: str) -> None:

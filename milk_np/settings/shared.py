@@ -7,8 +7,6 @@ a TOML file and the checks all come from the metadata of its fields.
 from __future__ import annotations
 
 import dataclasses
-import json
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -16,11 +14,10 @@ from pathlib import Path
 from typing import Any, Self, cast
 
 from milk_np.errors import SettingsError
-from milk_np.models import MODELS
+from milk_np.settings.names import METRICS, MODELS, PROTOCOLS
 from milk_np.settings.option import Option, Value, refuse_unknown
+from milk_np.settings.toml import read_toml, toml_value
 
-METRICS = ("recall", "ndcg", "hr", "mrr", "map", "coverage")
-PROTOCOLS = ("FTFT", "FTMT", "MTFT", "MTMT")
 PRESETS: dict[str, dict[str, str]] = {
     "paper": {"risk": "mean", "negatives": "train"},
     "reference": {"risk": "sum", "negatives": "all"},
@@ -308,16 +305,6 @@ def normal_keys(values: Mapping[str, object], source: str) -> dict[str, object]:
     return normal
 
 
-def read_toml(path: str | Path) -> dict[str, object]:
-    """Keys and values of a TOML file; raises SettingsError if it can't be read or parsed."""
-    try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingsError(f"--config {path}: {error.strerror}; give the path of a TOML file") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"--config {path}: not a TOML file ({error})") from error
-
-
 def _checked(name: str, option: Option, value: object) -> Value:
     try:
         return option.check(value)
@@ -357,14 +344,3 @@ def _toml_line(name: str, option: Option, value: Value, resolved: Value) -> str:
         chosen = "" if resolved is None else f"{resolved}, "
         return f"# {name}: {chosen}{option.none}"
     return f"{name} = {toml_value(value)}"
-
-
-def toml_value(value: object) -> str:
-    """A number, text, boolean or sequence of them as TOML."""
-    if isinstance(value, (tuple, list)):
-        return "[" + ", ".join(toml_value(part) for part in value) + "]"
-    if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-    if isinstance(value, bool):
-        return str(value).lower()
-    return repr(value)

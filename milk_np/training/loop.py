@@ -13,14 +13,14 @@ from types import FrameType
 from typing import Any
 
 from milk_np.data import Dataset
-from milk_np.data.dataset import VALID
+from milk_np.data.arrays import Split
 from milk_np.errors import DivergedError
 from milk_np.evaluation.evaluate import evaluate
 from milk_np.files import read_npz, write_npz_atomic
-from milk_np.models.base import Trainable
 from milk_np.settings.shared import Settings
 from milk_np.training.progress import Callback, Progress
 from milk_np.training.run_folder import RunFolder
+from milk_np.training.trainer import Trainer
 
 KIND = "training state"
 
@@ -55,7 +55,7 @@ class History:
 
 
 def train(
-    model: Trainable,
+    model: Trainer,
     ds: Dataset,
     settings: Settings,
     *,
@@ -85,7 +85,7 @@ class _Loop:
 
     def __init__(
         self,
-        model: Trainable,
+        model: Trainer,
         ds: Dataset,
         settings: Settings,
         callback: Callback | None,
@@ -141,7 +141,7 @@ class _Loop:
         with self._timed("evaluation"):
             self.model.settle()
             result = evaluate(
-                self.model, self.ds, VALID, topk=self.settings.cutoffs, candidates=self.settings.candidates
+                self.model, self.ds, Split.VALID, topk=self.settings.cutoffs, candidates=self.settings.candidates
             )
         self.history.records[-1]["valid"] = result.metrics
         better = self.history.judge(epoch, result.metrics[self.settings.valid_metric])

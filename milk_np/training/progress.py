@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TextIO
 
+from milk_np.text import clock_text
+
 Kind = Literal["start", "step", "epoch", "evaluation", "end"]
 Callback = Callable[["Progress"], None]
 Write = Callable[[str], None]
@@ -177,16 +179,6 @@ def left_text(event: Progress, since: Progress | None) -> str:
         return ""
     pace = (event.seconds - since.seconds) / (event.epoch - since.epoch)
     return f"at most {clock_text((event.epochs - event.epoch) * pace)} left"
-
-
-def clock_text(seconds: float) -> str:
-    """Seconds as 12.3 s, 2:05 min or 1:02:05 h."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes}:{rest:02d} min"
-    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d} h"
 
 
 def _tqdm() -> Any:

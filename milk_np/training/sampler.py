@@ -8,7 +8,7 @@ import numpy as np
 
 from milk_np.backends.base import Array, Backend
 from milk_np.data import Dataset
-from milk_np.data.dataset import TRAIN
+from milk_np.data.arrays import Split
 from milk_np.errors import DataError
 from milk_np.rng import stream_key
 
@@ -30,8 +30,8 @@ class TripletSampler:
         self._kernels: Any = backend.kernels
         self._seed, self.batch_size = seed, batch_size
         candidates = ds.train_items if negatives == "train" else np.arange(ds.n_items, dtype=np.int32)
-        user, item = ds.interactions(TRAIN)
-        indptr, indices = ds.csr(TRAIN)
+        user, item = ds.interactions(Split.TRAIN)
+        indptr, indices = ds.csr(Split.TRAIN)
         usable = (np.diff(indptr) < len(candidates))[user]
         self.left_out = int((~usable).sum())
         if not usable.any():

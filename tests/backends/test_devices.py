@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from milk_np.backends import driver as devices
-from milk_np.backends.base import NumpyBackend, get_backend
+from milk_np.backends import select
+from milk_np.backends.numba import NumpyBackend
+from milk_np.backends.select import get_backend
 from milk_np.cli import train
 from milk_np.errors import DeviceError
 
@@ -76,7 +78,7 @@ def test_without_driver_and_cupy_both_are_told(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(devices, "find_spec", lambda _name: None)
     monkeypatch.setattr(devices, "cupy_distributions", list)
     monkeypatch.setattr(devices.ctypes, "CDLL", missing)
-    told = str(devices.gpu_problem())
+    told = str(select.gpu_problem())
     assert "no NVIDIA driver" in told
     assert "CuPy is not installed" in told
 
@@ -85,7 +87,7 @@ def test_with_a_driver_the_cause_is_cupy_alone(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(devices, "find_spec", lambda _name: None)
     monkeypatch.setattr(devices, "cupy_distributions", list)
     monkeypatch.setattr(devices, "driver_problem", lambda: None)
-    told = str(devices.gpu_problem())
+    told = str(select.gpu_problem())
     assert told.startswith("CuPy is not installed")
     for extra in ("milk-np[gpu]", "milk-np[gpu12]"):
         assert extra in told
@@ -94,13 +96,13 @@ def test_with_a_driver_the_cause_is_cupy_alone(monkeypatch: pytest.MonkeyPatch) 
 def test_cupy_that_can_not_be_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(devices, "cupy_problem", lambda: None)
     monkeypatch.setitem(sys.modules, "milk_np.backends.cupy", None)
-    assert "can't be loaded" in str(devices.gpu_problem())
+    assert "can't be loaded" in str(select.gpu_problem())
 
 
 def test_the_gpu_is_refused_with_the_cause(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Any
 ) -> None:
-    monkeypatch.setattr(devices, "gpu_problem", lambda: "no NVIDIA driver")
+    monkeypatch.setattr(select, "gpu_problem", lambda: "no NVIDIA driver")
     with pytest.raises(DeviceError, match=r"--device gpu: no NVIDIA driver; or compute on the CPU: --device cpu"):
         get_backend("gpu")
     assert train.main(["--device", "gpu", "--quiet", "--epochs", "1", "--out", str(tmp_path / "run")]) == 5
@@ -108,16 +110,18 @@ def test_the_gpu_is_refused_with_the_cause(
 
 
 def test_auto_takes_the_cpu_where_there_is_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(devices, "gpu_problem", lambda: "no NVIDIA driver")
+    monkeypatch.setattr(select, "gpu_problem", lambda: "no NVIDIA driver")
     assert isinstance(get_backend("auto"), NumpyBackend)
 
 
 def test_the_cpu_is_used_without_looking_for_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(devices, "gpu_problem", lambda: pytest.fail("a GPU was looked for"))
+    monkeypatch.setattr(select, "gpu_problem", lambda: pytest.fail("a GPU was looked for"))
     assert isinstance(get_backend("cpu"), NumpyBackend)
 
 
 def test_a_process_that_computes_on_the_cpu_never_loads_cupy() -> None:
-    code = "from milk_np.backends.base import get_backend; get_backend('cpu'); import sys; print('cupy' in sys.modules)"
+    code = (
+        "from milk_np.backends.select import get_backend; get_backend('cpu'); import sys; print('cupy' in sys.modules)"
+    )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert shown.strip() == "False"

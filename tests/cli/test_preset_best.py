@@ -17,7 +17,7 @@ import pytest
 from milk_np.cli import evaluate, recommend, train
 from milk_np.cli.common import read_settings
 from milk_np.data import Dataset, make_synthetic
-from milk_np.models import load
+from milk_np.models.stored import load
 
 
 @pytest.fixture(scope="module")

@@ -108,7 +108,7 @@ def test_the_device_that_was_found_is_told(
     line: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(job, "gpu_problem", lambda: "no driver")
-    monkeypatch.setattr("milk_np.backends.driver.gpu_problem", lambda: "no driver")
+    monkeypatch.setattr("milk_np.backends.select.gpu_problem", lambda: "no driver")
     assert run(*line, "--device", "auto", "--out", tmp_path / "run") == 0
     assert "device   cpu (no driver)" in capsys.readouterr().out
 

@@ -13,7 +13,7 @@ from ir_measures import AP, RR, R, Success, nDCG
 from numpy.typing import NDArray
 
 from milk_np.evaluation import metrics
-from milk_np.settings.shared import METRICS
+from milk_np.settings.names import METRICS
 
 TOPK = (1, 2, 5, 10)
 

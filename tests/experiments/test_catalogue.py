@@ -7,7 +7,8 @@ import pytest
 from milk_np.experiments.catalogue import CLAIMS, EXPERIMENTS
 from milk_np.experiments.published import known, printed, printed_loss, printed_weights
 from milk_np.experiments.reproduce import _of_family, tuned_on
-from milk_np.settings.shared import PROTOCOLS, Settings
+from milk_np.settings.names import PROTOCOLS
+from milk_np.settings.shared import Settings
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS.values(), ids=lambda e: e.name)

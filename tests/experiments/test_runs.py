@@ -69,7 +69,8 @@ def test_a_mask_by_nature_outlives_the_draw(tmp_path: Path) -> None:
 def test_results_do_not_depend_on_threads_or_processes(path: Path, tmp_path: Path) -> None:
     here = execute(a_run(path))
     code = (
-        "from pathlib import Path; from milk_np.machine import threads; threads.prepare(['--threads', '1']); import sys, json\n"
+        "from pathlib import Path; from milk_np.machine import threads\n"
+        "threads.prepare(['--threads', '1']); import sys, json\n"
         "from milk_np.settings.shared import Settings; from milk_np.experiments.runs import Run, base, execute\n"
         "p = Path(sys.argv[1]); s = Settings.from_mapping(json.loads(sys.argv[2]))\n"
         "r = execute(Run(p, base(p).content_hash, 0.2, 0, s)).summary; print(json.dumps([r['test'], r['valid']]))"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from milk_np.backends.base import NumpyBackend
+from milk_np.backends.numba import NumpyBackend
 from milk_np.models.milk.objective import Objective, Table, Weights
 from milk_np.models.milk.optimiser import Adam
 from milk_np.models.milk.parameters import initial_parameters

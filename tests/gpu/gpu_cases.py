@@ -17,9 +17,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 import milk_np.kernels.reference as reference
-from milk_np.backends import driver as devices
+from milk_np.backends import select
 
-PROBLEM = devices.gpu_problem()
+PROBLEM = select.gpu_problem()
 if PROBLEM is not None and os.environ.get("MILK_REQUIRE_GPU") == "1":
     raise RuntimeError(f"MILK_REQUIRE_GPU=1, but {PROBLEM}")
 if PROBLEM is not None:

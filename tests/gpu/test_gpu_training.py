@@ -13,8 +13,8 @@ from milk_np.cli import train as train_command
 from milk_np.errors import OutOfMemoryError
 from milk_np.evaluation.evaluate import evaluate
 from milk_np.kernels.reference import top_k
-from milk_np.models import make_model
 from milk_np.models.milk.model import Milk
+from milk_np.models.registry import make_model
 from milk_np.serving.recommend import recommend, similar_items, users_for_items
 from milk_np.settings.shared import Settings
 from milk_np.training.run_folder import RunFolder
@@ -157,7 +157,7 @@ def test_too_little_memory_is_told_before_training(ds, pool_limit):
 
 
 def test_memory_that_runs_out_is_told_with_the_numbers(pool_limit):
-    from milk_np.backends.base import get_backend
+    from milk_np.backends.select import get_backend
 
     pool_limit(size=2**20)
     with pytest.raises(OutOfMemoryError, match=r"another 4.0 MB: .* in use here, .* can be had, CuPy's limit 1.0 MB"):

@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 from milk_np.errors import OutOfMemoryError
 from milk_np.machine import memory, threads
 from milk_np.machine.cgroup import cgroup_cores, cgroup_memory
+from milk_np.models.registry import model_class
 from milk_np.settings.shared import Settings
+from milk_np.text import bytes_text
 
 GB = 2**30
 SIZES: dict[str, Any] = {
@@ -28,8 +30,14 @@ SIZES: dict[str, Any] = {
 }
 
 
+def bytes_of(settings: Settings, **sizes: Any) -> dict[str, int]:
+    model: Any = model_class(settings.model)
+    need: dict[str, int] = model.training_bytes(settings, **sizes)
+    return need
+
+
 def total(settings: Settings | None = None, **sizes: Any) -> int:
-    return sum(memory.training_bytes(settings or Settings(), **(SIZES | sizes)).values())
+    return sum(bytes_of(settings or Settings(), **(SIZES | sizes)).values())
 
 
 @given(st.sampled_from(["n_users", "n_items", "n_new_items", "n_train_pairs"]), st.integers(1, 10**7))
@@ -38,18 +46,18 @@ def test_more_of_anything_never_needs_less(name: str, more: int) -> None:
 
 
 def test_the_parameters_dominate_for_many_users() -> None:
-    need = memory.training_bytes(Settings(dim=64), **(SIZES | {"n_users": 10**7}))
+    need = bytes_of(Settings(dim=64), **(SIZES | {"n_users": 10**7}))
     assert need["parameters and optimiser"] >= 5 * 4 * 64 * 10**7
 
 
 def test_profiles_need_no_free_users_but_every_item_of_a_history() -> None:
-    free, profile, both = (memory.training_bytes(Settings(users=kind), **SIZES) for kind in ("free", "profile", "both"))
+    free, profile, both = (bytes_of(Settings(users=kind), **SIZES) for kind in ("free", "profile", "both"))
     assert free["parameters and optimiser"] == both["parameters and optimiser"] > profile["parameters and optimiser"]
     assert profile["a batch"] == both["a batch"] > free["a batch"]
 
 
 def test_a_need_that_does_not_fit_says_what_to_lower() -> None:
-    need = memory.training_bytes(Settings(dim=4096), **(SIZES | {"n_users": 10**8}))
+    need = bytes_of(Settings(dim=4096), **(SIZES | {"n_users": 10**8}))
     with pytest.raises(OutOfMemoryError, match=r"parameters and optimiser .* lower --dim") as caught:
         memory.refuse_if_too_large(need, 8 * GB)
     assert caught.value.exit_code == 5
@@ -68,23 +76,23 @@ def test_a_kernel_profile_is_told_what_shrinks_its_need() -> None:
         (best, r"vectors .*lower --landmarks or --profile-width"),
         (best.replace(landmarks=64), r"held-out items .*give --whitening and --kernel-noise"),
     ):
-        need = memory.training_bytes(settings, **(SIZES | {"n_users": 20_000, "n_items": 9000, "widths": (8, 8)}))
+        need = bytes_of(settings, **(SIZES | {"n_users": 20_000, "n_items": 9000, "widths": (8, 8)}))
         with pytest.raises(OutOfMemoryError, match=advice):
             memory.refuse_if_too_large(need, 0)
-    crowd = memory.training_bytes(best, **(SIZES | {"n_users": 10**7}))
+    crowd = bytes_of(best, **(SIZES | {"n_users": 10**7}))
     with pytest.raises(OutOfMemoryError, match=r"vectors of users .*lower --landmarks or --profile-width"):
         memory.refuse_if_too_large(crowd, 0)
     held = [
-        memory.training_bytes(best.replace(**given), **SIZES)["held-out items"]
+        bytes_of(best.replace(**given), **SIZES)["held-out items"]
         for given in ({}, {"whitening": (0.5,)}, {"whitening": (0.5,), "kernel_noise": 1.0})
     ]
     assert held[0] > held[1] > held[2] == 0
 
 
 def test_sizes_are_readable() -> None:
-    assert memory.bytes_text(3.5 * GB) == "3.5 GB"
-    assert memory.bytes_text(2**20) == "1.0 MB"
-    assert memory.bytes_text(math.inf) == "no limit"
+    assert bytes_text(3.5 * GB) == "3.5 GB"
+    assert bytes_text(2**20) == "1.0 MB"
+    assert bytes_text(math.inf) == "no limit"
     shown = memory.need_text({"a batch": 3 * 2**20, "evaluation": 2**20}, 2 * GB)
     assert shown == "4.0 MB beside the data, 3.0 MB of it for a batch; 2.0 GB can be had"
 

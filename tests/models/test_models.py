@@ -10,7 +10,8 @@ import pytest
 from milk_np.data import make_synthetic
 from milk_np.errors import DataError, SettingsError
 from milk_np.files import write_npz_atomic
-from milk_np.models import MODELS, TRAINED, load, make_model, model_class
+from milk_np.models.registry import MODELS, TRAINED, make_model, model_class
+from milk_np.models.stored import load
 from milk_np.settings.shared import Settings
 
 

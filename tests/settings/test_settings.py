@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from milk_np.errors import SettingsError
 from milk_np.settings.option import Option
-from milk_np.settings.shared import PRESETS, Settings, options, read_toml, spellings, toml_value
+from milk_np.settings.shared import PRESETS, Settings, options, spellings
+from milk_np.settings.toml import read_toml, toml_value
 
 NUMBERS = [name for name, option in options().items() if option.type is not str]
 WEIGHTS = [

@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import pytest
 
+from milk_np.text import clock_text
 from milk_np.training import progress
-from milk_np.training.progress import Progress, ProgressLines, both, clock_text, progress_line, show_progress
+from milk_np.training.progress import Progress, ProgressLines, both, progress_line, show_progress
 
 LOSSES = {"total": 0.61234, "bpr": 0.55, "variance": 0.05, "alignment": 0.012, "reg": 0.00034, "bpr0": 0.5}
 EVENT = Progress(

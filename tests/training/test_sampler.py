@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from milk_np.backends.base import NumpyBackend
+from milk_np.backends.numba import NumpyBackend
 from milk_np.data import make_synthetic
 from milk_np.training import sampler
 from milk_np.training.sampler import TripletSampler

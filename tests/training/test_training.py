@@ -211,7 +211,7 @@ def test_training_in_a_thread_leaves_signals_alone(ds):
 
 def test_equals_a_plain_run_of_the_references(ds):
     """The whole engine against the NumPy references: parameters agree after an epoch."""
-    from milk_np.backends.base import NumpyBackend
+    from milk_np.backends.numba import NumpyBackend
 
     fast, plain = Milk(**OPTIONS), Milk(**OPTIONS)
     plain._lazy_backend = NumpyBackend("reference")

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from milk_np.data.dataset import TRAIN, Dataset
+from milk_np.data.arrays import Split
+from milk_np.data.dataset import Dataset
 from milk_np.data.features import FeatureTable
 from milk_np.data.imputers.base import Imputer, training_owners
 from milk_np.data.imputers.select import feature_tables, make_imputer
@@ -56,7 +57,7 @@ class ContentProfile(Recommender):
         """Fit the imputer and the means of the modalities, and remember the training pairs."""
         self._tables = feature_tables(ds, self.imputer.fit(ds))
         self._centres = [mean_row(ds.features[name], training_owners(ds, m)) for m, name in enumerate(ds.modalities)]
-        indptr, item = ds.csr(TRAIN)
+        indptr, item = ds.csr(Split.TRAIN)
         share = np.repeat(1 / np.maximum(np.diff(indptr), 1), np.diff(indptr)).astype(np.float32)
         self._pairs = sparse.csr_array((share, item, indptr), shape=(ds.n_users, ds.n_items))
         popular = (np.bincount(item, minlength=ds.n_items) / len(item)).astype(np.float32)

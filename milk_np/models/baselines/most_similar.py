@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from milk_np.data import Dataset
-from milk_np.data.dataset import TRAIN
+from milk_np.data.arrays import Split
 from milk_np.models.base import Recommender, Vectors
 from milk_np.models.baselines.content_profile import ContentProfile
 from milk_np.settings.shared import Settings
@@ -49,7 +49,7 @@ class MostSimilar(Recommender):
         """Encode the training items and remember the training pairs."""
         self._content.fit(ds)
         self._known = self._content.item_factors(ds.train_items)
-        self._indptr, item = ds.csr(TRAIN)
+        self._indptr, item = ds.csr(Split.TRAIN)
         self._position = np.searchsorted(ds.train_items, item).astype(np.int32)
         return self
 

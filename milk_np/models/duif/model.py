@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from milk_np.data import Dataset, FeatureTable, feature_tables, make_imputer
 from milk_np.errors import SettingsError
 from milk_np.models.base import Vectors
+from milk_np.models.duif import memory
 from milk_np.models.milk.model import Milk
 from milk_np.models.milk.objective import Table
 from milk_np.settings.shared import Settings
@@ -31,6 +32,7 @@ class Duif(Milk):
 
     name: ClassVar[str] = "duif"
     unit: ClassVar[bool] = True
+    training_bytes = staticmethod(memory.training_bytes)
 
     def __init__(self, settings: Settings | None = None, **options: Any) -> None:
         """`settings`, with `options` changed; those of MILK's two modules have no effect."""
@@ -55,7 +57,12 @@ class Duif(Milk):
 
     def _joined(self, tables: Sequence[FeatureTable]) -> Vectors:
         """Imputed rows of all modalities side by side, (n, D)."""
-        return np.hstack([(table if self.unit else _as_they_are(table)).rows() for table in tables])
+        out = np.empty((tables[0].n_items, sum(table.width for table in tables)), np.float32)
+        start = 0
+        for table in tables:
+            out[:, start : start + table.width] = (table if self.unit else _as_they_are(table)).rows()
+            start += table.width
+        return out
 
     def _side_by_side(self, ds: Dataset, rows: Vectors) -> Dataset:
         everything = np.ones((ds.n_items, 1), np.bool_)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import linalg, sparse
 
 from milk_np.data import Dataset
-from milk_np.data.dataset import TRAIN
+from milk_np.data.arrays import Split
 from milk_np.models.kernel_profile.by_ranking import choose_by_ranking
 from milk_np.models.kernel_profile.choice import START_NOISE, Kernel, choose, normalised
 from milk_np.models.kernel_profile.content import Vectors, content_of, similarities
@@ -80,7 +80,7 @@ def fit_profile(ds: Dataset, centres: Mapping[str, Vectors], settings: Settings)
 
 def training_pairs(ds: Dataset) -> Any:
     """R (U, n): 1 where a user has a pair with a training item, sparse."""
-    indptr, item = ds.csr(TRAIN)
+    indptr, item = ds.csr(Split.TRAIN)
     column = np.searchsorted(ds.train_items, item)
     return sparse.csr_array((np.ones(len(item)), column, indptr), (ds.n_users, len(ds.train_items)))
 

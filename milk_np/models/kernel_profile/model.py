@@ -27,14 +27,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from milk_np.backends.base import get_backend
+from milk_np.backends.select import get_backend
 from milk_np.data import Dataset, Imputer
-from milk_np.data.dataset import TRAIN
+from milk_np.data.arrays import Split
 from milk_np.data.imputers.constant import MeanImputer
 from milk_np.errors import SettingsError
 from milk_np.files import require
 from milk_np.machine.blas import one_blas_thread
 from milk_np.models.base import Vectors
+from milk_np.models.kernel_profile import memory
 from milk_np.models.kernel_profile.choice import Kernel
 from milk_np.models.kernel_profile.content import content, content_of, item_blocks, similarities
 from milk_np.models.kernel_profile.fit import PARAMETERS, fit_profile
@@ -65,6 +66,7 @@ class KernelProfile(StoredModel):
     """
 
     name: ClassVar[str] = "kernel-profile"
+    training_bytes = staticmethod(memory.training_bytes)
 
     def __init__(self, settings: Settings | None = None, **options: Any) -> None:
         """`settings`, with `options` changed; see `Settings` for names, defaults and ranges."""
@@ -76,7 +78,7 @@ class KernelProfile(StoredModel):
 
     def user_factors(self, users: NDArray[np.int32] | None = None) -> Vectors:
         """Vectors (n, K) of users by their training items; who has none ranks items like the mean user."""
-        indptr, items = self.catalogue.csr(TRAIN)
+        indptr, items = self.catalogue.csr(Split.TRAIN)
         if users is not None:
             indptr, items = chosen_rows((indptr, items), np.asarray(users))
         return self._profiles(indptr, items)

@@ -9,13 +9,15 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from milk_np.backends.base import Array, Backend, get_backend
+from milk_np.backends.base import Array, Backend
+from milk_np.backends.select import get_backend
 from milk_np.data import Dataset, FeatureTable, feature_tables, make_imputer
-from milk_np.data.dataset import TRAIN
+from milk_np.data.arrays import Split
 from milk_np.data.imputers.base import training_owners
 from milk_np.errors import SettingsError
 from milk_np.files import require
 from milk_np.models.base import Vectors
+from milk_np.models.milk import memory
 from milk_np.models.milk.axes import Rows, start_at_axes
 from milk_np.models.milk.memory_gpu import device_bytes
 from milk_np.models.milk.objective import Table
@@ -49,6 +51,7 @@ class Milk(StoredModel):
     """
 
     name: ClassVar[str] = "milk"
+    training_bytes = staticmethod(memory.training_bytes)
 
     def __init__(self, settings: Settings | None = None, **options: Any) -> None:
         """`settings`, with `options` changed; see `Settings` for names, defaults and ranges."""
@@ -164,7 +167,7 @@ class Milk(StoredModel):
     def _profiled(self) -> Profiles:
         """The profiles under the present parameters."""
         if self._profiles is None:
-            scale, histories = np.asarray(self._fitted().scale), self.catalogue.csr(TRAIN)
+            scale, histories = np.asarray(self._fitted().scale), self.catalogue.csr(Split.TRAIN)
             self._profiles = Profiles.build(self._backend, self._own_means(), scale, histories)
         return self._profiles
 

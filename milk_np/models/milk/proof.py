@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from milk_np.backends.base import NumpyBackend
+from milk_np.backends.numba import NumpyBackend
 from milk_np.models.milk.environments import mixing_weights
 from milk_np.models.milk.objective import Gradients, Objective, Table, Weights, parts
 from milk_np.models.milk.parameters import Parameters, initial_parameters

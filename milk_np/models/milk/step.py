@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from milk_np.backends.base import Array, Backend
 from milk_np.data import Dataset
-from milk_np.data.dataset import TRAIN
+from milk_np.data.arrays import Split
 from milk_np.data.prefetch import Prefetcher, mapped_bytes
 from milk_np.data.rows import FeatureArray
 from milk_np.machine.memory import available_bytes
@@ -39,7 +39,7 @@ class MilkStep:
         self._M = len(tables)
         self._weights = objective_weights(settings)
         owned = backend.asarray(ds.available)
-        histories = None if settings.users == "free" else Histories(*map(backend.asarray, ds.csr(TRAIN)))
+        histories = None if settings.users == "free" else Histories(*map(backend.asarray, ds.csr(Split.TRAIN)))
         users = make_users(settings.users, backend, ds.n_users, owned, histories)
         self._objective = Objective(backend, tables, owned, ds.n_users, self._weights, users)
         self.optimiser = Adam(backend, params, settings.lr)

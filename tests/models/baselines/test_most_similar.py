@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from milk_np.data import Dataset, apply_protocol, make_synthetic
-from milk_np.models import make_model
 from milk_np.models.baselines.content_profile import ContentProfile
 from milk_np.models.baselines.most_similar import MostSimilar
+from milk_np.models.registry import make_model
 from milk_np.settings.shared import Settings
 
 

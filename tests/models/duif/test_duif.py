@@ -9,15 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from milk_np.backends.base import NumpyBackend
+from milk_np.backends.numba import NumpyBackend
 from milk_np.data import Dataset, FeatureTable, apply_protocol, make_synthetic
 from milk_np.evaluation.evaluate import evaluate
-from milk_np.models import load, make_model
 from milk_np.models.baselines.random_order import RandomOrder
 from milk_np.models.duif.model import Duif, DuifRaw
 from milk_np.models.milk.objective import Table, parts
 from milk_np.models.milk.parameters import initial_parameters
 from milk_np.models.milk.step import MilkStep, objective_weights
+from milk_np.models.registry import make_model
+from milk_np.models.stored import load
 from milk_np.nn.gradcheck import TOLERANCE, check_direction, check_elements
 from milk_np.settings.shared import Settings
 

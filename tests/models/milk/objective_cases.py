@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from milk_np.backends.base import NumpyBackend
+from milk_np.backends.numba import NumpyBackend
 from milk_np.models.milk.environments import STRATEGIES, mixing_weights
 from milk_np.models.milk.objective import Objective, Table, Weights, parts
 from milk_np.models.milk.parameters import initial_parameters

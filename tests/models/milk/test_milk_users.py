@@ -15,9 +15,9 @@ import pytest
 from milk_np.data import apply_protocol, feature_tables, make_synthetic
 from milk_np.errors import DataError, SettingsError
 from milk_np.evaluation.evaluate import evaluate
-from milk_np.models import make_model
 from milk_np.models.milk.axes import orthonormal
 from milk_np.models.milk.model import Milk
+from milk_np.models.registry import make_model
 from milk_np.settings.shared import Settings
 from milk_np.training.run_folder import RunFolder
 
@@ -165,7 +165,7 @@ def test_threads_do_not_change_one_bit(tmp_path):
 
 
 def test_equals_a_plain_run_of_the_references(ds):
-    from milk_np.backends.base import NumpyBackend
+    from milk_np.backends.numba import NumpyBackend
 
     fast, plain = Milk(**OPTIONS, users="both"), Milk(**OPTIONS, users="both")
     plain._lazy_backend = NumpyBackend("reference")

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from objective_cases import make_case, weight_choices
 
-from milk_np.backends.base import NumpyBackend
+from milk_np.backends.numba import NumpyBackend
 from milk_np.models.milk.objective import Weights
 from milk_np.models.milk.users import USERS, FreeUsers, ProfileUsers, make_users
 from milk_np.nn.gradcheck import TOLERANCE, check_direction, check_elements
