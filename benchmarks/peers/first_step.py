@@ -28,15 +28,15 @@ def milk_train(out: str) -> None:
     from milk_np.machine.threads import prepare
 
     prepare()  # as the command does, before the model brings NumPy
-    from milk_np.models.milk.model import Milk
+    from milk_np.models.milk.trainer import MilkTrainer
 
-    step = Milk.train_step
+    step = MilkTrainer.step
 
     def first(*args: Any) -> NoReturn:
         step(*args)
         stop()
 
-    Milk.train_step = first
+    MilkTrainer.step = first
     train.main(["--out", out, "--quiet"])
 
 

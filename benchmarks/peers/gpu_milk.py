@@ -69,15 +69,15 @@ class Program:
             self.backend.kernels = Timed(self.backend.kernels)
         self.model = Milk(**settings(problem, how), device="gpu")
         self.model._lazy_backend = self.backend
-        self.model.begin(dataset(problem))
-        self.model.restore(problem.parameters)
+        self.trainer = self.model.trainer(dataset(problem))
+        self.model.load_arrays(problem.parameters)
         if given:
-            self.model._step._ahead = GivenBatches(problem)
-            self.model._step._theta = (1, cupy.asarray(problem.theta))
+            self.trainer.engine._ahead = GivenBatches(problem)
+            self.trainer.engine._theta = (1, cupy.asarray(problem.theta))
 
     def gradients(self) -> dict[str, np.ndarray]:
         """Gradients of the step at hand and its "loss", without taking it."""
-        engine, home, at = self.model._step, self.backend.to_host, self.step % self.problem.steps
+        engine, home, at = self.trainer.engine, self.backend.to_host, self.step % self.problem.steps
         users, items = engine._ahead.batch(1, at)
         got = engine._objective(self.model.params, users, items, engine._theta[1][at], engine._record[at])
         rows, P = home(got.users), np.zeros(self.model.params.P.shape, np.float32)
@@ -90,11 +90,11 @@ class Program:
         """Train `steps` batches of the epoch; the loss of each comes home at the end, which waits for the device."""
         ats = [(self.step + step) % self.problem.steps for step in range(steps)]
         for at in ats:
-            self.model.train_step(1, at)
+            self.trainer.step(1, at)
         self.step += steps
-        self.model.settle()
-        record = self.backend.to_host(self.model._step._record)
-        return [parts(record[at : at + 1], self.model._step._weights)["total"] for at in ats]
+        self.trainer.flush()
+        record = self.backend.to_host(self.trainer.engine._record)
+        return [parts(record[at : at + 1], self.trainer.engine._weights)["total"] for at in ats]
 
     def phases(self, steps: int) -> dict[str, float]:
         """Seconds per step of every kernel; needs `timed`."""
@@ -105,7 +105,7 @@ class Program:
 
     def state(self) -> dict[str, np.ndarray]:
         """Parameters as float32 arrays under the problem's names."""
-        return self.model.parameters()
+        return self.model.arrays()
 
 
 class Search:

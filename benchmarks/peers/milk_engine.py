@@ -61,22 +61,22 @@ class Program:
         milk_step.TripletSampler = lambda *_, **__: self.given
         milk_step.mixing_weights = lambda *_, **__: problem.theta
         self.model = Milk(**settings(problem, how))
-        self.model.begin(self.ds)
-        self.model.restore(problem.parameters)
+        self.trainer = self.model.trainer(self.ds)
+        self.model.load_arrays(problem.parameters)
 
     def run(self, steps: int) -> list[float]:
         """Train `steps` batches, then bring the untouched rows of P up to date; the loss of each."""
         losses = [self.take_step() for _ in range(steps)]
-        self.model.settle()
+        self.trainer.flush()
         return losses
 
     def take_step(self) -> float:
         """One step; its loss, from the means of the epoch so far."""
         at = self.step % self.problem.steps
-        self.model.train_step(1, at)
+        self.trainer.step(1, at)
         self.step += 1
-        before = at * self.model.losses(at)["total"] if at else 0.0
-        return (at + 1) * self.model.losses(at + 1)["total"] - before
+        before = at * self.trainer.losses(at)["total"] if at else 0.0
+        return (at + 1) * self.trainer.losses(at + 1)["total"] - before
 
     def gradients(self) -> dict[str, np.ndarray]:
         """Gradients of the step at hand and its "loss", without taking it."""
@@ -101,9 +101,9 @@ class Program:
 
     def evaluate(self) -> dict[str, float]:
         """Metrics on the valid new items, as in training."""
-        self.model.settle()
+        self.trainer.flush()
         return evaluate(self.model, self.ds, Split.VALID).metrics
 
     def state(self) -> dict[str, np.ndarray]:
         """Parameters as float32 arrays under the problem's names."""
-        return self.model.parameters()
+        return self.model.arrays()

@@ -16,8 +16,10 @@ from typing import NoReturn
 from milk_np.errors import DataError, MilkError, MissingExtraError, OutOfMemoryError, SettingsError
 from milk_np.machine import threads
 from milk_np.machine.environment import CORE
+from milk_np.machine.threads import last_value
+from milk_np.models import registry
 from milk_np.settings.option import Option, Value
-from milk_np.settings.shared import Settings, normal_keys, options
+from milk_np.settings.shared import Settings, normal_keys
 from milk_np.settings.toml import read_toml
 from milk_np.text import VERSION, nearest
 
@@ -34,7 +36,11 @@ EXIT_CODES = (
 class Parser(argparse.ArgumentParser):
     """Argument parser without abbreviations, whose errors name the nearest right option."""
 
+    foreign: Callable[[str], str | None]
+    """What is wrong with an option of this spelling that belongs elsewhere; None if nothing knows it."""
+
     def __init__(self, prog: str, description: str, examples: Sequence[str] = ()) -> None:
+        self.foreign = lambda name: None
         epilog = "examples:\n" + "\n".join(f"  {line}" for line in examples) if examples else ""
         super().__init__(
             prog=prog,
@@ -64,7 +70,8 @@ class Parser(argparse.ArgumentParser):
             if part == "--":
                 return
             if part.startswith("--") and name not in self._option_string_actions:
-                self.error(f"unknown option {name}{nearest(name, self._option_string_actions)}")
+                unknown = f"unknown option {name}{nearest(name, self._option_string_actions)}"
+                self.error(self.foreign(name.removeprefix("--")) or unknown)
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):
@@ -74,13 +81,15 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
         super().__init__(prog, max_help_position=32, width=110)
 
 
-def add_settings(parser: argparse.ArgumentParser, names: Iterable[str] | None = None) -> None:
-    """Add the options of the settings (all, or those named), grouped, with their defaults in the help.
+def add_settings(
+    parser: argparse.ArgumentParser, names: Iterable[str] | None = None, of: type[Settings] = Settings
+) -> None:
+    """Add the options of the settings `of` a model (all, or those named), grouped, with their defaults in the help.
 
     An option that isn't given leaves no attribute, so that a file's value can stand.
     """
     groups: dict[str, argparse._ArgumentGroup] = {}
-    table, defaults = options(), Settings()
+    table, defaults = of.options(), of()
     for name in table if names is None else names:
         option = table[name]
         if option.group not in groups:
@@ -101,31 +110,90 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quiet", action="store_true", help="print errors only")
 
 
-def read_settings(given: argparse.Namespace, base: Mapping[str, object] | None = None) -> Settings:
+def add_model_settings(parser: Parser, line: Sequence[str]) -> None:
+    """Add the settings of the model that `line`, or the file that it names, chooses; those of others are refused."""
+    name = _chosen_model(line)
+    if registry.settings_class(name).kind == "untrained":
+        raise SettingsError(
+            f"model (--model): {name} needs no training, expected one of {', '.join(registry.trained())}; "
+            f"score it with milk-evaluate --model {name}"
+        )
+    add_settings(parser, of=registry.settings_class(name))
+    for option in ("--model", "--preset"):  # what they accept decides which options there are: checked by then
+        parser._option_string_actions[option].type = None
+    parser._option_string_actions["--model"].metavar = "|".join(registry.trained())
+
+    def foreign(spelling: str) -> str | None:
+        setting = registry.spellings().get(spelling)
+        return None if setting is None else registry.foreign_text(setting, name)
+
+    parser.foreign = foreign
+
+
+def _chosen_model(line: Sequence[str]) -> str:
+    given = {name: last_value(line, f"--{name}") for name in ("model", "preset", "config")}
+    stated = {name: given[name] for name in ("model", "preset") if given[name] is not None}
+    file = _file_values(given["config"]) if given["config"] else {}
+    return registry.named(_over(file, stated))
+
+
+def read_settings(
+    given: argparse.Namespace, base: Mapping[str, object] | None = None, model: str | None = None
+) -> Settings:
     """Settings of `base`, overridden by the file of `--config`, overridden by the command line.
 
-    The model that a preset of the file stands for goes with it when the line names another preset.
+    `model` is whose settings they are; otherwise the values say. The model that a preset of the file stands for goes
+    with it when the line names another preset. A file may name other models' settings as long as it leaves them at
+    their defaults, as version 0.1.0 wrote them.
     """
     line, path = given_settings(given), getattr(given, "config", None)
-    file = dict(_file_settings(path)) if path is not None else {}
-    if "preset" in line and file.get("preset") == "best":
-        file.pop("model", None)
-    return Settings.from_mapping({**(base or {}), **file, **line})
+    file = _file_values(path) if path is not None else {}
+    values = _over(_over(dict(base or {}), file), line)
+    name = model or registry.named(values)
+    mine = {k: v for k, v in values.items() if k in line or not _idle(k, v, name)}
+    if path is not None:
+        _check_file(path, {k: v for k, v in file.items() if k in mine and k not in line}, name)
+    return registry.make_settings({**mine, "model": name})
+
+
+def _over(below: Mapping[str, object], above: Mapping[str, object]) -> dict[str, object]:
+    """`below`, overridden by `above`; a preset above takes away the model that a preset below stood for."""
+    kept = dict(below)
+    if "preset" in above and "model" not in above and "preset" in kept and "model" in kept:
+        if above["preset"] not in registry.settings_class(str(kept["model"])).presets:
+            del kept["model"]
+    elif "model" in above and "preset" not in above:
+        kept.pop("preset", None) if "preset" in kept and _stands_for_other(kept, str(above["model"])) else None
+    return {**kept, **above}
+
+
+def _stands_for_other(values: Mapping[str, object], name: str) -> bool:
+    return name in registry.MODELS and values["preset"] not in registry.settings_class(name).presets
+
+
+def _idle(setting: str, value: object, name: str) -> bool:
+    """Whether a value is another model's, at its default."""
+    if setting in registry.settings_class(name).options():
+        return False
+    first = registry.settings_class(registry.owners(setting)[0])
+    return bool(first.options()[setting].check(value) == getattr(first(), setting))
 
 
 def given_settings(given: argparse.Namespace) -> dict[str, object]:
     """The settings that the command line names."""
-    return {name: value for name, value in vars(given).items() if name in options()}
+    known = set(registry.spellings().values())
+    return {name: value for name, value in vars(given).items() if name in known}
 
 
 def run_command(program: str, body: Callable[[list[str]], int], argv: Sequence[str] | None = None) -> int:
     """Run a command's body and turn what it raises into a message on stderr and an exit code.
 
-    Threads are settled first, so the body has to import NumPy and Numba itself. SIGTERM interrupts as Ctrl-C.
+    Threads are settled first, so the body has to import NumPy and Numba itself. SIGTERM and SIGHUP interrupt as Ctrl-C
+    does.
     """
     line = list(sys.argv[1:] if argv is None else argv)
     threads.prepare(line)
-    previous = _on_terminate(_interrupt)
+    previous = {number: _handle(number, _interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
         code = body(line)
         sys.stdout.flush()
@@ -133,7 +201,8 @@ def run_command(program: str, body: Callable[[list[str]], int], argv: Sequence[s
     except (Exception, KeyboardInterrupt) as error:
         return _answer(program, error)
     finally:
-        _on_terminate(previous)
+        for number, handler in previous.items():
+            _handle(number, handler)
 
 
 def _answer(program: str, error: BaseException) -> int:
@@ -157,13 +226,17 @@ def _answer(program: str, error: BaseException) -> int:
     return _fail(program, "unexpected error; please report it with the lines above", EXIT_UNEXPECTED)
 
 
-def _file_settings(path: str) -> dict[str, object]:
-    values = normal_keys(read_toml(path), f"{path}: key")
+def _file_values(path: str) -> dict[str, object]:
+    return normal_keys(read_toml(path), registry.spellings(), f"{path}: key")
+
+
+def _check_file(path: str, values: Mapping[str, object], name: str) -> None:
+    """Errors of a file's own values name the file."""
     try:
-        Settings.from_mapping(values)
+        registry.refuse_foreign(values, name)
+        registry.settings_class(name)(**{k: v for k, v in values.items() if k != "model"})  # type: ignore[arg-type]
     except SettingsError as error:
         raise SettingsError(f"{path}: {error}") from None
-    return values
 
 
 def _flags(name: str, option: Option) -> list[str]:
@@ -234,9 +307,11 @@ def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt("terminated")
 
 
-def _on_terminate(handler: object) -> object:
-    """Install a handler of SIGTERM where that is possible (the main thread); return the previous one."""
+def _handle(number: int, handler: object) -> object:
+    """Install a signal's handler where that is possible (the main thread) and it isn't ignored; return the previous."""
+    if signal.getsignal(number) == signal.SIG_IGN:
+        return None
     try:
-        return signal.signal(signal.SIGTERM, handler)  # type: ignore[arg-type]
+        return signal.signal(number, handler)  # type: ignore[arg-type]
     except (ValueError, TypeError):
         return None

@@ -7,8 +7,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from milk_np.cli.common import Parser, add_settings, given_settings, read_settings, run_command
+from milk_np.cli.common import Parser, add_settings, given_settings, run_command
 from milk_np.errors import SettingsError
+from milk_np.settings.names import MASK
 from milk_np.settings.shared import Settings
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ EXAMPLES = (
     "milk-evaluate --model profile --data shop.npz --split valid --topk 10,50",
     "milk-evaluate --model random                             # the built-in set",
 )
-MASK = ("protocol", "missing_train", "missing_test", "missing_mix", "missing_seed")
 NAMES = (*MASK, "impute", "seed", "topk", "candidates", "device", "threads")
 SPLITS = {"valid": 1, "test": 2}
 
@@ -50,10 +50,10 @@ def _run(line: list[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from milk_np.cli.model_file import MODEL_HELP
+    from milk_np.cli.model_file import model_help
 
     parser = Parser(PROGRAM, DESCRIPTION, EXAMPLES)
-    parser.add_argument("--model", dest="source", required=True, metavar="RUN|FILE|NAME", help=MODEL_HELP)
+    parser.add_argument("--model", dest="source", required=True, metavar="RUN|FILE|NAME", help=model_help())
     parser.add_argument("--data", metavar="FILE|DIR", help="data set made by milk-prepare (default: the built-in one)")
     parser.add_argument("--split", choices=tuple(SPLITS), default="test", help="pairs to find (default: test)")
     parser.add_argument("--per-user", metavar="FILE.npz", help="write each user's metrics")
@@ -68,14 +68,14 @@ def _opened(given: argparse.Namespace) -> tuple[Scorer, Dataset, Settings]:
     from milk_np.cli.model_file import OnData, is_untrained, load_model, make_untrained
 
     if is_untrained(given.source):
-        settings = read_settings(given)
+        settings = Settings.from_mapping(given_settings(given))
         ds = _data(given, settings)
         return make_untrained(given.source, ds, settings), ds, settings
     device = str(given_settings(given).get("device", Settings().device))
     model = load_model(given.source, device)
     if "impute" in given_settings(given):
         raise SettingsError("--impute: a trained model fills what is missing as it did in training; leave it out")
-    settings = read_settings(given, _of_training(model.settings.to_dict()))
+    settings = Settings.from_mapping({**_of_training(model.settings.to_dict()), **given_settings(given)})
     ds = _data(given, settings)
     return OnData.of(model, ds), ds, settings
 

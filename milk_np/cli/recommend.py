@@ -60,11 +60,11 @@ def _run(line: list[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from milk_np.cli.model_file import MODEL_HELP
+    from milk_np.cli.model_file import model_help
 
     parser = Parser(PROGRAM, DESCRIPTION, EXAMPLES)
     add = parser.add_argument
-    add("--model", dest="source", required=True, metavar="RUN|FILE|NAME", help=MODEL_HELP)
+    add("--model", dest="source", required=True, metavar="RUN|FILE|NAME", help=model_help())
     add("--data", metavar="FILE|DIR", help=_DATA)
     add("--users", metavar="IDS|FILE|all", help="items for these users")
     add("--history", metavar="IDS|FILE", help=_HISTORY)

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 from milk_np.cli.common import (
     Parser,
     add_common,
-    add_settings,
+    add_model_settings,
     given_settings,
     read_settings,
     run_command,
 )
 from milk_np.errors import SettingsError
+from milk_np.settings.names import MASK
 from milk_np.settings.shared import Settings
 
 if TYPE_CHECKING:
@@ -38,7 +39,6 @@ EXAMPLES = (
     "milk-train --data shop.npz --config runs/shop/config.toml --preset reference --epochs 100",
 )
 RESUMABLE = frozenset({"epochs", "patience", "device", "threads", "log_every", "seeds"})
-MASKS = ("missing_train", "missing_test", "missing_mix", "missing_seed")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -50,7 +50,7 @@ def _run(line: list[str]) -> int:
     from milk_np.cli.job import Job
     from milk_np.training.run_folder import RunFolder, default_folder
 
-    given = _parser().parse_args(line)
+    given = _parser(line).parse_args(line)
     start = time.perf_counter()
     settings = _settings(given)
     ds, settings = _load(given, settings)
@@ -67,25 +67,31 @@ def _run(line: list[str]) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(line: Sequence[str]) -> argparse.ArgumentParser:
     parser = Parser(PROGRAM, DESCRIPTION, EXAMPLES)
     parser.add_argument("--data", metavar="FILE|DIR", help="data set made by milk-prepare (default: the built-in one)")
     parser.add_argument("--out", metavar="DIR", help="folder of the run (default: runs/DATA-MODEL-PRESET-sSEED-TIME)")
     parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
     add_common(parser)
-    add_settings(parser)
+    add_model_settings(parser, line)
     return parser
 
 
 def _settings(given: argparse.Namespace) -> Settings:
     """Settings of the line, over those of the file; a resumed run's own come first and mostly stay."""
+    from milk_np.models.registry import load_settings
     from milk_np.training.run_folder import RunFolder
 
     if not given.resume:
         return read_settings(given)
     if not given.out:
         raise SettingsError("--resume: give the run's folder with --out")
-    started = RunFolder.reopen(given.out).settings()
+    started = load_settings(RunFolder.reopen(given.out).config)
+    if "preset" in given_settings(given) and given.preset not in started.presets:
+        raise SettingsError(
+            f"preset (--preset): the run in {given.out} was started with {started.preset}, "
+            f"--resume can't change it to {given.preset}"
+        )
     settings = read_settings(given, started.to_dict())
     changed = [name for name, value in settings.to_dict().items() if value != getattr(started, name)]
     for name in changed:
@@ -114,7 +120,7 @@ def _load(given: argparse.Namespace, settings: Settings) -> tuple[Dataset, Setti
 
 def _refuse_idle_masks(given: argparse.Namespace, settings: Settings) -> None:
     """Rates that nothing would apply are a mistake."""
-    idle = [name for name in MASKS if name in given_settings(given)]
+    idle = [name for name in MASK[1:] if name in given_settings(given)]
     if idle and settings.protocol is None:
         raise SettingsError(
             f"--{idle[0].replace('_', '-')}: has no effect on the mask stored in the data; add --protocol"

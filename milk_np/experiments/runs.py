@@ -16,7 +16,7 @@ from milk_np.data import Dataset, apply_protocol
 from milk_np.data.split import split_new_items
 from milk_np.evaluation.evaluate import Evaluation, evaluate
 from milk_np.models.base import Recommender
-from milk_np.models.registry import make_model
+from milk_np.models.registry import DEFAULT, make_model
 from milk_np.settings.shared import Settings
 
 VERSION = 2
@@ -46,7 +46,7 @@ class Run:
 
     def identity(self) -> dict[str, Any]:
         """What decides the result: the data's content, the draw, and the settings that differ from their defaults."""
-        defaults = Settings().to_dict()
+        defaults = type(self.settings)().to_dict() | {"model": DEFAULT}
         chosen = self.settings.resolve().without_machine().to_dict()
         return {
             "version": VERSION + REVISIONS.get(str(chosen["model"]), 0),

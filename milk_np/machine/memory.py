@@ -46,7 +46,7 @@ def address_space_bytes(statm: Path = Path("/proc/self/statm")) -> float:
     return max(0, limit - (int(used[0]) * _PAGE if used else 0) - to_map)
 
 
-def refuse_if_too_large(need: Mapping[str, int], available: float) -> None:
+def refuse_if_too_large(need: Mapping[str, int], available: float, advice: Mapping[str, str]) -> None:
     """Raise OutOfMemoryError, with the largest part and what would shrink it, if the need doesn't fit."""
     total = sum(need.values())
     if total <= available:
@@ -54,7 +54,7 @@ def refuse_if_too_large(need: Mapping[str, int], available: float) -> None:
     largest = max(need, key=lambda name: need[name])
     raise OutOfMemoryError(
         f"training needs about {bytes_text(total)} beside the data, {bytes_text(available)} can be had; "
-        f"the largest part is {largest} ({bytes_text(need[largest])}): {_advice(largest)}"
+        f"the largest part is {largest} ({bytes_text(need[largest])}): {advice[largest]}"
     )
 
 
@@ -63,15 +63,3 @@ def need_text(need: Mapping[str, int], available: float) -> str:
     largest = max(need, key=lambda name: need[name])
     parts = f"{bytes_text(sum(need.values()))} beside the data, {bytes_text(need[largest])} of it for {largest}"
     return f"{parts}; {bytes_text(available)} can be had"
-
-
-def _advice(part: str) -> str:
-    if part in ("similarities", "vectors", "vectors of users"):
-        return "lower --landmarks or --profile-width"
-    if part == "held-out items":
-        return "give --whitening and --kernel-noise, so that they aren't chosen"
-    if part == "a batch":
-        return "lower --batch-size"
-    if part in ("training pairs", "compiled kernels", "content", "modalities side by side"):
-        return "train on a machine with more memory"
-    return "lower --dim"

@@ -49,9 +49,9 @@ def requested(argv: Sequence[str]) -> int:
 
     Mistakes are left for the parser, which reports them.
     """
-    text = _last_value(argv, "--threads")
+    text = last_value(argv, "--threads")
     if text is None:
-        text = _threads_in_file(_last_value(argv, "--config"))
+        text = _threads_in_file(last_value(argv, "--config"))
     return int(text) if text is not None and text.isdecimal() else 0
 
 
@@ -60,7 +60,8 @@ def allowed_cores() -> int:
     return max(1, math.ceil(min(len(os.sched_getaffinity(0)), cgroup_cores())))
 
 
-def _last_value(argv: Sequence[str], name: str) -> str | None:
+def last_value(argv: Sequence[str], name: str) -> str | None:
+    """What the last `name` of a command line gives, before anything has parsed it."""
     value = None
     for at, part in enumerate(argv):
         if part == name and at + 1 < len(argv):

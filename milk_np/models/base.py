@@ -1,4 +1,4 @@
-"""What every recommender offers: fitting, vectors to rank with, vectors for items that weren't in the data."""
+"""What every recommender offers: fitting, vectors to rank with, vectors for users and items that are new to it."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from milk_np.data import Dataset
+from milk_np.data.arrays import Split
 from milk_np.errors import SettingsError
 from milk_np.serving.histories import Ids
 from milk_np.settings.shared import Settings
-from milk_np.training.trainer import Trainer
 
 Vectors = NDArray[np.float32]
 
@@ -28,6 +28,14 @@ class Recommender(ABC):
         """The model that `settings` describe, to be fitted; a model that reads some of them overrides it."""
         return cls()
 
+    @classmethod
+    def memory_need(cls, settings: Any, **sizes: Any) -> dict[str, int]:
+        """Bytes of the host that fitting adds to the loaded data set, by purpose; `sizes` as `data_sizes` gives."""
+        return {}
+
+    memory_advice: ClassVar[Mapping[str, str]] = {}
+    """By purpose, what makes its need smaller."""
+
     @abstractmethod
     def fit(self, ds: Dataset) -> Self:
         """Learn from the training pairs and the features of `ds`; returns the model itself."""
@@ -36,7 +44,7 @@ class Recommender(ABC):
     def user_factors(self, users: NDArray[np.int32] | None = None) -> Vectors:
         """Vectors (n, K) of `users`; of all U when None."""
 
-    def user_from_history(self, histories: Sequence[Ids]) -> Vectors:
+    def encode_users(self, histories: Sequence[Ids]) -> Vectors:
         """Vectors (n, K) of users who weren't in the data, from the numbers of the items that each of them chose.
 
         Raises SettingsError if the model doesn't describe users by what they chose, DataError for an unknown item.
@@ -61,19 +69,12 @@ class Recommender(ABC):
         """
 
 
-class Trainable(Recommender, Trainer):
-    """A recommender that learns by steps."""
-
-    @abstractmethod
-    def __init__(self, settings: Settings | None = None, **options: Any) -> None:
-        """`settings`, with `options` changed."""
-
-    @classmethod
-    def of(cls, settings: Settings) -> Self:
-        """The model that `settings` describe."""
-        return cls(settings)
-
-    @staticmethod
-    @abstractmethod
-    def training_bytes(settings: Settings, **sizes: Any) -> dict[str, int]:
-        """Bytes of the host that training adds to the loaded data set, by purpose; `sizes` as `data_sizes` gives."""
+def data_sizes(ds: Dataset) -> dict[str, Any]:
+    """Sizes of a data set that memory needs follow from."""
+    return {
+        "n_users": ds.n_users,
+        "n_items": ds.n_items,
+        "n_new_items": len(ds.new_items()),
+        "n_train_pairs": int((ds.split == Split.TRAIN).sum()),
+        "widths": [int(ds.features[name].shape[1]) for name in ds.modalities],
+    }

@@ -43,7 +43,7 @@ class Known(Protocol):
 class Historian(Scorer, Protocol):
     """A model that describes users by what they chose."""
 
-    def user_from_history(self, histories: Sequence[Ids]) -> NDArray[np.float32]:
+    def encode_users(self, histories: Sequence[Ids]) -> NDArray[np.float32]:
         """Vectors (n, K) of users who weren't in training, from the numbers of the items that each of them chose."""
 
 
@@ -137,7 +137,7 @@ def recommend_for_histories(
     items = candidate_items(ds, candidates)
     _check_length(k, len(items))
     wanted = np.arange(len(histories), dtype=np.int32)
-    vectors = finite(model.user_from_history(histories), "user", wanted)
+    vectors = finite(model.encode_users(histories), "user", wanted)
     own = _inside(compressed(histories, ds.n_items), items, ds.n_items)
     position, score = search_of(model)(vectors, finite(model.item_factors(items), "item", items), k, *own)
     return Ranked(wanted, np.where(position < 0, np.int32(-1), items[position]), score)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from milk_np.errors import SettingsError
 from milk_np.text import nearest
@@ -105,6 +105,11 @@ class Option:
             and (self.high is None or value <= self.high)
             and (self.above is None or value > self.above)
         )
+
+
+def option(default: Value, type_: type, group: str, help_: str, **more: Any) -> Any:
+    """Dataclass field of a setting; `more` are further attributes of `Option`."""
+    return field(default=default, metadata={"option": Option(type_, group, help_, **more)})
 
 
 def _parts(text: str) -> list[str]:

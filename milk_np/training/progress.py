@@ -14,34 +14,37 @@ from typing import Any, Literal, TextIO
 
 from milk_np.text import clock_text
 
-Kind = Literal["start", "step", "epoch", "evaluation", "end"]
+Kind = Literal["start", "step", "epoch", "evaluation", "end", "phase", "fitted"]
 Callback = Callable[["Progress"], None]
 Write = Callable[[str], None]
 
-PARTS = ("bpr", "variance", "alignment", "reg")
+MOST_COLUMNS = 100
+"""Width of a line of progress, which a terminal should not have to wrap."""
 _LINE_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
 class Progress:
-    """One event of a training run.
+    """One event of a fit.
 
     `epoch` counts from 1 and is 0 at the start; a resumed run starts at the epoch it resumes after. `losses`
-    holds the weighted parts ("total", "bpr", "variance", "alignment", "reg"), `metrics` the valid metrics of
-    an evaluation. `best_epoch` is 0 before the first evaluation. `seconds` count from this run's start;
-    `triplets_per_second` is 0 where it wasn't measured.
+    holds the "total" and its weighted parts, `metrics` the valid metrics of an evaluation. `best_epoch` is 0 before
+    the first evaluation. `seconds` count from this run's start; `examples_per_second` is 0 where it wasn't measured.
+    A model in closed form has no epochs: it tells the `phase` that begins and the `share` of the work that is done.
     """
 
     kind: Kind
-    epoch: int
-    epochs: int
+    epoch: int = 0
+    epochs: int = 0
     step: int = 0
     steps: int = 0
     losses: Mapping[str, float] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
     best_epoch: int = 0
     seconds: float = 0.0
-    triplets_per_second: float = 0.0
+    phase: str = ""
+    share: float = 0.0
+    examples_per_second: float = 0.0
 
 
 class _Listener:
@@ -55,12 +58,12 @@ class _Listener:
         self._since: Progress | None = None
 
     def _note(self, event: Progress) -> None:
-        self._speed = event.triplets_per_second or self._speed
+        self._speed = event.examples_per_second or self._speed
         if event.kind == "epoch" and self._since is None:
             self._since = event
 
     def _line(self, event: Progress) -> str:
-        return progress_line(replace(event, triplets_per_second=self._speed), self._metric, self._since)
+        return progress_line(replace(event, examples_per_second=self._speed), self._metric, self._since)
 
 
 class ProgressLines(_Listener):
@@ -80,8 +83,10 @@ class ProgressLines(_Listener):
 
     def __call__(self, event: Progress) -> None:
         self._note(event)
-        if event.kind == "end":
+        if event.kind in ("end", "fitted"):
             self._write(end_line(event))
+        elif event.kind == "phase":
+            self._write(phase_line(event))
         elif event.kind == "evaluation" or (event.kind != "start" and self._due()):
             self._show(event)
 
@@ -110,9 +115,15 @@ class ProgressBar(_Listener):
             self._bar.set_postfix_str(f"{losses_text(event.losses)}  {speed_text(event)}")
         elif event.kind == "evaluation":
             self._bar.write(self._line(event), file=self._stream)
-        elif event.kind == "end":
-            self._bar.close()
+        elif event.kind == "phase":
+            print(phase_line(event), file=self._stream, flush=True)
+        elif event.kind in ("end", "fitted"):
+            self._close()
             print(end_line(event), file=self._stream)
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
 
     def _open(self, event: Progress) -> Any:
         return self._tqdm(total=event.epochs, initial=event.epoch, file=self._stream, unit="epoch", leave=False)
@@ -139,35 +150,65 @@ def both(*callbacks: Callback | None) -> Callback:
 
 
 def progress_line(event: Progress, valid_metric: str, since: Progress | None = None) -> str:
-    """Epoch, loss and its parts, valid metric (marked if the best), speed, time left by the pace since."""
+    """Epoch, loss and its parts, valid metric (marked if the best), speed, time left by the pace since.
+
+    What doesn't fit `MOST_COLUMNS` is left out: the parts of the loss first, then the speed, the time left, the loss.
+    """
+    speed, left, total = speed_text(event), left_text(event, since), total_text(event.losses)
+    choices = ((losses_text(event.losses), speed, left), (total, speed, left), (total, "", left), (total, "", ""))
+    for loss, *rest in choices:
+        line = _joined(event, valid_metric, loss, *rest)
+        if len(line) <= MOST_COLUMNS:
+            return line
+    return _joined(event, valid_metric)
+
+
+def _joined(event: Progress, valid_metric: str, loss: str = "", speed: str = "", left: str = "") -> str:
     width = len(str(event.epochs))
     parts = [f"epoch {event.epoch:{width}d}/{event.epochs}"]
     if event.kind == "step":
         parts.append(f"step {event.step}/{event.steps}")
-    parts.append(losses_text(event.losses))
+    parts.append(loss)
     if valid_metric in event.metrics:
         best = " (best)" if event.best_epoch == event.epoch else f" (best: epoch {event.best_epoch})"
         parts.append(f"valid {valid_metric} {event.metrics[valid_metric]:.4f}{best}")
-    parts += [speed_text(event), left_text(event, since)]
-    return "  ".join(part for part in parts if part)
+    return "  ".join(part for part in (*parts, speed, left) if part)
+
+
+def phase_line(event: Progress) -> str:
+    """The phase of a closed form that begins, the share that is done, and the time left if it goes on like this."""
+    left = event.seconds * (1 - event.share) / event.share if event.share else 0.0
+    pace = f"  about {clock_text(left)} left" if left >= 1 else ""
+    return f"{event.share:4.0%}  {event.phase}{pace}"
 
 
 def end_line(event: Progress) -> str:
     """How long training took and which epoch is kept."""
+    if event.kind == "fitted":
+        return f"fitted in {clock_text(event.seconds)}"
     kept = f", best epoch {event.best_epoch}" if event.best_epoch else ""
     return f"trained {event.epoch} of at most {event.epochs} epochs in {clock_text(event.seconds)}{kept}"
 
 
 def losses_text(losses: Mapping[str, float]) -> str:
     """The total loss, and its weighted parts in brackets."""
-    parts = " ".join(f"{name} {losses[name]:.4g}" for name in PARTS if name in losses)
-    total = f"loss {losses['total']:.4f}" if "total" in losses else ""
-    return f"{total} ({parts})" if parts else total
+    parts = " ".join(f"{name} {value:.4g}" for name, value in parts_of(losses).items())
+    return f"{total_text(losses)} ({parts})" if parts else total_text(losses)
+
+
+def total_text(losses: Mapping[str, float]) -> str:
+    """The total loss."""
+    return f"loss {losses['total']:.4f}" if "total" in losses else ""
+
+
+def parts_of(losses: Mapping[str, float]) -> dict[str, float]:
+    """The parts that add up to the total; names that end in a digit are of something else, told beside it."""
+    return {name: value for name, value in losses.items() if name != "total" and not name[-1].isdigit()}
 
 
 def speed_text(event: Progress) -> str:
-    """Triplets a second, in thousands or millions."""
-    speed = event.triplets_per_second
+    """Training examples a second, in thousands or millions."""
+    speed = event.examples_per_second
     if speed <= 0:
         return ""
     return f"{speed / 1e6:.2f}M triplets/s" if speed >= 1e6 else f"{speed / 1e3:.0f}k triplets/s"
@@ -187,3 +228,23 @@ def _tqdm() -> Any:
     except ImportError:
         return None
     return tqdm
+
+
+class Phases:
+    """Tells a callback which phase of a closed form begins."""
+
+    def __init__(self, callback: Callback | None, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._callback, self._clock = callback, clock
+        self._start = clock()
+
+    def __call__(self, phase: str, share: float) -> None:
+        """`phase` begins when `share` of the work is done."""
+        self._tell(Progress("phase", phase=phase, share=share, seconds=self._clock() - self._start))
+
+    def done(self) -> None:
+        """The fit is finished."""
+        self._tell(Progress("fitted", share=1.0, seconds=self._clock() - self._start))
+
+    def _tell(self, event: Progress) -> None:
+        if self._callback:
+            self._callback(event)

@@ -74,9 +74,10 @@ class RunFolder:
         """Path of a file of the run."""
         return self.path / name
 
-    def settings(self) -> Settings:
+    @property
+    def config(self) -> Path:
         """The settings that the run was started with."""
-        return Settings.load(self.file(CONFIG))
+        return self.file(CONFIG)
 
     def write_settings(self, settings: Settings) -> None:
         """Write `config.toml`."""
@@ -101,10 +102,10 @@ class RunFolder:
             raise DataError(f"{self.file(METRICS)}: line {records.index(None) + 1} is not JSON; mend or remove")
         return [record for record in records if record is not None]
 
-    def truncate_metrics(self, epoch: int) -> None:
-        """Drop the records after `epoch`, which a resumed run will write again."""
-        kept = [json.dumps(record) + "\n" for record in self.metrics() if record["epoch"] <= epoch]
-        write_text_atomic(self.file(METRICS), "".join(kept))
+    def rewrite_metrics(self, records: Sequence[Mapping[str, object]]) -> None:
+        """Put `records` in the place of all that `metrics.jsonl` holds: a resumed run writes the others again."""
+        lines = [json.dumps(record, allow_nan=False) + "\n" for record in records]
+        write_text_atomic(self.file(METRICS), "".join(lines))
 
     def write_summary(self, summary: Mapping[str, object]) -> None:
         """Write `summary.json`, the mark of a finished run."""

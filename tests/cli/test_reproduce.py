@@ -128,7 +128,7 @@ def test_tuned_settings_go_into_a_file_that_training_reads(
 
 @pytest.mark.parametrize(
     ("model", "message"),
-    [("profile", "has nothing to tune"), ("mylk", "expected milk, duif, duif-raw, kernel-profile, got 'mylk'")],
+    [("profile", "has nothing to tune"), ("mylk", "expected duif, duif-raw, milk, kernel-profile, got 'mylk'")],
 )
 def test_what_cannot_be_tuned(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], model: str, message: str

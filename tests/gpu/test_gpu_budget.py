@@ -55,19 +55,19 @@ def launches(monkeypatch):
 
 
 def trained(M=2, **options):
-    """A model after the first step of an epoch, in which kernels are compiled and the epoch's table is sent."""
+    """A model and its trainer after the first step, in which kernels are compiled and the epoch's table is sent."""
     widths = {f"m{m}": 20 for m in range(M)}
     ds = make_synthetic(n_users=200, n_items=150, n_pairs=2400, widths=widths, seed=3)
     model = Milk(**{"dim": 16, "batch_size": 256, "device": "gpu", **options})
-    model.begin(apply_protocol(ds, "MTMT"))
-    model.train_step(1, 0)
-    return model
+    trainer = model.trainer(apply_protocol(ds, "MTMT"))
+    trainer.step(1, 0)
+    return model, trainer
 
 
 def test_the_launches_of_a_step(launches):
-    model = trained()
+    _, trainer = trained()
     launches.clear()
-    model.train_step(1, 1)
+    trainer.step(1, 1)
     assert launches == STEP
     assert len(STEP) <= BUDGET
 
@@ -84,12 +84,12 @@ def test_the_launches_of_a_step(launches):
     ],
 )
 def test_nothing_crosses_the_bus_and_nobody_waits(options, launches):
-    model = trained(**options)
+    _, trainer = trained(**options)
     EMULATOR.stats.reset()
     launches.clear()
-    for step in range(1, model.steps_per_epoch):
-        model.train_step(1, step)
-    stats, steps = EMULATOR.stats, model.steps_per_epoch - 1
+    for step in range(1, trainer.steps):
+        trainer.step(1, step)
+    stats, steps = EMULATOR.stats, trainer.steps - 1
     assert (stats.h2d, stats.d2h, stats.d2d, stats.sync) == (0, 0, 0, 0)
     assert stats.launch == len(launches) - launches.count("product"), "nothing is launched beside our kernels"
     assert len(launches) <= BUDGET * steps
@@ -97,14 +97,14 @@ def test_nothing_crosses_the_bus_and_nobody_waits(options, launches):
 
 @counted
 def test_an_epoch_sends_one_table_and_brings_one_home():
-    model = trained()
-    steps = model.steps_per_epoch
+    _, trainer = trained()
+    steps = trainer.steps
     for step in range(1, steps):
-        model.train_step(1, step)
+        trainer.step(1, step)
     EMULATOR.stats.reset()
     for step in range(steps):
-        model.train_step(2, step)
-    model.losses(steps)
+        trainer.step(2, step)
+    trainer.losses(steps)
     stats = EMULATOR.stats
     assert (stats.h2d, stats.d2h) == (1, 1)
 
@@ -113,12 +113,12 @@ def test_memory_of_the_device_stops_growing():
     """After a few steps, all arrays come from memory that was used before."""
     import cupy
 
-    model = trained()
+    model, trainer = trained()
     pool = cupy.get_default_memory_pool()
     for step in range(1, 4):
-        model.train_step(1, step)
+        trainer.step(1, step)
     before = pool.total_bytes()
-    for step in range(4, model.steps_per_epoch - 1):
-        model.train_step(1, step)
+    for step in range(4, trainer.steps - 1):
+        trainer.step(1, step)
     assert pool.total_bytes() == before
     assert home(model.params.P).dtype == "float32"

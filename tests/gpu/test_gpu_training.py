@@ -14,9 +14,8 @@ from milk_np.errors import OutOfMemoryError
 from milk_np.evaluation.evaluate import evaluate
 from milk_np.kernels.reference import top_k
 from milk_np.models.milk.model import Milk
-from milk_np.models.registry import make_model
+from milk_np.models.registry import make_model, make_settings
 from milk_np.serving.recommend import recommend, similar_items, users_for_items
-from milk_np.settings.shared import Settings
 from milk_np.training.run_folder import RunFolder
 
 pytestmark = pytest.mark.gpu
@@ -31,16 +30,16 @@ def ds():
 
 def trained_steps(ds, device, steps, **options):
     model = Milk(**{**OPTIONS, **options}, device=device)
-    model.begin(ds)
+    trainer = model.trainer(ds)
     for step in range(steps):
-        model.train_step(1 + step // model.steps_per_epoch, step % model.steps_per_epoch)
-    model.settle()
-    return model
+        trainer.step(1 + step // trainer.steps, step % trainer.steps)
+    trainer.flush()
+    return model, trainer
 
 
 def assert_same_parameters(one, other, atol=PARAMETER):
     """Biases apart: the risk has no gradient by them but rounding, of which Adam makes whole steps."""
-    host, device = one.parameters(), other.parameters()
+    host, device = one.arrays(), other.arrays()
     for name in host:
         if not name.startswith("b"):
             np.testing.assert_allclose(device[name], host[name], rtol=0, atol=atol, err_msg=name)
@@ -58,17 +57,17 @@ def assert_same_parameters(one, other, atol=PARAMETER):
     ],
 )
 def test_parameters_after_twenty_steps_are_those_of_the_cpu(ds, options):
-    cpu, gpu = (trained_steps(ds, device, 20, **options) for device in ("cpu", "gpu"))
+    (cpu, host), (gpu, device) = (trained_steps(ds, device, 20, **options) for device in ("cpu", "gpu"))
     assert_same_parameters(cpu, gpu)
-    steps = 20 % cpu.steps_per_epoch
-    assert gpu.losses(steps) == pytest.approx(cpu.losses(steps), rel=1e-4)
+    steps = 20 % host.steps
+    assert device.losses(steps) == pytest.approx(host.losses(steps), rel=1e-4)
 
 
 @pytest.mark.parametrize("model", ["duif", "duif-raw"])
 def test_other_trained_models_run_on_the_device_too(ds, model):
     losses = []
     for device in ("cpu", "gpu"):
-        trained = make_model(Settings(**{**OPTIONS, "epochs": 2}, model=model, device=device)).fit(ds)
+        trained = make_model(make_settings({**OPTIONS, "epochs": 2, "model": model, "device": device})).fit(ds)
         losses.append([record["losses"]["total"] for record in trained.history.records])
     assert losses[1] == pytest.approx(losses[0], rel=1e-4)
 
@@ -82,7 +81,7 @@ def test_a_whole_run_ends_with_the_metrics_of_the_cpu(ds):
 
 
 def test_the_same_run_twice_gives_the_same_bits(ds):
-    one, two = (trained_steps(ds, "gpu", 12).parameters() for _ in range(2))
+    one, two = (trained_steps(ds, "gpu", 12)[0].arrays() for _ in range(2))
     for name in one:
         np.testing.assert_array_equal(one[name], two[name])
 

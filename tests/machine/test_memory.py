@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 from milk_np.errors import OutOfMemoryError
 from milk_np.machine import memory, threads
 from milk_np.machine.cgroup import cgroup_cores, cgroup_memory
+from milk_np.models.kernel_profile.settings import KernelProfileSettings
+from milk_np.models.milk.settings import MilkSettings
 from milk_np.models.registry import model_class
 from milk_np.settings.shared import Settings
 from milk_np.text import bytes_text
@@ -32,12 +34,17 @@ SIZES: dict[str, Any] = {
 
 def bytes_of(settings: Settings, **sizes: Any) -> dict[str, int]:
     model: Any = model_class(settings.model)
-    need: dict[str, int] = model.training_bytes(settings, **sizes)
+    need: dict[str, int] = model.memory_need(settings, **sizes)
     return need
 
 
+def refuse(need: dict[str, int], available: float, settings: Settings | None = None) -> None:
+    advice = model_class((settings or MilkSettings()).model).memory_advice
+    memory.refuse_if_too_large(need, available, advice)
+
+
 def total(settings: Settings | None = None, **sizes: Any) -> int:
-    return sum(bytes_of(settings or Settings(), **(SIZES | sizes)).values())
+    return sum(bytes_of(settings or MilkSettings(), **(SIZES | sizes)).values())
 
 
 @given(st.sampled_from(["n_users", "n_items", "n_new_items", "n_train_pairs"]), st.integers(1, 10**7))
@@ -46,31 +53,31 @@ def test_more_of_anything_never_needs_less(name: str, more: int) -> None:
 
 
 def test_the_parameters_dominate_for_many_users() -> None:
-    need = bytes_of(Settings(dim=64), **(SIZES | {"n_users": 10**7}))
+    need = bytes_of(MilkSettings(dim=64), **(SIZES | {"n_users": 10**7}))
     assert need["parameters and optimiser"] >= 5 * 4 * 64 * 10**7
 
 
 def test_profiles_need_no_free_users_but_every_item_of_a_history() -> None:
-    free, profile, both = (bytes_of(Settings(users=kind), **SIZES) for kind in ("free", "profile", "both"))
+    free, profile, both = (bytes_of(MilkSettings(users=kind), **SIZES) for kind in ("free", "profile", "both"))
     assert free["parameters and optimiser"] == both["parameters and optimiser"] > profile["parameters and optimiser"]
     assert profile["a batch"] == both["a batch"] > free["a batch"]
 
 
 def test_a_need_that_does_not_fit_says_what_to_lower() -> None:
-    need = bytes_of(Settings(dim=4096), **(SIZES | {"n_users": 10**8}))
+    need = bytes_of(MilkSettings(dim=4096), **(SIZES | {"n_users": 10**8}))
     with pytest.raises(OutOfMemoryError, match=r"parameters and optimiser .* lower --dim") as caught:
-        memory.refuse_if_too_large(need, 8 * GB)
+        refuse(need, 8 * GB)
     assert caught.value.exit_code == 5
-    memory.refuse_if_too_large(need, math.inf)
+    refuse(need, math.inf)
 
 
 def test_a_batch_that_does_not_fit_is_named() -> None:
     with pytest.raises(OutOfMemoryError, match="lower --batch-size"):
-        memory.refuse_if_too_large({"a batch": 3 * GB, "evaluation": 1}, GB)
+        refuse({"a batch": 3 * GB, "evaluation": 1}, GB)
 
 
 def test_a_kernel_profile_is_told_what_shrinks_its_need() -> None:
-    best = Settings(model="kernel-profile")
+    best = KernelProfileSettings()
     assert total(best, n_items=20_000) > total(best) > total(best.replace(landmarks=64, whitening=(0.0,)))
     for settings, advice in (
         (best, r"vectors .*lower --landmarks or --profile-width"),
@@ -78,10 +85,10 @@ def test_a_kernel_profile_is_told_what_shrinks_its_need() -> None:
     ):
         need = bytes_of(settings, **(SIZES | {"n_users": 20_000, "n_items": 9000, "widths": (8, 8)}))
         with pytest.raises(OutOfMemoryError, match=advice):
-            memory.refuse_if_too_large(need, 0)
+            refuse(need, 0, best)
     crowd = bytes_of(best, **(SIZES | {"n_users": 10**7}))
     with pytest.raises(OutOfMemoryError, match=r"vectors of users .*lower --landmarks or --profile-width"):
-        memory.refuse_if_too_large(crowd, 0)
+        refuse(crowd, 0, best)
     held = [
         bytes_of(best.replace(**given), **SIZES)["held-out items"]
         for given in ({}, {"whitening": (0.5,)}, {"whitening": (0.5,), "kernel_noise": 1.0})

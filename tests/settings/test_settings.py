@@ -13,11 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from milk_np.errors import SettingsError
+from milk_np.models.kernel_profile.settings import KernelProfileSettings
+from milk_np.models.milk.settings import MilkSettings
+from milk_np.models.registry import make_settings
 from milk_np.settings.option import Option
-from milk_np.settings.shared import PRESETS, Settings, options, spellings
+from milk_np.settings.shared import Settings
 from milk_np.settings.toml import read_toml, toml_value
 
-NUMBERS = [name for name, option in options().items() if option.type is not str]
+NUMBERS = [name for name, option in MilkSettings.options().items() if option.type is not str]
 WEIGHTS = [
     "lr",
     "invariance_weight",
@@ -44,7 +47,7 @@ def value_of(option: Option) -> st.SearchStrategy[Any]:
 
 def free_settings() -> st.SearchStrategy[Settings]:
     """Settings drawn over all fields, except those that have to agree with one another."""
-    drawn = {name: value_of(option) for name, option in options().items() if option.many == "no"}
+    drawn = {name: value_of(option) for name, option in MilkSettings.options().items() if option.many == "no"}
     drawn["valid_metric"] = st.builds(
         lambda name, k: f"{name}@{k}", st.sampled_from(["recall", "NDCG"]), st.integers(1, 99)
     )
@@ -52,29 +55,28 @@ def free_settings() -> st.SearchStrategy[Settings]:
     drawn["without"] = st.sampled_from([(), ("cmam",), ("ceim", "cmam")])
     drawn["missing_mix"] = st.sampled_from([(), (0.1, 0.45, 0.45), (1 / 3, 2 / 3)])
     drawn["seeds"] = st.integers(1, 50) | st.lists(st.integers(0, 99), min_size=1, unique=True).map(tuple)
-    drawn["preset"] = st.sampled_from(("paper", "reference"))  # best is one model
     drawn["users"] = st.just("free")  # the others can't be on the GPU
-    return st.builds(Settings, **drawn)
+    return st.builds(MilkSettings, **drawn)
 
 
 def test_the_preset_best_is_one_model() -> None:
-    best = Settings(preset="best")
-    assert best.model == "kernel-profile"
-    assert Settings.from_mapping(tomllib.loads(best.to_toml())) == best
+    best = make_settings({"preset": "best"})
+    assert best == KernelProfileSettings()
+    assert make_settings(tomllib.loads(best.to_toml())) == best
     with pytest.raises(SettingsError, match="leave one out"):
-        Settings(preset="best", model="duif")
+        make_settings({"preset": "best", "model": "duif"})
 
 
 def test_profiles_of_users_are_refused_on_the_gpu() -> None:
     for users in ("profile", "both"):
-        assert Settings(users=users, device="auto").users == users
+        assert MilkSettings(users=users, device="auto").users == users
         with pytest.raises(SettingsError, match=r"--users.*--device cpu"):
-            Settings(users=users, device="gpu")
+            MilkSettings(users=users, device="gpu")
 
 
 @given(free_settings())
 def test_toml_reads_back_to_equal_settings(settings: Settings) -> None:
-    assert Settings.from_mapping(tomllib.loads(settings.to_toml())) == settings
+    assert MilkSettings.from_mapping(tomllib.loads(settings.to_toml())) == settings
 
 
 @given(st.text())
@@ -84,19 +86,19 @@ def test_toml_text_values_round_trip(text: str) -> None:
 
 
 def test_every_field_is_an_option_with_help_and_a_valid_default() -> None:
-    assert set(options()) == {entry.name for entry in fields(Settings)}
-    for name, option in options().items():
+    assert set(MilkSettings.options()) == {entry.name for entry in fields(MilkSettings)}
+    for name, option in MilkSettings.options().items():
         assert option.help, name
         assert option.group, name
-    Settings()
+    MilkSettings()
 
 
 @pytest.mark.parametrize("name", NUMBERS)
 @pytest.mark.parametrize("value", [-1, -0.5, math.nan, math.inf, "many", True, [[]]])
 def test_impossible_numbers_name_the_setting_the_value_and_the_range(name: str, value: object) -> None:
-    given_value = [value] if options()[name].many != "no" and not isinstance(value, str) else value
+    given_value = [value] if MilkSettings.options()[name].many != "no" and not isinstance(value, str) else value
     with pytest.raises(SettingsError) as caught:
-        Settings(**{name: given_value})  # type: ignore[arg-type]
+        MilkSettings(**{name: given_value})  # type: ignore[arg-type]
     message = str(caught.value)
     assert name in message
     assert f"--{name.replace('_', '-')}" in message
@@ -118,7 +120,7 @@ def test_impossible_numbers_name_the_setting_the_value_and_the_range(name: str, 
 )
 def test_bounds_are_kept(name: str, value: Any) -> None:
     with pytest.raises(SettingsError, match=name):
-        Settings(**{name: value})
+        MilkSettings(**{name: value})
 
 
 @pytest.mark.parametrize(
@@ -140,52 +142,52 @@ def test_bounds_are_kept(name: str, value: Any) -> None:
 )
 def test_settings_that_mean_nothing_are_refused(name: str, value: Any) -> None:
     with pytest.raises(SettingsError, match=name):
-        Settings(**{name: value})
+        MilkSettings(**{name: value})
 
 
 @pytest.mark.parametrize("name", WEIGHTS)
 def test_numpy_numbers_become_plain_ones(name: str) -> None:
-    assert type(getattr(Settings(**{name: np.float32(0.5)}), name)) is float  # type: ignore[arg-type]
-    assert type(Settings(dim=np.int64(8)).dim) is int  # type: ignore[arg-type]
+    assert type(getattr(MilkSettings(**{name: np.float32(0.5)}), name)) is float  # type: ignore[arg-type]
+    assert type(MilkSettings(dim=np.int64(8)).dim) is int  # type: ignore[arg-type]
 
 
 def test_words_match_in_any_case_and_text_lists_are_split() -> None:
-    settings = Settings(protocol="ftmt", valid_metric="Recall@20", without="CMAM, ceim", topk="5,7")  # type: ignore[arg-type]
+    settings = MilkSettings(protocol="ftmt", valid_metric="Recall@20", without="CMAM, ceim", topk="5,7")  # type: ignore[arg-type]
     assert settings.protocol == "FTMT"
     assert settings.valid_metric == "recall@20"
     assert settings.without == ("cmam", "ceim")
     assert settings.cutoffs == (5, 7, 20)
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", MilkSettings.presets)
 def test_a_preset_fills_only_what_is_unset(preset: str) -> None:
-    resolved = Settings(preset=preset).resolve()
-    assert (resolved.risk, resolved.negatives) == (PRESETS[preset]["risk"], PRESETS[preset]["negatives"])
+    resolved = MilkSettings(preset=preset).resolve()
+    assert (resolved.risk, resolved.negatives) == tuple(MilkSettings.presets[preset].values())
     assert resolved.resolve() == resolved
-    assert Settings(preset=preset, risk="sum", negatives="all").resolve().risk == "sum"
+    assert MilkSettings(preset=preset, risk="sum", negatives="all").resolve().risk == "sum"
 
 
 def test_seeds_count_up_from_the_seed_or_are_listed() -> None:
-    assert Settings(seed=7, seeds=3).seed_list == (7, 8, 9)
-    assert Settings(seed=7, seeds=(4, 2)).seed_list == (4, 2)
+    assert MilkSettings(seed=7, seeds=3).seed_list == (7, 8, 9)
+    assert MilkSettings(seed=7, seeds=(4, 2)).seed_list == (4, 2)
 
 
 def test_keys_have_the_spellings_of_the_options() -> None:
     values = {"batch-size": 5, "learning_rate": 0.5, "alpha": 2.0, "epochs": 4}
-    settings = Settings.from_mapping(values)
+    settings = MilkSettings.from_mapping(values)
     assert (settings.batch_size, settings.lr, settings.dirichlet_alpha, settings.epochs) == (5, 0.5, 2.0, 4)
-    assert set(spellings().values()) == set(options())
+    assert set(MilkSettings.spellings().values()) == set(MilkSettings.options())
 
 
 @pytest.mark.parametrize(("key", "right"), [("batchsize", "batch-size"), ("Epoch", "epochs"), ("dims", "dim")])
 def test_an_unknown_key_names_the_nearest_right_one(key: str, right: str) -> None:
     with pytest.raises(SettingsError, match=f"did you mean {right}"):
-        Settings.from_mapping({key: 1})
+        MilkSettings.from_mapping({key: 1})
 
 
 def test_a_key_in_two_spellings_is_refused() -> None:
     with pytest.raises(SettingsError, match="second time"):
-        Settings.from_mapping({"lr": 0.1, "learning-rate": 0.2})
+        MilkSettings.from_mapping({"lr": 0.1, "learning-rate": 0.2})
 
 
 def test_an_unreadable_file_is_a_settings_error(tmp_path: Any) -> None:

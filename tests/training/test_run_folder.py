@@ -11,17 +11,18 @@ import pytest
 
 from milk_np.errors import DataError, SettingsError
 from milk_np.machine.environment import cpu_name, environment, without_home
-from milk_np.settings.shared import Settings
+from milk_np.models.milk.settings import MilkSettings
+from milk_np.models.registry import load_settings
 from milk_np.training.run_folder import RunFolder, default_folder
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> RunFolder:
-    return RunFolder.create(tmp_path / "a" / "run", Settings(lr=0.5), data_hash="abc", command=["milk-train"])
+    return RunFolder.create(tmp_path / "a" / "run", MilkSettings(lr=0.5), data_hash="abc", command=["milk-train"])
 
 
 def test_a_new_run_records_its_settings_environment_and_data(run: RunFolder) -> None:
-    assert run.settings() == Settings(lr=0.5)
+    assert load_settings(run.config) == MilkSettings(lr=0.5)
     facts = json.loads(run.file("env.json").read_text())
     assert facts["data_hash"] == "abc"
     assert facts["command"] == ["milk-train"]
@@ -45,12 +46,12 @@ def test_a_processor_without_a_name_is_told_by_its_architecture(tmp_path: Path) 
 
 def test_another_run_is_not_overwritten(run: RunFolder) -> None:
     with pytest.raises(SettingsError, match="holds a run already; continue it with --resume"):
-        RunFolder.create(run.path, Settings(), data_hash="abc")
-    assert run.settings().lr == 0.5
+        RunFolder.create(run.path, MilkSettings(), data_hash="abc")
+    assert load_settings(run.config).lr == 0.5
 
 
 def test_resuming_needs_a_run_on_the_same_data(run: RunFolder, tmp_path: Path) -> None:
-    assert RunFolder.reopen(run.path, data_hash="abc").settings() == run.settings()
+    assert RunFolder.reopen(run.path, data_hash="abc").config == run.config
     with pytest.raises(SettingsError, match="holds no run to resume"):
         RunFolder.reopen(tmp_path / "absent")
     with pytest.raises(DataError, match="hash abc, not xyz"):
@@ -63,14 +64,14 @@ def test_resuming_clears_what_a_killed_write_left(run: RunFolder) -> None:
     assert not list(run.path.glob(".*"))
 
 
-def test_metrics_are_appended_and_cut_back_when_resumed(run: RunFolder) -> None:
+def test_metrics_are_appended_and_rewritten_when_resumed(run: RunFolder) -> None:
     assert run.metrics() == []
     for epoch in range(1, 6):
         run.append_metrics({"epoch": epoch, "loss": epoch / 7})
     with open(run.file("metrics.jsonl"), "a") as file:
         file.write('{"epoch": 6, "lo')  # the process was killed here
     assert [record["epoch"] for record in run.metrics()] == [1, 2, 3, 4, 5]
-    run.truncate_metrics(3)
+    run.rewrite_metrics(run.metrics()[:3])
     run.append_metrics({"epoch": 4, "loss": 4 / 7})
     assert run.metrics() == [{"epoch": epoch, "loss": epoch / 7} for epoch in range(1, 5)]
 
@@ -97,7 +98,7 @@ def test_the_log_and_the_summary_are_kept(run: RunFolder) -> None:
 def test_an_output_that_can_not_be_written_is_found_at_once(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="Not a directory"):
-        RunFolder.create(tmp_path / "file" / "run", Settings(), data_hash="abc")
+        RunFolder.create(tmp_path / "file" / "run", MilkSettings(), data_hash="abc")
 
 
 @pytest.mark.parametrize(
@@ -110,6 +111,6 @@ def test_an_output_that_can_not_be_written_is_found_at_once(tmp_path: Path) -> N
     ],
 )
 def test_the_default_folder_is_a_safe_name(name: str, folder: str) -> None:
-    path = default_folder(name, Settings(seed=3, preset="reference"))
+    path = default_folder(name, MilkSettings(seed=3, preset="reference"))
     assert path.parent == Path("runs")
     assert re.fullmatch(folder + r"-milk-reference-s3-\d{8}-\d{6}", path.name)

@@ -16,7 +16,8 @@ from milk_np.data import apply_protocol, make_synthetic
 from milk_np.errors import DivergedError
 from milk_np.evaluation.evaluate import evaluate
 from milk_np.models.milk.model import Milk
-from milk_np.settings.shared import Settings
+from milk_np.models.milk.settings import MilkSettings
+from milk_np.models.milk.trainer import MilkTrainer
 from milk_np.training.loop import History
 from milk_np.training.run_folder import RunFolder
 
@@ -34,7 +35,7 @@ def ds():
 
 
 def new_run(folder, ds, **options):
-    return RunFolder.create(folder, Settings(**{**OPTIONS, **options}), data_hash=ds.content_hash)
+    return RunFolder.create(folder, MilkSettings(**{**OPTIONS, **options}), data_hash=ds.content_hash)
 
 
 @pytest.fixture(scope="module")
@@ -99,14 +100,14 @@ def test_resumes_a_finished_run_with_nothing_left_to_do(ds, tmp_path):
 def test_an_interrupted_run_resumes_to_the_bit(ds, tmp_path, monkeypatch, whole, stop_at):
     """SIGINT at any step: the state before the next step is saved; resuming ends as if nothing had happened."""
     run = new_run(tmp_path / "run", ds)
-    original = Milk.train_step
+    original = MilkTrainer.step
 
     def step_and_interrupt(self, epoch, step):
         original(self, epoch, step)
         if (epoch, step) == stop_at:
             os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr(Milk, "train_step", step_and_interrupt)
+    monkeypatch.setattr(MilkTrainer, "step", step_and_interrupt)
     with pytest.raises(KeyboardInterrupt):
         Milk(**OPTIONS).fit(ds, run=run)
     monkeypatch.undo()
@@ -215,12 +216,13 @@ def test_equals_a_plain_run_of_the_references(ds):
 
     fast, plain = Milk(**OPTIONS), Milk(**OPTIONS)
     plain._lazy_backend = NumpyBackend("reference")
-    for model in (fast, plain):
-        model.begin(ds)
-        for step in range(model.steps_per_epoch):
-            model.train_step(1, step)
-        model.settle()
+    trainers = [model.trainer(ds) for model in (fast, plain)]
+    for trainer in trainers:
+        for step in range(trainer.steps):
+            trainer.step(1, step)
+        trainer.flush()
     for (name, a), (_, b) in zip(fast.params.arrays(), plain.params.arrays(), strict=True):
         if not name.startswith("b"):  # the risk has no gradient by a bias but rounding, which Adam makes steps of
             np.testing.assert_allclose(a, b, rtol=0, atol=1e-4, err_msg=name)
-    assert fast.losses(fast.steps_per_epoch) == pytest.approx(plain.losses(plain.steps_per_epoch), rel=1e-4)
+    fast_losses, plain_losses = (trainer.losses(trainer.steps) for trainer in trainers)
+    assert fast_losses == pytest.approx(plain_losses, rel=1e-4)

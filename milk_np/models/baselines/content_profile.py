@@ -68,8 +68,8 @@ class ContentProfile(Recommender):
         """Profiles of `users`, or of all, (n, K)."""
         return self._profiles(self._pairs if users is None else self._pairs[users])
 
-    def user_from_history(self, histories: Sequence[Ids]) -> Vectors:
-        """Profiles (n, K) of users who weren't in the data; see `Recommender.user_from_history`."""
+    def encode_users(self, histories: Sequence[Ids]) -> Vectors:
+        """Profiles (n, K) of users who weren't in the data; see `Recommender.encode_users`."""
         indptr, items = compressed(histories, self._pairs.shape[1])
         lengths = np.diff(indptr)
         share = np.repeat(1 / np.maximum(lengths, 1), lengths).astype(np.float32)

@@ -19,7 +19,7 @@ from milk_np.models.base import Vectors
 from milk_np.models.duif import memory
 from milk_np.models.milk.model import Milk
 from milk_np.models.milk.objective import Table
-from milk_np.settings.shared import Settings
+from milk_np.training.trainer import Trainer
 
 CONTENT = "content"
 
@@ -32,17 +32,15 @@ class Duif(Milk):
 
     name: ClassVar[str] = "duif"
     unit: ClassVar[bool] = True
-    training_bytes = staticmethod(memory.training_bytes)
+    memory_need = staticmethod(memory.training_bytes)
+    memory_advice = memory.ADVICE
 
-    def __init__(self, settings: Settings | None = None, **options: Any) -> None:
-        """`settings`, with `options` changed; those of MILK's two modules have no effect."""
-        super().__init__(settings, **{**options, "without": ("cmam", "ceim")})
-
-    def begin(self, ds: Dataset) -> None:
+    def trainer(self, ds: Dataset) -> Trainer:
         """Impute, lay the modalities side by side, and set up the step on them."""
         imputer = make_imputer(self.settings.impute).fit(ds)
-        super().begin(self._side_by_side(ds, self._joined(feature_tables(ds, imputer))))
+        trainer = super().trainer(self._side_by_side(ds, self._joined(feature_tables(ds, imputer))))
         self.imputer = imputer
+        return trainer
 
     def encode_items(
         self, features: Mapping[str, NDArray[Any] | None], available: NDArray[np.bool_] | None = None

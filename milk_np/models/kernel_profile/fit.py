@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,13 +17,15 @@ from milk_np.models.kernel_profile.content import Vectors, content_of, similarit
 from milk_np.models.kernel_profile.held_out import HeldOut
 from milk_np.models.kernel_profile.limits import CHOICE_ITEMS, HELD_ITEMS
 from milk_np.models.kernel_profile.ridge import Ridge, owned_sets, weighted
+from milk_np.models.kernel_profile.settings import KernelProfileSettings
 from milk_np.models.kernel_profile.smoothing import Smoothing
 from milk_np.models.kernel_profile.whitening import candidate_axes, whitened
 from milk_np.rng import generator
-from milk_np.settings.shared import Settings
 
 Floats = NDArray[np.float64]
 Arrays = dict[str, NDArray[Any]]
+Tell = Callable[[str, float], None]
+"""What hears that a phase begins, and which share of the work is done."""
 
 PARAMETERS = ("history", "mean_item", "sets", "coefficients", "kernel", "error")
 """Arrays of a model, beside those of each modality: `axes0`, ... (D_m, r) of its whitening, r = 0 where it has none,
@@ -36,17 +38,29 @@ error: leave-one-out, as a share.
 LEAST_AXIS = 1e-10
 """Axes of less than this share of the largest one's variance are rounding noise."""
 _COLUMNS = 64
+SHARES = (0.05, 0.15, 0.75, 0.8, 0.9)
+"""What of the work is done when a phase begins, the first apart; about, as measured on three data sets."""
 
 
-def fit_profile(ds: Dataset, centres: Mapping[str, Vectors], settings: Settings) -> Arrays:
-    """The arrays named by PARAMETERS, and the landmarks' content."""
+def _silent(phase: str, share: float) -> None:
+    """Nobody listens."""
+
+
+def fit_profile(
+    ds: Dataset, centres: Mapping[str, Vectors], settings: KernelProfileSettings, tell: Tell = _silent
+) -> Arrays:
+    """The arrays named by PARAMETERS, and the landmarks' content; `tell` hears of the phases."""
+    tell("smoothing histories", 0.0)
     items, R = ds.train_items, training_pairs(ds)
     smoothing = Smoothing.fit(R, rank=settings.smoothing_rank, ridge=settings.smoothing, power=settings.smoothing_power)
+    tell("content of the items", SHARES[0])
     order = generator(settings.seed, "landmarks").permutation(len(items))
     content = content_of(centres, ds, items)
     chosen = np.sort(order[: settings.landmarks])
     candidates = candidate_axes([x[chosen] for x in content], settings.whitening)
+    tell("choosing the kernel", SHARES[1])
     kernel, error = choose_kernel(R, smoothing, content, candidates, ds.available[items], order, settings)
+    tell("similarities to landmarks", SHARES[2])
     axes = [each[exponent] for each, exponent in zip(candidates, kernel.whitening, strict=True)]
     content = [whitened(x, each) for x, each in zip(content, axes, strict=True)]
     landmarks = [x[chosen] for x in content]
@@ -57,9 +71,11 @@ def fit_profile(ds: Dataset, centres: Mapping[str, Vectors], settings: Settings)
         k = weighted(similar, kernel.weights, owned)
         return Ridge.fit(k, k[chosen], kernel.noise)
 
+    tell("vectors of users", SHARES[3])
     whole = regression(sets[0])
     h, variance = history_vectors(R, smoothing, whole, settings.profile_width)
     targets = smoothing.apply_transposed(R.T @ (R @ h)) / variance
+    tell("regressions by owned modalities", SHARES[4])
     others = [regression(owned).coefficients(targets) for owned in sets[1:]]
     popularity = np.asarray(R.sum(axis=0)).ravel()
     counted = h * np.maximum(popularity, 1)[:, None] ** -settings.rarity
@@ -106,7 +122,7 @@ def choose_kernel(
     axes: Sequence[Mapping[float, Vectors]],
     owned: NDArray[np.bool_],
     order: NDArray[np.intp],
-    settings: Settings,
+    settings: KernelProfileSettings,
 ) -> tuple[Kernel, float]:
     """The kernel that the settings leave open, and its leave-one-out error.
 

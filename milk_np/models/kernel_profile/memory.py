@@ -6,13 +6,25 @@ from collections.abc import Sequence
 
 from milk_np.machine.memory import KERNELS
 from milk_np.models.kernel_profile.limits import HELD_ITEMS, HELD_LANDMARKS, HELD_USERS, MOST_SETS, TRIED
-from milk_np.settings.shared import Settings
+from milk_np.models.kernel_profile.settings import KernelProfileSettings
 
 _FLOAT, _INT, _DOUBLE = 4, 4, 8
+_ELSEWHERE = "fit on a machine with more memory"
+_NARROWER = "lower --landmarks or --profile-width"
+ADVICE = {
+    "compiled kernels": _ELSEWHERE,
+    "content": _ELSEWHERE,
+    "held-out items": "give --whitening and --kernel-noise, so that they aren't chosen",
+    "similarities": _NARROWER,
+    "vectors": _NARROWER,
+    "training pairs": _ELSEWHERE,
+    "vectors of users": _NARROWER,
+}
+"""By purpose, what makes its need smaller."""
 
 
 def training_bytes(
-    settings: Settings,
+    settings: KernelProfileSettings,
     *,
     n_users: int,
     n_items: int,

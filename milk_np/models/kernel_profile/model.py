@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +47,8 @@ from milk_np.serving.histories import Ids, compressed
 from milk_np.serving.ranking import TopK
 from milk_np.serving.recommend import chosen_rows
 from milk_np.settings.shared import Settings
+from milk_np.training.progress import Callback, Phases
+from milk_np.training.run_folder import RunFolder
 
 
 class KernelProfile(StoredModel):
@@ -60,17 +62,17 @@ class KernelProfile(StoredModel):
 
     Attributes
     ----------
-    settings : Settings
+    settings : KernelProfileSettings
     kernel : Kernel, after `fit` or `load`
-    history : History, after `fit`
     """
 
     name: ClassVar[str] = "kernel-profile"
-    training_bytes = staticmethod(memory.training_bytes)
+    memory_need = staticmethod(memory.training_bytes)
+    memory_advice = memory.ADVICE
 
     def __init__(self, settings: Settings | None = None, **options: Any) -> None:
-        """`settings`, with `options` changed; see `Settings` for names, defaults and ranges."""
-        super().__init__(settings, **{"model": self.name, **options})
+        """`settings`, with `options` changed; see `KernelProfileSettings` for names, defaults and ranges."""
+        super().__init__(settings, **options)
         self._arrays: Arrays = {}
         self._ds: Dataset | None = None
 
@@ -83,7 +85,7 @@ class KernelProfile(StoredModel):
             indptr, items = chosen_rows((indptr, items), np.asarray(users))
         return self._profiles(indptr, items)
 
-    def user_from_history(self, histories: Sequence[Ids]) -> Vectors:
+    def encode_users(self, histories: Sequence[Ids]) -> Vectors:
         """Vectors (n, K) of users who weren't in the data, given by the numbers of the items they chose.
 
         New items among them say nothing; who has no others ranks items like the mean user. Raises DataError for an item
@@ -148,10 +150,17 @@ class KernelProfile(StoredModel):
         """The search for the best items on the model's device."""
         return get_backend(self.settings.device, self.settings.threads).top_k
 
-    # Training: one step
+    # Fitting
 
-    def begin(self, ds: Dataset) -> None:
-        """Centre the modalities, and refuse before the work what can't be done after it.
+    def fit(
+        self,
+        ds: Dataset,
+        *,
+        callback: Callback | None = None,
+        run: RunFolder | None = None,
+        resume: bool = False,
+    ) -> Self:
+        """Fit in closed form; a signal ends it where it stands. There is nothing to `resume` from: it starts anew.
 
         Raises SettingsError if weights or exponents are given, but not one for each modality (one exponent may be for
         all), DeviceError without the device.
@@ -159,8 +168,15 @@ class KernelProfile(StoredModel):
         get_backend(self.settings.device, self.settings.threads)
         self._check_modalities("modality_weights", ds, shared=False)
         self._check_modalities("whitening", ds, shared=True)
+        phases = Phases(callback)
         self._ds, self._catalogue, self._items = ds, Catalogue.of(ds), None
         self.imputer, self._arrays = MeanImputer().fit(ds), {}
+        with one_blas_thread():
+            self._arrays = fit_profile(ds, self._centres, self.settings, phases)
+        if run is not None:
+            self.save(run.model)
+        phases.done()
+        return self
 
     def _check_modalities(self, name: str, ds: Dataset, *, shared: bool) -> None:
         """Whether the values of a setting are as many as modalities; one value may be `shared`."""
@@ -171,55 +187,18 @@ class KernelProfile(StoredModel):
                 f"{', '.join(ds.modalities)}{', or one for all' if shared else ''}, got {len(values)}"
             )
 
-    @property
-    def steps_per_epoch(self) -> int:
-        """One: a closed form."""
-        return 1
-
-    @property
-    def most_epochs(self) -> int:
-        """One: a closed form."""
-        return 1
-
-    @property
-    def triplets_per_epoch(self) -> int:
-        """Number of training pairs."""
-        return len(self.catalogue.seen_items)
-
-    def train_step(self, epoch: int, step: int) -> None:
-        """Everything."""
-        if self._ds is None:
-            raise SettingsError(f"{self.name}: not in training; call begin(ds) first")
-        with one_blas_thread():
-            self._arrays = fit_profile(self._ds, self._centres, self.settings)
-
-    def losses(self, steps: int) -> dict[str, float]:
-        """The kernel's leave-one-out error as a share of what there is to predict; that of another may be less."""
-        return {"total": float(self._fitted()["error"])}
-
-    def settle(self) -> None:
-        """Nothing is put off."""
-
-    def state(self) -> dict[str, NDArray[Any]]:
-        """The parameters; there is nothing else."""
-        return dict(self._arrays)
-
-    def load_state(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Go on from `state`. Raises DataError if arrays are absent, as in that of an earlier version."""
-        self._arrays = self._parameters_of("the training state", state) if state else {}
-
-    def parameters(self) -> dict[str, NDArray[Any]]:
+    def arrays(self) -> Arrays:
         """The parameters, which nothing overwrites."""
         return dict(self._arrays)
 
-    def restore(self, parameters: Mapping[str, NDArray[Any]]) -> None:
-        """Put what `parameters` gave back."""
-        self._arrays = dict(parameters)
+    def load_arrays(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Take over what `arrays` gave."""
+        self._arrays = dict(arrays)
 
-    def diagnosis(self) -> str:
-        """Which parameters are not finite."""
-        bad = [name for name, x in self._arrays.items() if x.dtype.kind == "f" and not np.isfinite(x).all()]
-        return f"not finite: {', '.join(bad) or 'no parameter'}"
+    @property
+    def error(self) -> float:
+        """The kernel's leave-one-out error as a share of what there is to predict; that of another may be less."""
+        return float(self._fitted()["error"])
 
     # Files
 

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from milk_np.machine.memory import KERNELS
-from milk_np.settings.shared import Settings
 
 _FLOAT, _INT, _LONG = 4, 4, 8
+_ELSEWHERE = "train on a machine with more memory"
+ADVICE = {
+    "compiled kernels": _ELSEWHERE,
+    "parameters and optimiser": "lower --dim",
+    "a batch": "lower --batch-size",
+    "training pairs": _ELSEWHERE,
+    "normalisation and filling": _ELSEWHERE,
+    "evaluation": "lower --dim",
+}
+"""By purpose, what makes its need smaller."""
 
 
 def training_bytes(
-    settings: Settings,
+    settings: Any,
     *,
     n_users: int,
     n_items: int,
@@ -29,7 +39,7 @@ def training_bytes(
     K, M, D = settings.dim, len(widths), sum(widths)
     B = min(settings.batch_size, max(n_train_pairs, 1))
     items = min(2 * B, n_items)
-    environments = settings.env_draws * M + 1
+    environments = 1 if "ceim" in settings.without else settings.env_draws * M + 1
     free, profiles = settings.users != "profile", settings.users != "free"
     if profiles:
         items = n_items

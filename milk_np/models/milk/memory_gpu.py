@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from milk_np.data import Dataset
-from milk_np.settings.shared import Settings
 
 _FLOAT, _INT, _LONG = 4, 4, 8
 _LIBRARIES = 64 * 2**20  # work space of cuBLAS, and compiled kernels
 _RANKING = 64 * 2**20  # vectors of a block of users; scores take what is left
 
 
-def device_bytes(settings: Settings, ds: Dataset) -> dict[str, int]:
+def device_bytes(settings: Any, ds: Dataset) -> dict[str, int]:
     """Bytes that training on `ds` takes on the device beside the raw feature rows, by purpose."""
     widths = [int(ds.features[name].shape[1]) for name in ds.modalities]
     n_pairs = int((ds.split == 0).sum())
@@ -20,7 +20,7 @@ def device_bytes(settings: Settings, ds: Dataset) -> dict[str, int]:
 
 
 def training_bytes(
-    settings: Settings, *, n_users: int, n_items: int, n_train_pairs: int, widths: Sequence[int]
+    settings: Any, *, n_users: int, n_items: int, n_train_pairs: int, widths: Sequence[int]
 ) -> dict[str, int]:
     """The same from the sizes alone.
 
@@ -30,7 +30,7 @@ def training_bytes(
     K, M, D = settings.dim, len(widths), sum(widths)
     B = min(settings.batch_size, max(n_train_pairs, 1))
     items, users = min(2 * B, n_items), min(B, n_users)
-    E = settings.env_draws * M + 1
+    E = 1 if "ceim" in settings.without else settings.env_draws * M + 1
     tables = 3 + 2 * (settings.reg_scope == "all")
     return {
         "parameters and optimiser": _FLOAT * (tables * n_users * K + 4 * (D + M) * K),

@@ -25,16 +25,19 @@ from milk_np.models.milk.parameters import Parameters, blank_parameters, initial
 from milk_np.models.milk.profiles import ARRAYS as PROFILES
 from milk_np.models.milk.profiles import Profiles
 from milk_np.models.milk.step import MilkStep
-from milk_np.models.stored import Arrays, StoredModel
+from milk_np.models.milk.trainer import MilkTrainer
+from milk_np.models.stepped import SteppedModel
+from milk_np.models.stored import Arrays
 from milk_np.serving.catalogue import Catalogue
 from milk_np.serving.histories import Ids
 from milk_np.serving.ranking import TopK
 from milk_np.settings.shared import Settings
+from milk_np.training.trainer import Trainer
 
 ENCODE_ROWS = 8192
 
 
-class Milk(StoredModel):
+class Milk(SteppedModel):
     """Users and new items in one space; an item is the mean of its modalities' linear extracts.
 
     Score of user u and item i: q_u . (1/M) sum_m (x^m_i W^m + b^m), x^m_i imputed and row-normalised. The user's
@@ -42,7 +45,7 @@ class Milk(StoredModel):
 
     Attributes
     ----------
-    settings : Settings
+    settings : MilkSettings
         Everything that decides the result.
     params : Parameters
         P (U, K), W^m (D_m, K), b^m (K), and g (1) with profiles of users, after `fit` or `load`.
@@ -51,16 +54,16 @@ class Milk(StoredModel):
     """
 
     name: ClassVar[str] = "milk"
-    training_bytes = staticmethod(memory.training_bytes)
+    memory_need = staticmethod(memory.training_bytes)
+    memory_advice = memory.ADVICE
 
     def __init__(self, settings: Settings | None = None, **options: Any) -> None:
-        """`settings`, with `options` changed; see `Settings` for names, defaults and ranges."""
+        """`settings`, with `options` changed; see `MilkSettings` for names, defaults and ranges."""
         super().__init__(settings, **options)
         self.params: Parameters | None = None
         self._tables: list[Table] = []
         self._owned: Array = None
         self._profiles: Profiles | None = None
-        self._step: MilkStep | None = None
         self._lazy_backend: Backend | None = None
 
     # Vectors
@@ -76,7 +79,7 @@ class Milk(StoredModel):
         profiles = profiles if users is None else profiles[users]
         return profiles + free if len(params.P) else np.array(profiles)
 
-    def user_from_history(self, histories: Sequence[Ids]) -> Vectors:
+    def encode_users(self, histories: Sequence[Ids]) -> Vectors:
         """Vectors (n, K) of users who weren't in the data, from the items of the data that each of them has.
 
         It is the profile alone: zero where there are no items, and without anything free for `users="both"`.
@@ -84,7 +87,7 @@ class Milk(StoredModel):
         """
         if self._fitted().scale is None:
             raise SettingsError(
-                "user_from_history: this model's users are free vectors, which only training gives; train it with "
+                "encode_users: this model's users are free vectors, which only training gives; train it with "
                 "users='profile' (--users profile) or 'both'"
             )
         return self._profiled().of(histories)
@@ -138,7 +141,7 @@ class Milk(StoredModel):
 
     # Training
 
-    def begin(self, ds: Dataset) -> None:
+    def trainer(self, ds: Dataset) -> Trainer:
         """Impute and normalise (virtually), initialise parameters, set up the step."""
         settings, backend, need = self.settings, self._backend, device_bytes(self.settings, ds)
         backend.require(need)
@@ -147,7 +150,7 @@ class Milk(StoredModel):
         self._items, self._profiles, self._catalogue = None, None, Catalogue.of(ds)
         self._owned = backend.asarray(ds.available)
         self.params = self._initial(ds)
-        self._step = MilkStep(backend, ds, settings, self._tables, self.params)
+        return MilkTrainer(self, MilkStep(backend, ds, settings, self._tables, self.params), backend)
 
     def _initial(self, ds: Dataset) -> Parameters:
         """Parameters to start from; with profiles of users, the extractors start at the features' principal axes."""
@@ -160,7 +163,7 @@ class Milk(StoredModel):
             start_at_axes(self._backend, rows, params.W[m], params.b[m], settings.seed, m)
         return params
 
-    def _moved(self) -> None:
+    def moved(self) -> None:
         """Parameters have changed: what was made of them is made anew when it is asked for."""
         self._profiles = None
 
@@ -171,59 +174,15 @@ class Milk(StoredModel):
             self._profiles = Profiles.build(self._backend, self._own_means(), scale, histories)
         return self._profiles
 
-    @property
-    def steps_per_epoch(self) -> int:
-        """Batches of an epoch."""
-        return self._training().sampler.steps
-
-    @property
-    def triplets_per_epoch(self) -> int:
-        """Triplets of an epoch: the training pairs that have a negative."""
-        return self._training().sampler.n_triplets
-
-    def train_step(self, epoch: int, step: int) -> None:
-        """One batch: draw, forward and backward, Adam."""
-        self._moved()
-        self._training().run(epoch, step)
-
-    def losses(self, steps: int) -> dict[str, float]:
-        """Parts of the objective so far in this epoch; see `milk_np.models.milk.objective.parts`."""
-        return self._training().losses(steps)
-
-    def settle(self) -> None:
-        """Bring the rows of P that no recent batch touched to the last step."""
-        self._training().optimiser.catch_up()
-
-    def state(self) -> dict[str, NDArray[Any]]:
-        """Parameters, moments, and the losses of the present epoch."""
-        state = {**dict(self._fitted().arrays()), **self._training().state()}
-        return {name: self._backend.to_host(array) for name, array in state.items()}
-
-    def load_state(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Go on from `state`."""
-        self._moved()
-        for name, array in self._fitted().arrays():
-            array[...] = self._backend.asarray(state[name])
-        self._training().load_state(state)
-
-    def parameters(self) -> dict[str, NDArray[Any]]:
-        """Copies of the parameters on the host, for `restore`."""
+    def arrays(self) -> Arrays:
+        """Copies of the parameters on the host."""
         return {name: np.array(self._backend.to_host(array)) for name, array in self._fitted().arrays()}
 
-    def restore(self, parameters: Mapping[str, NDArray[Any]]) -> None:
-        """Put copies made by `parameters` back."""
-        self._moved()
+    def load_arrays(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Take over the parameters that `arrays` gave."""
+        self.moved()
         for name, array in self._fitted().arrays():
-            array[...] = self._backend.asarray(parameters[name])
-
-    def diagnosis(self) -> str:
-        """Which parameters are no longer finite, and how many items have feature rows of zeros."""
-        bad = [name for name, x in self._fitted().arrays() if not np.isfinite(self._backend.to_host(x)).all()]
-        empty = [int((self._backend.to_host(table.scale) == 0).sum()) for table in self._tables]
-        return (
-            f"not finite: {', '.join(bad) or 'no parameter'}; "
-            f"feature rows that are all zero, by modality: {', '.join(map(str, empty))}"
-        )
+            array[...] = self._backend.asarray(arrays[name])
 
     # Files
 
@@ -268,8 +227,3 @@ class Milk(StoredModel):
         if self.params is None:
             raise self._unfitted()
         return self.params
-
-    def _training(self) -> MilkStep:
-        if self._step is None:
-            raise SettingsError(f"{self.name}: not in training; call begin(ds) first")
-        return self._step

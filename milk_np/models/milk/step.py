@@ -19,23 +19,22 @@ from milk_np.models.milk.objective import Objective, Table, Weights, parts
 from milk_np.models.milk.optimiser import Adam
 from milk_np.models.milk.parameters import Parameters
 from milk_np.models.milk.users import Histories, make_users
-from milk_np.settings.shared import Settings
 from milk_np.training.sampler import TripletSampler
 
 
 class MilkStep:
-    """Everything that training holds beside the parameters."""
+    """Everything that training holds beside the parameters; `settings` are MILK's, or answer to the same names."""
 
     def __init__(
         self,
         backend: Backend,
         ds: Dataset,
-        settings: Settings,
+        settings: Any,
         tables: Sequence[Table],
         params: Parameters,
     ) -> None:
         settings = settings.resolve()
-        self._backend, self._settings, self._params = backend, settings, params
+        self._backend, self._settings, self.params, self.tables = backend, settings, params, tables
         self._M = len(tables)
         self._weights = objective_weights(settings)
         owned = backend.asarray(ds.available)
@@ -61,7 +60,7 @@ class MilkStep:
         by_user = self._objective.group(users)
         self.optimiser.catch_up(by_user.unique)
         theta = self._epoch_theta(epoch)[step]
-        gradients = self._objective(self._params, users, items, theta, self._record[step], by_user)
+        gradients = self._objective(self.params, users, items, theta, self._record[step], by_user)
         self.optimiser.step(gradients)
 
     def losses(self, steps: int) -> dict[str, float]:
@@ -85,7 +84,7 @@ class MilkStep:
     def _epoch_theta(self, epoch: int) -> Array:
         """Mixing weights (steps, E, M) of `epoch`, sent to the device once."""
         if self._theta[0] != epoch:
-            self._theta = epoch, self._backend.asarray(self._draw_theta(epoch), self._params.P.dtype)
+            self._theta = epoch, self._backend.asarray(self._draw_theta(epoch), self.params.P.dtype)
         return self._theta[1]
 
     def _draw_theta(self, epoch: int) -> NDArray[np.float64]:
@@ -127,7 +126,7 @@ class _Ahead:
         return batch
 
 
-def objective_weights(settings: Settings) -> Weights:
+def objective_weights(settings: Any) -> Weights:
     """Weights of the objective's terms under resolved settings, removed modules at zero."""
     return Weights(
         invariance=0.0 if "ceim" in settings.without else settings.invariance_weight,

@@ -8,8 +8,7 @@ import pytest
 from milk_np.data import Dataset, apply_protocol, make_synthetic
 from milk_np.models.baselines.content_profile import ContentProfile
 from milk_np.models.baselines.most_similar import MostSimilar
-from milk_np.models.registry import make_model
-from milk_np.settings.shared import Settings
+from milk_np.models.registry import make_model, make_settings
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +31,7 @@ def test_score_is_the_sum_of_cosines_with_the_nearest_items_of_the_user(ds: Data
 
 
 def test_some_rows_and_new_items_agree_with_all(ds: Dataset) -> None:
-    model = make_model(Settings(model="similar")).fit(ds)
+    model = make_model(make_settings({"model": "similar"})).fit(ds)
     some = np.array([4, 1], np.int32)
     np.testing.assert_array_equal(model.user_factors(some), model.user_factors()[some])
     np.testing.assert_array_equal(model.item_factors(some), model.item_factors()[some])

@@ -11,16 +11,16 @@ import pytest
 
 from milk_np.backends.numba import NumpyBackend
 from milk_np.data import Dataset, FeatureTable, apply_protocol, make_synthetic
+from milk_np.errors import SettingsError
 from milk_np.evaluation.evaluate import evaluate
 from milk_np.models.baselines.random_order import RandomOrder
 from milk_np.models.duif.model import Duif, DuifRaw
 from milk_np.models.milk.objective import Table, parts
 from milk_np.models.milk.parameters import initial_parameters
 from milk_np.models.milk.step import MilkStep, objective_weights
-from milk_np.models.registry import make_model
+from milk_np.models.registry import make_model, make_settings
 from milk_np.models.stored import load
 from milk_np.nn.gradcheck import TOLERANCE, check_direction, check_elements
-from milk_np.settings.shared import Settings
 
 REG = 0.3
 
@@ -36,7 +36,7 @@ class Step:
 
     def __init__(self, ds: Dataset, model: Duif, B: int = 24) -> None:
         backend = NumpyBackend("reference")
-        model.begin(ds)
+        model.trainer(ds)
         table = model._tables[0]
         self.rows = np.asarray(table.raw)
         table = Table(*(np.asarray(part) for part in table))
@@ -77,7 +77,7 @@ class Step:
 
 
 def model(kind: type[Duif]) -> Duif:
-    return kind(Settings(model=kind.name, dim=3, reg=REG, batch_size=64, threads=1))
+    return kind(dim=3, reg=REG, batch_size=64, threads=1)
 
 
 @pytest.mark.parametrize("kind", [Duif, DuifRaw])
@@ -111,7 +111,18 @@ def test_rows_are_the_modalities_side_by_side(ds: Dataset) -> None:
 @pytest.mark.parametrize("name", ["duif", "duif-raw"])
 def test_trains_saves_loads_and_encodes_new_items(tmp_path: Path, name: str) -> None:
     ds = apply_protocol(make_synthetic(200, 150, 4000, {"image": 12, "text": 8}, seed=1), "FTMT")
-    settings = Settings(model=name, dim=8, lr=0.02, epochs=40, eval_every=10, batch_size=256, topk=(10,), threads=1)
+    settings = make_settings(
+        {
+            "model": name,
+            "dim": 8,
+            "lr": 0.02,
+            "epochs": 40,
+            "eval_every": 10,
+            "batch_size": 256,
+            "topk": (10,),
+            "threads": 1,
+        }
+    )
     trained = make_model(settings).fit(ds)
     assert isinstance(trained, Duif)
     chance = evaluate(RandomOrder().fit(ds), ds, topk=(10,)).metrics["ndcg@10"]
@@ -126,7 +137,10 @@ def test_trains_saves_loads_and_encodes_new_items(tmp_path: Path, name: str) -> 
 
 
 def test_modules_of_milk_are_left_out_whatever_is_asked() -> None:
-    assert set(Duif(Settings(model="duif"), without=()).settings.without) == {"cmam", "ceim"}
+    assert Duif().settings.model == "duif"
+    for option in ({"without": ()}, {"users": "profile"}):
+        with pytest.raises(SettingsError, match="a setting of milk"):
+            Duif(**option)
 
 
 def test_a_table_as_it_is_keeps_zero_rows_and_lengths() -> None:

@@ -22,9 +22,10 @@ from milk_np.models.baselines.random_order import RandomOrder
 from milk_np.models.kernel_profile.choice import Kernel
 from milk_np.models.kernel_profile.limits import TRIED
 from milk_np.models.kernel_profile.model import KernelProfile
+from milk_np.models.kernel_profile.settings import KernelProfileSettings
 from milk_np.models.kernel_profile.smoothing import OWN
 from milk_np.models.kernel_profile.whitening import FLOOR
-from milk_np.settings.shared import Settings
+from milk_np.models.registry import make_settings
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +52,7 @@ def pairs(ds: Dataset) -> np.ndarray:
     return R[:, ds.train_items]
 
 
-def smoothing(ds: Dataset, options: Settings) -> np.ndarray:
+def smoothing(ds: Dataset, options: KernelProfileSettings) -> np.ndarray:
     """B (n, n), with the exact EASE matrix."""
     R = pairs(ds)
     popularity = np.maximum(R.sum(axis=0), 1)
@@ -60,7 +61,7 @@ def smoothing(ds: Dataset, options: Settings) -> np.ndarray:
     return OWN * np.eye(len(P)) + np.eye(len(P)) - P / np.diag(P)
 
 
-def smoothed(ds: Dataset, options: Settings) -> np.ndarray:
+def smoothed(ds: Dataset, options: KernelProfileSettings) -> np.ndarray:
     """R B (U, n)."""
     return pairs(ds) @ smoothing(ds, options)
 
@@ -139,7 +140,7 @@ def test_scores_are_the_formula(case: str, given: dict[str, Any]) -> None:
         assert (model.kernel.scale, model.kernel.noise) == (2.0, 0.5)
     assert model.kernel.whitening in itertools.product(given.get("whitening", TRIED), repeat=ds.n_modalities)
     sets = {"single": 1, "full": 3, "two": 3, "three": 7, "five": 11}[case]
-    assert len(model.state()["sets"]) == (1 if "owned_sets" in given else sets)
+    assert len(model.arrays()["sets"]) == (1 if "owned_sets" in given else sets)
 
 
 @pytest.mark.parametrize("width", [1, 5])
@@ -164,8 +165,7 @@ def test_the_error_told_is_that_of_leaving_each_training_item_out(ds: Dataset, m
 
     fewer = [error(sum(some)) for some in combinations(similar, 1)]
     expected = (error(sum(similar)) + np.mean(fewer)) / 2 / np.sum(Y**2)
-    assert model.losses(1)["total"] == pytest.approx(expected, rel=1e-4)
-    assert model.history.records[0]["losses"]["total"] == model.losses(1)["total"]
+    assert model.error == pytest.approx(expected, rel=1e-4)
 
 
 def test_fewer_landmarks_are_near_and_drawn_by_the_seed(ds: Dataset, model: KernelProfile) -> None:
@@ -219,7 +219,7 @@ def test_content_drowned_by_one_direction_is_whitened() -> None:
     options = OPTIONS | {"modality_weights": (0.9, 0.1)}
     model, plain = (KernelProfile(**options, whitening=given).fit(drowned) for given in ((), (0.0,)))
     assert model.kernel.whitening[0] > 0
-    assert model.losses(1)["total"] < plain.losses(1)["total"]
+    assert model.error < plain.error
     ndcg, before = (evaluate(each, drowned, topk=(5,)).metrics["ndcg@5"] for each in (model, plain))
     assert ndcg > 1.1 * before
 
@@ -230,11 +230,11 @@ def test_content_drowned_by_one_direction_is_whitened() -> None:
 def test_a_new_user_with_an_old_ones_items_is_like_her(ds: Dataset, model: KernelProfile) -> None:
     indptr, items = ds.csr(0)
     histories = [items[a:b] for a, b in pairwise(indptr)]
-    np.testing.assert_array_equal(model.user_from_history(histories), model.user_factors())
+    np.testing.assert_array_equal(model.encode_users(histories), model.user_factors())
     twice = [np.concatenate([own[::-1], own]) for own in histories]
-    np.testing.assert_array_equal(model.user_from_history(twice), model.user_factors())
+    np.testing.assert_array_equal(model.encode_users(twice), model.user_factors())
     with_new = [np.concatenate([histories[0], ds.new_items()])]
-    np.testing.assert_allclose(model.user_from_history(with_new), model.user_factors()[:1], atol=1e-6)
+    np.testing.assert_allclose(model.encode_users(with_new), model.user_factors()[:1], atol=1e-6)
 
 
 def test_a_tiny_noise_can_be_given_though_whitening_is_chosen(ds: Dataset) -> None:
@@ -248,17 +248,17 @@ def test_nothing_known_of_a_user_makes_her_a_little_of_the_mean_one(ds: Dataset,
     """Of all users the mean is 1 + prior / mean length times the mean user."""
     mean = model.user_factors().astype(np.float64).mean(axis=0)
     share = model.settings.prior / (np.count_nonzero(ds.split == 0) / ds.n_users)
-    found = model.user_from_history([np.zeros(0, np.int32)])
+    found = model.encode_users([np.zeros(0, np.int32)])
     np.testing.assert_allclose(found[0], mean * share / (1 + share), atol=1e-5 * np.abs(mean).max())
     np.testing.assert_array_equal(model.user_factors()[EMPTY], found[0])
     np.testing.assert_array_equal(model.user_factors(np.array([EMPTY])), found)
-    assert model.user_from_history([]).shape == (0, found.shape[1])
+    assert model.encode_users([]).shape == (0, found.shape[1])
 
 
 def test_refuses_histories_out_of_range(ds: Dataset, model: KernelProfile) -> None:
     for wrong in (ds.n_items, -1):
         with pytest.raises(DataError, match="from 0 to 59"):
-            model.user_from_history([np.array([0]), np.array([wrong])])
+            model.encode_users([np.array([0]), np.array([wrong])])
 
 
 def test_some_users_and_items_are_rows_of_all(model: KernelProfile) -> None:
@@ -361,7 +361,7 @@ def test_half_precision_and_memory_maps_change_no_bit(tmp_path: Path) -> None:
 
 
 def test_the_preset_best_is_this_model(ds: Dataset) -> None:
-    settings = Settings(preset="best", **OPTIONS)
+    settings = make_settings({"preset": "best", **OPTIONS})
     assert settings.model == "kernel-profile"
     assert isinstance(models.make_model(settings), KernelProfile)
 

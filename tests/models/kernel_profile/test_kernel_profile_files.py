@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 
 import numpy as np
 import pytest
 from kernel_profile_cases import EMPTY, OPTIONS, small
 
-from milk_np import models
+from milk_np.cli.common import run_command
 from milk_np.data import Dataset
 from milk_np.errors import DataError, SettingsError
 from milk_np.files import read_npz, write_npz_atomic
+from milk_np.models.kernel_profile.fit import SHARES
 from milk_np.models.kernel_profile.model import KernelProfile
-from milk_np.settings.shared import Settings
-from milk_np.training.loop import train
+from milk_np.models.kernel_profile.settings import KernelProfileSettings
+from milk_np.models.stored import load
+from milk_np.training.progress import Progress
 from milk_np.training.run_folder import RunFolder
 
 
@@ -30,13 +34,13 @@ def model(ds: Dataset) -> KernelProfile:
 
 def test_saves_and_loads(ds: Dataset, model: KernelProfile, tmp_path: Path) -> None:
     model.save(tmp_path / "model.npz")
-    again = models.load(tmp_path / "model.npz")
+    again = load(tmp_path / "model.npz")
     assert isinstance(again, KernelProfile)
     assert again.kernel == model.kernel
     np.testing.assert_array_equal(again.user_factors(), model.user_factors())
     np.testing.assert_array_equal(again.item_factors(), model.item_factors())
     np.testing.assert_array_equal(again.item_factors(np.array([4, 1])), model.item_factors()[[4, 1]])
-    np.testing.assert_array_equal(again.user_from_history([[1, 5], []]), model.user_from_history([[1, 5], []]))
+    np.testing.assert_array_equal(again.encode_users([[1, 5], []]), model.encode_users([[1, 5], []]))
     for one, two in (
         (again.recommend(k=5), model.recommend(k=5)),
         (again.recommend([EMPTY, 2], 7, candidates="all"), model.recommend([EMPTY, 2], 7, candidates="all")),
@@ -82,44 +86,44 @@ def test_refuses_files_of_other_models_and_damaged_ones(ds: Dataset, model: Kern
             KernelProfile.load(tmp_path / "less.npz")
 
 
-def test_refuses_the_training_state_of_an_earlier_version(ds: Dataset, model: KernelProfile) -> None:
-    again = KernelProfile(model.settings)
-    again.begin(ds)
-    again.load_state({})  # of a run that was stopped before its only step
-    with pytest.raises(DataError, match="the training state: entry 'axes0' is absent"):
-        again.load_state({name: array for name, array in model.state().items() if name != "axes0"})
-    again.load_state(model.state())
-    np.testing.assert_array_equal(again.user_factors(), model.user_factors())
-
-
-def test_a_run_has_one_epoch_and_resumes(ds: Dataset, model: KernelProfile, tmp_path: Path) -> None:
-    settings = model.settings
-    run = RunFolder.create(tmp_path / "run", settings, data_hash=ds.content_hash)
-    fresh = KernelProfile(settings)
-    history = train(fresh, ds, settings, run=run)
-    assert history.epochs == history.best_epoch == 1
-    assert [record["epoch"] for record in run.metrics()] == [1]
-    written = run.model.read_bytes()
-    again = KernelProfile(settings)
-    assert train(again, ds, settings, run=RunFolder.reopen(run.path), resume=True).records == history.records
-    assert run.model.read_bytes() == written
-    for each in (fresh, again, KernelProfile.load(run.model)):
+def test_a_run_has_the_model_and_no_epochs(ds: Dataset, model: KernelProfile, tmp_path: Path) -> None:
+    run = RunFolder.create(tmp_path / "run", model.settings, data_hash=ds.content_hash)
+    events = list[Progress]()
+    fresh = KernelProfile(model.settings).fit(ds, run=run, callback=events.append)
+    assert fresh.history is None
+    assert run.metrics() == []
+    assert not run.last.exists()
+    assert [event.kind for event in events] == ["phase"] * (len(SHARES) + 1) + ["fitted"]
+    assert [event.share for event in events] == [0.0, *SHARES, 1.0]
+    for each in (fresh, KernelProfile.load(run.model)):
         np.testing.assert_array_equal(each.user_factors(), model.user_factors())
         np.testing.assert_array_equal(each.item_factors(), model.item_factors())
-    again.save(tmp_path / "again.npz")
-    assert (tmp_path / "again.npz").read_bytes() == written
+    fresh.save(tmp_path / "again.npz")
+    assert (tmp_path / "again.npz").read_bytes() == run.model.read_bytes()
 
 
-def test_a_run_that_broke_off_starts_anew(ds: Dataset, tmp_path: Path) -> None:
-    settings = Settings(model="kernel-profile", **OPTIONS)
-    runs = [RunFolder.create(tmp_path / name, settings, data_hash=ds.content_hash) for name in "ab"]
-    KernelProfile(settings).fit(ds, run=runs[0])
+def test_its_arrays_go_out_and_in(ds: Dataset, model: KernelProfile) -> None:
+    other = KernelProfile(model.settings.replace(seed=7)).fit(ds)
+    assert (other.item_factors() != model.item_factors()).any()
+    other.load_arrays(model.arrays())
+    np.testing.assert_array_equal(other.item_factors(), model.item_factors())
 
-    def stop(event):
-        if event.kind == "epoch":
-            raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        KernelProfile(settings).fit(ds, run=runs[1], callback=stop)
-    KernelProfile(settings).fit(ds, run=runs[1], resume=True)
-    assert runs[0].model.read_bytes() == runs[1].model.read_bytes()
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("phase", [0, 2, len(SHARES)])
+def test_a_signal_ends_the_fit_before_the_next_phase(ds: Dataset, tmp_path: Path, number: int, phase: int) -> None:
+    run = RunFolder.create(tmp_path / "run", KernelProfileSettings(**OPTIONS), data_hash=ds.content_hash)
+    told = list[str]()
+
+    def stop(event: Progress) -> None:
+        told.append(event.phase)
+        if len(told) == phase + 1:
+            os.kill(os.getpid(), number)
+
+    def body(line: list[str]) -> int:
+        KernelProfile(**OPTIONS).fit(ds, run=run, callback=stop)
+        return 0
+
+    assert run_command("milk-train", body, []) == 130
+    assert len(told) == phase + 1
+    assert not run.model.exists()

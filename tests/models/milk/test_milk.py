@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from milk_np.data import apply_protocol, make_synthetic
 from milk_np.errors import DataError, ModalityError, SettingsError
 from milk_np.models.milk.model import Milk
+from milk_np.models.milk.settings import MilkSettings
 from milk_np.models.milk.step import objective_weights
-from milk_np.settings.shared import Settings
 
 OPTIONS = {"dim": 8, "epochs": 2, "eval_every": 2, "batch_size": 256, "topk": (10,)}
 
@@ -80,7 +80,7 @@ def test_an_unfitted_model_round_trips(tmp_path):
     Milk(dim=3).save(tmp_path / "model.npz")
     again = Milk.load(tmp_path / "model.npz")
     assert again.settings.dim == 3
-    for call in (again.user_factors, again.item_factors, again.state, lambda: again.encode_items({})):
+    for call in (again.user_factors, again.item_factors, again.arrays, lambda: again.encode_items({})):
         with pytest.raises(SettingsError, match="isn't fitted"):
             call()
 
@@ -94,11 +94,11 @@ def test_refuses_a_file_that_holds_something_else(ds, tmp_path):
 
 
 def test_modules_are_removed(ds):
-    full = objective_weights(Settings().resolve())
+    full = objective_weights(MilkSettings().resolve())
     assert full.alignment
     assert full.invariance
-    assert not objective_weights(Settings(without=("cmam",)).resolve()).alignment
-    assert not objective_weights(Settings(without=("ceim",)).resolve()).invariance
+    assert not objective_weights(MilkSettings(without=("cmam",)).resolve()).alignment
+    assert not objective_weights(MilkSettings(without=("ceim",)).resolve()).invariance
     plain = Milk(**OPTIONS, without=("cmam", "ceim")).fit(ds)
     losses = plain.history.records[-1]["losses"]
     assert losses["alignment"] == losses["variance"] == 0
@@ -106,7 +106,7 @@ def test_modules_are_removed(ds):
 
 
 def test_presets():
-    paper, reference = (objective_weights(Settings(preset=p).resolve()) for p in ("paper", "reference"))
+    paper, reference = (objective_weights(MilkSettings(preset=p).resolve()) for p in ("paper", "reference"))
     assert paper.base(4) == 0.25
     assert reference.base(4) == 1
 
@@ -124,8 +124,7 @@ def test_paper_preset_never_shows_a_new_item_in_training(ds):
     seen = {}
     for preset in ("paper", "reference"):
         model = Milk(**OPTIONS, preset=preset)
-        model.begin(ds)
-        sampler = model._step.sampler
+        sampler = model.trainer(ds).engine.sampler
         seen[preset] = np.concatenate([sampler.batch(e, s)[1] for e in range(5) for s in range(sampler.steps)])
     assert not np.isin(seen["paper"], ds.new_items()).any()
     assert np.isin(seen["reference"], ds.new_items()).any()
@@ -146,12 +145,12 @@ def test_trains_with_any_options(M, environments, draws, without, reg_scope, bat
         ds = apply_protocol(ds, "MTMT")
     options = {**OPTIONS, "epochs": 1 if batch_size == 1 else 3, "batch_size": batch_size, "lr": 0.01}
     model = Milk(**options, environments=environments, env_draws=draws, without=without, reg_scope=reg_scope)
-    model.begin(ds)
+    trainer = model.trainer(ds)
     first = []
     for epoch in range(1, options["epochs"] + 1):
-        for step in range(model.steps_per_epoch):
-            model.train_step(epoch, step)
-        first.append(model.losses(model.steps_per_epoch)["bpr0"])
+        for step in range(trainer.steps):
+            trainer.step(epoch, step)
+        first.append(trainer.losses(trainer.steps)["bpr0"])
     assert first[-1] < 0.7
     assert model.user_factors().dtype == model.item_factors().dtype == np.float32
 

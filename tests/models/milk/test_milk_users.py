@@ -15,10 +15,11 @@ import pytest
 from milk_np.data import apply_protocol, feature_tables, make_synthetic
 from milk_np.errors import DataError, SettingsError
 from milk_np.evaluation.evaluate import evaluate
+from milk_np.models.duif.model import Duif
 from milk_np.models.milk.axes import orthonormal
 from milk_np.models.milk.model import Milk
-from milk_np.models.registry import make_model
-from milk_np.settings.shared import Settings
+from milk_np.models.milk.settings import MilkSettings
+from milk_np.models.milk.trainer import MilkTrainer
 from milk_np.training.run_folder import RunFolder
 
 OPTIONS = {"dim": 8, "epochs": 4, "eval_every": 2, "batch_size": 256, "topk": (10,), "lr": 0.01}
@@ -67,27 +68,27 @@ def test_user_vectors_are_profiles_of_all_training_items(ds, model):
 def test_a_new_user_with_an_old_ones_items_gets_her_profile(ds, model):
     indptr, items = ds.csr(0)
     histories = [items[a:b] for a, b in pairwise(indptr)]
-    np.testing.assert_allclose(model.user_from_history(histories), written_out(ds, model), atol=1e-4)
+    np.testing.assert_allclose(model.encode_users(histories), written_out(ds, model), atol=1e-4)
     twice = [np.concatenate([own[::-1], own]) for own in histories]
-    np.testing.assert_array_equal(model.user_from_history(twice), model.user_from_history(histories))
-    np.testing.assert_array_equal(model.user_from_history([[]]), np.zeros((1, 8), np.float32))
-    assert model.user_from_history([]).shape == (0, 8)
+    np.testing.assert_array_equal(model.encode_users(twice), model.encode_users(histories))
+    np.testing.assert_array_equal(model.encode_users([[]]), np.zeros((1, 8), np.float32))
+    assert model.encode_users([]).shape == (0, 8)
 
 
 def test_refuses_histories_that_are_none(ds, model):
     with pytest.raises(DataError, match="from 0 to 89, number 1"):
-        model.user_from_history([[0], [90]])
+        model.encode_users([[0], [90]])
     with pytest.raises(DataError, match="item numbers"):
-        model.user_from_history([np.array([0.5])])
+        model.encode_users([np.array([0.5])])
     with pytest.raises(SettingsError, match="--users profile"):
-        Milk(**{**OPTIONS, "epochs": 1}).fit(ds).user_from_history([[0]])
+        Milk(**{**OPTIONS, "epochs": 1}).fit(ds).encode_users([[0]])
 
 
 def test_saves_and_loads(ds, model, tmp_path):
     model.save(tmp_path / "model.npz")
     again = Milk.load(tmp_path / "model.npz")
     np.testing.assert_array_equal(again.user_factors(), model.user_factors())
-    np.testing.assert_array_equal(again.user_from_history([[1, 5]]), model.user_from_history([[1, 5]]))
+    np.testing.assert_array_equal(again.encode_users([[1, 5]]), model.encode_users([[1, 5]]))
     new = {"image": ds.features["image"][:4]}
     np.testing.assert_array_equal(again.encode_items(new), model.encode_items(new))
     np.testing.assert_array_equal(again.recommend(k=5).found, model.recommend(k=5).found)
@@ -97,7 +98,7 @@ def test_saves_and_loads(ds, model, tmp_path):
 
 def test_starts_centred_at_the_principal_axes(ds):
     model = Milk(**OPTIONS, users="profile")
-    model.begin(ds)
+    model.trainer(ds)
     for m, table in enumerate(feature_tables(ds, model.imputer)):
         x = table.rows(np.flatnonzero((ds.item_split == 0) & ds.available[:, m])).astype(np.float64)
         W = model.params.W[m].astype(np.float64)
@@ -127,16 +128,16 @@ def test_learns(ds, kind):
 @pytest.mark.parametrize("stop_at", [(1, 1), (3, 0)])
 def test_an_interrupted_run_resumes_to_the_bit(ds, tmp_path, monkeypatch, kind, stop_at):
     options = {**OPTIONS, "users": kind}
-    runs = [RunFolder.create(tmp_path / name, Settings(**options), data_hash=ds.content_hash) for name in "ab"]
+    runs = [RunFolder.create(tmp_path / name, MilkSettings(**options), data_hash=ds.content_hash) for name in "ab"]
     Milk(**options).fit(ds, run=runs[0])
-    original = Milk.train_step
+    original = MilkTrainer.step
 
     def step_and_interrupt(self, epoch, step):
         original(self, epoch, step)
         if (epoch, step) == stop_at:
             os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr(Milk, "train_step", step_and_interrupt)
+    monkeypatch.setattr(MilkTrainer, "step", step_and_interrupt)
     with pytest.raises(KeyboardInterrupt):
         Milk(**options).fit(ds, run=runs[1])
     monkeypatch.undo()
@@ -170,13 +171,13 @@ def test_equals_a_plain_run_of_the_references(ds):
     fast, plain = Milk(**OPTIONS, users="both"), Milk(**OPTIONS, users="both")
     plain._lazy_backend = NumpyBackend("reference")
     for model in (fast, plain):
-        model.begin(ds)
-        model.train_step(1, 0)
-        model.settle()
+        trainer = model.trainer(ds)
+        trainer.step(1, 0)
+        trainer.flush()
     for (name, a), (_, b) in zip(fast.params.arrays(), plain.params.arrays(), strict=True):
         np.testing.assert_allclose(a, b, rtol=0, atol=2e-3, err_msg=name)
 
 
 def test_duif_takes_profiles_too(ds):
-    model = make_model(Settings(**{**OPTIONS, "epochs": 2}, model="duif", users="profile")).fit(ds)
+    model = Duif(**{**OPTIONS, "epochs": 2}).fit(ds)
     assert np.isfinite(model.user_factors()).all()

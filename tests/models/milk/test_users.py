@@ -12,9 +12,9 @@ from objective_cases import make_case, weight_choices
 
 from milk_np.backends.numba import NumpyBackend
 from milk_np.models.milk.objective import Weights
+from milk_np.models.milk.settings import MilkSettings
 from milk_np.models.milk.users import USERS, FreeUsers, ProfileUsers, make_users
 from milk_np.nn.gradcheck import TOLERANCE, check_direction, check_elements
-from milk_np.settings.shared import options
 
 KINDS = ("profile", "both")
 TERMS = {
@@ -130,7 +130,7 @@ def test_single_precision_follows_double(kind):
 
 
 def test_settings_offer_every_kind():
-    assert options()["users"].choices == USERS
+    assert MilkSettings.options()["users"].choices == USERS
     for kind in KINDS:
         with pytest.raises(ValueError, match="histories"):
             make_users(kind, NumpyBackend(), 1, np.ones((1, 1), bool))
