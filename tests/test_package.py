@@ -145,6 +145,19 @@ def test_every_option_that_the_readme_names_exists() -> None:
     assert set(re.findall(r"(?<![\\w-])--[a-z][a-z-]*", (ROOT / "README.md").read_text())) <= known
 
 
+@in_checkout
+def test_every_extra_brings_what_something_imports() -> None:
+    """A distribution that no file of the package, the tests or the benchmarks imports would be idle."""
+    names = {"cupy-cuda13x": "cupy", "cupy-cuda12x": "cupy", "ir-measures": "ir_measures", "faiss-cpu": "faiss"}
+    tools = {"dev", "bench"}
+    texts = [path.read_text() for folder in ("milk_np", "kernels", "tests") for path in (ROOT / folder).rglob("*.py")]
+    for extra, distributions in project()["project"]["optional-dependencies"].items():
+        for distribution in () if extra in tools else distributions:
+            name = re.split(r"[\[><=]", distribution)[0]
+            module = names.get(name, name)
+            assert any(re.search(rf"\b(import|from) {module}\b", text) for text in texts), (extra, name)
+
+
 def loaded_by(code: str) -> set[str]:
     """Modules that are loaded after `code` ran in a process of its own."""
     shown = subprocess.run(

@@ -22,7 +22,7 @@ GRADIENT_LIMIT = 1e-7
 EXTRAS = {
     "parquet": ("pyarrow", "Parquet files"),
     "progress": ("tqdm", "progress bar"),
-    "plot": ("matplotlib", "figures"),
+    "tune": ("optuna", "milk-tune --search optuna"),
 }
 EXAMPLES = ("milk-doctor", "milk-doctor --threads 2      # the same with two threads")
 

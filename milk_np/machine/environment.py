@@ -13,7 +13,7 @@ from milk_np.machine import threads
 from milk_np.text import VERSION
 
 CORE = ("numpy", "scipy", "numba", "llvmlite")
-EXTRAS = ("cupy-cuda13x", "cupy-cuda12x", "pyarrow", "matplotlib", "tqdm", "threadpoolctl")
+EXTRAS = ("cupy-cuda13x", "cupy-cuda12x", "pyarrow", "tqdm", "optuna", "threadpoolctl")
 
 
 def environment(command: Sequence[str] = ()) -> dict[str, Any]:

@@ -118,6 +118,54 @@ def test_an_interrupted_run_resumes_to_the_bit(ds, tmp_path, monkeypatch, whole,
     assert [r["epoch"] for r in run.metrics()] == list(range(1, 7))
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("evaluation", [1, 3])
+def test_a_signal_during_an_evaluation_ends_the_run_and_it_is_done_again(
+    ds, tmp_path, monkeypatch, whole, number, evaluation
+):
+    """The first, or that of the last epoch, after which no step would look at the signal."""
+    run, begun = new_run(tmp_path / "run", ds), []
+
+    def interrupted(*args, **options):
+        begun.append(number)
+        if len(begun) == evaluation:
+            os.kill(os.getpid(), number)
+        return evaluate(*args, **options)
+
+    monkeypatch.setattr("milk_np.training.loop.evaluate", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        Milk(**OPTIONS).fit(ds, run=run)
+    assert len(begun) == evaluation
+    assert [r["epoch"] for r in run.metrics()] == list(range(1, 2 * evaluation))
+    monkeypatch.undo()
+    resumed = Milk(**OPTIONS).fit(ds, run=run, resume=True)
+    assert (run.model.read_bytes(), run.last.exists()) == (whole[0], True)
+    assert resumed.history.records == whole[2]
+    assert [r["epoch"] for r in run.metrics()] == list(range(1, 7))
+
+
+def test_a_signal_while_the_last_epoch_is_saved_is_not_lost(ds, tmp_path, whole):
+    run = new_run(tmp_path / "run", ds)
+
+    def stop(event):
+        if event.kind == "evaluation" and event.epoch == 6:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(KeyboardInterrupt):
+        Milk(**OPTIONS).fit(ds, run=run, callback=stop)
+    assert run.model.read_bytes() == whole[0]
+
+
+def test_an_ignored_signal_stays_ignored(ds):
+    """As under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        fitted = Milk(**OPTIONS).fit(ds, callback=lambda event: os.kill(os.getpid(), signal.SIGHUP))
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert fitted.history.epochs == 6
+
+
 def test_resuming_without_a_checkpoint_starts_anew(ds, tmp_path, whole):
     run = new_run(tmp_path / "run", ds)
     Milk(**OPTIONS).fit(ds, run=run, resume=True)
