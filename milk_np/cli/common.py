@@ -18,6 +18,7 @@ from milk_np.machine import threads
 from milk_np.machine.environment import CORE
 from milk_np.machine.threads import last_value
 from milk_np.models import registry
+from milk_np.settings.names import MASK
 from milk_np.settings.option import Option, Value
 from milk_np.settings.shared import Settings, normal_keys
 from milk_np.settings.toml import read_toml
@@ -183,6 +184,15 @@ def given_settings(given: argparse.Namespace) -> dict[str, object]:
     """The settings that the command line names."""
     known = set(registry.spellings().values())
     return {name: value for name, value in vars(given).items() if name in known}
+
+
+def refuse_idle_mask(given: argparse.Namespace, settings: Settings) -> None:
+    """Raise SettingsError for rates of missing modalities that nothing would apply."""
+    idle = [name for name in MASK[1:] if name in given_settings(given)]
+    if idle and settings.protocol is None:
+        raise SettingsError(
+            f"--{idle[0].replace('_', '-')}: has no effect on the mask stored in the data; add --protocol"
+        )
 
 
 def run_command(program: str, body: Callable[[list[str]], int], argv: Sequence[str] | None = None) -> int:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from milk_np.cli.common import Parser, add_settings, given_settings, run_command
+from milk_np.cli.common import Parser, add_settings, given_settings, refuse_idle_mask, run_command
 from milk_np.errors import SettingsError
 from milk_np.settings.names import MASK
 from milk_np.settings.shared import Settings
@@ -29,7 +29,7 @@ EXAMPLES = (
     "milk-evaluate --model random                             # the built-in set",
 )
 NAMES = (*MASK, "impute", "seed", "topk", "candidates", "device", "threads")
-SPLITS = {"valid": 1, "test": 2}
+SPLITS = ("valid", "test")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -40,9 +40,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(line: list[str]) -> int:
     given = _parser().parse_args(line)
     model, ds, settings = _opened(given)
+    from milk_np.data.arrays import Split
     from milk_np.evaluation.evaluate import evaluate
 
-    result = evaluate(model, ds, SPLITS[given.split], topk=settings.topk, candidates=settings.candidates)
+    result = evaluate(model, ds, Split[given.split.upper()], topk=settings.topk, candidates=settings.candidates)
     _save(result, given, ds)
     if not given.quiet:
         print(result.table())
@@ -55,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = Parser(PROGRAM, DESCRIPTION, EXAMPLES)
     parser.add_argument("--model", dest="source", required=True, metavar="RUN|FILE|NAME", help=model_help())
     parser.add_argument("--data", metavar="FILE|DIR", help="data set made by milk-prepare (default: the built-in one)")
-    parser.add_argument("--split", choices=tuple(SPLITS), default="test", help="pairs to find (default: test)")
+    parser.add_argument("--split", choices=SPLITS, default="test", help="pairs to find (default: test)")
     parser.add_argument("--per-user", metavar="FILE.npz", help="write each user's metrics")
     parser.add_argument("--json", metavar="FILE", help="write the metrics as JSON")
     parser.add_argument("--quiet", action="store_true", help="print errors only")
@@ -87,19 +88,14 @@ def _of_training(settings: Mapping[str, object]) -> dict[str, object]:
 
 def _data(given: argparse.Namespace, settings: Settings) -> Dataset:
     """The data set, with its modalities missing by the protocol; FTMT for the built-in set."""
-    from milk_np.data import Dataset, apply_protocol, make_synthetic
+    from milk_np.data import Dataset, make_synthetic
+    from milk_np.data.missing import masked
 
-    protocol = settings.protocol or ("FTMT" if given.data is None else None)
-    idle = [name for name in MASK[1:] if name in given_settings(given)]
-    if idle and protocol is None:
-        raise SettingsError(
-            f"--{idle[0].replace('_', '-')}: has no effect on the mask stored in the data; add --protocol"
-        )
+    if given.data is None and settings.protocol is None:
+        settings = settings.replace(protocol="FTMT")
+    refuse_idle_mask(given, settings)
     ds = make_synthetic() if given.data is None else Dataset.load(given.data)
-    if protocol is None:
-        return ds
-    rates = {"missing_train": settings.missing_train, "missing_test": settings.missing_test}
-    return apply_protocol(ds, protocol, mix=settings.missing_mix or None, seed=settings.missing_seed, **rates)
+    return masked(ds, settings)
 
 
 def _save(result: Evaluation, given: argparse.Namespace, ds: Dataset) -> None:

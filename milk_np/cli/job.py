@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from milk_np.backends.select import gpu_problem
 from milk_np.cli.tables import compare_table, over_seeds, seeds_table
+from milk_np.data.arrays import Split
 from milk_np.errors import SettingsError
 from milk_np.machine import memory
 from milk_np.machine.environment import kernels_compiled
@@ -147,10 +148,9 @@ def _more_epochs(finished: dict[str, Any], settings: Settings) -> bool:
 
 def _evaluated(trained: Recommender, ds: Dataset, settings: Settings) -> tuple[dict[str, Evaluation], dict[str, Any]]:
     """Test evaluations of the model and of those without training, and the part of the summary they make."""
-    from milk_np.data.arrays import Split
     from milk_np.evaluation.evaluate import evaluate
 
-    def score(model: Recommender, split: int) -> Evaluation:
+    def score(model: Recommender, split: Split) -> Evaluation:
         return evaluate(model, ds, split, topk=settings.cutoffs, candidates=settings.candidates)
 
     tests = {settings.model: score(trained, Split.TEST)}
@@ -193,7 +193,7 @@ def _device(settings: Settings) -> str:
 
 def _refuse_what_cannot_run(settings: Settings, ds: Dataset) -> None:
     """Say before training, not after, that a list is longer than the new items."""
-    counts = [len(ds.new_items(split)) for split in (1, 2)]
+    counts = [len(ds.new_items(split)) for split in (Split.VALID, Split.TEST)]
     candidates = sum(counts) if settings.candidates == "all" else min(counts)
     if settings.cutoffs[-1] > candidates:
         raise SettingsError(

@@ -16,10 +16,10 @@ from milk_np.cli.common import (
     add_model_settings,
     given_settings,
     read_settings,
+    refuse_idle_mask,
     run_command,
 )
 from milk_np.errors import SettingsError
-from milk_np.settings.names import MASK
 from milk_np.settings.shared import Settings
 
 if TYPE_CHECKING:
@@ -105,26 +105,14 @@ def _settings(given: argparse.Namespace) -> Settings:
 
 def _load(given: argparse.Namespace, settings: Settings) -> tuple[Dataset, Settings]:
     """The data under the protocol, and the settings with the protocol that applies."""
-    from milk_np.data import Dataset, apply_protocol, make_synthetic
+    from milk_np.data import Dataset, make_synthetic
+    from milk_np.data.missing import masked
 
     if given.data is None and settings.protocol is None:
         settings = settings.replace(protocol="FTMT")
-    _refuse_idle_masks(given, settings)
+    refuse_idle_mask(given, settings)
     ds = make_synthetic() if given.data is None else Dataset.load(given.data)
-    if settings.protocol is None:
-        return ds, settings
-    rates = {"missing_train": settings.missing_train, "missing_test": settings.missing_test}
-    mix = settings.missing_mix or None
-    return apply_protocol(ds, settings.protocol, mix=mix, seed=settings.missing_seed, **rates), settings
-
-
-def _refuse_idle_masks(given: argparse.Namespace, settings: Settings) -> None:
-    """Rates that nothing would apply are a mistake."""
-    idle = [name for name in MASK[1:] if name in given_settings(given)]
-    if idle and settings.protocol is None:
-        raise SettingsError(
-            f"--{idle[0].replace('_', '-')}: has no effect on the mask stored in the data; add --protocol"
-        )
+    return masked(ds, settings), settings
 
 
 def _without_out(line: Sequence[str]) -> list[str]:

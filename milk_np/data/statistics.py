@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from milk_np.data.arrays import Arrays
+from milk_np.data.arrays import Arrays, Split
 from milk_np.data.rows import constant_rows
 
-_GROUPS = (("train", 0), ("valid (new items)", 1), ("test (new items)", 2))
+_GROUPS = (("train", Split.TRAIN), ("valid (new items)", Split.VALID), ("test (new items)", Split.TEST))
 
 
 def statistics(ds: Arrays) -> str:
@@ -65,11 +65,11 @@ def _missing(ds: Arrays) -> list[str]:
 def warnings(ds: Arrays) -> list[str]:
     """What is allowed but may surprise: users and items never trained, empty splits, flat features."""
     found = []
-    trained = np.bincount(ds.user[ds.split == 0], minlength=ds.n_users)
+    trained = np.bincount(ds.user[ds.split == Split.TRAIN], minlength=ds.n_users)
     found += _count(int((trained == 0).sum()), "users have no training pair: a free user vector stays untrained")
-    seen = np.bincount(ds.item[ds.split == 0], minlength=ds.n_items) > 0
+    seen = np.bincount(ds.item[ds.split == Split.TRAIN], minlength=ds.n_items) > 0
     found += _count(
-        int((~seen & (ds.item_split == 0)).sum()), "training items have no pair: they serve as negatives only"
+        int((~seen & (ds.item_split == Split.TRAIN)).sum()), "training items have no pair: they serve as negatives only"
     )
     for label, split in _GROUPS[1:]:
         if not (ds.split == split).any():

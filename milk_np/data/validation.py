@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from milk_np.data.arrays import Arrays
+from milk_np.data.arrays import Arrays, Split
 from milk_np.data.rows import FeatureArray, non_finite_rows
 from milk_np.errors import DataError, ModalityError
 
@@ -112,9 +112,9 @@ def check_pairs(
         raise DataError(f"user and item: expected equal lengths, got {len(user)} and {len(item)}")
     if len(item_split) == 0:
         raise DataError("item_split: expected one value per item, got none")
-    if not (item_split == 0).any():
+    if not (item_split == Split.TRAIN).any():
         raise DataError("item_split: expected training items (0), got none; a model needs items to learn from")
-    if not (item_split > 0).any():
+    if not (item_split > Split.TRAIN).any():
         raise DataError(
             "item_split: expected new items (1 valid, 2 test), got none; "
             "make a split of new items with milk-prepare --new-items 0.2 or split_new_items()"
@@ -130,7 +130,7 @@ def check_pairs(
 
 
 def _check_split(item: NDArray[np.int32], split: NDArray[np.uint8], item_split: NDArray[np.uint8]) -> None:
-    if not (split == 0).any():
+    if not (split == Split.TRAIN).any():
         raise DataError("split: expected training pairs (0), got none")
     wrong = np.flatnonzero(split != item_split[item])
     if len(wrong) == 0:

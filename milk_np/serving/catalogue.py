@@ -62,7 +62,7 @@ class Catalogue:
 
     def new_items(self, split: int | None = None) -> NDArray[np.int32]:
         """New items, ascending: all, or those of split 1 (valid) or 2 (test)."""
-        chosen = self.item_split > 0 if split is None else self.item_split == split
+        chosen = self.item_split > Split.TRAIN if split is None else self.item_split == split
         return np.flatnonzero(chosen).astype(np.int32)
 
     def interactions(self, split: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:

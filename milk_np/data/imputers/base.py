@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from milk_np.data.arrays import Split
 from milk_np.data.dataset import Dataset
 from milk_np.data.rows import FeatureArray
 from milk_np.data.validation import as_available, as_features, check_available, check_finite
@@ -160,7 +161,7 @@ class Imputer(ABC):
 
 def training_owners(ds: Dataset, modality_index: int) -> NDArray[np.bool_]:
     """Training items that own the modality, (I,) bool; an error if there are none."""
-    owners: NDArray[np.bool_] = (ds.item_split == 0) & ds.available[:, modality_index]
+    owners: NDArray[np.bool_] = (ds.item_split == Split.TRAIN) & ds.available[:, modality_index]
     if not owners.any():
         raise ModalityError(
             f"{ds.modalities[modality_index]}: no training item owns it, so nothing can be learned from it; "

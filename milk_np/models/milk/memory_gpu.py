@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from milk_np.data import Dataset
+from milk_np.data.arrays import Split
 
 _FLOAT, _INT, _LONG = 4, 4, 8
 _LIBRARIES = 64 * 2**20  # work space of cuBLAS, and compiled kernels
@@ -15,7 +16,7 @@ _RANKING = 64 * 2**20  # vectors of a block of users; scores take what is left
 def device_bytes(settings: Any, ds: Dataset) -> dict[str, int]:
     """Bytes that training on `ds` takes on the device beside the raw feature rows, by purpose."""
     widths = [int(ds.features[name].shape[1]) for name in ds.modalities]
-    n_pairs = int((ds.split == 0).sum())
+    n_pairs = int((ds.split == Split.TRAIN).sum())
     return training_bytes(settings, n_users=ds.n_users, n_items=ds.n_items, n_train_pairs=n_pairs, widths=widths)
 
 
