@@ -59,7 +59,9 @@ def refuse_if_too_large(need: Mapping[str, int], available: float, advice: Mappi
 
 
 def need_text(need: Mapping[str, int], available: float) -> str:
-    """One line: the total, its largest part, and what can be had."""
+    """One line: the total, its largest part, and what can be had; a model may not tell its need."""
+    if not need:
+        return f"need not known; {bytes_text(available)} can be had"
     largest = max(need, key=lambda name: need[name])
     parts = f"{bytes_text(sum(need.values()))} beside the data, {bytes_text(need[largest])} of it for {largest}"
     return f"{parts}; {bytes_text(available)} can be had"

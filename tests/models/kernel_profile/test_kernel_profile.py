@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from kernel_profile_cases import EMPTY, OPTIONS, small
 
-from milk_np import models
 from milk_np.data import Dataset, apply_protocol, make_synthetic
 from milk_np.data import rows as data_rows
 from milk_np.errors import DataError, ModalityError, SettingsError
@@ -25,7 +24,7 @@ from milk_np.models.kernel_profile.model import KernelProfile
 from milk_np.models.kernel_profile.settings import KernelProfileSettings
 from milk_np.models.kernel_profile.smoothing import OWN
 from milk_np.models.kernel_profile.whitening import FLOOR
-from milk_np.models.registry import make_settings
+from milk_np.models.registry import make_model, make_settings
 
 
 @pytest.fixture(scope="module")
@@ -171,9 +170,9 @@ def test_the_error_told_is_that_of_leaving_each_training_item_out(ds: Dataset, m
 def test_fewer_landmarks_are_near_and_drawn_by_the_seed(ds: Dataset, model: KernelProfile) -> None:
     noise = model.kernel.noise
     some = {seed: KernelProfile(**OPTIONS, kernel_noise=noise, landmarks=30, seed=seed).fit(ds) for seed in (0, 1)}
-    assert not np.array_equal(some[0].state()["landmark0"], some[1].state()["landmark0"])
+    assert not np.array_equal(some[0].arrays()["landmark0"], some[1].state()["landmark0"])
     for fewer in some.values():
-        assert fewer.state()["coefficients"].shape[1] == 30
+        assert fewer.arrays()["coefficients"].shape[1] == 30
         assert np.corrcoef(scores(fewer).ravel(), scores(model).ravel())[0, 1] > 0.9
 
 
@@ -363,7 +362,7 @@ def test_half_precision_and_memory_maps_change_no_bit(tmp_path: Path) -> None:
 def test_the_preset_best_is_this_model(ds: Dataset) -> None:
     settings = make_settings({"preset": "best", **OPTIONS})
     assert settings.model == "kernel-profile"
-    assert isinstance(models.make_model(settings), KernelProfile)
+    assert isinstance(make_model(settings), KernelProfile)
 
 
 @pytest.mark.parametrize("protocol", ["FTFT", "MTMT"])
