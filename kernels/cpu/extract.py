@@ -6,6 +6,7 @@ the interpreter is released meanwhile, so that the next batch's rows can be read
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ from milk_np.kernels.cpu.tile import (
 
 Ints = NDArray[np.integer[Any]]
 Floats = NDArray[np.floating[Any]]
+Table = tuple[Floats, Floats, Ints, Floats]
 
 ROW_BLOCK = 16 * ROWS  # rows of one task of the forward product, at most: their sums stay in the first-level cache
 DEPTH = 512  # elements of a row between two visits of its sums: so much of the weight stays in the second level
@@ -81,6 +83,27 @@ def extract_backward(
     for part in _parts(raw, rows, dweight):
         buffer = _widened(raw, fill, source, scale, rows[part], dweight)
         _backward(_addresses_of(buffer), _scaled(dout[part], _ones(buffer)), dweight, True, bounds)
+
+
+def extract_all(
+    tables: Sequence[Table], rows: Ints, weights: Sequence[Floats], biases: Sequence[Floats], out: Floats
+) -> list[Any]:
+    """c = x W + b of every modality into `out` (M, n, K)."""
+    arrays = zip(tables, weights, biases, out, strict=True)
+    return [extract(*table, rows, weight, bias, c) for table, weight, bias, c in arrays]
+
+
+def extract_all_backward(
+    tables: Sequence[Table],
+    rows: Ints,
+    dout: Floats,
+    dweights: Sequence[Floats],
+    dbiases: Sequence[Floats],
+    caches: Sequence[Any],
+) -> None:
+    """dW = x^T dout and db = sum of dout of every modality."""
+    for table, dc, dweight, dbias, cache in zip(tables, dout, dweights, dbiases, caches, strict=True):
+        extract_backward(*table, rows, dc, dweight, dbias, cache)
 
 
 def gather(raw: Floats, fill: Floats, source: Ints, scale: Floats, rows: Ints, out: Floats) -> Floats:
