@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Iterable
 
@@ -18,6 +17,8 @@ def bytes_text(size: float) -> str:
 
 def nearest(name: str, names: Iterable[str]) -> str:
     """A sentence that suggests the name nearest to a mistyped one, or an empty text."""
+    import difflib  # here, so that importing the package stays cheap
+
     known = {known.lower(): known for known in names}
     close = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
     return f"; did you mean {known[close[0]]}?" if close else ""

@@ -257,7 +257,7 @@ MUTATIONS = [
     Mutation("whitening: large axes made larger", "milk_np/models/kernel_profile/whitening.py",
              "** (-e / 2)", "** (e / 2)"),
     Mutation("profile: popular items of a history count more", "milk_np/models/kernel_profile/fit.py",
-             "** -settings.rarity", "** settings.rarity"),
+             "** -rarity", "** rarity"),
     Mutation("profile: targets that are not divided by the variance", "milk_np/models/kernel_profile/fit.py",
              "smoothing.apply_transposed(R.T @ (R @ h)) / variance", "smoothing.apply_transposed(R.T @ (R @ h))"),
     Mutation("held out: users are known by what is held out", "milk_np/models/kernel_profile/held_out.py",

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from milk_np.backends import driver as devices
-from milk_np.cli.common import EXIT_UNEXPECTED, Parser, add_settings, run_command
+from milk_np.cli.common import EXIT_UNEXPECTED, run_command
+from milk_np.cli.parser import Parser, add_settings
 from milk_np.machine import memory, threads
 from milk_np.machine.environment import CORE, cpu_name, kernel_cache, versions
 from milk_np.text import VERSION, bytes_text

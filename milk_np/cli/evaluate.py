@@ -7,7 +7,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from milk_np.cli.common import Parser, add_settings, given_settings, refuse_idle_mask, run_command
+from milk_np.cli.choices import given_settings, model_help, refuse_idle_mask
+from milk_np.cli.common import run_command
+from milk_np.cli.parser import Parser, add_settings
 from milk_np.errors import SettingsError
 from milk_np.settings.names import MASK
 from milk_np.settings.shared import Settings
@@ -51,8 +53,6 @@ def _run(line: list[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from milk_np.cli.model_file import model_help
-
     parser = Parser(PROGRAM, DESCRIPTION, EXAMPLES)
     parser.add_argument("--model", dest="source", required=True, metavar="RUN|FILE|NAME", help=model_help())
     parser.add_argument("--data", metavar="FILE|DIR", help="data set made by milk-prepare (default: the built-in one)")

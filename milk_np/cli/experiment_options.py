@@ -6,7 +6,8 @@ import argparse
 import time
 from collections.abc import Callable, Mapping
 
-from milk_np.cli.common import Parser, given_settings
+from milk_np.cli.choices import given_settings
+from milk_np.cli.parser import Parser
 from milk_np.settings.shared import Settings
 
 SHARED = (

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from milk_np.cli.choices import model_help
 from milk_np.data import Dataset
 from milk_np.data.rows import row_blocks
 from milk_np.errors import DataError, SettingsError
@@ -23,12 +24,6 @@ from milk_np.training.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from milk_np.models.stored import StoredModel
-
-
-def model_help() -> str:
-    """What --model names."""
-    *others, last = registry.untrained()
-    return f"folder of a run, a model.npz, or {', '.join(others)} or {last}, which need no training"
 
 
 def is_untrained(text: str) -> bool:

@@ -9,7 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from milk_np.cli.common import given_settings, run_command
+from milk_np.cli.choices import given_settings
+from milk_np.cli.common import run_command
 from milk_np.cli.prepare_options import (
     MASK_SETTINGS,
     PROGRAM,

@@ -7,7 +7,9 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from milk_np.cli.common import Parser, add_settings, given_settings, run_command
+from milk_np.cli.choices import given_settings, model_help
+from milk_np.cli.common import run_command
+from milk_np.cli.parser import Parser, add_settings
 from milk_np.errors import SettingsError
 from milk_np.settings.shared import Settings
 
@@ -60,8 +62,6 @@ def _run(line: list[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from milk_np.cli.model_file import model_help
-
     parser = Parser(PROGRAM, DESCRIPTION, EXAMPLES)
     add = parser.add_argument
     add("--model", dest="source", required=True, metavar="RUN|FILE|NAME", help=model_help())

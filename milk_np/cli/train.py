@@ -10,15 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from milk_np.cli.common import (
-    Parser,
-    add_common,
-    add_model_settings,
-    given_settings,
-    read_settings,
-    refuse_idle_mask,
-    run_command,
-)
+from milk_np.cli.choices import add_model_settings, given_settings, read_settings, refuse_idle_mask
+from milk_np.cli.common import run_command
+from milk_np.cli.parser import Parser, add_common
 from milk_np.errors import SettingsError
 from milk_np.settings.shared import Settings
 
@@ -47,10 +41,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(line: list[str]) -> int:
+    given = _parser(line).parse_args(line)
     from milk_np.cli.job import Job
     from milk_np.training.run_folder import RunFolder, default_folder
 
-    given = _parser(line).parse_args(line)
     start = time.perf_counter()
     settings = _settings(given)
     ds, settings = _load(given, settings)

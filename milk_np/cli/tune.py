@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from milk_np.cli.common import Parser, add_common, add_settings, read_settings, run_command
+from milk_np.cli.choices import read_settings
+from milk_np.cli.common import run_command
 from milk_np.cli.experiment_options import SHARED, add_search, own_defaults, own_options, sayer, usual_patience
+from milk_np.cli.parser import Parser, add_common, add_settings
 from milk_np.errors import SettingsError
-from milk_np.files import write_json_atomic, write_text_atomic
 from milk_np.machine.threads import allowed_cores
 from milk_np.models import registry
 from milk_np.models.milk.settings import MilkSettings
@@ -43,6 +44,7 @@ def _run(line: list[str]) -> int:
     given = _parser().parse_args(line)
     from milk_np.experiments.store import Store
     from milk_np.experiments.tuning import tune
+    from milk_np.files import write_json_atomic, write_text_atomic
 
     say, out = sayer(given.quiet, time.perf_counter()), Path(given.out)
     models = [_known(name.strip()) for name in given.models.split(",")]

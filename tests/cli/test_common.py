@@ -15,14 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from milk_np import errors
-from milk_np.cli.common import (
-    Parser,
-    add_common,
-    add_settings,
-    given_settings,
-    read_settings,
-    run_command,
-)
+from milk_np.cli.choices import given_settings, read_settings
+from milk_np.cli.common import run_command
+from milk_np.cli.parser import Parser, add_common, add_settings
 from milk_np.models.milk.settings import MilkSettings
 
 

@@ -146,7 +146,9 @@ def test_the_commands_know_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     small = ["--data", data, "--dim", "8", "--epochs", "2", "--batch-size", "128", "--quiet"]
     assert train.main([*small, "--model", "adversarial", "--dropout", ".2", "--out", str(out)]) == 0
     assert json.loads((out / "summary.json").read_text())["model"] == "adversarial"
-    assert train.main([*small, "--dropout", ".2", "--out", str(tmp_path / "none")]) == 2
+    with pytest.raises(SystemExit) as refused:
+        train.main([*small, "--dropout", ".2", "--out", str(tmp_path / "none")])
+    assert refused.value.code == 2
     assert "a setting of adversarial; milk has none" in capsys.readouterr().err
     with pytest.raises(SettingsError, match="a setting of adversarial; milk has none"):
         Milk(dropout=0.1)

@@ -77,14 +77,8 @@ def fit_profile(
     targets = smoothing.apply_transposed(R.T @ (R @ h)) / variance
     tell("regressions by owned modalities", SHARES[4])
     others = [regression(owned).coefficients(targets) for owned in sets[1:]]
-    popularity = np.asarray(R.sum(axis=0)).ravel()
-    counted = h * np.maximum(popularity, 1)[:, None] ** -settings.rarity
-    history = np.zeros((ds.n_items, h.shape[1]), np.float32)
-    history[items] = counted
-    mean_item = popularity @ counted / max(popularity.sum(), 1)
     return {
-        "history": history,
-        "mean_item": mean_item.astype(np.float32),
+        **counted_histories(R, h, items, ds.n_items, settings.rarity),
         "sets": sets,
         "coefficients": np.stack([whole.coefficients(targets), *others]).astype(np.float32),
         "kernel": np.array([kernel.scale, kernel.noise, *kernel.weights, *kernel.whitening]),
@@ -92,6 +86,16 @@ def fit_profile(
         **{f"landmark{m}": x for m, x in enumerate(landmarks)},
         **{f"axes{m}": x for m, x in enumerate(axes)},
     }
+
+
+def counted_histories(R: Any, h: Floats, items: NDArray[np.int32], n_items: int, rarity: float) -> Arrays:
+    """h (n, K) times popularity^-rarity as rows of all items, and its mean over all training pairs."""
+    popularity = np.asarray(R.sum(axis=0)).ravel()
+    counted = h * np.maximum(popularity, 1)[:, None] ** -rarity
+    history = np.zeros((n_items, h.shape[1]), np.float32)
+    history[items] = counted
+    mean_item = popularity @ counted / max(popularity.sum(), 1)
+    return {"history": history, "mean_item": mean_item.astype(np.float32)}
 
 
 def training_pairs(ds: Dataset) -> Any:
