@@ -128,7 +128,12 @@ def test_a_saved_model_loads_on_the_other_device(ds, tmp_path, first, then):
 
 
 def test_features_that_stay_on_the_host_train_alike(ds, monkeypatch):
-    """The pool's limit leaves no room for them; they are streamed in parts."""
+    """The pool's limit leaves no room for them; they are streamed in parts, gathered, and multiplied by cuBLAS.
+
+    Of features on the device, the same program makes the same bits, and the one that reads them in place the same run.
+    """
+    in_place = trained_steps(ds, "gpu", 6)
+    monkeypatch.setattr(kernel_module("extract"), "PRODUCTS", "cublas")
     resident = trained_steps(ds, "gpu", 6)
     monkeypatch.setattr(kernel_module("streaming"), "STAGED_BYTES", 1000)
     monkeypatch.setattr("milk_np.backend_gpu.free_bytes", lambda: 2**30)
@@ -137,6 +142,7 @@ def test_features_that_stay_on_the_host_train_alike(ds, monkeypatch):
     hosted = kernel_module("streaming").HostRows
     assert all(isinstance(table.raw, hosted) for table in streamed._tables)
     assert_same_parameters(resident, streamed, 0)
+    assert_same_parameters(in_place, streamed)
     np.testing.assert_array_equal(streamed.item_factors(), resident.item_factors())
 
 
