@@ -1,5 +1,6 @@
 """The kernels in CUDA C, through CuPy. Importing this package loads CuPy; only the GPU's backend does."""
 
+from milk_np.kernels.gpu import replay as replay  # only a device has these
 from milk_np.kernels.gpu.adam import adam, adam_catch_up, adam_rows
 from milk_np.kernels.gpu.extract import extract, extract_all, extract_all_backward, extract_backward, gather
 from milk_np.kernels.gpu.grouping import group

@@ -19,6 +19,9 @@ OPTIONS = ("--std=c++17",)
 ACCESS_BYTES = 16
 """The most that a thread can move at once."""
 WARP = 32
+INCLUDE = re.compile(r'#include "(\w+\.cuh)"')
+SHARED_BYTES = 40 << 10
+"""Shared memory that a launch gets without asking for more: 48 KB, less what kernels have of their own."""
 BLOCKS = (256, 128, 512)
 """Threads a block to choose from; of equals the first is taken."""
 
@@ -38,13 +41,11 @@ def source(family: str) -> str:
 
 
 def _with_includes(name: str) -> str:
-    lines = []
-    for following, line in enumerate((FOLDER / name).read_text(encoding="utf-8").splitlines(), 2):
-        found = INCLUDE.fullmatch(line)
-        if found:
-            line = f'#line 1 "{found[1]}"\n{_with_includes(found[1])}#line {following} "{name}"'
-        lines.append(line)
-    return "\n".join(lines) + "\n"
+    text = f'#line 1 "{name}"\n'
+    for number, line in enumerate((FOLDER / name).read_text(encoding="utf-8").splitlines(), 1):
+        included = INCLUDE.fullmatch(line)
+        text += f'{_with_includes(included[1])}#line {number + 1} "{name}"\n' if included else f"{line}\n"
+    return text
 
 
 def options(family: str, defines: Defines) -> tuple[str, ...]:
@@ -84,7 +85,30 @@ class Kernel:
         """Launch `grid` blocks of `block` threads with `shared` bytes of memory each; nothing if there are none."""
         grid = (grid,) if isinstance(grid, int) else grid
         if all(grid):
+            self._allow(shared)
             self._function(grid, (block,), arguments, shared_mem=shared)
+
+    def resident(self, threads: int, shared: int = 0) -> int:
+        """Blocks of `threads` threads with `shared` bytes each that a multiprocessor holds at a time."""
+        self._allow(shared)
+        count = cupy.cuda.driver.occupancyMaxActiveBlocksPerMultiprocessor
+        return int(count(self._function.kernel.ptr, threads, shared))
+
+    @property
+    def registers(self) -> int:
+        """Registers of a thread."""
+        return int(self._function.num_regs)
+
+    def _allow(self, shared: int) -> None:
+        """More shared memory than a launch gets unasked."""
+        if shared > SHARED_BYTES:
+            self._function.max_dynamic_shared_size_bytes = shared
+
+
+def multiprocessors() -> int:
+    """Multiprocessors of the current device."""
+    runtime = cupy.cuda.runtime
+    return int(runtime.deviceGetAttribute(runtime.cudaDevAttrMultiProcessorCount, runtime.getDevice()))
 
 
 @cache
@@ -105,6 +129,11 @@ def access(width: int, *arrays: Array) -> int:
     while vec > 1 and (width % vec or any(array.data.ptr % (vec * array.itemsize) for array in arrays)):
         vec //= 2
     return vec
+
+
+def row_step(rows: Array) -> int:
+    """Elements from the start of a row of `rows` (G, n) to that of the next."""
+    return int(rows.strides[0] // rows.itemsize)
 
 
 def lanes(width: int, vec: int) -> int:
@@ -132,3 +161,8 @@ def zeros(name: str, count: int, dtype: Any = np.int32) -> Array:
     if store is None or store.size < count:
         store = _stores[key] = cupy.zeros(count + count // 8, dtype)
     return store
+
+
+def scratch() -> list[Array]:
+    """All scratch that `zeros` keeps at present."""
+    return list(_stores.values())

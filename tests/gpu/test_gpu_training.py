@@ -166,8 +166,8 @@ def test_memory_that_runs_out_is_told_with_the_numbers(pool_limit):
     from milk_np.backend import get_backend
 
     pool_limit(size=2**20)
-    with pytest.raises(OutOfMemoryError, match=r"another 4.0 MB: .* in use here, .* can be had, CuPy's limit 1.0 MB"):
-        get_backend("gpu").empty((1024, 1024), np.float32)
+    with pytest.raises(OutOfMemoryError, match=r"another 1.0 GB: .* in use here, .* can be had, CuPy's limit 1.0 MB"):
+        get_backend("gpu").empty((16384, 16384), np.float32)  # more than any block that the pool may keep
 
 
 def test_the_command_says_so_with_its_exit_code(pool_limit, tmp_path, capsys):

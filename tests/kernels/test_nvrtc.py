@@ -36,7 +36,7 @@ def _compiler() -> None:
 
 def variants() -> Iterator[tuple[str, dict[str, str | int]]]:
     """Families with the definitions that they are compiled under."""
-    for family in ("grouping", "sampling", "topk"):
+    for family in ("grouping", "sampling", "search", "topk"):
         yield family, {}
     for family in ("adam", "extract", "margins", "penalties", "risk"):
         for real, vec in (("float", 4), ("float", 2), ("float", 1), ("double", 2), ("double", 1)):

@@ -1,0 +1,28 @@
+"""NumPy or CuPy: the blocks are one array program for both, and load CuPy only if the array at hand is CuPy's."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = Any
+"""A NumPy array, or its twin on the device."""
+
+
+def array_module(x: Array) -> Any:
+    """The module whose functions work on `x`: cupy for CuPy's arrays, numpy for all else."""
+    cupy = sys.modules.get("cupy")
+    return cupy if cupy is not None and isinstance(x, cupy.ndarray) else np
+
+
+def on_device(x: Array) -> bool:
+    """Whether `x` is an array of CuPy."""
+    return array_module(x) is not np
+
+
+def to_host(x: Array) -> NDArray[Any]:
+    """A copy of `x` as a NumPy array."""
+    return x.get() if on_device(x) else np.array(x)

@@ -1,0 +1,52 @@
+"""A mixture of experts (Jacobs et al. 1991): parts that each row weighs by a gate of its own."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from milk_np.errors import SettingsError
+from milk_np.nn.activations import tanh_backward, tanh_forward
+from milk_np.nn.arrays import Array, array_module
+from milk_np.nn.linear import linear_backward, linear_forward
+from milk_np.nn.softmax import mix_backward, mix_forward, softmax_backward, softmax_forward
+
+Gate = Literal["softmax", "tanh"]
+GATES = {"softmax": (softmax_forward, softmax_backward), "tanh": (tanh_forward, tanh_backward)}
+
+
+def experts_forward(
+    x: Array, W_gate: Array, b_gate: Array, W: Array, b: Array, gate: Gate = "softmax"
+) -> tuple[Array, Any]:
+    """out (n, K) = sum over p of g_p tanh(x W_p + b_p), with g = gate(x W_gate + b_gate).
+
+    x (n, D), W_gate (D, P), b_gate (P), W (P, D, K), b (P, K). Heater's gate (Zhu et al. 2020) is tanh, not softmax.
+    """
+    if gate not in GATES:
+        raise SettingsError(f"gate is {gate!r}; choose one of {', '.join(GATES)}")
+    logits, for_gate = linear_forward(x, W_gate, b_gate)
+    gates, gated = GATES[gate][0](logits)
+    hidden, for_parts = linear_forward(x, _side_by_side(W), b.reshape(-1))
+    values, tanhs = tanh_forward(hidden)
+    out, mixed = mix_forward(gates, _apart(values, len(W)))
+    return out, (gate, for_gate, gated, for_parts, tanhs, mixed)
+
+
+def experts_backward(dout: Array, cache: Any) -> tuple[Array, Array, Array, Array, Array]:
+    """dx, dW_gate, db_gate, dW and db, in the shapes of the forward pass."""
+    gate, for_gate, gated, for_parts, tanhs, mixed = cache
+    dgates, dparts = mix_backward(dout, mixed)
+    dx, dW_gate, db_gate = linear_backward(GATES[gate][1](dgates, gated), for_gate)
+    dx_parts, dW, db = linear_backward(tanh_backward(_side_by_side(dparts), tanhs), for_parts)
+    P, _, K = dparts.shape
+    return dx + dx_parts, dW_gate, db_gate, array_module(dW).ascontiguousarray(_apart(dW, P)), db.reshape(P, K)
+
+
+def _side_by_side(x: Array) -> Array:
+    """(P, n, K) -> (n, P K), so that one product serves all experts."""
+    P, n, K = x.shape
+    return x.transpose(1, 0, 2).reshape(n, P * K)
+
+
+def _apart(x: Array, P: int) -> Array:
+    """(n, P K) -> (P, n, K), a view."""
+    return x.reshape(len(x), P, x.shape[1] // P).transpose(1, 0, 2)

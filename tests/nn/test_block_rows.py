@@ -1,0 +1,84 @@
+"""Rows of tables, norms and graphs: what they promise beside their gradients."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from milk_np.nn import graph
+from milk_np.nn.batch_norm import RunningStats, batch_norm_forward
+from milk_np.nn.embedding import embedding_backward_rows, embedding_forward, scatter_add
+from milk_np.nn.row_norm import row_norm_backward, row_norm_forward
+
+RNG = np.random.default_rng(0)
+
+
+def test_running_statistics_by_both_conventions():
+    x = RNG.standard_normal((6, 3))
+    for unbiased, ddof in ((True, 1), (False, 0)):
+        running = RunningStats.start(3, np.float64, momentum=0.1, unbiased=unbiased)
+        batch_norm_forward(x, None, None, running, train=True)
+        np.testing.assert_allclose(running.mean, 0.1 * x.mean(0))
+        np.testing.assert_allclose(running.var, 0.9 + 0.1 * x.var(0, ddof=ddof))
+
+
+def test_running_statistics_serve_evaluation_and_stand_still_there():
+    x, running = RNG.standard_normal((6, 3)), RunningStats.start(3, np.float64, momentum=1.0, unbiased=False)
+    trained = batch_norm_forward(x, None, None, running, train=True)[0]
+    kept = running.mean.copy(), running.var.copy()
+    np.testing.assert_allclose(batch_norm_forward(x, None, None, running, train=False)[0], trained)
+    np.testing.assert_array_equal(kept, (running.mean, running.var))
+    one = batch_norm_forward(x[:1], None, np.ones(3), RunningStats.start(3, np.float64), train=True)[0]
+    np.testing.assert_array_equal(one, np.ones((1, 3)))
+    batch_norm_forward(x[:0], None, None, running, train=True)
+    np.testing.assert_array_equal(kept, (running.mean, running.var))
+
+
+def test_rows_without_direction_are_zeros_and_others_unit():
+    x = np.array([[3e30, 4e30], [0, 0], [3e-11, 4e-11], [3e-14, 4e-14]], np.float32)
+    out, cache = row_norm_forward(x)
+    np.testing.assert_allclose(out, [[0.6, 0.8], [0, 0], [0.6, 0.8], [0, 0]], rtol=1e-6)
+    assert not row_norm_backward(np.ones_like(x), cache)[[1, 3]].any()
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), n=st.integers(0, 30), R=st.integers(1, 6), dtype=st.sampled_from(["f4", "f8"]))
+def test_rows_are_added_in_their_order(seed, n, R, dtype):
+    rng = np.random.default_rng(seed)
+    ids, rows = rng.integers(-1, R, n), rng.standard_normal((n, 3)).astype(dtype)
+    expected = np.zeros((R, 3), dtype)
+    for k in range(n):
+        if ids[k] >= 0:
+            expected[ids[k]] += rows[k]
+    np.testing.assert_array_equal(scatter_add(ids, rows, R), expected)
+    _, cache = embedding_forward(np.zeros((R, 3), dtype), ids)
+    gradient = embedding_backward_rows(rows, cache)
+    np.testing.assert_array_equal(gradient.ids, np.unique(ids[ids >= 0]))
+    np.testing.assert_array_equal(gradient.values, expected[gradient.ids])
+
+
+def test_nobody_reads_zeros():
+    out, _ = embedding_forward(np.ones((3, 2)), np.array([0, -1, 2]))
+    np.testing.assert_array_equal(out[:, 0], [1, 0, 1])
+
+
+def test_graphs_are_the_dense_formulas():
+    users, items = np.array([0, 0, 1, 1, 1, 0]), np.array([0, 1, 1, 2, 2, 0])
+    A = np.zeros((7, 7))  # the last user and the last item have no pair
+    A[users, items + 3] = A[items + 3, users] = 1
+    D = A.sum(1)
+    root = np.divide(1, np.sqrt(D), where=D > 0, out=np.zeros(7))
+    adjacency = graph.bipartite(users, items, 3, 4)
+    np.testing.assert_array_equal(adjacency.toarray(), A)
+    S = root[:, None] * A * root
+    np.testing.assert_allclose(graph.symmetric_normalised(adjacency).toarray(), S)
+    loops = A + np.eye(7)
+    np.testing.assert_allclose(
+        graph.row_normalised(adjacency, self_loops=True).toarray(), loops / loops.sum(1, keepdims=True)
+    )
+    x = RNG.standard_normal((7, 2))
+    out, cache = graph.light_gcn_forward(graph.make_graph(graph.symmetric_normalised(adjacency), np.float64), x, 2)
+    np.testing.assert_allclose(out, (x + S @ x + S @ S @ x) / 3)
+    np.testing.assert_allclose(graph.light_gcn_backward(x, cache), out)  # the matrix is symmetric
+    np.testing.assert_array_equal(graph.light_gcn_forward(cache[0], x, 0)[0], x)
