@@ -107,7 +107,7 @@ MUTATIONS = [
         "        part += (i64)count * SUMS * THREADS;\n", ""),
     Mutation("tiles.cuh", "products: a result beyond the last column", "if (k + q < K)", "if (k + q <= K)"),
     Mutation("tiles.cuh", "products: the slice turned when read alone",
-        "TURNED ? turned(begin, row) : row", "row"),
+        "TURNED ? turned(d, row) : row", "row"),
     Mutation("rows.cuh", "products: numbers beyond the row's end", "if (q < left) part", "part"),
     Mutation("rows.cuh", "products: half precision: filled rows as long as raw ones",
         "(origin < 0 ? sizeof(float) : sizeof(Raw))", "sizeof(Raw)"),
