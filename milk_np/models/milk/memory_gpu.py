@@ -26,7 +26,8 @@ def training_bytes(
     """The same from the sizes alone.
 
     The user table stands three times (value and two moments; a batch's rows have a gradient), the extractors four
-    times. The rows of a batch's distinct items, at most min(2 B, I), are gathered for the forward pass and kept.
+    times. The rows of a batch's distinct items, at most min(2 B, I), are gathered where features stay on the host;
+    where they lie on the device, the room is for the sums of blocks that share a product.
     """
     K, M, D = settings.dim, len(widths), sum(widths)
     B = min(settings.batch_size, max(n_train_pairs, 1))
