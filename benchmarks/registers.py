@@ -13,14 +13,14 @@ from cupy.cuda import nvrtc
 from milk_np.kernels.gpu import launch
 
 ARCHITECTURES = (75, 80, 86, 89, 90, 100, 120)
-PLAIN = ("sampling", "grouping", "topk")
+PLAIN = ("sampling", "grouping", "search", "topk")
 TYPED = ("extract", "margins", "risk", "penalties", "adam")
 ENTRY = re.compile(
     r"Compiling entry function '(\w+)'.*?(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads"
     r".*?Used (\d+) registers(?:[^\n]*?(\d+) bytes smem)?",
     re.DOTALL,
 )
-DYNAMIC = {"group_shared": "4 bytes an id"}
+DYNAMIC = {"group_shared": "4 bytes an id", "search": "32768"}
 """Shared memory that is asked for at launch."""
 
 

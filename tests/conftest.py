@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from milk_np.machine import threads
 
@@ -15,6 +16,10 @@ sys.path += sorted({str(path.parent) for path in Path(__file__).parent.rglob("*_
 os.environ["PYTHONSAFEPATH"] = "1"  # a process that a test starts imports what the tests do, not its folder
 threads.prepare()  # Numba refuses a number of threads that changes once they run: settle it for all tests
 import numba  # noqa: E402, F401
+
+# An example may compile a kernel first, and the machine may be busy.
+settings.register_profile("any-speed", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any-speed")
 
 
 @pytest.fixture

@@ -24,6 +24,8 @@ from peers import numpy_plain  # noqa: E402
 from subjects import epoch, sampling, topk  # noqa: E402
 from worker import Timing, Worker  # noqa: E402
 
+from milk_np.machine.environment import cpu_flags  # noqa: E402
+
 SMALL = shapes.Shape("small", users=40, items=30, pairs=200, widths=(6, 5, 4), dim=3, batch=32, alpha=0.5)
 
 
@@ -186,9 +188,17 @@ def test_an_error_in_a_worker_is_raised_here(truth: Worker) -> None:
         truth.call("no_such_method")
 
 
-@pytest.mark.parametrize("name", topk.SEARCHES)
+def test_only_a_processor_with_avx512_is_asked_for_it() -> None:
+    """OpenBLAS takes a name of a processor for granted and dies of an illegal instruction."""
+    for flags in (set(), {"avx2", "fma"}, topk.AVX512 - {"avx512bw"}):
+        assert topk.searches(flags) == topk.SEARCHES
+    assert topk.searches(topk.AVX512 | {"avx2"}).keys() == topk.SEARCHES.keys() | topk.FAISS_AVX512.keys()
+    assert not any("OPENBLAS_CORETYPE" in env for *_, env in topk.SEARCHES.values())
+
+
+@pytest.mark.parametrize("name", topk.searches(cpu_flags()))
 def test_searches_find_the_same(tmp_path: Path, name: str) -> None:
-    module, args, libraries, env = topk.SEARCHES[name]
+    module, args, libraries, env = topk.searches(cpu_flags())[name]
     if not harness.installed(*libraries):
         pytest.skip(f"{', '.join(libraries)} not installed")
     folder = topk.write(tmp_path / "vectors", 50, 300)

@@ -22,10 +22,16 @@ class GivenBatches:
     def __init__(self, problem) -> None:
         batches = [problem.batch(step) for step in range(problem.steps)]
         self._batches = [(cupy.asarray(u), cupy.asarray(np.concatenate((i, j)))) for u, i, j, _ in batches]
+        whole = [pair for pair in self._batches if len(pair[0]) == problem.shape.batch]
+        self._users, self._items = (cupy.stack(each) for each in zip(*whole, strict=True)) if whole else (None, None)
 
     def batch(self, epoch: int, step: int) -> tuple[Any, Any]:
         """Users and items of a step."""
         return self._batches[step]
+
+    def fill(self, epoch: int, step: int, users: Any, items: Any) -> None:
+        """The batches from `step` on into rows of `users` (G, B) and `items` (G, 2B)."""
+        users[...], items[...] = (each[step : step + len(users)] for each in (self._users, self._items))
 
 
 class Timed:
@@ -37,6 +43,8 @@ class Timed:
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         kernel = getattr(self._kernels, name)
+        if not callable(kernel):
+            return kernel
 
         def call(*arguments: Any) -> Any:
             before, after = cupy.cuda.Event(), cupy.cuda.Event()
@@ -60,9 +68,10 @@ class Timed:
 
 
 class Program:
-    """`run(steps)` trains on; see peers/numpy_plain.py for the contract. `given` uses the problem's batches."""
+    """`run(steps)` trains on; see peers/numpy_plain.py for the contract. `given` uses the problem's batches; `replayed`
+    launches a whole batch's step as a graph."""
 
-    def __init__(self, problem, how: Objective, given: bool = True, timed: bool = False) -> None:
+    def __init__(self, problem, how: Objective, given: bool = True, timed: bool = False, replayed: bool = True) -> None:
         self.problem, self.step = problem, 0
         self.backend = CupyBackend()
         if timed:
@@ -71,9 +80,14 @@ class Program:
         self.model._lazy_backend = self.backend
         self.trainer = self.model.trainer(dataset(problem))
         self.model.load_arrays(problem.parameters)
+        step = self.trainer.engine
         if given:
-            self.trainer.engine._ahead = GivenBatches(problem)
-            self.trainer.engine._theta = (1, cupy.asarray(problem.theta))
+            step._ahead = GivenBatches(problem)
+            step._theta = (1, cupy.asarray(problem.theta))
+            step._draw_theta = lambda epoch: problem.theta
+            step._replay._sampler.fill = step._ahead.fill
+        if timed or not replayed:
+            step._replay = None  # every launch by itself
 
     def gradients(self) -> dict[str, np.ndarray]:
         """Gradients of the step at hand and its "loss", without taking it."""
@@ -109,7 +123,7 @@ class Program:
 
 
 class Search:
-    """`search()` finds the k best; queries and items lie on the device."""
+    """`search()` finds the k best of queries and items that lie on the device, `run()` leaves them there."""
 
     def __init__(self, queries: np.ndarray, items: np.ndarray, k: int) -> None:
         self.queries, self.items, self.k = cupy.asarray(queries), cupy.asarray(items), k
@@ -117,5 +131,9 @@ class Search:
 
     def search(self) -> tuple[np.ndarray, np.ndarray]:
         """Positions and scores, brought home."""
-        index, score = self.kernel(self.queries, self.items, self.k)
+        index, score = self.run()
         return cupy.asnumpy(index), cupy.asnumpy(score)
+
+    def run(self) -> tuple[Any, Any]:
+        """Positions and scores on the device."""
+        return self.kernel(self.queries, self.items, self.k)

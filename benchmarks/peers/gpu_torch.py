@@ -34,8 +34,17 @@ def loss_of(P, W, b, x, u, at_i, at_j, first, theta, how: Objective) -> torch.Te
     return risk + how.invariance * losses.var() + how.align * align + how.reg * norms
 
 
+MODES = {
+    "eager": (False, False),
+    "compiled": (True, False),
+    "graph": (False, True),
+    "compiled graph": (True, True),
+}
+"""Whether the loss is compiled, and whether the step is captured in a CUDA graph."""
+
+
 class Program:
-    """`run(steps)` trains on; see peers/numpy_plain.py for the contract. mode: "eager", "compiled" or "graph"."""
+    """`run(steps)` trains on; see peers/numpy_plain.py for the contract. mode: a key of MODES."""
 
     def __init__(self, problem, how: Objective, mode: str = "eager", device: str = "cuda") -> None:
         torch.backends.cuda.matmul.allow_tf32 = False  # the same arithmetic for all
@@ -43,11 +52,12 @@ class Program:
         self.M, self.device = len(problem.shape.widths), device
         self.x = [self.put(rows) for rows in problem.x]
         self.params = {key: self.put(value).requires_grad_() for key, value in problem.parameters.items()}
-        options = {"fused": True, "capturable": mode == "graph"}
+        compiled, captured = MODES[mode]
+        options = {"fused": True, "capturable": captured}
         self.adam = torch.optim.Adam(self.params.values(), how.lr, (how.beta1, how.beta2), how.eps, **options)
         self.batches = [self.fixed(step) for step in range(problem.steps)]
-        self.loss = torch.compile(self.loss_of_rows, mode="default") if mode == "compiled" else self.loss_of_rows
-        self.captured = self.capture() if mode == "graph" else None
+        self.loss = torch.compile(self.loss_of_rows, mode="default") if compiled else self.loss_of_rows
+        self.captured = self.capture() if captured else None
 
     def put(self, array: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
@@ -84,12 +94,12 @@ class Program:
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):
             for _ in range(3):
-                self.take(self.loss_of_rows, inputs)
+                self.take(self.loss, inputs)
         torch.cuda.current_stream().wait_stream(side)
         graph = torch.cuda.CUDAGraph()
         self.adam.zero_grad(set_to_none=True)
         with torch.cuda.graph(graph):
-            loss = self.take(self.loss_of_rows, inputs)
+            loss = self.take(self.loss, inputs)
         with torch.no_grad():
             for x, start in zip(self.params.values(), saved, strict=True):
                 x.copy_(start)

@@ -14,15 +14,21 @@ from harness import Outcome, Seconds, installed, ratios
 from options import Options
 from worker import Worker
 
+from milk_np.machine.environment import cpu_flags
+
 K, WIDTH = 20, 64
-# name: (module, arguments, libraries, settings of its process). The OpenBLAS inside the faiss wheel is old and picks
-# AVX2 kernels on recent processors; its best user names the better ones.
+# name: (module, arguments, libraries, settings of its process)
 SEARCHES: dict[str, tuple[str, dict, tuple[str, ...], dict]] = {
     "milk_np": ("peers.search_milk", {}, ("milk-np",), {}),
     "faiss-cpu, flat": ("peers.search_faiss", {}, ("faiss-cpu",), {}),
-    "faiss-cpu, flat, AVX-512 OpenBLAS": ("peers.search_faiss", {}, ("faiss-cpu",), {"OPENBLAS_CORETYPE": "SkylakeX"}),
     "torch, matmul + topk": ("peers.search_torch", {}, ("torch",), {}),
     "implicit, topk": ("peers.search_implicit", {"rows": 200}, ("implicit",), {}),
+}
+# The OpenBLAS inside the faiss wheel is old and picks AVX2 kernels on recent processors; its best user names the better
+# ones. They ask for all of AVX512, and end a processor without them by an illegal instruction.
+AVX512 = {"avx512f", "avx512cd", "avx512bw", "avx512dq", "avx512vl"}
+FAISS_AVX512 = {
+    "faiss-cpu, flat, AVX-512 OpenBLAS": ("peers.search_faiss", {}, ("faiss-cpu",), {"OPENBLAS_CORETYPE": "SkylakeX"})
 }
 SIZES = {"users to new items": (19_445, 1_410), "100,000 to 100,000": (100_000, 100_000)}
 QUICK = {"smoke": (500, 2_000)}
@@ -58,6 +64,11 @@ def check(workers: dict[str, Worker], scratch: Path) -> dict[str, float]:
     return moved
 
 
+def searches(flags: set[str]) -> dict[str, tuple[str, dict, tuple[str, ...], dict]]:
+    """Programs that a processor with these `flags` can run."""
+    return SEARCHES | (FAISS_AVX512 if flags >= AVX512 else {})
+
+
 def measure(options: Options) -> list[Outcome]:
     """One table for each size."""
     sizes = QUICK if options.quick else SIZES
@@ -68,8 +79,9 @@ def measure_size(options: Options, title: str, queries: int, items: int) -> Outc
     """Seconds of every program at one size."""
     scratch = Path(options.scratch.name)
     folder = write(scratch / f"search-{queries}-{items}", queries, items)
-    present = {name: entry for name, entry in SEARCHES.items() if installed(*entry[2])}
-    missing = [name for name in SEARCHES if name not in present]
+    wanted = searches(cpu_flags())
+    present = {name: entry for name, entry in wanted.items() if installed(*entry[2])}
+    missing = [name for name in wanted if name not in present]
     workers = {
         name: Worker(module, {"folder": str(folder), "k": K, **args}, env)
         for name, (module, args, _, env) in present.items()

@@ -9,7 +9,7 @@ let_idle_threads_sleep()  # before Numba starts them, which the first kernel let
 
 with own_folder():
     from milk_np.kernels.cpu.adam import adam, adam_catch_up, adam_rows
-    from milk_np.kernels.cpu.extract import extract, extract_backward, gather
+    from milk_np.kernels.cpu.extract import extract, extract_all, extract_all_backward, extract_backward, gather
     from milk_np.kernels.cpu.grouping import group
     from milk_np.kernels.cpu.margins import margins, margins_backward_items, margins_backward_users
     from milk_np.kernels.cpu.penalties import alignment, regulariser
@@ -38,6 +38,8 @@ __all__ = [
     "alignment",
     "draw_batch",
     "extract",
+    "extract_all",
+    "extract_all_backward",
     "extract_backward",
     "gather",
     "group",

@@ -6,12 +6,14 @@ the interpreter is released meanwhile, so that the next batch's rows can be read
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numba import get_num_threads, njit, prange
 from numpy.typing import NDArray
 
+from milk_np.kernels.cpu.gathering import gather_half, gather_rows
 from milk_np.kernels.cpu.tile import (
     AHEAD,
     PANEL,
@@ -27,6 +29,7 @@ from milk_np.kernels.cpu.tile import (
 
 Ints = NDArray[np.integer[Any]]
 Floats = NDArray[np.floating[Any]]
+Table = tuple[Floats, Floats, Ints, Floats]
 
 ROW_BLOCK = 16 * ROWS  # rows of one task of the forward product, at most: their sums stay in the first-level cache
 DEPTH = 512  # elements of a row between two visits of its sums: so much of the weight stays in the second level
@@ -83,12 +86,33 @@ def extract_backward(
         _backward(_addresses_of(buffer), _scaled(dout[part], _ones(buffer)), dweight, True, bounds)
 
 
+def extract_all(
+    tables: Sequence[Table], rows: Ints, weights: Sequence[Floats], biases: Sequence[Floats], out: Floats
+) -> list[Any]:
+    """c = x W + b of every modality into `out` (M, n, K)."""
+    arrays = zip(tables, weights, biases, out, strict=True)
+    return [extract(*table, rows, weight, bias, c) for table, weight, bias, c in arrays]
+
+
+def extract_all_backward(
+    tables: Sequence[Table],
+    rows: Ints,
+    dout: Floats,
+    dweights: Sequence[Floats],
+    dbiases: Sequence[Floats],
+    caches: Sequence[Any],
+) -> None:
+    """dW = x^T dout and db = sum of dout of every modality."""
+    for table, dc, dweight, dbias, cache in zip(tables, dout, dweights, dbiases, caches, strict=True):
+        extract_backward(*table, rows, dc, dweight, dbias, cache)
+
+
 def gather(raw: Floats, fill: Floats, source: Ints, scale: Floats, rows: Ints, out: Floats) -> Floats:
     """Rows `rows` of the virtual table, widened to the type of `out`, into `out`."""
     if raw.dtype == np.float16:
-        _gather_half(raw.view(np.uint16), fill, source, scale, rows, out)
+        gather_half(raw.view(np.uint16), fill, source, scale, rows, out)
     else:
-        _gather(raw, fill, source, scale, rows, out)
+        gather_rows(raw, fill, source, scale, rows, out)
     return out
 
 
@@ -241,44 +265,3 @@ def _column_sums(g: Floats, out: Floats) -> None:
     for r in range(g.shape[0]):
         for k in range(g.shape[1]):
             out[k] += g[r, k]
-
-
-@njit(parallel=True, cache=True, nogil=True, error_model="numpy")
-def _gather(raw: Floats, fill: Floats, source: Ints, scale: Floats, rows: Ints, out: Floats) -> None:
-    for r in prange(len(rows)):
-        s = source[rows[r]]
-        factor = scale[rows[r]]
-        if s >= 0:
-            for d in range(out.shape[1]):
-                out[r, d] = raw[s, d]
-                out[r, d] *= factor
-        else:
-            for d in range(out.shape[1]):
-                out[r, d] = fill[~s, d]
-                out[r, d] *= factor
-
-
-@njit(parallel=True, cache=True, nogil=True, error_model="numpy")
-def _gather_half(raw: NDArray[np.uint16], fill: Floats, source: Ints, scale: Floats, rows: Ints, out: Floats) -> None:
-    """`_gather` for float16, which Numba has no type for: `raw` holds its bits.
-
-    Moving exponent and fraction to their places in a float32 leaves the number 2^-112 times too small, subnormal
-    numbers included; one exact product mends it.
-    """
-    width = out.shape[1]
-    for r in prange(len(rows)):
-        s = source[rows[r]]
-        factor = scale[rows[r]]
-        if s >= 0:
-            bits = np.empty(width, np.uint32)
-            for d in range(width):
-                half = np.uint32(raw[s, d])
-                bits[d] = ((half & np.uint32(0x8000)) << np.uint32(16)) | ((half & np.uint32(0x7FFF)) << np.uint32(13))
-            wide = bits.view(np.float32)
-            for d in range(width):
-                out[r, d] = wide[d] * np.float32(2.0**112)
-                out[r, d] *= factor
-        else:
-            for d in range(width):
-                out[r, d] = fill[~s, d]
-                out[r, d] *= factor

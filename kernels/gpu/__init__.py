@@ -1,7 +1,8 @@
 """The kernels in CUDA C, through CuPy. Importing this package loads CuPy; only the GPU's backend does."""
 
+from milk_np.kernels.gpu import replay as replay  # only a device has these
 from milk_np.kernels.gpu.adam import adam, adam_catch_up, adam_rows
-from milk_np.kernels.gpu.extract import extract, extract_backward, gather
+from milk_np.kernels.gpu.extract import extract, extract_all, extract_all_backward, extract_backward, gather
 from milk_np.kernels.gpu.grouping import group
 from milk_np.kernels.gpu.margins import margins, margins_backward_items, margins_backward_users
 from milk_np.kernels.gpu.penalties import alignment, regulariser
@@ -16,6 +17,8 @@ __all__ = [
     "alignment",
     "draw_batch",
     "extract",
+    "extract_all",
+    "extract_all_backward",
     "extract_backward",
     "gather",
     "group",

@@ -17,8 +17,18 @@ __device__ __forceinline__ void move_pack(Real* p, const Real* g, Real* m, Real*
     store(v, v_);
 }
 
+// When a step is: its number, and both rates at it. Where they change from launch to launch of the same arguments, as in
+// a captured graph, they lie in device memory: `rates` (2), and `count` (1), which is added to `step`.
+__device__ __forceinline__ void read_rates(const Real* rates, Real* size, Real* epsilon) {
+    if (!rates) return;
+    *size = rates[0];
+    *epsilon = rates[1];
+}
+
 // All `count` numbers of p: one thread for VEC of them, the last for what is left.
-extern "C" __global__ void adam(Real* p, const Real* g, Real* m, Real* v, i64 count, Real size, Real epsilon) {
+extern "C" __global__ void adam(Real* p, const Real* g, Real* m, Real* v, i64 count, Real size, Real epsilon,
+                                const Real* rates) {
+    read_rates(rates, &size, &epsilon);
     const i64 at = ((i64)blockIdx.x * blockDim.x + threadIdx.x) * VEC;
     if (at + VEC <= count) {
         move_pack(p + at, g + at, m + at, v + at, size, epsilon);
@@ -30,7 +40,10 @@ extern "C" __global__ void adam(Real* p, const Real* g, Real* m, Real* v, i64 co
 
 // The rows `rows` (n) of a table, with gradients g (n, K); `seen` is the step that each row of the table stands at.
 extern "C" __global__ void adam_rows(Real* p, const Real* g, Real* m, Real* v, i64* seen, const int* rows, int n, int K,
-                                     Real size, Real epsilon, i64 step, int lanes) {
+                                     Real size, Real epsilon, const Real* rates, i64 step, const i64* count,
+                                     int lanes) {
+    read_rates(rates, &size, &epsilon);
+    if (count) step += *count;
     const i64 at = my_row(lanes);
     const int lane = my_lane(lanes);
     const i64 row = at < n ? rows[at] : -1;
@@ -95,7 +108,8 @@ __device__ __forceinline__ void decay(Real* p, Real* m, Real* v, int k, int K, R
 // Bring the rows `rows` (n) to where dense Adam has them after `step` steps: one warp a row, so that its threads agree
 // on how many steps there are to go.
 extern "C" __global__ void adam_catch_up(Real* p, Real* m, Real* v, i64* seen, const int* rows, int n, int K, Real lr,
-                                         i64 step) {
+                                         i64 step, const i64* count) {
+    if (count) step += *count;
     const i64 at = my_row(32);
     const int lane = my_lane(32);
     const i64 row = at < n ? rows[at] : -1;

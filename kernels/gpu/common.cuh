@@ -62,18 +62,22 @@ __device__ __forceinline__ double sum_block(double value, double* parts) {
     return value;
 }
 
-// True in the block that gets here last of all: it sees what the others wrote before. `ticket` is zero before a launch
-// and again after it; `last` is shared. This saves the launch that a sum over blocks would need otherwise.
-__device__ __forceinline__ bool last_block(unsigned* ticket, bool* last) {
+// True in the block that gets here last of `blocks`: it sees what the others wrote before. `ticket` is zero before a
+// launch and again after it; `last` is shared. This saves the launch that a sum over blocks would need otherwise.
+__device__ __forceinline__ bool last_of(unsigned blocks, unsigned* ticket, bool* last) {
     __threadfence();
     __syncthreads();
     if (threadIdx.x == 0) {
-        *last = atomicAdd(ticket, 1u) + 1 == gridDim.x * gridDim.y;
+        *last = atomicAdd(ticket, 1u) + 1 == blocks;
         if (*last) *ticket = 0;
     }
     __syncthreads();
     __threadfence();
     return *last;
+}
+
+__device__ __forceinline__ bool last_block(unsigned* ticket, bool* last) {
+    return last_of(gridDim.x * gridDim.y, ticket, last);
 }
 
 // Sum of `count` numbers that other blocks wrote; volatile, because a first-level cache may hold what was there before.

@@ -1,15 +1,18 @@
-"""Linear extractor on rows of a feature table (contract: kernels/reference/extract.py): a gather, then cuBLAS.
+"""Linear extractor on rows of a feature table (contract: kernels/reference/extract.py).
 
-Products are in true single precision: CuPy leaves TF32 off unless the user turns it on.
+Single precision with the table on the device reads the rows where they lie (`products`). Double precision, and rows
+that stay on the host, are gathered for cuBLAS. Products are in true single precision: CuPy leaves TF32 off unless the
+user turns it on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
+from milk_np.kernels.gpu import products
 from milk_np.kernels.gpu.launch import WARP, access, kernel, real
 from milk_np.kernels.gpu.memory import empty
 from milk_np.kernels.gpu.streaming import HostRows
@@ -17,6 +20,8 @@ from milk_np.kernels.gpu.streaming import HostRows
 Array = Any
 Table = tuple[Array, Array, Array, Array]
 
+PRODUCTS = "rows"
+"""Who multiplies in single precision: "rows", our kernels on rows where they lie; "cublas", on gathered rows."""
 GATHERED_BYTES = 1 << 28
 """Gathered rows that are kept until the backward pass; more are gathered twice, in parts of this size."""
 
@@ -31,8 +36,10 @@ def extract(
     bias: Array,
     out: Array,
 ) -> Any:
-    """c = x W + b for the rows `rows`, into `out`; returns the gathered x if that is all in one piece."""
+    """c = x W + b for the rows `rows`, into `out`; returns x if it was gathered, all in one piece."""
     table, x = (raw, fill, source, scale), None
+    if _in_place(raw, weight):
+        return products.forward([table], rows, [weight], [bias], [out])
     for part in _parts(rows, weight):
         x = _gather(table, rows[part], _blank(rows[part], weight), bias, out[part])
         _product("N", x, weight, out[part], 1.0)
@@ -51,6 +58,9 @@ def extract_backward(
     cache: Any = None,
 ) -> None:
     """dW = x^T dout and db = sum of dout, for the rows `rows`, into `dweight` and `dbias`."""
+    table = raw, fill, source, scale
+    if cache is None and _in_place(raw, dweight):
+        return products.backward([table], rows, [dout], [dweight], [dbias])
     n, K = dout.shape
     column_sums = kernel("extract", "column_sums", REAL=real(dout.dtype))
     column_sums.blocks(-(-K // 32), 1024, dout, np.int32(n), np.int32(K), dbias)
@@ -59,13 +69,45 @@ def extract_backward(
     for part in _parts(rows, dweight):
         x = cache
         if x is None:
-            x = _gather((raw, fill, source, scale), rows[part], _blank(rows[part], dweight))
+            x = _gather(table, rows[part], _blank(rows[part], dweight))
         _product("T", x, dout[part], dweight, float(part.start > 0))
+
+
+def extract_all(
+    tables: Sequence[Table], rows: Array, weights: Sequence[Array], biases: Sequence[Array], out: Array
+) -> list[Any]:
+    """c = x W + b of every modality into `out` (M, n, K), in one launch where the rows are read where they lie."""
+    arrays = list(zip(tables, weights, biases, out, strict=True))
+    if all(_in_place(table[0], weight) for table, weight, _, _ in arrays):
+        products.forward(tables, rows, weights, biases, out)
+        return [None] * len(arrays)
+    return [extract(*table, rows, weight, bias, c) for table, weight, bias, c in arrays]
+
+
+def extract_all_backward(
+    tables: Sequence[Table],
+    rows: Array,
+    dout: Array,
+    dweights: Sequence[Array],
+    dbiases: Sequence[Array],
+    caches: Sequence[Any],
+) -> None:
+    """dW = x^T dout and db = sum of dout of every modality, in one launch where the rows are read where they lie."""
+    arrays = list(zip(tables, dout, dweights, dbiases, caches, strict=True))
+    if all(cache is None and _in_place(table[0], dweight) for table, _, dweight, _, cache in arrays):
+        return products.backward(tables, rows, dout, dweights, dbiases)
+    for table, dc, dweight, dbias, cache in arrays:
+        extract_backward(*table, rows, dc, dweight, dbias, cache)
 
 
 def gather(raw: Array, fill: Array, source: Array, scale: Array, rows: Array, out: Array) -> Array:
     """Rows `rows` of the virtual table, widened to the type of `out`, into `out`."""
     return _gather((raw, fill, source, scale), rows, out)
+
+
+def _in_place(raw: Array, weight: Array) -> bool:
+    """Whether our kernels multiply the rows where they lie."""
+    return PRODUCTS == "rows" and weight.dtype == np.float32 and not isinstance(raw, HostRows)
 
 
 def _product(transposed: str, a: Array, b: Array, out: Array, beta: float) -> None:

@@ -89,23 +89,39 @@ __device__ __forceinline__ void write_groups(const int* ids, int T, int slots, i
     }
 }
 
+// The part of `array` that belongs to this block, whose batch has a row of its own: rows lie `apart`.
+template <class T>
+__device__ __forceinline__ T* mine(T* array, i64 apart) {
+    return array + blockIdx.x * apart;
+}
+
+// One block for each batch. Its ids and all that is written of them lie `apart` from those of the next batch, its table
+// `table_apart`.
+
 // Ids whose 32-bit keys fit the shared memory: `size` of them, the power of two not below T, and 2 * bits <= 32.
 extern "C" __global__ void __launch_bounds__(THREADS)
-group_shared(const int* ids, int T, int slots, int size, int bits, int* table, int* unique, int* slot, int* start,
-             int* order) {
+group_shared(const int* ids, int T, int slots, int size, int bits, i64 apart, i64 table_apart, int* table, int* unique,
+             int* slot, int* start, int* order) {
     extern __shared__ unsigned keys[];
     __shared__ int parts[32];
+    ids = mine(ids, apart);
+    table = mine(table, table_apart);
     write_keys(ids, T, size, bits, reinterpret_cast<unsigned*>(table), keys);
     sort_keys(keys, size);
-    write_groups(ids, T, slots, bits, keys, parts, table, unique, slot, start, order);
+    write_groups(ids, T, slots, bits, keys, parts, table, mine(unique, apart), mine(slot, apart), mine(start, apart),
+                 mine(order, apart));
 }
 
 // Any number of ids by keys of 64 bits in device memory.
-extern "C" __global__ void __launch_bounds__(THREADS)
-group_global(const int* ids, int T, int slots, int size, int bits, int* table, int* unique, int* slot, int* start,
-             int* order, u64* keys) {
+extern "C" __global__ void __launch_bounds__(THREADS, 1)
+group_global(const int* ids, int T, int slots, int size, int bits, i64 apart, i64 table_apart, int* table, int* unique,
+             int* slot, int* start, int* order, u64* keys) {
     __shared__ int parts[32];
+    ids = mine(ids, apart);
+    table = mine(table, table_apart);
+    keys = mine(keys, size);
     write_keys(ids, T, size, bits, reinterpret_cast<unsigned*>(table), keys);
     sort_keys(keys, size);
-    write_groups(ids, T, slots, bits, keys, parts, table, unique, slot, start, order);
+    write_groups(ids, T, slots, bits, keys, parts, table, mine(unique, apart), mine(slot, apart), mine(start, apart),
+                 mine(order, apart));
 }

@@ -1,4 +1,4 @@
-"""The distinct ids of a batch and where each of them stands (contract: kernels/reference/grouping.py): one launch."""
+"""The distinct ids of batches and where each of them stands (contract: kernels/reference/grouping.py): one launch."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from milk_np.kernels.gpu.launch import kernel
+from milk_np.kernels.gpu.launch import kernel, row_step
 from milk_np.kernels.gpu.memory import empty
 from milk_np.kernels.reference.grouping import Groups
 
@@ -19,14 +19,32 @@ SHARED_IDS = 8192
 
 def group(ids: Array, table: Array) -> Groups:
     """Group `ids` (T) by value, with room for as many distinct values as there can be: no size has to come home."""
-    T, slots = len(ids), min(len(ids), len(table))
-    unique, slot, start, order = (empty(n, np.int32) for n in (slots, T, slots + 1, T))
+    out = Groups(*(empty((1, n), np.int32) for n in widths(len(ids), len(table))))
+    _group(ids[None], table[None], out, np.int64(0))
+    return Groups(*(each[0] for each in out))
+
+
+def group_batches(ids: Array, tables: Array, out: Groups) -> None:
+    """Group each row of `ids` (G, T) by value into the same row of `out`, with a row of `tables` (G, largest id + 1).
+
+    The rows of `ids` and of `out` may be parts of wider ones, which all lie equally far apart.
+    """
+    _group(ids, tables, out, np.int64(row_step(ids)))
+
+
+def widths(T: int, n: int) -> tuple[int, int, int, int]:
+    """Elements of the parts of the groups of `T` ids below `n`."""
+    slots = min(T, n)
+    return slots, T, slots + 1, T
+
+
+def _group(ids: Array, tables: Array, out: Groups, apart: np.int64) -> None:
+    """One block for each row of `ids`."""
+    G, T = ids.shape
     size = 1 << max(0, T - 1).bit_length()
-    sizes = np.int32(T), np.int32(slots), np.int32(size), np.int32(size.bit_length() - 1)
-    arrays = table, unique, slot, start, order
+    sizes = *map(np.int32, (T, out.unique.shape[1], size, size.bit_length() - 1)), apart, np.int64(row_step(tables))
     if size <= SHARED_IDS:
-        kernel("grouping", "group_shared").blocks(1, THREADS, ids, *sizes, *arrays, shared=4 * size)
+        kernel("grouping", "group_shared").blocks(G, THREADS, ids, *sizes, tables, *out, shared=4 * size)
     else:
-        keys = empty(size, np.uint64)
-        kernel("grouping", "group_global").blocks(1, THREADS, ids, *sizes, *arrays, keys)
-    return Groups(unique, slot, start, order)
+        keys = empty((G, size), np.uint64)
+        kernel("grouping", "group_global").blocks(G, THREADS, ids, *sizes, tables, *out, keys)

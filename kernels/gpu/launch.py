@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,13 @@ from milk_np.kernels.reference.adam import BETA1, BETA2, EPSILON
 from milk_np.kernels.reference.sampling import ROUNDS, TRIES
 
 FOLDER = Path(__file__).parent
+INCLUDE = re.compile(r'#include "(\w+\.cuh)"')
 OPTIONS = ("--std=c++17",)
 ACCESS_BYTES = 16
 """The most that a thread can move at once."""
 WARP = 32
+SHARED_BYTES = 40 << 10
+"""Shared memory that a launch gets without asking for more: 48 KB, less what kernels have of their own."""
 BLOCKS = (256, 128, 512)
 """Threads a block to choose from; of equals the first is taken."""
 
@@ -32,11 +36,15 @@ Defines = tuple[tuple[str, str | int | float], ...]
 
 def source(family: str) -> str:
     """CUDA C of a family, with what it includes put in its place; compilers name files and lines as they are here."""
-    include = '#include "common.cuh"\n'
-    before, _, after = (FOLDER / f"{family}.cu").read_text(encoding="utf-8").partition(include)
-    common = (FOLDER / "common.cuh").read_text(encoding="utf-8")
-    line = before.count("\n") + 2
-    return f'#line 1 "common.cuh"\n{common}\n#line {line} "{family}.cu"\n{after}'
+    return _with_includes(f"{family}.cu")
+
+
+def _with_includes(name: str) -> str:
+    text = f'#line 1 "{name}"\n'
+    for number, line in enumerate((FOLDER / name).read_text(encoding="utf-8").splitlines(), 1):
+        included = INCLUDE.fullmatch(line)
+        text += f'{_with_includes(included[1])}#line {number + 1} "{name}"\n' if included else f"{line}\n"
+    return text
 
 
 def options(family: str, defines: Defines) -> tuple[str, ...]:
@@ -76,7 +84,30 @@ class Kernel:
         """Launch `grid` blocks of `block` threads with `shared` bytes of memory each; nothing if there are none."""
         grid = (grid,) if isinstance(grid, int) else grid
         if all(grid):
+            self._allow(shared)
             self._function(grid, (block,), arguments, shared_mem=shared)
+
+    def resident(self, threads: int, shared: int = 0) -> int:
+        """Blocks of `threads` threads with `shared` bytes each that a multiprocessor holds at a time."""
+        self._allow(shared)
+        count = cupy.cuda.driver.occupancyMaxActiveBlocksPerMultiprocessor
+        return int(count(self._function.kernel.ptr, threads, shared))
+
+    @property
+    def registers(self) -> int:
+        """Registers of a thread."""
+        return int(self._function.num_regs)
+
+    def _allow(self, shared: int) -> None:
+        """More shared memory than a launch gets unasked."""
+        if shared > SHARED_BYTES:
+            self._function.max_dynamic_shared_size_bytes = shared
+
+
+def multiprocessors() -> int:
+    """Multiprocessors of the current device."""
+    runtime = cupy.cuda.runtime
+    return int(runtime.deviceGetAttribute(runtime.cudaDevAttrMultiProcessorCount, runtime.getDevice()))
 
 
 @cache
@@ -97,6 +128,11 @@ def access(width: int, *arrays: Array) -> int:
     while vec > 1 and (width % vec or any(array.data.ptr % (vec * array.itemsize) for array in arrays)):
         vec //= 2
     return vec
+
+
+def row_step(rows: Array) -> int:
+    """Elements from the start of a row of `rows` (G, n) to that of the next."""
+    return int(rows.strides[0] // rows.itemsize)
 
 
 def lanes(width: int, vec: int) -> int:
@@ -124,3 +160,8 @@ def zeros(name: str, count: int, dtype: Any = np.int32) -> Array:
     if store is None or store.size < count:
         store = _stores[key] = cupy.zeros(count + count // 8, dtype)
     return store
+
+
+def scratch() -> list[Array]:
+    """All scratch that `zeros` keeps at present."""
+    return list(_stores.values())

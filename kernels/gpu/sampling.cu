@@ -65,18 +65,22 @@ extern "C" __global__ void shuffle(u64 key, i64 first, int count, u64 n, i64* ou
     if (t < count) out[t] = permuted(first + t, key, n);
 }
 
+// Triplets `first` to `first + count` in batches of `batch`, the last of which may be smaller: users, then the positives
+// and the negatives of a batch one after the other. Batches lie `apart`.
 extern "C" __global__ void draw_batch(u64 shuffle_key, u64 negative_key, i64 first, int count, i64 n,
                                       const int* __restrict__ pair_user, const int* __restrict__ pair_item,
                                       const i64* __restrict__ indptr, const int* __restrict__ ranks,
                                       const int* __restrict__ candidates, i64 C, const i64* __restrict__ pool,
-                                      i64 members, int* users, int* items) {
+                                      i64 members, int batch, i64 apart, int* users, int* items) {
     const int t = blockIdx.x * blockDim.x + threadIdx.x;
     if (t >= count) return;
+    const int place = t % batch, size = min(batch, count - (t - place));
+    const i64 at = t / batch * apart + place;
     const u64 row = permuted(first + t, shuffle_key, n);
     const int user = pair_user[row];
     const i64 start = indptr[user];
     const u64 word = mix64(mix64(row) ^ negative_key);
-    users[t] = user;
-    items[t] = pair_item[row];
-    items[count + t] = candidates[negative(word, ranks + start, indptr[user + 1] - start, C, pool, members)];
+    users[at] = user;
+    items[at] = pair_item[row];
+    items[at + size] = candidates[negative(word, ranks + start, indptr[user + 1] - start, C, pool, members)];
 }

@@ -1,5 +1,6 @@
 // The best k items of each query (contract: reference/topk.py): tiles of scores, then a selection for each query.
 #include "common.cuh"
+#include "keys.cuh"
 
 #define TILE 64   // queries and items of a tile: 16 x 16 threads, each with 4 x 4 scores in registers
 #define DEPTH 16  // elements of the vectors between two visits of shared memory
@@ -38,40 +39,6 @@ scores(const float* __restrict__ queries, const float* __restrict__ items, int Q
         }
 }
 
-__device__ __forceinline__ float minus_infinity() {
-    return __int_as_float(int(0xff800000u));
-}
-
-// A score and its item as one number: the better, the larger; the earlier of two equal scores is better. 0 is never
-// listed: it stands for NaN and minus infinity.
-__device__ __forceinline__ u64 key_of(float score, unsigned item) {
-    if (!(score > minus_infinity())) return 0;
-    const unsigned bits = __float_as_uint(score + 0.0f);  // -0 becomes 0: they tie
-    const unsigned ordered = bits & 0x80000000u ? ~bits : bits | 0x80000000u;
-    return (u64)ordered << 32 | (0xffffffffu - item);
-}
-
-__device__ __forceinline__ float score_of(u64 key) {
-    const unsigned ordered = unsigned(key >> 32);
-    return __int_as_float(int(ordered & 0x80000000u ? ordered & 0x7fffffffu : ~ordered));
-}
-
-// Bitonic sort of all 2 * KEPT keys, largest first.
-__device__ __forceinline__ void sort_keys(u64* key) {
-    for (int width = 2; width <= 2 * KEPT; width *= 2)
-        for (int gap = width / 2; gap; gap /= 2) {
-            for (int pair = threadIdx.x; pair < KEPT; pair += THREADS) {
-                const int low = 2 * pair - (pair & (gap - 1)), high = low + gap;
-                const u64 a = key[low], b = key[high];
-                if ((a < b) == ((low & width) == 0)) {
-                    key[low] = b;
-                    key[high] = a;
-                }
-            }
-            __syncthreads();
-        }
-}
-
 // Keep the best of what is held and of the `waiting` candidates behind them.
 __device__ __forceinline__ void merge(u64* key, int* waiting) {
     __syncthreads();
@@ -79,7 +46,7 @@ __device__ __forceinline__ void merge(u64* key, int* waiting) {
         key[at] = 0;
     __syncthreads();
     if (threadIdx.x == 0) *waiting = 0;
-    sort_keys(key);
+    sort_keys(key, 2 * KEPT);
 }
 
 // The KEPT best keys of a row of scores below `limit`, sorted. A candidate has to beat the worst that would be listed;

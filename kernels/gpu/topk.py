@@ -1,4 +1,8 @@
-"""The best k items of each query (contract: kernels/reference/topk.py): scores of some queries, then a selection."""
+"""The best k items of each query (contract: kernels/reference/topk.py).
+
+Short lists are found without a table of scores (search.py). Longer ones take the scores of some queries at a time,
+then a selection.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ from typing import Any
 import cupy
 import numpy as np
 
+from milk_np.kernels.gpu import search
 from milk_np.kernels.gpu.launch import kernel
 from milk_np.kernels.gpu.memory import empty, free_bytes
 
@@ -28,22 +33,33 @@ def top_k(
     """Best `k` of `items` (N, K) for each of `queries` (Q, K); see the reference for order, ties and exclusions.
 
     Takes arrays of either memory; returns arrays on the device. A score does not depend on how queries are cut
-    into blocks. Memory: the inputs, the results, and 4 N bytes for each query of a block.
+    into blocks. Memory: the inputs and the results. Up to k = search.MOST_K: packed items and packed queries with
+    their lists, both in blocks of search.MOST_BYTES at most, and buffers of 8 (3 k + 128) bytes for each of the 256
+    queries in work on a multiprocessor. Beyond that k: 4 N bytes for each query of a block.
     """
     queries, items = (cupy.ascontiguousarray(cupy.asarray(x, np.float32)) for x in (queries, items))
     Q, N = len(queries), len(items)
     indptr = cupy.zeros(Q + 1, np.int64) if exclude_indptr is None else cupy.asarray(exclude_indptr, np.int64)
     dropped = cupy.zeros(0, np.int32) if exclude is None else cupy.asarray(exclude, np.int32)
     index, score = cupy.full((Q, k), -1, np.int32), cupy.full((Q, k), -np.inf, np.float32)
-    if N and k:
-        step = _rows_a_block(N)
-        for start in range(0, Q, step):
-            rows = slice(start, min(start + step, Q))
-            part = _scores(queries[rows], items)
-            found = np.int32(k), index[rows], score[rows]
-            select = kernel("topk", "select_best")
-            select.blocks(len(part), THREADS, part, np.int32(N), indptr[rows.start :], dropped, *found)
+    if Q and N and 0 < k <= search.MOST_K:
+        chosen = search.plan(Q, N, items.shape[1], k)
+        search.search(queries, items, indptr, dropped, index, score, chosen)
+    elif N and k:
+        by_table(queries, items, indptr, dropped, index, score)
     return index, score
+
+
+def by_table(queries: Array, items: Array, indptr: Array, dropped: Array, index: Array, score: Array) -> None:
+    """Lists of any length, `index` and `score` (Q, k)."""
+    (Q, k), N = index.shape, len(items)
+    step = _rows_a_block(N)
+    for start in range(0, Q, step):
+        rows = slice(start, min(start + step, Q))
+        part = _scores(queries[rows], items)
+        found = np.int32(k), index[rows], score[rows]
+        select = kernel("topk", "select_best")
+        select.blocks(len(part), THREADS, part, np.int32(N), indptr[rows.start :], dropped, *found)
 
 
 def _scores(queries: Array, items: Array) -> Array:

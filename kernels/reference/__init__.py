@@ -1,7 +1,7 @@
 """Each kernel in plain NumPy: the specification that the fast versions are compared with."""
 
 from milk_np.kernels.reference.adam import adam, adam_catch_up, adam_rows
-from milk_np.kernels.reference.extract import extract, extract_backward, gather
+from milk_np.kernels.reference.extract import extract, extract_all, extract_all_backward, extract_backward, gather
 from milk_np.kernels.reference.grouping import Groups, group
 from milk_np.kernels.reference.margins import margins, margins_backward_items, margins_backward_users
 from milk_np.kernels.reference.penalties import alignment, regulariser
@@ -25,6 +25,8 @@ __all__ = [
     "alignment",
     "draw_batch",
     "extract",
+    "extract_all",
+    "extract_all_backward",
     "extract_backward",
     "gather",
     "group",

@@ -7,7 +7,7 @@ with the plain NumPy references for proofs; `backends.cupy` with CUDA C.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -46,6 +46,19 @@ class Backend(ABC):
     @abstractmethod
     def features(self, raw: NDArray[Any], reserve: int = 0) -> Array:
         """Raw feature rows, where `extract` reads them; `reserve` bytes of the device are left free."""
+
+    def resident(self, features: Array) -> bool:
+        """Whether feature rows lie where the kernels run, and don't pass by in parts."""
+        return True
+
+    def aside(self, work: Callable[[], None]) -> Callable[[], None]:
+        """Let `work` run beside what follows, up to a call of what this returns; here, at once."""
+        work()
+        return lambda: None
+
+    def recorded(self, work: Callable[[], None]) -> Callable[[], None]:
+        """`work`, which launches kernels whose arguments never change, in the form that is fastest to call again."""
+        return work
 
     def top_k(
         self,

@@ -5,7 +5,7 @@ Only `milk_np.backends.select` imports it, once a GPU is asked for.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
 
@@ -17,6 +17,7 @@ from milk_np.backends import driver as devices
 from milk_np.backends.base import Array, Backend
 from milk_np.data.rows import row_blocks
 from milk_np.errors import OutOfMemoryError
+from milk_np.kernels.gpu.capture import Recorded, aside
 from milk_np.kernels.gpu.memory import empty, free_bytes, numbers
 from milk_np.kernels.gpu.streaming import HostRows
 from milk_np.text import bytes_text
@@ -60,6 +61,18 @@ class CupyBackend(Backend):
                 f"training needs about {bytes_text(total)} on the GPU beside the features, the largest part is "
                 f"{largest} ({bytes_text(need[largest])}): {numbers()}; lower --dim or --batch-size, or --device cpu"
             )
+
+    def resident(self, features: Array) -> bool:
+        """Whether feature rows lie on the device."""
+        return not isinstance(features, HostRows)
+
+    def aside(self, work: Callable[[], None]) -> Callable[[], None]:
+        """`work` on a branch of the graph that is being captured, if one is; else at once."""
+        return aside(work)
+
+    def recorded(self, work: Callable[[], None]) -> Callable[[], None]:
+        """`work`, which the device captures as a graph when it is called for the second time."""
+        return Recorded(work)
 
     def features(self, raw: NDArray[Any], reserve: int = 0) -> Array:
         """Raw rows on the device; on the host, to be streamed, if `reserve` bytes of the device wouldn't stay free."""

@@ -13,6 +13,10 @@ from milk_np.machine import threads
 from milk_np.text import VERSION
 
 CORE = ("numpy", "scipy", "numba", "llvmlite")
+INSTRUCTIONS = ("avx", "avx2", "fma", "avx512f", "asimd", "sve")
+"""Vectors of processors: which of them there are decides how products are rounded."""
+KINDS = ("OPENBLAS_CORETYPE", "NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES", "NPY_DISABLE_CPU_FEATURES")
+"""Variables by which a processor is taken for another kind."""
 EXTRAS = ("cupy-cuda13x", "cupy-cuda12x", "pyarrow", "tqdm", "optuna", "threadpoolctl")
 
 
@@ -25,6 +29,8 @@ def environment(command: Sequence[str] = ()) -> dict[str, Any]:
         "blas": blas_name(),
         "platform": platform.platform(),
         "cpu": cpu_name(),
+        "instructions": [name for name in INSTRUCTIONS if name in cpu_flags()],
+        "kind": {name: os.environ[name] for name in KINDS if name in os.environ},
         "cores": threads.allowed_cores(),
         "threads": {name: os.environ[name] for name in threads.VARIABLES if name in os.environ},
         "command": [without_home(part) for part in command],
@@ -44,12 +50,22 @@ def versions(names: Sequence[str]) -> dict[str, str]:
 
 def cpu_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
     """Model of the processor, or its architecture where the system doesn't tell."""
+    return _first_of(cpuinfo, "model name") or platform.machine()
+
+
+def cpu_flags(cpuinfo: Path = Path("/proc/cpuinfo")) -> set[str]:
+    """What the processor can do, by Linux's names (avx2, avx512f, asimd, ...); empty where the system doesn't tell."""
+    return set((_first_of(cpuinfo, "flags") or _first_of(cpuinfo, "Features")).split())
+
+
+def _first_of(cpuinfo: Path, field: str) -> str:
+    """The first value of `field`, "" if there is none."""
     try:
         lines = cpuinfo.read_text(errors="replace").splitlines()
     except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
+        return ""
+    values = (line.partition(":")[2].strip() for line in lines if line.partition(":")[0].strip() == field)
+    return next(values, "")
 
 
 def blas_name() -> str:

@@ -19,7 +19,11 @@ Vectors = NDArray[np.float32]
 
 
 class Recommender(ABC):
-    """A recommender that scores a user and an item by the dot product of their vectors."""
+    """A recommender that scores a user and an item by the dot product of their vectors.
+
+    A user's vector has the same bits whoever else is asked for, so that lists and metrics don't depend on how users are
+    cut into batches. So has an item's, unless the model or its imputation says otherwise.
+    """
 
     name: ClassVar[str]
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from milk_np.data.arrays import Split
 from milk_np.data.rows import unit_rows
 from milk_np.errors import DataError, SettingsError
+from milk_np.machine.blas import one_blas_thread
 from milk_np.serving.histories import Ids, compressed
 from milk_np.serving.ranking import Rows, Scorer, best_candidates, blocks, finite, search_of
 
@@ -154,8 +155,12 @@ def recommend_new_items(model: Scorer, ds: Known, vectors: NDArray[np.float32], 
     return Ranked(wanted, *search_of(model)(finite(model.user_factors(wanted), "user", wanted), new, k))
 
 
+@one_blas_thread()
 def score_items(model: Scorer, ds: Known, vectors: NDArray[np.float32], users: Ids) -> NDArray[np.float32]:
-    """Scores (n users, n items) of brand-new items; vectors (n, K) come from `model.encode_items`."""
+    """Scores (n users, n items) of brand-new items; vectors (n, K) come from `model.encode_items`.
+
+    They are those of the lists to rounding (float32), and may differ by as much beside other users or items.
+    """
     scores: NDArray[np.float32] = model.user_factors(_checked(users, ds.n_users, "user")) @ vectors.T
     return scores
 

@@ -66,6 +66,18 @@ class TripletSampler:
         mine = slice(place * self.batch_size, min((place + 1) * self.batch_size, len(users)))
         return users[mine], np.concatenate([items[: len(users)][mine], items[len(users) :][mine]])
 
+    def fill(self, epoch: int, step: int, users: Array, items: Array) -> None:
+        """Draw the whole batches from `step` on into the rows of `users` (G, B) and `items` (G, 2B), on a device."""
+        first, count = step * self.batch_size, len(users) * self.batch_size
+        keys = (stream_key(self._seed, stream, epoch) for stream in ("shuffle", "negatives"))
+        pool = self._pool(epoch, step)
+        self._kernels.replay.draw_batches(*keys, first, count, *self._arrays, pool, users, items)
+
+    @property
+    def pooled(self) -> bool:
+        """Whether each batch has a pool of negatives of its own."""
+        return self._pool_size > 0
+
     def _draw(self, epoch: int, step: int, batches: int) -> tuple[Array, Array]:
         """Users and items of `batches` batches from `step` on, as of one."""
         first = step * self.batch_size

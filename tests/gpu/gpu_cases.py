@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
 
 import milk_np.kernels.reference as reference
 from milk_np.backends import select
@@ -33,10 +34,11 @@ from milk_np.backends.cupy import CupyBackend as CupyBackend  # noqa: E402
 EMULATOR: Any = sys.modules.get("cupy_on_cpu")
 """CuPy may run on an emulator of the device: it can run threads in another order, and counts copies and launches."""
 
-counted = pytest.mark.skipif(EMULATOR is None, reason="a device keeps no counts of its copies; the emulator does")
+counted = pytest.mark.emulator  # a device keeps no counts of its copies
 
 ORDERS = (0, 1, 2, 3, 4)
 """Orders of threads and blocks to run a kernel under; a device has its own."""
+orders_of_threads = st.sampled_from(ORDERS)
 SIZES = (1, 31, 32, 33, 1025)
 
 

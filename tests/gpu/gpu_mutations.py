@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-TESTS = ("kernels", "extract", "topk", "budget", "objective", "training")
+TESTS = ("kernels", "extract", "topk", "search", "budget", "objective", "training")
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,13 @@ MUTATIONS = [
     Mutation("topk.cu", "selection: excluded items may be read before they are struck out",
         "    if (threadIdx.x == 0) *waiting = 0;\n    __syncthreads();\n    u64 worst",
         "    if (threadIdx.x == 0) *waiting = 0;\n    u64 worst"),
+    Mutation("search.cu", "no barrier before a slice is multiplied",
+        "await_slice();\n                __syncthreads();", "await_slice();"),
+    Mutation("search.cu", "no barrier before buffers are cut",
+        "first + N);\n            __syncthreads();", "first + N);"),
+    Mutation("search.cu", "a warp leaves the slices early",
+        "await_slice();\n                __syncthreads();",
+        "await_slice();\n                if (threadIdx.x < 32 || slice == 0) __syncthreads();"),
     Mutation("adam.cu", "catching up: the warp parts before it agrees",
         "moving = __any_sync(0xffffffffu, moved);", "moving = moved ? __any_sync(0xffffffffu, moved) : false;"),
     # Indices
@@ -106,8 +113,16 @@ MUTATIONS = [
     Mutation("sampling.cu", "own items may be negatives", "return r + low;", "return r;"),
     Mutation("sampling.cu", "pool: own items may be negatives", "if (!contains(own, count, member)) return member;",
         "return member;"),
-    Mutation("topk.cu", "ties go to the later item", "(0xffffffffu - item)", "item"),
-    Mutation("topk.cu", "zeros of both signs differ", "__float_as_uint(score + 0.0f)", "__float_as_uint(score)"),
+    Mutation("keys.cuh", "ties go to the later item", "(0xffffffffu - item)", "item"),
+    Mutation("keys.cuh", "zeros of both signs differ", "__float_as_uint(score + 0.0f)", "__float_as_uint(score)"),
+    Mutation("search.cu", "what fills up the last panel is listed", " && item < end)", ")"),
+    Mutation("search.cu", "packing: the last elements lost", "first + x < K ?", "first + x + 1 < K ?"),
+    Mutation("search.cu", "queries' slices run out of step", "slice + 1 == slices ? 0", "slice == slices ? 0"),
+    Mutation("search.cu", "excluded items join after the first cut", "at >= sure && excluded", "sure == 0 && excluded"),
+    Mutation("search.cu", "what excluded items left is taken for a limit", "if (kept == k) found", "if (kept) found"),
+    Mutation("search.cu", "a cut among ties keeps any items", "if (count >= k) floor |= bit;", ""),
+    Mutation("search.cu", "a list's end not cleared", "            to[at] = 0;\n", "            ;\n"),
+    Mutation("search.cu", "items before are forgotten", "        best[q * k + at] = key[at];\n", ""),
     Mutation("topk.cu", "long lists: later turns begin anew", "        limit = key[KEPT - 1];\n", ""),
     Mutation("topk.cu", "selection: no room for what waits", "KEPT - THREADS) {", "KEPT) {"),
 ]  # fmt: skip

@@ -1,10 +1,10 @@
-"""Rows of feature tables and products with them: types, odd widths, pieces, rows of nobody, rows kept on the host."""
+"""Rows of feature tables and products with them: types, odd widths, splits, rows of nobody, rows kept on the host."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from gpu_cases import ORDERS, SIZES, cupy, examples, gpu, home, kernel_module, put, thread_order
+from gpu_cases import ORDERS, SIZES, Guarded, cupy, examples, gpu, home, kernel_module, put, thread_order
 from hypothesis import given
 from hypothesis import strategies as st
 from kernel_cases import assert_close
@@ -78,6 +78,100 @@ def test_rows_in_pieces(dtype, monkeypatch):
     for mine in (tuple(map(put, table)), host_rows(table)):
         for a, e in zip(run(gpu, put, mine, rows, W, b, g), plain, strict=True):
             assert_close(home(a), e, dtype, terms=101)
+
+
+@examples(40)
+@given(
+    data=st.data(), seed=seeds, M=st.integers(1, 10), order=st.sampled_from(ORDERS), blocks=st.sampled_from([1, 4, 40])
+)
+def test_all_modalities_in_one_launch(data, seed, M, order, blocks):
+    """Odd shapes and both types, padding at the end, few splits and many: right, and the same bits in any order."""
+    rng, products = np.random.default_rng(seed), kernel_module("products")
+    n, padding, K = (data.draw(st.sampled_from(of)) for of in ([1, 15, 128, 700], [0, 3, 130], [1, 17, 64, 100]))
+    tables = [
+        virtual_table(rng, data.draw(st.sampled_from([1, 6, 97, 520])), data.draw(st.sampled_from(["f2", "f4"])))
+        for _ in range(M)
+    ]
+    rows = np.append(rng.integers(0, ITEMS, n), np.full(padding, -1)).astype(np.int32)
+    W = [rng.standard_normal((table[0].shape[1], K)).astype(np.float32) for table in tables]
+    b, g = rng.standard_normal((M, K)).astype(np.float32), rng.standard_normal((M, n + padding, K)).astype(np.float32)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(products, "BLOCKS_FORWARD", blocks)
+        patch.setattr(products, "BLOCKS_BACKWARD", blocks)
+        first = run_all(tables, rows, W, b, g, order)
+        again = run_all(tables, rows, W, b, g, order + 1)
+    for m, table in enumerate(tables):
+        plain = run(reference, np.asarray, table, rows[:n], W[m], b[m], g[m, :n])
+        assert_close(first[0][m, :n], plain[0], np.float32, terms=len(W[m]))
+        np.testing.assert_array_equal(first[0][m, n:], np.broadcast_to(b[m], (padding, K)))
+        assert_close(first[1][m], plain[1], np.float32, terms=n)
+        assert_close(first[2][m], plain[2], np.float32, terms=n)
+        for mine, same in zip(
+            (first[0][m], first[1][m], first[2][m]), (again[0][m], again[1][m], again[2][m]), strict=True
+        ):
+            np.testing.assert_array_equal(mine, same)
+
+
+def run_all(tables, rows, W, b, g, order):
+    """c, dW and db of all modalities, and nothing written beside them."""
+    c, dW = Guarded(g.shape, np.float32), [Guarded(w.shape, np.float32) for w in W]
+    db = [Guarded(b.shape[1], np.float32) for _ in W]
+    tables, rows, W, b, g = [tuple(map(put, table)) for table in tables], put(rows), list(map(put, W)), put(b), put(g)
+    with thread_order(order):
+        caches = gpu.extract_all(tables, rows, W, list(b), c.array)
+        assert caches == [None] * len(W), "nothing is kept where nothing was gathered"
+        gpu.extract_all_backward(tables, rows, g, [x.array for x in dW], [x.array for x in db], caches)
+    return c.home(), [x.home() for x in dW], [x.home() for x in db]
+
+
+def test_a_gradient_of_rows_of_nobody_is_never_read():
+    """Whatever stands there: the padding of a batch is not worth clearing."""
+    rng = np.random.default_rng(3)
+    table, rows = virtual_table(rng, 20, np.float32), np.append(rng.integers(0, ITEMS, 30), [-1] * 40).astype(np.int32)
+    W, b, g = (rng.standard_normal(shape).astype(np.float32) for shape in ((20, 5), (5,), (70, 5)))
+    g[30:] = np.nan
+    _, dW, db, _ = run(gpu, put, tuple(map(put, table)), rows, W, b, g)
+    plain = run(reference, np.asarray, table, rows[:30], W, b, g[:30])
+    assert_close(home(dW), plain[1], np.float32, terms=30)
+    assert_close(home(db), plain[2], np.float32, terms=30)
+
+
+def test_rows_without_a_raw_number_are_read_from_fill():
+    """A table that owns no raw row at all."""
+    fill = np.arange(12, dtype=np.float32).reshape(2, 6)
+    table = np.zeros((0, 6), np.float32), fill, np.array([-1, -2], np.int32), np.ones(2, np.float32)
+    rows, W = np.array([1, 0, 1], np.int32), np.eye(6, dtype=np.float32)
+    c, dW, _, _ = run(gpu, put, tuple(map(put, table)), rows, W, np.zeros(6, np.float32), np.ones((3, 6), np.float32))
+    np.testing.assert_array_equal(home(c), fill[[1, 0, 1]])
+    np.testing.assert_array_equal(home(dW), np.repeat((2 * fill[1] + fill[0])[:, None], 6, axis=1))
+
+
+@pytest.mark.parametrize("products", ["rows", "cublas"])
+def test_either_program_multiplies(products, monkeypatch):
+    monkeypatch.setattr(kernel_module("extract"), "PRODUCTS", products)
+    rng = np.random.default_rng(4)
+    table, rows = virtual_table(rng, 33, np.float16), rng.integers(0, ITEMS, 150).astype(np.int32)
+    W, b, g = (rng.standard_normal(shape).astype(np.float32) for shape in ((33, 9), (9,), (150, 9)))
+    device = tuple(map(put, table))
+    for mine, plain in zip(
+        run(gpu, put, device, rows, W, b, g), run(reference, np.asarray, table, rows, W, b, g), strict=True
+    ):
+        assert_close(home(mine), plain, np.float32, terms=150)
+    cache = gpu.extract_all([device], put(rows), [put(W)], [put(b)], cupy.empty((1, 150, 9), np.float32))[0]
+    assert (cache is None) == (products == "rows")
+
+
+@given(
+    tiles=st.lists(st.integers(1, 500), min_size=1, max_size=4),
+    blocks=st.integers(1, 1000),
+    data=st.data(),
+)
+def test_splits_are_worth_a_block_and_not_too_many(tiles, blocks, data):
+    products = kernel_module("products")
+    slices = [data.draw(st.integers(0, 3000)) for _ in tiles]
+    found = products.splits(tiles, slices, blocks)
+    assert all(1 <= each <= max(1, s // products.LEAST_SLICES) for each, s in zip(found, slices, strict=True))
+    assert sum(t * each for t, each in zip(tiles, found, strict=True)) <= max(blocks, 0) + sum(tiles)
 
 
 def test_rows_are_gathered_once_if_they_fit():

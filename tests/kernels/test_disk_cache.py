@@ -44,6 +44,19 @@ def test_other_sources_get_another_folder(tmp_path):
     assert all(any(Path(folder).rglob("*.nbi")) for folder in (first[0], second[0]))
 
 
+def test_another_processor_is_compiled_for_anew(tmp_path, monkeypatch):
+    """Code for the processor at hand, which may be illegal on the one that NUMBA_CPU_NAME names, isn't taken for it."""
+    code = []
+    for cpu in (None, "generic", None, "generic"):
+        if cpu is not None:
+            monkeypatch.setenv("NUMBA_CPU_NAME", cpu)
+        assert run(tmp_path)[1] == "[5, 2]"
+        monkeypatch.undo()
+        code.append(set(tmp_path.rglob("*.nbc")))
+    assert code[0] < code[1] == code[2] == code[3]
+    assert len(code[1]) == 2 * len(code[0])
+
+
 def test_works_where_nothing_can_be_kept(tmp_path):
     """A cache folder that can't be made, here because a file stands in its place: Numba's own choice is taken."""
     (tmp_path / "cache").mkdir()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from itertools import product
 
 import pytest
 
@@ -35,12 +36,14 @@ def _compiler() -> None:
 
 def variants() -> Iterator[tuple[str, dict[str, str | int]]]:
     """Families with the definitions that they are compiled under."""
-    for family in ("grouping", "sampling", "topk"):
+    for family in ("grouping", "sampling", "search", "topk"):
         yield family, {}
     for family in ("adam", "extract", "margins", "penalties", "risk"):
         for real, vec in (("float", 4), ("float", 2), ("float", 1), ("double", 2), ("double", 1)):
             for half in (0, 1) if family == "extract" else (0,):
                 yield family, {"REAL": real, "VEC": vec} | ({"HALF": half} if family == "extract" else {})
+    for vec, kvec, half in product((4, 2, 1), (4, 1), (0, 1)):
+        yield "products", {"VEC": vec, "KVEC": kvec, "HALF": half}
 
 
 def compiled(family: str, architecture: int, **defines: str | int) -> tuple[bytes, str]:

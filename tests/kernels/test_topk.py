@@ -164,7 +164,15 @@ def test_long_runs_of_zeros_of_both_signs() -> None:
     index, score = cpu.top_k(query, items, 300)
     np.testing.assert_array_equal(index[0], np.flatnonzero(items[:, 0] > -1)[:300])
     assert not score.any()
-    assert 0 < np.signbit(score).sum() < 300
+    if fused():  # else the product is rounded to -0 and added to 0, which gives 0
+        assert 0 < np.signbit(score).sum() < 300
+
+
+def fused() -> bool:
+    """Whether multiply-adds are rounded once: a processor without FMA rounds a product to 0 here before it is added."""
+    a = 1 + 2.0**-12
+    query, item = np.array([[-1, a]], np.float32), np.array([[a * a, a]], np.float32)
+    return bool(cpu.top_k(query, item, 1)[1].any())
 
 
 @pytest.mark.parametrize("last", [np.inf, 3e38, 1e-45, -1e-45, -3e38])

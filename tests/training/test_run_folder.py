@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from milk_np.errors import DataError, SettingsError
-from milk_np.machine.environment import cpu_name, environment, without_home
+from milk_np.machine.environment import INSTRUCTIONS, cpu_flags, cpu_name, environment, without_home
 from milk_np.models.milk.settings import MilkSettings
 from milk_np.models.registry import load_settings
 from milk_np.training.run_folder import RunFolder, default_folder
@@ -28,6 +28,7 @@ def test_a_new_run_records_its_settings_environment_and_data(run: RunFolder) -> 
     assert facts["command"] == ["milk-train"]
     assert {"numpy", "scipy", "numba"} <= set(facts["libraries"])
     assert facts["cores"] >= 1
+    assert facts["instructions"] == [name for name in INSTRUCTIONS if name in cpu_flags()]
 
 
 def test_the_environment_names_neither_user_nor_host(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,6 +43,15 @@ def test_the_environment_names_neither_user_nor_host(monkeypatch: pytest.MonkeyP
 
 def test_a_processor_without_a_name_is_told_by_its_architecture(tmp_path: Path) -> None:
     assert cpu_name(tmp_path / "absent") == os.uname().machine
+    assert cpu_flags(tmp_path / "absent") == set()
+
+
+@pytest.mark.parametrize("field", ["flags\t\t", "Features\t"])
+def test_what_a_processor_can_do(tmp_path: Path, field: str) -> None:
+    """x86 and ARM give their lines other names."""
+    (tmp_path / "cpuinfo").write_text(f"model name\t: A B\n{field}: one two\nvmx flags\t: three\n\n{field}: four\n")
+    assert cpu_flags(tmp_path / "cpuinfo") == {"one", "two"}
+    assert cpu_name(tmp_path / "cpuinfo") == "A B"
 
 
 def test_another_run_is_not_overwritten(run: RunFolder) -> None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from milk_np.data.dataset import Dataset
 from milk_np.data.imputers.base import Fitted, Imputer, training_owners
 from milk_np.data.rows import FeatureArray, mean_unit_row, precise_unit_rows, row_blocks, unit_rows
+from milk_np.machine.blas import one_blas_thread
 
 RIDGE = 0.1
 """Penalty on the map's squared entries, as a share of the mean eigenvalue of the covariance it inverts."""
@@ -21,7 +22,9 @@ class MapImputer(Imputer):
 
     Both sides are row-normalised, as the model sees them, so that long rows don't rule the fit; the stand-ins
     have that scale too. A pair of modalities that no training item owns together falls back on the mean.
-    The state holds the maps: the sum over ordered pairs of D_m x D_m' float32 values.
+    The state holds the maps: the sum over ordered pairs of D_m x D_m' float32 values. BLAS works on one thread: the
+    same bits whatever the number of threads. A row that is filled alone may differ from the same one among others by
+    rounding (float32).
     """
 
     name = "map"
@@ -59,12 +62,14 @@ class MapImputer(Imputer):
         total /= np.maximum(available[missing].sum(axis=1, keepdims=True), 1).astype(np.float32)
         return total
 
+    @one_blas_thread()
     def _map(self, rows: FeatureArray, have: str, want: str) -> NDArray[np.float32]:
         mapped: NDArray[np.float32] = unit_rows(rows) @ self.fitted[f"slope_{have}_{want}"]
         mapped += self.fitted[f"intercept_{have}_{want}"]
         return mapped
 
 
+@one_blas_thread()
 def ridge_map(
     have: FeatureArray, want: FeatureArray, both: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

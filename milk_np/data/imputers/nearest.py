@@ -73,14 +73,19 @@ class NearestImputer(Imputer):
 
 
 def nearest(queries: NDArray[np.float32], rows: FeatureArray, candidates: NDArray[np.intp], k: int) -> NDArray[np.intp]:
-    """Rows among `candidates` of largest cosine with each unit query: (q, min(k, len(candidates)))."""
+    """Rows among `candidates` of largest cosine with each unit query: (q, min(k, len(candidates))).
+
+    Equal rows have equal cosines, and of these the lower ids come first, whatever the blocks and the other queries: the
+    kernel of the ranking sums in one order, BLAS in one that depends on the place of a row.
+    """
+    from milk_np.kernels.cpu.topk import top_k  # it loads Numba, which no other imputer needs
+
     best = np.empty((len(queries), 0), dtype=np.intp)
     score = np.empty((len(queries), 0), dtype=np.float32)
     for block in row_blocks(len(candidates), rows.shape[1]):
         ids = candidates[block]
-        score = np.hstack([score, queries @ unit_rows(rows[ids]).T])
-        best = np.hstack([best, np.broadcast_to(ids, (len(queries), len(ids)))])
-        # A stable sort leaves equal scores in the order of the ids, whatever the blocks.
+        place, cosine = top_k(queries, unit_rows(rows[ids]), min(k, len(ids)))
+        score, best = np.hstack([score, cosine]), np.hstack([best, ids[place]])
         order = np.argsort(-score, axis=1, kind="stable")[:, :k]
         score, best = np.take_along_axis(score, order, axis=1), np.take_along_axis(best, order, axis=1)
     return best

@@ -5,7 +5,8 @@ of larger variance that no user cares for, an offset, noise, and a length of its
 features is misled by the private directions; a trained extractor learns to leave them out.
 
 All is drawn by blocks of users and of items from streams of their own, so that a set can be written to disk
-without ever being whole in memory (`synthetic_large`), and is the same as the one made in memory.
+without ever being whole in memory (`synthetic_large`), and is the same as the one made in memory. A seed gives the same
+bits on any number of threads (BLAS works on one); on another kind of processor features may be rounded otherwise.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from milk_np.data.dataset import Dataset
 from milk_np.data.split import split_new_items
 from milk_np.errors import SettingsError
+from milk_np.machine.blas import one_blas_thread
 from milk_np.rng import generator
 
 BUILT_IN_WIDTHS = {"image": 128, "text": 96, "audio": 64}
@@ -203,6 +205,7 @@ def _degrees(rng: np.random.Generator, n: int, mean: float, most: int) -> NDArra
     return np.minimum(wanted, max(1, most))
 
 
+@one_blas_thread()
 def _score_all(
     rng: np.random.Generator, plan: Plan, z: Float32, taste: Float32, order: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], Float32]:
@@ -231,6 +234,7 @@ def _take(rng: np.random.Generator, score: Float32, degree: NDArray[np.int64]) -
     return taken
 
 
+@one_blas_thread()
 def modality_rows(plan: Plan, z: Float32, modality: int, block: slice) -> NDArray[np.floating[Any]]:
     """Raw rows of one modality for a block of items, (n, D_m) float32, or float16 if `plan.half`."""
     truth, width = plan.truth, list(plan.modality_widths.values())[modality]

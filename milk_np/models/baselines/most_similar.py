@@ -12,6 +12,7 @@ from milk_np.data import Dataset
 from milk_np.data.arrays import Split
 from milk_np.models.base import Recommender, Vectors
 from milk_np.models.baselines.content_profile import ContentProfile
+from milk_np.serving.ranking import cpu_top_k
 from milk_np.settings.shared import Settings
 
 
@@ -19,9 +20,10 @@ class MostSimilar(Recommender):
     """Score of user u and item i: the cosines of i with its `neighbours` most similar training items, summed over
     those that u interacted with.
 
-    Cosines are those of the content profile: modalities imputed, centred, normalised and added. A user's vector marks
-    her training items, an item's holds its similarities, so K is the number of training items; both are made when they
-    are asked for.
+    Cosines are those of the content profile: modalities imputed, centred, normalised and added. Of training items that
+    are equally similar, the first are the neighbours. A user's vector marks her training items, an item's holds its
+    similarities, so K is the number of training items; both are made when they are asked for, and a vector has the same
+    bits alone and among others: the kernel of the ranking finds the neighbours.
 
     Parameters
     ----------
@@ -72,10 +74,7 @@ class MostSimilar(Recommender):
         return self._nearest(self._content.encode_items(features, available))
 
     def _nearest(self, content: Vectors) -> Vectors:
-        similar: Vectors = content @ self._known.T
-        k = min(self.neighbours, similar.shape[1])
-        if k < similar.shape[1]:
-            beyond = np.argpartition(-similar, k - 1, axis=1)[:, k:]
-            np.put_along_axis(similar, beyond, 0, axis=1)
-        similar[similar < 0] = 0
+        position, cosine = cpu_top_k()(content, self._known, min(self.neighbours, len(self._known)))
+        similar = np.zeros((len(content), len(self._known)), np.float32)
+        np.put_along_axis(similar, position.astype(np.intp), np.maximum(cosine, 0), axis=1)
         return similar

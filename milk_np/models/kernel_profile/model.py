@@ -58,7 +58,9 @@ class KernelProfile(StoredModel):
     `kernel_scale`, `kernel_noise`, `modality_weights`, `whitening`, and `seed`, which draws the landmarks. Where they
     are unset, the weights are chosen by the leave-one-out error, noise and whitening by ranking held-out items. Fitting
     runs on the host, its regressions in float64, on one thread of BLAS: the same bits whatever the number of threads.
-    Ranking runs on `device`.
+    The products that make an item's vector are BLAS's too, whose rounding depends on a row's place among others: an
+    item's vector, and its scores, may differ by rounding (float32) when other items are encoded with it, and those of
+    equal items may. A user's vector is the same to the bit. Ranking runs on `device`.
 
     Attributes
     ----------

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from milk_np.backends.base import Array, Backend, Scratch
 from milk_np.kernels.reference.grouping import Groups
 from milk_np.models.milk.parameters import Parameters, scale_view, weight_views
-from milk_np.models.milk.users import FreeUsers, Users
+from milk_np.models.milk.users import Batch, FreeUsers, Users
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,23 @@ class Gradients(NamedTuple):
     scale: Array | None = None
 
 
+class Extracted(NamedTuple):
+    """A batch and its items' c (M, n, K), with what the backward pass wants of each modality."""
+
+    batch: Batch
+    c: Array
+    caches: list[Any]
+
+
+class Pulled(NamedTuple):
+    """Users and the gradient of their rows of P; of c; of g, where there is one."""
+
+    users: Array
+    P: Array
+    dc: Array
+    scale: Array | None
+
+
 class Objective:
     """Losses and gradients of a batch. Arrays that it returns are overwritten by its next call."""
 
@@ -92,35 +109,53 @@ class Objective:
         theta: Array,
         record: Array,
         by_user: Groups | None = None,
+        by_item: Groups | None = None,
     ) -> Gradients:
         """Gradients at `params` for the triplets `users` (B), `items` (2B: positives, then negatives).
 
         `theta` (E, M) are the environments. `record` (E + 2) float64 receives the losses L_e, then the unweighted
-        alignment and regulariser terms. `by_user` is `group(users)`, for a caller who has it already.
+        alignment and regulariser terms. `by_user` is `group(users)`, for a caller who has it already; `by_item` are
+        all items to extract, grouped, for one who has them, too.
         """
-        K, weights, E = self._kernels, self._weights, len(theta)
-        batch = self._users.batch(users, items, by_user or self.group(users))
-        by_item = batch.by_item
-        c, caches = self._extract(params, by_item.unique)
+        extracted = self.extract(params, users, items, by_user, by_item)
+        pulled = self.pull(params, extracted, theta, record)
+        gradients = self.weigh(params, extracted, pulled)
+        if self._weights.regulariser and self._weights.all_parameters:
+            return _regularise_all(self._backend, params, gradients, self._weights.regulariser, record[-1:])
+        return gradients
+
+    def extract(
+        self, params: Parameters, users: Array, items: Array, by_user: Groups | None, by_item: Groups | None
+    ) -> Extracted:
+        """The first part of a call, which doesn't read P: the batch's items through the extractors."""
+        by_user = by_user or self.group(users)
+        batch = Batch(users, by_user, by_item) if by_item else self._users.batch(users, items, by_user)
+        return Extracted(batch, *self._extract(params, batch.by_item.unique))
+
+    def pull(self, params: Parameters, extracted: Extracted, theta: Array, record: Array) -> Pulled:
+        """The second part: losses into `record`, gradients of the users' rows and of c."""
+        K, weights, E, (batch, c, _) = self._kernels, self._weights, len(theta), extracted
+        users, by_item = batch.users, batch.by_item
         s, ds = self._like("s", c, len(users)), self._like("ds", c, len(users))
         dc = self._scratch.take("dc", c.shape, c.dtype)
         q = self._users.forward(params, c, batch)
-
         K.margins(q.table, c, q.rows, by_item.slot, s)
         K.risk(s, theta, weights.base(E), weights.invariance, record[:E], ds)
-        K.margins_backward_users(c, by_item.slot, ds, q.groups, q.gradient)
+        join = self._backend.aside(lambda: K.margins_backward_users(c, by_item.slot, ds, q.groups, q.gradient))
         K.margins_backward_items(q.table, q.rows, ds, by_item, dc)
         if weights.alignment:
             K.alignment(c, by_item.unique, self._owned, by_item.slot, weights.alignment, dc, record[E : E + 1])
+        join()
         p = self._users.covered(params, batch, q)
         if weights.regulariser and not weights.all_parameters:
             K.regulariser(p.table, c, p.groups, by_item, weights.regulariser, p.gradient, dc, record[E + 1 :])
         dscale = self._gradient_of_scale(params)
-        touched, dP = self._users.backward(params, batch, q, p, dc, dscale)
-        gradients = Gradients(touched, dP, *self._extract_backward(params, by_item.unique, dc, caches), dscale)
-        if weights.regulariser and weights.all_parameters:
-            return _regularise_all(self._backend, params, gradients, weights.regulariser, record[E + 1 :])
-        return gradients
+        return Pulled(*self._users.backward(params, batch, q, p, dc, dscale), dc, dscale)
+
+    def weigh(self, params: Parameters, extracted: Extracted, pulled: Pulled) -> Gradients:
+        """The third part, which doesn't read P: gradients of W and b."""
+        of_weights = self._extract_backward(params, extracted.batch.by_item.unique, pulled.dc, extracted.caches)
+        return Gradients(pulled.users, pulled.P, *of_weights, pulled.scale)
 
     def _like(self, name: str, c: Array, B: int) -> Array:
         return self._scratch.take(name, (len(c), B), c.dtype)
@@ -128,10 +163,7 @@ class Objective:
     def _extract(self, params: Parameters, rows: Array) -> tuple[Array, list[Any]]:
         """c (M, n, K) of the items `rows`, and what the backward pass wants to keep of each modality."""
         c = self._scratch.take("c", (len(self._tables), len(rows), params.P.shape[1]), params.P.dtype)
-        caches = [
-            self._kernels.extract(*table, rows, params.W[m], params.b[m], c[m]) for m, table in enumerate(self._tables)
-        ]
-        return c, caches
+        return c, self._kernels.extract_all(self._tables, rows, params.W, params.b, c)
 
     def _extract_backward(
         self, params: Parameters, rows: Array, dc: Array, caches: list[Any]
@@ -139,8 +171,7 @@ class Objective:
         """dW^m = x^m^T dc^m and db^m = sum of dc^m, as one vector and its views."""
         weights = self._gradient_of_weights(params)
         dW, db = weight_views(weights, [len(W) for W in params.W], params.P.shape[1])
-        for m, table in enumerate(self._tables):
-            self._kernels.extract_backward(*table, rows, dc[m], dW[m], db[m], caches[m])
+        self._kernels.extract_all_backward(self._tables, rows, dc, dW, db, caches)
         return weights, dW, db
 
     def _gradient_of_weights(self, params: Parameters) -> Array:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -21,8 +23,9 @@ class Adam:
 
     def __init__(self, backend: Backend, params: Parameters, lr: float) -> None:
         self._kernels: Any = backend.kernels
-        self._backend, self._params, self._lr = backend, params, lr
+        self._backend, self._params, self.lr = backend, params, lr
         self.step_count = 0
+        self._clock: tuple[Array, Array] | None = None
         tables = {"P": params.P, "weights": params.weights}
         self._first = {name: backend.zeros(x.shape, x.dtype) for name, x in tables.items()}
         self._second = {name: backend.zeros(x.shape, x.dtype) for name, x in tables.items()}
@@ -39,26 +42,47 @@ class Adam:
             self._second["P"],
             self._seen,
             self._all_users if users is None else users,
-            self._lr,
-            self.step_count,
+            self.lr,
+            self._when(0),
         )
 
     def step(self, gradients: Gradients) -> None:
         """Move the parameters; the rows of P that have a gradient must have been caught up."""
-        self.step_count += 1
         if gradients.users is None:
             self._dense("P", self._params.P, gradients.P)
-            self._seen[...] = self.step_count
+            self._seen[...] = self.step_count + 1
         else:
-            self._rows(gradients.users, gradients.P)
-        self._dense("weights", self._params.weights, gradients.weights)
+            self.move_users(gradients.users, gradients.P)
+        self.move_weights(gradients.weights)
+
+    def move_users(self, users: Array, grad: Array) -> None:
+        """Move the rows `users` of P alone, by their gradient; `move_weights` has to follow."""
+        first, second = self._first["P"], self._second["P"]
+        self._kernels.adam_rows(self._params.P, grad, first, second, self._seen, users, self.lr, self._when(1))
+
+    def move_weights(self, grad: Array) -> None:
+        """Move all W and b, which ends the step."""
+        self._dense("weights", self._params.weights, grad)
+        self.step_count += 1
+
+    @contextmanager
+    def timed_by(self, count: Array, rates: Array) -> Iterator[None]:
+        """Take the number of steps so far from `count` (1) and the next one's rates from `rates` (2), on the device.
+
+        What is launched meanwhile can be launched again for another step.
+        """
+        self._clock = count, rates
+        try:
+            yield
+        finally:
+            self._clock = None
+
+    def _when(self, ahead: int) -> Any:
+        """The step `ahead` of those so far: its number, or where the kernels find it."""
+        return self._kernels.replay.Tick(*self._clock, ahead) if self._clock else self.step_count + ahead
 
     def _dense(self, name: str, param: Array, grad: Array) -> None:
-        self._kernels.adam(param, grad, self._first[name], self._second[name], self._lr, self.step_count)
-
-    def _rows(self, users: Array, grad: Array) -> None:
-        first, second = self._first["P"], self._second["P"]
-        self._kernels.adam_rows(self._params.P, grad, first, second, self._seen, users, self._lr, self.step_count)
+        self._kernels.adam(param, grad, self._first[name], self._second[name], self.lr, self._when(1))
 
     def state(self) -> dict[str, Array]:
         """Arrays that `load_state` continues from, under names that are never a parameter's."""

@@ -18,6 +18,7 @@ from milk_np.models.milk.environments import mixing_weights, n_environments
 from milk_np.models.milk.objective import Objective, Table, Weights, parts
 from milk_np.models.milk.optimiser import Adam
 from milk_np.models.milk.parameters import Parameters
+from milk_np.models.milk.replay import Replay
 from milk_np.models.milk.users import Histories, make_users
 from milk_np.training.sampler import TripletSampler
 
@@ -53,15 +54,27 @@ class MilkStep:
         self._record = backend.zeros((self.sampler.steps, self._environments() + 2), np.float64)
         self._theta: tuple[int, Array] = (0, None)
         self._ahead = _Ahead(self.sampler, [table.raw for table in tables])
+        self._replay = self._replayed(tables, owned)
 
     def run(self, epoch: int, step: int) -> None:
         """Step `step` (from 0) of `epoch` (from 1)."""
+        if self._replay and step < self._replay.whole:
+            self._replay.run(epoch, step, lambda: self._draw_theta(epoch))
+            return
         users, items = self._ahead.batch(epoch, step)
         by_user = self._objective.group(users)
         self.optimiser.catch_up(by_user.unique)
         theta = self._epoch_theta(epoch)[step]
         gradients = self._objective(self.params, users, items, theta, self._record[step], by_user)
         self.optimiser.step(gradients)
+
+    def _replayed(self, tables: Sequence[Table], owned: Array) -> Replay | None:
+        """What replays whole batches on a device; None where a step's launches differ, or on the host."""
+        fixed = self._settings.users == "free" and not self._weights.all_parameters
+        if not (self._backend.name == "gpu" and fixed and all(self._backend.resident(table.raw) for table in tables)):
+            return None
+        parts = self._backend, self._objective, self.optimiser, self.sampler, self.params, self._record
+        return Replay(*parts, owned, self._environments())
 
     def losses(self, steps: int) -> dict[str, float]:
         """Weighted parts of the objective, means over the first `steps` steps of the present epoch."""

@@ -202,6 +202,16 @@ def test_equal_scores_take_the_lower_id_whatever_the_blocks(monkeypatch: pytest.
     assert near == [[[5, 6, 7]] * 2] * 2
 
 
+def test_equal_rows_take_the_lower_id_where_products_are_rounded() -> None:
+    """Sixty copies of one row: BLAS gives those at the edge of a product other scores than the rest."""
+    rng = np.random.default_rng(0)
+    rows = np.tile(rng.standard_normal((1, 37), dtype=np.float32), (60, 1))
+    query = impute_nearest.unit_rows(rng.standard_normal((7, 37), dtype=np.float32))
+    near = impute_nearest.nearest(query, rows, np.arange(2, 60), 4)
+    assert near.tolist() == [[2, 3, 4, 5]] * 7
+    assert impute_nearest.nearest(query[:1], rows, np.arange(2, 60), 4).tolist() == near[:1].tolist()
+
+
 def test_learned_stand_ins_are_closer_than_the_mean() -> None:
     """On planted data, where modalities share content."""
     whole = make_synthetic(200, 400, 4000, seed=1)

@@ -1,0 +1,50 @@
+"""The width of vectors is that of the processor Numba compiles for, not of the one that compiles."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+
+import llvmlite.binding as llvm
+import processors
+import pytest
+
+from milk_np.kernels.cpu.vectors import holds_64_bytes
+
+X86 = pytest.mark.skipif(
+    platform.machine() != "x86_64", reason=f"the processor is {platform.machine()}, these targets are x86_64"
+)
+PROGRAM = """
+from milk_np.kernels.cpu import score_tile, tile, vectors
+print(vectors.WIDE, tile.VECTOR_BYTES, tile.PANEL, score_tile.LANES, score_tile.ROWS)
+"""
+
+
+@X86
+@pytest.mark.parametrize(
+    ("cpu", "features", "wide"),
+    [
+        ("haswell", "", False),
+        ("znver3", "", False),
+        ("sandybridge", "", False),
+        ("generic", "", False),
+        ("skylake-avx512", "", True),
+        ("znver4", "", True),
+        ("haswell", "+avx2,+avx512f", True),
+        ("skylake-avx512", "-avx512f", False),
+    ],
+)
+def test_names_and_features_of_a_target(cpu: str, features: str, wide: bool) -> None:
+    assert holds_64_bytes(llvm.get_process_triple(), cpu, features) == wide
+
+
+@X86
+@pytest.mark.parametrize(("cpu", "tiles"), [("haswell", "False 32 2 8 6"), ("skylake-avx512", "True 64 4 16 8")])
+def test_kernels_follow_what_numba_is_told(cpu: str, tiles: str) -> None:
+    if reason := processors.unfit(cpu):
+        pytest.skip(reason)
+    environment = {**os.environ, "NUMBA_CPU_NAME": cpu, "NUMBA_CPU_FEATURES": ""}
+    done = subprocess.run([sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == tiles
