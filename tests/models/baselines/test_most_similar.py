@@ -37,7 +37,7 @@ def test_some_rows_and_new_items_agree_with_all(ds: Dataset) -> None:
     model = make_model(make_settings({"model": "similar"})).fit(ds)
     some = np.array([4, 1], np.int32)
     np.testing.assert_array_equal(model.user_factors(some), model.user_factors()[some])
-    np.testing.assert_allclose(model.item_factors(some), model.item_factors()[some], atol=1e-5)
+    np.testing.assert_array_equal(model.item_factors(some), model.item_factors()[some])
     rows = {name: ds.features[name][some] for name in ds.modalities}
     np.testing.assert_allclose(model.encode_items(rows, ds.available[some]), model.item_factors(some), atol=1e-5)
 
