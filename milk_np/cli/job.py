@@ -133,7 +133,7 @@ class Job:
         """Mean and sample deviation over the seeds, shown and saved."""
         splits = {split: over_seeds([each[split] for each in summaries]) for split in ("valid", "test")}
         names = [name for name in ("epochs", "best_epoch") if name in summaries[0]]
-        epochs = {name: [each[name] for each in summaries] for name in names}
+        epochs: dict[str, Any] = {name: [each[name] for each in summaries] for name in names}
         root.write_summary(self._identity(self.settings) | {"seeds": list(seeds), **epochs, **splits})
         metrics = [f"{name}@{k}" for k in self.settings.topk for name in ("recall", "ndcg")]
         self.say(f"\nmean ± sample deviation over {len(seeds)} seeds", root)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -32,11 +32,9 @@ class Recommender(ABC):
         """The model that `settings` describe, to be fitted; a model that reads some of them overrides it."""
         return cls()
 
-    @classmethod
-    def memory_need(cls, settings: Any, **sizes: Any) -> dict[str, int]:
-        """Bytes of the host that fitting adds to the loaded data set, by purpose; `sizes` as `data_sizes` gives."""
-        return {}
-
+    memory_need: ClassVar[Callable[..., dict[str, int]]] = staticmethod(lambda settings, **sizes: {})
+    """Bytes of the host that fitting under `settings` adds to the loaded data set, by purpose; `sizes` as `data_sizes`
+    gives them. Nothing where a model doesn't tell."""
     memory_advice: ClassVar[Mapping[str, str]] = {}
     """By purpose, what makes its need smaller."""
 

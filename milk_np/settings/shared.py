@@ -116,7 +116,7 @@ class Settings:
     @classmethod
     def options(cls) -> dict[str, Option]:
         """Every setting's name and what it accepts, group by group."""
-        return _options(cls)
+        return _options(cast(Any, cls))
 
     @classmethod
     def spellings(cls) -> dict[str, str]:
@@ -196,7 +196,7 @@ class Settings:
 
 
 @cache
-def _options(cls: type[Settings]) -> dict[str, Option]:
+def _options(cls: Any) -> dict[str, Option]:
     table: dict[str, Option] = {entry.name: entry.metadata["option"] for entry in dataclasses.fields(cls)}
     own = GROUPS.index("")
     place = {accepted.group: own for accepted in table.values()} | {name: at for at, name in enumerate(GROUPS)}
