@@ -30,22 +30,29 @@ SIZES = {"narrow": (100_000, 100_000, 64), "wide": (33_792, 100_000, 1024), "few
 QUICK = {"narrow": (200, 600, 64), "wide": (200, 300, 130), "few items": (90, 141, 64)}
 FULL = "wide, all queries", (100_000, 100_000, 1024)
 ROUNDS = 3
-SHAPES = {  # warps along queries, along items; groups of 4 items a thread; depth, stages, resident blocks
-    "128x128x16, 2 stages": (2, 4, 2, 16, 2, 2),
-    "128x128x16, 3 stages": (2, 4, 2, 16, 3, 2),
-    "128x128x8, 4 stages": (2, 4, 2, 8, 4, 2),
-    "128x256x16, 8x16 a thread": (2, 4, 4, 16, 2, 1),
-    "256x128x16, 8x16 a thread": (4, 2, 4, 16, 2, 1),
-    "128x128x16, 8x16 a thread": (2, 2, 4, 16, 2, 2),
-    "128x128x8, 8x16 a thread": (2, 2, 4, 8, 4, 2),
-    "64x256x16, 8x16 a thread": (1, 4, 4, 16, 2, 2),
-    "64x128x16, 128 threads": (1, 4, 2, 16, 2, 4),
+SHAPES = {  # warps along queries, items; lanes along items, groups of 4 items a thread; depth, stages, blocks; held
+    "chosen": (),
+    "held 128x128x16, 3 stages": (8, 1, 16, 2, 16, 3, 2, True),
+    "held 128x128x16, 2 stages": (8, 1, 16, 2, 16, 2, 2, True),
+    "held 128x128x32, 2 stages": (8, 1, 16, 2, 32, 2, 2, True),
+    "held 128x128x64, 2 stages": (8, 1, 16, 2, 64, 2, 2, True),
+    "held 64x128x16, 128 threads": (4, 1, 16, 2, 16, 3, 4, True),
+    "held 64x128x32, 128 threads": (4, 1, 16, 2, 32, 2, 4, True),
+    "held 32x128x16, 64 threads": (2, 1, 16, 2, 16, 2, 8, True),
+    "held, warps of 64x32": (2, 4, 4, 2, 16, 3, 2, True),
+    "warps of 64x32, 3 stages": (2, 4, 4, 2, 16, 3, 2, False),
+    "warps of 64x32, 2 stages": (2, 4, 4, 2, 16, 2, 2, False),
+    "warps of 64x32, depth 8": (2, 4, 4, 2, 8, 4, 2, False),
+    "warps of 64x32, depth 32": (2, 4, 4, 2, 32, 3, 2, False),
+    "warps of 16x128, 3 stages": (8, 1, 16, 2, 16, 3, 2, False),
+    "warps of 64x64": (2, 2, 4, 4, 16, 3, 2, False),
 }
-OPTIONS: dict[str, tuple[dict[str, int], ...]] = {  # of the first shape alone
-    "narrow": ({"splits": 2}, {"splits": 8}, {"waiting": 40}, {"waiting": 96}),
-    "wide": ({"splits": 1}, {"splits": 4}, {"splits": 16}),
-    "few items": ({"splits": 1}, {"splits": 2}, {"splits": 4}, {"waiting": 40}, {"waiting": 96}),
+COMPARED: dict[str, tuple[tuple[str, dict[str, int]], ...]] = {  # beginnings of names, and options of the plan
+    "narrow": (("chosen", {}), ("held", {}), ("warps of 64x32, 3", {}), ("warps of 16x128", {})),
+    "wide": (("chosen", {}), ("warps", {}), ("warps of 64x32, 3", {"splits": 2})),
+    "few items": (("chosen", {}), ("held", {}), ("warps of 64x32, 3", {}), ("held 64x128x16", {"splits": 2})),
 }
+WAITING = {"narrow": (8, 24, 32), "few items": (8, 24, 32)}
 
 
 @dataclass(frozen=True)
@@ -64,7 +71,8 @@ class Variant:
         """The plan for these sizes."""
         from milk_np.kernels.gpu import search
 
-        return search.plan(Q, N, K, K_BEST, shape=search.Shape(*SHAPES[self.tile]), **self.options)
+        shape = search.Shape(*SHAPES[self.tile]) if SHAPES[self.tile] else None
+        return search.plan(Q, N, K, K_BEST, shape=shape, **self.options)
 
 
 class Problem:
@@ -127,15 +135,15 @@ def main(arguments: list[str] | None = None) -> int:
     if emulated:
         return NO_DEVICE
     if chosen.only in FULL[0] and not chosen.quick:
-        report(FULL[0], Problem(*FULL[1]), [Variant(next(iter(SHAPES)))])
+        report(FULL[0], Problem(*FULL[1]), [Variant("chosen")])
     return 0
 
 
 def variants(title: str) -> Iterator[Variant]:
     """What is compared at these sizes."""
-    yield from map(Variant, SHAPES)
-    for options in OPTIONS[title]:
-        yield Variant(next(iter(SHAPES)), options)
+    for start, options in COMPARED[title]:
+        yield from (Variant(name, options) for name in SHAPES if name.startswith(start))
+    yield from (Variant("chosen", {"waiting": count}) for count in WAITING.get(title, ()))
 
 
 def compile_all() -> None:
@@ -144,18 +152,17 @@ def compile_all() -> None:
 
     cupy.zeros(1)
     with ThreadPoolExecutor() as pool:
-        list(pool.map(occupancy, SHAPES))
-    for name in SHAPES:
+        list(pool.map(occupancy, filter(SHAPES.get, SHAPES)))
+    for name in filter(SHAPES.get, SHAPES):
         print(f"{name}: {occupancy(name)}", flush=True)
 
 
 def occupancy(name: str) -> str:
-    """Registers of a thread and blocks that a multiprocessor holds."""
-    from milk_np.kernels.gpu import search
-
-    shape = search.Shape(*SHAPES[name])
-    kernel = shape.kernel("search", Variant(name).plan(1, 1, 1).room)
-    return f"{kernel.registers} registers, {kernel.resident(shape.threads, shape.shared)} blocks a multiprocessor"
+    """Registers of a thread and blocks that a multiprocessor holds, for vectors of 64 numbers."""
+    plan = Variant(name).plan(1, 1, 64)
+    kernel, shape = plan.kernel("search"), plan.shape
+    blocks = kernel.resident(32 * shape.warps, shape.shared(plan.depth))
+    return f"{kernel.registers} registers, {blocks} blocks a multiprocessor"
 
 
 def report(title: str, problem: Problem, compared: list[Variant]) -> None:

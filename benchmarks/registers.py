@@ -20,7 +20,7 @@ ENTRY = re.compile(
     r".*?Used (\d+) registers(?:[^\n]*?(\d+) bytes smem)?",
     re.DOTALL,
 )
-DYNAMIC = {"group_shared": "4 bytes an id", "search": "32768"}
+DYNAMIC = {"group_shared": "4 bytes an id", "search": "24576 + 512 a number of a vector"}
 """Shared memory that is asked for at launch."""
 
 

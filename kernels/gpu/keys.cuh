@@ -4,13 +4,16 @@ __device__ __forceinline__ float minus_infinity() {
     return __int_as_float(int(0xff800000u));
 }
 
-// A score and its item as one number: the better, the larger; the earlier of two equal scores is better. 0 is never
-// listed: it stands for NaN and minus infinity.
-__device__ __forceinline__ u64 key_of(float score, unsigned item) {
-    if (!(score > minus_infinity())) return 0;
+// The better, the larger; the earlier of two equal scores is better. For scores above minus infinity.
+__device__ __forceinline__ u64 key_above(float score, unsigned item) {
     const unsigned bits = __float_as_uint(score + 0.0f);  // -0 becomes 0: they tie
     const unsigned ordered = bits & 0x80000000u ? ~bits : bits | 0x80000000u;
     return (u64)ordered << 32 | (0xffffffffu - item);
+}
+
+// The same for any score. 0 is never listed: it stands for NaN and minus infinity.
+__device__ __forceinline__ u64 key_of(float score, unsigned item) {
+    return score > minus_infinity() ? key_above(score, item) : 0;
 }
 
 __device__ __forceinline__ float score_of(u64 key) {

@@ -15,16 +15,17 @@ from milk_np.kernels.gpu.memory import empty, free_bytes
 Array = Any
 
 MOST_K = 256
-"""Longest lists: a warp holds a query's candidates in registers when it cuts them."""
-MERGED = 2048
-"""Most keys of a query that are merged at a time."""
+"""Longest lists: a warp holds a query's list in registers when it changes."""
 MOST_BYTES = 1 << 29
 """Packed queries and lists at a time, and packed items; a quarter of what is free, where that is less."""
-START_TILES = 3
-"""What a span of items costs before its limits are of use, in tiles."""
-CACHE_BYTES = 1 << 24
-"""Packed queries that blocks work on at a time and still find in the second-level cache, beside the items."""
+START_COST = 1200
+"""Instructions of a warp for a query's first list, beside `4 depth` for its scores in a tile of 128 items."""
+OVERHEAD_WARPS = 5
+"""With w warps, a multiprocessor is as fast as w / (w + this)."""
+OWN_BYTES = 3 << 10
+"""Shared memory that a block takes beside what it asks for, at most."""
 _PACKED = 32
+_MERGING = 256
 
 
 @dataclass(frozen=True)
@@ -33,39 +34,47 @@ class Shape:
 
     warps_m: int
     warps_n: int
+    lanes_n: int
     groups_n: int
     depth: int
     stages: int
     resident: int
+    held: bool
 
     @property
     def tile_m(self) -> int:
         """Queries of a tile."""
-        return self.warps_m * 64
+        return self.warps_m * 256 // self.lanes_n
 
     @property
     def tile_n(self) -> int:
         """Items of a tile."""
-        return self.warps_n * self.groups_n * 16
+        return self.warps_n * self.lanes_n * self.groups_n * 4
 
     @property
-    def threads(self) -> int:
-        """Threads of a block."""
-        return 32 * self.warps_m * self.warps_n
+    def warps(self) -> int:
+        """Warps of a block."""
+        return self.warps_m * self.warps_n
 
-    @property
-    def shared(self) -> int:
-        """Bytes of shared memory that a launch asks for."""
-        return 4 * self.stages * self.depth * (self.tile_m + self.tile_n)
+    def shared(self, depth: int) -> int:
+        """Bytes of shared memory that a launch asks for, where vectors have `depth` numbers."""
+        slices = self.stages * self.depth
+        return 4 * (slices * self.tile_n + (depth if self.held else slices) * self.tile_m)
 
-    def kernel(self, name: str, room: int) -> Kernel:
-        """A kernel compiled for this shape, with buffers for `room` candidates."""
-        names = "WARPS_M", "WARPS_N", "GROUPS_N", "DEPTH", "STAGES", "RESIDENT"
-        values = self.warps_m, self.warps_n, self.groups_n, self.depth, self.stages, self.resident
-        return kernel("search", name, **dict(zip(names, values, strict=True)), ROOM=room)
+    def fits(self, depth: int, bytes_: int) -> bool:
+        """Whether a multiprocessor with so many bytes of shared memory holds as many blocks as it should."""
+        return self.resident * (self.shared(_whole(depth, self.depth)) + OWN_BYTES) <= bytes_
+
+    def kernel(self, name: str, listed: int) -> Kernel:
+        """A kernel compiled for this shape, with lists of 32 * listed keys."""
+        names = "WARPS_M", "WARPS_N", "LANES_N", "GROUPS_N", "DEPTH", "STAGES", "RESIDENT"
+        values = (getattr(self, each.lower()) for each in names)
+        return kernel("search", name, **dict(zip(names, values, strict=True)), HELD=int(self.held), LISTED=listed)
 
 
-SHAPE = Shape(2, 4, 2, 16, 2, 2)
+HELD = Shape(8, 1, 16, 2, 16, 3, 2, True)
+SMALL = Shape(4, 1, 16, 2, 16, 3, 4, True)
+WIDE = Shape(2, 4, 4, 2, 16, 3, 2, False)
 
 
 @dataclass(frozen=True)
@@ -75,7 +84,7 @@ class Plan:
     shape: Shape
     k: int
     waiting: int
-    """Candidates that may wait before a buffer is cut."""
+    """Candidates that may wait before they join the list."""
     depth: int
     """K, filled up to whole slices."""
     rows: int
@@ -86,22 +95,60 @@ class Plan:
     """Spans of items that blocks take apart, each with lists of its own."""
 
     @property
+    def listed(self) -> int:
+        """Keys of a list that a lane holds; few values, for each is compiled."""
+        return _listed(self.k)
+
+    @property
     def room(self) -> int:
-        """Candidates that a buffer holds; few values, for each is compiled."""
-        longest = max(32, 1 << (self.k - 1).bit_length())
-        return 3 * longest + self.shape.tile_n
+        """Keys of a query in memory while a block works on it."""
+        return 64 * self.listed + self.shape.tile_n
+
+    def kernel(self, name: str) -> Kernel:
+        """A kernel of this plan."""
+        return self.shape.kernel(name, self.listed)
 
 
-def plan(Q: int, N: int, K: int, k: int, shape: Shape = SHAPE, splits: int = 0, waiting: int = 0) -> Plan:
-    """A plan for these sizes; `splits` and `waiting` are chosen where they are 0."""
-    depth = -(-max(K, 1) // shape.depth) * shape.depth
-    most = max(1, MERGED // k - 1)
+def plan(Q: int, N: int, K: int, k: int, shape: Shape | None = None, splits: int = 0, waiting: int = 0) -> Plan:
+    """A plan for these sizes; `shape`, `splits` and `waiting` are chosen where they are missing."""
+    shapes = (shape,) if shape else _shapes(max(K, 1), shared_bytes())
+    shape, best = _fastest(Q, N, max(K, 1), shapes, multiprocessors())
+    depth = _whole(max(K, 1), shape.depth)
     budget = _budget(4 * depth * (Q + N) + 8 * k * Q * 2)
     items = min(_whole(N, shape.tile_n), max(1, budget // (4 * depth * shape.tile_n)) * shape.tile_n)
-    splits = min(splits or _splits(Q, items, depth, shape), most, items // shape.tile_n, -(-N // shape.tile_n))
+    splits = min(splits or best, items // shape.tile_n)
     a_query = 4 * depth + 8 * k * (1 + splits)
     rows = min(_whole(Q, shape.tile_m), max(1, budget // (a_query * shape.tile_m)) * shape.tile_m)
-    return Plan(shape, k, waiting or max(k + 44, 3 * k), depth, rows, items, splits)
+    return Plan(shape, k, min(waiting or 16 * _listed(k), 32 * _listed(k)), depth, rows, items, splits)
+
+
+def _listed(k: int) -> int:
+    return 1 << (-(-k // 32) - 1).bit_length()
+
+
+def _shapes(K: int, bytes_: int) -> tuple[Shape, ...]:
+    """Shapes for vectors of K numbers: a panel of queries is held where shared memory has room for it."""
+    return tuple(shape for shape in (HELD, SMALL) if shape.fits(K, bytes_)) or (WIDE,)
+
+
+@cache
+def _fastest(Q: int, N: int, K: int, shapes: tuple[Shape, ...], processors: int) -> tuple[Shape, int]:
+    """The shape and the spans of items that should take least time; of equals the first shape and the fewest spans."""
+    choices = [
+        (shape, splits) for shape in shapes for splits in range(1, min(-(-N // shape.tile_n), 4 * processors) + 1)
+    ]
+    return min(choices, key=lambda each: _cost(Q, N, K, *each, processors))
+
+
+def _cost(Q: int, N: int, K: int, shape: Shape, splits: int, processors: int) -> float:
+    """What the busiest multiprocessor has to do, at the speed that its warps allow. In a span some tiles more are paid
+    for until its lists are of use."""
+    units = -(-Q // shape.tile_m) * splits
+    waves = -(-units // (processors * shape.resident))
+    at_once = min(shape.resident, -(-units // processors))
+    span = -(-N // (splits * shape.tile_n)) * shape.tile_n / 128 + START_COST / (4 * K)
+    warps = at_once * shape.warps
+    return waves * at_once * shape.tile_m * span * (warps + OVERHEAD_WARPS) / warps
 
 
 def _whole(count: int, panel: int) -> int:
@@ -113,24 +160,22 @@ def _budget(wanted: int) -> int:
     return MOST_BYTES if wanted < MOST_BYTES // 8 else min(MOST_BYTES, free_bytes() // 4)
 
 
-def _splits(Q: int, N: int, depth: int, shape: Shape) -> int:
-    """Spans of items; where the queries in work don't fit the second-level cache, blocks share them."""
-    processors, panels, tiles = multiprocessors(), -(-Q // shape.tile_m), N // shape.tile_n
-    shared = 4 * depth * shape.tile_m * processors * shape.resident > CACHE_BYTES
-    return _evenest(panels, tiles, min(8, tiles) if shared else 1, processors)
+@cache
+def _shared_bytes(device: int) -> int:
+    runtime = cupy.cuda.runtime
+    return int(runtime.deviceGetAttribute(runtime.cudaDevAttrMaxSharedMemoryPerMultiprocessor, device))
+
+
+def shared_bytes() -> int:
+    """Shared memory of a multiprocessor of the current device."""
+    return _shared_bytes(cupy.cuda.runtime.getDevice())
 
 
 @cache
-def _evenest(panels: int, tiles: int, fewest: int, processors: int) -> int:
-    """Spans that leave the fewest tiles to the busiest multiprocessor."""
-    choices = range(fewest, max(fewest, min(tiles, 4 * processors)) + 1)
-    return min(choices, key=lambda s: (-(-panels * s // processors) * (-(-tiles // s) + START_TILES), s))
-
-
-@cache
-def _blocks(shape: Shape, room: int, device: int) -> int:
+def _blocks(shape: Shape, listed: int, depth: int, device: int) -> int:
     """Blocks that fill the device."""
-    return multiprocessors() * max(1, shape.kernel("search", room).resident(shape.threads, shape.shared))
+    threads, shared = 32 * shape.warps, shape.shared(depth)
+    return multiprocessors() * max(1, shape.kernel("search", listed).resident(threads, shared))
 
 
 def search(queries: Array, items: Array, indptr: Array, exclude: Array, index: Array, score: Array, plan: Plan) -> None:
@@ -139,12 +184,12 @@ def search(queries: Array, items: Array, indptr: Array, exclude: Array, index: A
     for start in range(0, len(queries), plan.rows):
         rows = slice(start, start + plan.rows)
         part = pack(queries[rows], plan.rows, plan.shape.tile_m, plan)
-        lists = cupy.zeros((1 + plan.splits, len(index[rows]), plan.k), np.uint64)
+        lists = empty((1 + plan.splits, len(index[rows]), plan.k), np.uint64)
         for first in range(0, len(items), plan.items):
             some = items[first : first + plan.items]
             there = pack(some, plan.items, plan.shape.tile_n, plan) if packed is None else packed
             _scan(part, there, first, len(some), indptr[start:], exclude, lists, plan)
-            _merge(lists, first > 0, index[rows], score[rows])
+            _merge(lists, first > 0, index[rows], score[rows], plan)
 
 
 def pack(table: Array, most: int, panel: int, plan: Plan) -> Array:
@@ -154,7 +199,7 @@ def pack(table: Array, most: int, panel: int, plan: Plan) -> Array:
     out = empty(rows * depth + plan.shape.stages * plan.shape.depth * panel, np.float32)
     grid = rows // _PACKED, -(-depth // _PACKED)
     sizes = np.int64(n), np.int32(K), np.int32(panel), np.int32(depth)
-    plan.shape.kernel("pack", plan.room).blocks(grid, 256, table, *sizes, out)
+    plan.kernel("pack").blocks(grid, 256, table, *sizes, out)
     return out
 
 
@@ -164,19 +209,20 @@ def _scan(
     """The best of each span of N packed items, of which the first is item `first`."""
     shape, Q = plan.shape, lists.shape[1]
     units = -(-Q // shape.tile_m) * plan.splits
-    blocks = min(units, _blocks(shape, plan.room, cupy.cuda.runtime.getDevice()))
+    blocks = min(units, _blocks(shape, plan.listed, plan.depth, cupy.cuda.runtime.getDevice()))
     keys = empty(blocks * shape.tile_m * plan.room, np.uint64)
     numbers = map(np.int32, (N, plan.depth // shape.depth, plan.splits, plan.k, plan.waiting))
-    shape.kernel("search", plan.room).blocks(
+    plan.kernel("search").blocks(
         blocks,
-        shape.threads,
+        32 * shape.warps,
         *(queries, items, np.int32(Q), np.int64(first), *numbers, indptr, exclude, keys, lists),
-        shared=shape.shared,
+        shared=shape.shared(plan.depth),
     )
 
 
-def _merge(lists: Array, earlier: bool, index: Array, score: Array) -> None:
+def _merge(lists: Array, earlier: bool, index: Array, score: Array, plan: Plan) -> None:
     """The best of all lists of each query, of the first only if `earlier` items left something there."""
     some = lists if earlier else lists[1:]
-    sizes = map(np.int32, (lists.shape[1], len(some), lists.shape[2]))
-    kernel("search", "merge_lists").blocks(lists.shape[1], 128, some, *sizes, lists, index, score)
+    sizes = map(np.int32, (lists.shape[1], len(some), plan.k))
+    queries = _MERGING // 32
+    plan.kernel("merge_lists").blocks(-(-lists.shape[1] // queries), _MERGING, some, *sizes, lists, index, score)

@@ -34,7 +34,7 @@ def top_k(
 
     Takes arrays of either memory; returns arrays on the device. A score does not depend on how queries are cut
     into blocks. Memory: the inputs and the results. Up to k = search.MOST_K: packed items and packed queries with
-    their lists, both in blocks of search.MOST_BYTES at most, and buffers of 8 (3 k + 128) bytes for each of the 256
+    their lists, both in blocks of search.MOST_BYTES at most, and at most 8 (4 k + 192) bytes for each of the 256
     queries in work on a multiprocessor. Beyond that k: 4 N bytes for each query of a block.
     """
     queries, items = (cupy.ascontiguousarray(cupy.asarray(x, np.float32)) for x in (queries, items))

@@ -15,9 +15,12 @@ pytestmark = pytest.mark.gpu
 
 module = kernel_module("search")
 SHAPES = {
-    "128 x 128": module.Shape(2, 4, 2, 8, 4, 2),
-    "64 x 64, deep": module.Shape(1, 2, 2, 16, 2, 4),
-    "128 x 128, wide threads": module.Shape(2, 2, 4, 8, 3, 2),
+    "128 x 128, held": module.HELD,
+    "64 x 128, held": module.SMALL,
+    "128 x 128": module.WIDE,
+    "64 x 64, deep": module.Shape(2, 2, 8, 1, 16, 2, 4, False),
+    "32 x 128, held": module.Shape(2, 1, 16, 2, 32, 2, 4, True),
+    "128 x 128, wide threads": module.Shape(2, 2, 4, 4, 8, 3, 2, False),
 }
 
 
@@ -62,7 +65,7 @@ def test_any_sizes(Q, N, K, k, levels, share, splits, waiting, shape, order, see
     rng = np.random.default_rng(seed)
     queries, items = (rng.integers(-levels, levels + 1, (n, K)).astype(np.float32) for n in (Q, N))
     pair = exclusions(rng, Q, N, share)
-    options = {"shape": SHAPES[shape], "splits": splits, "waiting": waiting * k}
+    options = {"shape": SHAPES[shape], "splits": splits, "waiting": waiting}
     same(found(queries, items, k, pair, order, **options), plain(queries, items, k, *pair))
 
 
@@ -118,10 +121,25 @@ def test_bits_are_those_of_the_table_of_scores(monkeypatch, shape):
     same(mine, tuple(map(home, gpu.top_k(queries, items, 30))))
 
 
-def test_spans_fill_a_device_and_no_more(monkeypatch):
+def test_plans_fill_a_device(monkeypatch):
     monkeypatch.setattr(module, "multiprocessors", lambda: 132)
-    assert module.plan(128, 1_000_000, 64, 20).splits == 101  # as many lists as can be merged
+    monkeypatch.setattr(module, "shared_bytes", lambda: 228 << 10)
+    assert module.plan(100_000, 100_000, 64, 20).shape == module.HELD
+    assert module.plan(100_000, 100_000, 1024, 20).shape == module.WIDE
+    assert module.plan(19_445, 1_410, 64, 20).shape == module.SMALL
     assert module.plan(10_000_000, 1_000, 64, 20).splits == 1
-    for Q, N, K in ((100_000, 100_000, 64), (19_445, 1_410, 64), (5, 1, 8)):
+    for Q, N, K in ((128, 1_000_000, 64), (100_000, 100_000, 1024), (19_445, 1_410, 64), (5, 1, 8), (1, 5_000, 3)):
         chosen = module.plan(Q, N, K, 20)
         assert 1 <= chosen.splits <= -(-N // chosen.shape.tile_n)
+    assert module.plan(128, 1_000_000, 64, 20).splits > 100
+
+
+@pytest.mark.parametrize("bytes_", [0, 64 << 10, 100 << 10, 228 << 10])
+def test_a_shape_fits_a_multiprocessor(monkeypatch, bytes_):
+    monkeypatch.setattr(module, "shared_bytes", lambda: bytes_)
+    for K in (1, 64, 70, 128, 500):
+        chosen = module.plan(100, 1000, K, 20)
+        if chosen.shape.held:
+            assert chosen.shape.resident * (chosen.shape.shared(chosen.depth) + module.OWN_BYTES) <= bytes_
+        else:
+            assert chosen.shape == module.WIDE

@@ -10,6 +10,9 @@ from itertools import product
 import pytest
 
 ARCHITECTURES = (75, 80, 86, 89, 90, 100, 120)
+SEARCH_NAMES = "WARPS_M", "WARPS_N", "LANES_N", "GROUPS_N", "DEPTH", "STAGES", "RESIDENT", "HELD", "LISTED"
+SEARCH_SHAPES = (8, 1, 16, 2, 16, 3, 2, 1), (4, 1, 16, 2, 16, 3, 4, 1), (2, 4, 4, 2, 16, 3, 2, 0)
+"""Those that kernels/gpu/search.py chooses from."""
 CUPY = ("-ftz=true", "--device-as-default-execution-space")
 """What CuPy adds to the options of any kernel."""
 
@@ -38,6 +41,8 @@ def variants() -> Iterator[tuple[str, dict[str, str | int]]]:
     """Families with the definitions that they are compiled under."""
     for family in ("grouping", "sampling", "search", "topk"):
         yield family, {}
+    for shape, listed in product(SEARCH_SHAPES, (1, 8)):
+        yield "search", dict(zip(SEARCH_NAMES, (*shape, listed), strict=True))
     for family in ("adam", "extract", "margins", "penalties", "risk"):
         for real, vec in (("float", 4), ("float", 2), ("float", 1), ("double", 2), ("double", 1)):
             for half in (0, 1) if family == "extract" else (0,):
