@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from milk_np.backends import driver as devices
+from milk_np.backends import select as devices
 
 NO_DEVICE = 5
 PEAK = 67e12  # float32 operations per second of an H100 SXM
