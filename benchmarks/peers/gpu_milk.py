@@ -23,7 +23,7 @@ class GivenBatches:
         batches = [problem.batch(step) for step in range(problem.steps)]
         self._batches = [(cupy.asarray(u), cupy.asarray(np.concatenate((i, j)))) for u, i, j, _ in batches]
         whole = [pair for pair in self._batches if len(pair[0]) == problem.shape.batch]
-        self._users, self._items = (cupy.stack(each) for each in zip(*whole, strict=True)) if whole else (None, None)
+        self._users, self._items = (cupy.stack(each) for each in zip(*whole, strict=True))
 
     def batch(self, epoch: int, step: int) -> tuple[Any, Any]:
         """Users and items of a step."""
@@ -31,7 +31,10 @@ class GivenBatches:
 
     def fill(self, epoch: int, step: int, users: Any, items: Any) -> None:
         """The batches from `step` on into rows of `users` (G, B) and `items` (G, 2B)."""
-        users[...], items[...] = (each[step : step + len(users)] for each in (self._users, self._items))
+        if users.shape[1] == self._users.shape[1]:
+            users[...], items[...] = (each[step : step + len(users)] for each in (self._users, self._items))
+        else:
+            users[0], items[0] = self._batches[step]
 
 
 class Timed:
@@ -85,9 +88,9 @@ class Program:
             step._ahead = GivenBatches(problem)
             step._theta = (1, cupy.asarray(problem.theta))
             step._draw_theta = lambda epoch: problem.theta
-            step._replay._sampler.fill = step._ahead.fill
+            step.sampler.fill = step._ahead.fill
         if timed or not replayed:
-            step._replay = None  # every launch by itself
+            step._replays = []  # every launch by itself
 
     def gradients(self) -> dict[str, np.ndarray]:
         """Gradients of the step at hand and its "loss", without taking it."""

@@ -39,7 +39,7 @@ class TripletSampler:
                 f"training pairs: every user owns all {len(candidates)} items that negatives are drawn from, so there "
                 "is nothing to learn; add items, or draw negatives from all items (--negatives all)"
             )
-        self.n_triplets = int(usable.sum())
+        self.n_triplets, self.n_items = int(usable.sum()), ds.n_items
         ranks = np.searchsorted(candidates, indices).astype(np.int32)
         place = backend.asarray
         pairs = place(user[usable]), place(item[usable])
@@ -66,9 +66,13 @@ class TripletSampler:
         mine = slice(place * self.batch_size, min((place + 1) * self.batch_size, len(users)))
         return users[mine], np.concatenate([items[: len(users)][mine], items[len(users) :][mine]])
 
+    def size(self, step: int) -> int:
+        """Triplets of batch `step` of an epoch."""
+        return min(self.batch_size, self.n_triplets - step * self.batch_size)
+
     def fill(self, epoch: int, step: int, users: Array, items: Array) -> None:
-        """Draw the whole batches from `step` on into the rows of `users` (G, B) and `items` (G, 2B), on a device."""
-        first, count = step * self.batch_size, len(users) * self.batch_size
+        """Draw batches of one size from `step` on into the rows of `users` (G, B) and `items` (G, 2B), on a device."""
+        first, count = step * self.batch_size, users.size
         keys = (stream_key(self._seed, stream, epoch) for stream in ("shuffle", "negatives"))
         pool = self._pool(epoch, step)
         self._kernels.replay.draw_batches(*keys, first, count, *self._arrays, pool, users, items)

@@ -1,8 +1,8 @@
-"""Training steps on a device, replayed: one step is recorded and launched again for every whole batch of an epoch.
+"""Training steps on a device, replayed: one step is recorded and launched again for every batch of its size.
 
 Batches are drawn and grouped many at a time. All that differs between two steps lies in device memory (the batch, the
 environments' weights, Adam's rates, the row that the losses go to), so that a step's launches have the same arguments
-and can be captured as a graph. A batch smaller than the others is left to the plain step (`MilkStep.run`).
+and can be captured as a graph. The last batch of an epoch, which may be smaller, has a recorded step of its own.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Batches:
 
 
 class Replay:
-    """The whole batches of an epoch, step by step."""
+    """The batches of one size in an epoch, step by step."""
 
     def __init__(
         self,
@@ -62,20 +62,23 @@ class Replay:
         sampler: TripletSampler,
         params: Parameters,
         record: Array,
-        owned: Array,
-        environments: int,
+        mixing: tuple[int, int],
+        steps: range,
     ) -> None:
-        """`record` (steps, E + 2) receives the losses of every step; `owned` is (I, M), E the `environments`."""
+        """For the batches `steps` of an epoch, all of one size; `mixing` is (E, M).
+
+        `record` (steps of an epoch, E + 2) receives the losses. Nothing else may use the `objective`, whose scratch the
+        recorded step keeps to.
+        """
         self._backend, self._objective, self._optimiser = backend, objective, optimiser
         self._sampler, self._params, self._record = sampler, params, record
-        self.whole = sampler.n_triplets // sampler.batch_size
-        """Batches of an epoch that are replayed, the first ones."""
-        (n_items, M), U = owned.shape, len(params.P)
-        room = min(MOST_BATCHES, max(1, TABLE_BYTES // (4 * (U + n_items))), max(1, self.whole))
-        self._batches = Batches(backend, sampler.batch_size, U, n_items, 1 if sampler.pooled else room)
-        kind = params.P.dtype
-        self._mixing = environments, M
-        self._now = backend.zeros(environments * M + 2, kind)
+        self.steps = steps
+        U, n_items = len(params.P), sampler.n_items
+        room = min(MOST_BATCHES, max(1, TABLE_BYTES // (4 * (U + n_items))), len(steps))
+        B = sampler.size(steps[0])
+        self._batches = Batches(backend, B, U, n_items, 1 if sampler.pooled else room)
+        self._mixing = mixing
+        self._now = backend.zeros(mixing[0] * mixing[1] + 2, params.P.dtype)
         self._made = backend.zeros(record.shape[1], np.float64)
         self._clock = backend.zeros(3, np.int64)
         self._play = backend.recorded(self._step)
@@ -84,8 +87,8 @@ class Replay:
         """Epoch, step and number of Adam's steps that the clock stands at."""
 
     def run(self, epoch: int, step: int, mixing: Callable[[], NDArray[np.floating[Any]]]) -> None:
-        """Whole batch `step` of `epoch`; `mixing` draws the weights (steps, E, M) of the epoch's environments."""
-        before, slot = self._optimiser.step_count, step % len(self._batches.ahead)
+        """Batch `step` of `epoch`; `mixing` draws the weights (steps, E, M) of the epoch's environments."""
+        before, slot = self._optimiser.step_count, (step - self.steps[0]) % len(self._batches.ahead)
         jumped = self._stands != (epoch, step, before)
         if jumped:
             self._schedule = self._plan(mixing(), before - step)
@@ -108,7 +111,7 @@ class Replay:
 
     def _draw(self, epoch: int, first: int) -> None:
         """Draw and group the batches from `first` on, as many as there is room for."""
-        kernels, count = self._backend.kernels.replay, min(len(self._batches.ahead), self.whole - first)
+        kernels, count = self._backend.kernels.replay, min(len(self._batches.ahead), self.steps.stop - first)
         users, items, by_user, by_item = self._batches.parts(self._batches.ahead[:count])
         self._sampler.fill(epoch, first, users, items)
         kernels.group_batches(users, self._batches.tables[0], by_user)

@@ -40,8 +40,15 @@ class MilkStep:
         self._weights = objective_weights(settings)
         owned = backend.asarray(ds.available)
         histories = None if settings.users == "free" else Histories(*map(backend.asarray, ds.csr(Split.TRAIN)))
-        users = make_users(settings.users, backend, ds.n_users, owned, histories)
-        self._objective = Objective(backend, tables, owned, ds.n_users, self._weights, users)
+        self._new_objective = lambda: Objective(
+            backend,
+            tables,
+            owned,
+            ds.n_users,
+            self._weights,
+            make_users(settings.users, backend, ds.n_users, owned, histories),
+        )
+        self._objective = self._new_objective()
         self.optimiser = Adam(backend, params, settings.lr)
         self.sampler = TripletSampler(
             backend,
@@ -54,13 +61,13 @@ class MilkStep:
         self._record = backend.zeros((self.sampler.steps, self._environments() + 2), np.float64)
         self._theta: tuple[int, Array] = (0, None)
         self._ahead = _Ahead(self.sampler, [table.raw for table in tables])
-        self._replay = self._replayed(tables, owned)
+        self._replays = self._replayed()
 
     def run(self, epoch: int, step: int) -> None:
         """Step `step` (from 0) of `epoch` (from 1)."""
-        if self._replay and step < self._replay.whole:
-            self._replay.run(epoch, step, lambda: self._draw_theta(epoch))
-            return
+        for replay in self._replays:
+            if step in replay.steps:
+                return replay.run(epoch, step, lambda: self._draw_theta(epoch))
         users, items = self._ahead.batch(epoch, step)
         by_user = self._objective.group(users)
         self.optimiser.catch_up(by_user.unique)
@@ -68,13 +75,16 @@ class MilkStep:
         gradients = self._objective(self.params, users, items, theta, self._record[step], by_user)
         self.optimiser.step(gradients)
 
-    def _replayed(self, tables: Sequence[Table], owned: Array) -> Replay | None:
-        """What replays whole batches on a device; None where a step's launches differ, or on the host."""
+    def _replayed(self) -> list[Replay]:
+        """What replays the batches of each size on a device; none where a step's launches differ, or on the host."""
         fixed = self._settings.users == "free" and not self._weights.all_parameters
-        if not (self._backend.name == "gpu" and fixed and all(self._backend.resident(table.raw) for table in tables)):
-            return None
-        parts = self._backend, self._objective, self.optimiser, self.sampler, self.params, self._record
-        return Replay(*parts, owned, self._environments())
+        resident = all(self._backend.resident(table.raw) for table in self.tables)
+        if not (self._backend.name == "gpu" and fixed and resident):
+            return []
+        mixing, rest = (self._environments(), self._M), (self.optimiser, self.sampler, self.params, self._record)
+        whole = self.sampler.n_triplets // self.sampler.batch_size
+        sizes = (range(whole), range(whole, self.sampler.steps))
+        return [Replay(self._backend, self._new_objective(), *rest, mixing, steps) for steps in sizes if steps]
 
     def losses(self, steps: int) -> dict[str, float]:
         """Weighted parts of the objective, means over the first `steps` steps of the present epoch."""
