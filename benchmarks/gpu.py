@@ -19,7 +19,7 @@ from harness import RESULTS, Outcome
 from options import Options
 from worker import pin_threads
 
-from milk_np import devices
+from milk_np.backends import select
 
 NO_DEVICE = 5
 SUBJECTS: dict[str, Callable[[Options, bool], Iterator[Outcome]]] = {
@@ -39,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--alone", action="store_true", help="this project's programs alone; saves nothing")
     parser.add_argument("--rounds", type=int, default=7, help="measured turns of every program")
     chosen = parser.parse_args(arguments)
-    problem = devices.gpu_problem()
+    problem = select.gpu_problem()
     if problem is not None:
         print(f"benchmarks/gpu.py: no GPU to measure: {problem}", file=sys.stderr)
         return NO_DEVICE

@@ -3,7 +3,8 @@
 Forward (c = x W + b) and backward (dW, db) of both modalities of the Baby shape, by the kernels that read the rows
 where they lie and by a gather and cuBLAS, checked against float64 first. Each time is that of many calls between two
 events, captured in a CUDA graph so that the host has no part in it; calls take turns with four batches of rows, more
-than the second-level cache holds. "resident" is the number of blocks a multiprocessor that the splits are made for.
+than the second-level cache holds. "blocks" are those for a multiprocessor, which the splits are made for; "fetch"
+are the bytes that the second-level cache takes from memory at once.
 """
 
 from __future__ import annotations
@@ -18,13 +19,14 @@ from typing import Any
 
 import numpy as np
 
-from milk_np import devices
+from milk_np.backends import select as devices
 
 NO_DEVICE = 5
 PEAK = 67e12  # float32 operations per second of an H100 SXM
 TOLERANCE = 1e-5  # greatest difference over greatest element, float32 against float64
 BATCHES = 4
 BLOCKS = (1, 2, 3, 4, 5, 6, 8)
+FETCH = (64, 128, 256)
 
 
 @dataclass(frozen=True)
@@ -147,19 +149,29 @@ def captured(many: Callable[[], None], stream: Any) -> Callable[[], None]:
 
 
 def report(step: Step, rounds: int) -> None:
-    """Both programs, then ours with other numbers of blocks."""
-    products, extract = (sys.modules[f"milk_np.kernels.gpu.{name}"] for name in ("products", "extract"))
+    """Both programs, then ours with other constants."""
+    extract = sys.modules["milk_np.kernels.gpu.extract"]
     print(f"{'program':<26}{'part':<20}{'us':>8}{'TFLOP/s':>9}{'of 67':>7}")
     for program in ("cublas", "rows"):
         extract.PRODUCTS = program
         print(f"{program}: greatest difference from float64 {check(step):.1e}")
         show(step, rounds, program)
-    usual = products.BLOCKS_FORWARD, products.BLOCKS_BACKWARD
     for blocks in BLOCKS:
-        products.BLOCKS_FORWARD = products.BLOCKS_BACKWARD = blocks
-        check(step)
-        show(step, rounds, f"rows, {blocks} blocks")
-    products.BLOCKS_FORWARD, products.BLOCKS_BACKWARD = usual
+        vary(step, rounds, f"rows, {blocks} blocks", BLOCKS_FORWARD=blocks, BLOCKS_BACKWARD=blocks)
+    for size in FETCH:
+        vary(step, rounds, f"rows, fetch {size}", FETCH=size)
+
+
+def vary(step: Step, rounds: int, title: str, **constants: int) -> None:
+    """Ours with other constants of the module."""
+    products = sys.modules["milk_np.kernels.gpu.products"]
+    usual = {name: getattr(products, name) for name in constants}
+    for name, value in constants.items():
+        setattr(products, name, value)
+    check(step)
+    show(step, rounds, title)
+    for name, value in usual.items():
+        setattr(products, name, value)
 
 
 def show(step: Step, rounds: int, program: str) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from milk_np import devices
+from milk_np.backends import select as devices
 
 NO_DEVICE = 5
 LANES = 128

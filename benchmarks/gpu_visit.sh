@@ -41,7 +41,7 @@ tests() {
     export MILK_REQUIRE_GPU=1
     local many=()
     if $python -m pip show --quiet pytest-xdist 2>/dev/null; then many=(-n 4); fi
-    timeout 200 $python -m pytest -q -c "$root/pyproject.toml" --rootdir "$root" -p no:cacheprovider -m gpu \
+    timeout 200 $python -m pytest -q -c "$root/pyproject.toml" --rootdir "$root" -p no:cacheprovider -p no:benchmark -m gpu \
         "${many[@]}" --durations=8 "$root/tests/gpu" >"$site/tests.txt" 2>&1
     local code=$?
     tail -n 60 "$site/tests.txt"

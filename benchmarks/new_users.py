@@ -16,14 +16,13 @@ from pathlib import Path
 
 import numpy as np
 
-from milk_np.config import Settings
 from milk_np.data import Dataset
-from milk_np.data.dataset import TRAIN
-from milk_np.evaluation import evaluate
+from milk_np.data.arrays import Split
+from milk_np.evaluation.evaluate import evaluate
 from milk_np.experiments.runs import Run, masked
-from milk_np.models import make_model
-from milk_np.ranking import Factors
+from milk_np.models.registry import make_model, make_settings
 from milk_np.rng import generator
+from milk_np.serving.ranking import Factors
 
 METRIC = "ndcg@20"
 SHARE = 0.2
@@ -32,15 +31,15 @@ NEW_ITEMS = 0.2
 
 def without(ds: Dataset, left_out: np.ndarray) -> Dataset:
     """The data set without any training pair of the users `left_out` (U,) bool."""
-    keep = ~(left_out[ds.user] & (ds.split == TRAIN))
+    keep = ~(left_out[ds.user] & (ds.split == Split.TRAIN))
     return replace(ds, user=ds.user[keep], item=ds.item[keep], split=ds.split[keep], check_features=False)
 
 
 def measure(path: Path, model: str, seed: int, history: int) -> dict[str, float]:
     """NDCG@20 of each group of users, for one draw."""
-    settings = Settings(model=model, protocol="FTMT", seed=seed, missing_seed=seed)
+    settings = make_settings({"model": model, "protocol": "FTMT", "seed": seed, "missing_seed": seed})
     ds, rng = masked(Run(path, "", NEW_ITEMS, seed, settings)), generator(seed, "new-users")
-    indptr, items = ds.csr(TRAIN)
+    indptr, items = ds.csr(Split.TRAIN)
     out = rng.random(ds.n_users) < SHARE
     fitted = make_model(settings).fit(without(ds, out))
     users = fitted.user_factors().copy()
@@ -50,7 +49,7 @@ def measure(path: Path, model: str, seed: int, history: int) -> dict[str, float]
     whole = evaluate(make_model(settings).fit(ds), ds, 2, topk=(20,))
 
     def score(histories: list[np.ndarray]) -> float:
-        users[chosen] = fitted.user_from_history(histories)
+        users[chosen] = fitted.encode_users(histories)
         return mean(evaluate(Factors(users, fitted.item_factors()), ds, 2, topk=(20,)), chosen)
 
     return {

@@ -19,10 +19,10 @@ from harness import RESULTS, markdown
 from worker import pin_threads
 
 from milk_np.data import Dataset
-from milk_np.data.dataset import TEST
-from milk_np.evaluation import evaluate
-from milk_np.models.milk import Milk
-from milk_np.progress import Progress
+from milk_np.data.arrays import Split
+from milk_np.evaluation.evaluate import evaluate
+from milk_np.models.milk.model import Milk
+from milk_np.training.progress import Progress
 
 Figures = dict[str, float]
 LOSSES = ("total", "bpr0", "variance", "alignment")
@@ -34,7 +34,7 @@ def collect(model: Milk, ds: Dataset, epochs: list[int], into: dict[int, Figures
     def at(event: Progress) -> None:
         if event.kind != "evaluation" or event.epoch not in epochs:
             return
-        test = evaluate(model, ds, TEST, topk=(20,)).metrics
+        test = evaluate(model, ds, Split.TEST, topk=(20,)).metrics
         found = {f"valid {name}": event.metrics[name] for name in ("recall@20", "ndcg@20")}
         found |= {f"test {name}": test[name] for name in ("recall@20", "ndcg@20")}
         into[event.epoch] = found | {name: event.losses[name] for name in LOSSES}

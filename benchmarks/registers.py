@@ -14,7 +14,7 @@ from milk_np.kernels.gpu import launch
 
 ARCHITECTURES = (75, 80, 86, 89, 90, 100, 120)
 PLAIN = ("sampling", "grouping", "search", "topk")
-TYPED = ("extract", "margins", "risk", "penalties", "adam")
+TYPED = ("extract", "products", "margins", "risk", "penalties", "adam")
 ENTRY = re.compile(
     r"Compiling entry function '(\w+)'.*?(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads"
     r".*?Used (\d+) registers(?:[^\n]*?(\d+) bytes smem)?",
@@ -26,7 +26,7 @@ DYNAMIC = {"group_shared": "4 bytes an id", "search": "24576 + 512 a number of a
 
 def report(family: str, architecture: int) -> dict[str, tuple[int, int, int]]:
     """Registers, bytes of shared memory, and bytes spilled or on the stack of each kernel of a family."""
-    defines = (("REAL", "float"), ("VEC", 4)) if family in TYPED else ()
+    defines = (("REAL", "float"), ("VEC", 4), ("KVEC", 4)) if family in TYPED else ()
     program = nvrtc.createProgram(launch.source(family), f"{family}.cu", (), ())
     options = (*launch.options(family, defines), f"--gpu-architecture=sm_{architecture}", "--ptxas-options=-v")
     nvrtc.compileProgram(program, options)

@@ -53,15 +53,15 @@ def user_worker(n_users: int, widths: list[int]) -> dict[str, float]:
     ds = Dataset(user, item, split, item_split, tuple(features), features, available, check_features=False)
     model = Milk(epochs=1)
     began = time.perf_counter()
-    model.begin(ds)
+    trainer = model.trainer(ds)
     ready = time.perf_counter() - began
     seconds = []
     for number in range(400):
-        epoch, step = divmod(number, model.steps_per_epoch)
+        epoch, step = divmod(number, trainer.steps)
         began = time.perf_counter()
-        model.train_step(epoch + 1, step)
+        trainer.step(epoch + 1, step)
         seconds.append(time.perf_counter() - began)
-    arrays = [*ds.arrays().values(), *model.state().values(), *model._step.sampler._arrays]
+    arrays = [*ds.arrays().values(), *trainer.state().values(), *trainer.engine.sampler._arrays]
     size = sum(x.nbytes for x in arrays)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     milliseconds = np.array(seconds[100:]) * 1e3
@@ -83,14 +83,14 @@ def limit_worker(folder: str) -> dict[str, object]:
     ds = Dataset.load(folder, check_features=False)
     model = Milk(epochs=1, dim=32, batch_size=512)
     began = time.perf_counter()
-    model.begin(ds)
-    for step in range(min(30, model.steps_per_epoch)):
-        model.train_step(1, step)
-    model.settle()
+    trainer = model.trainer(ds)
+    for step in range(min(30, trainer.steps)):
+        trainer.step(1, step)
+    trainer.flush()
     seconds = time.perf_counter() - began
     digest = hashlib.sha256(b"".join(np.asarray(x).tobytes() for _, x in model.params.arrays())).hexdigest()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    ahead = model._step._ahead._prefetcher is not None
+    ahead = trainer.engine._ahead._prefetcher is not None
     size = sum(x.nbytes for x in ds.features.values())
     return {
         "model": digest,
@@ -134,8 +134,8 @@ def users() -> list[dict]:
 
 def limit(megabytes: int = 512) -> dict:
     """The same model with and without a limit of a third of the features' size."""
-    from milk_np.data.synthetic import Plan
-    from milk_np.data.synthetic_large import write_synthetic
+    from milk_np.data.synthetic.large import write_synthetic
+    from milk_np.data.synthetic.planted import Plan
 
     width = 8192
     n_items = 3 * megabytes * 2**20 // (4 * width)

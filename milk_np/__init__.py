@@ -9,22 +9,24 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from milk_np.config import Settings
-    from milk_np.data import Dataset
-    from milk_np.evaluation import evaluate
-    from milk_np.models.kernel_profile import KernelProfile
-    from milk_np.models.milk import Milk
+from milk_np import text
 
-__version__ = "0.1.0"
+if TYPE_CHECKING:
+    from milk_np.data import Dataset
+    from milk_np.evaluation.evaluate import evaluate
+    from milk_np.models.kernel_profile.model import KernelProfile
+    from milk_np.models.milk.model import Milk
+    from milk_np.settings.shared import Settings
+
+__version__ = text.VERSION
 __all__ = ["Dataset", "KernelProfile", "Milk", "Settings", "__version__", "evaluate"]
 
 _HOMES = {
     "Dataset": "milk_np.data",
-    "KernelProfile": "milk_np.models.kernel_profile",
-    "Milk": "milk_np.models.milk",
-    "Settings": "milk_np.config",
-    "evaluate": "milk_np.evaluation",
+    "KernelProfile": "milk_np.models.kernel_profile.model",
+    "Milk": "milk_np.models.milk.model",
+    "Settings": "milk_np.settings.shared",
+    "evaluate": "milk_np.evaluation.evaluate",
 }
 
 

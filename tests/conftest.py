@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
-from milk_np import threads
+from milk_np.machine import threads
 
+sys.path += sorted({str(path.parent) for path in Path(__file__).parent.rglob("*_cases.py")})  # cases that folders share
 os.environ["PYTHONSAFEPATH"] = "1"  # a process that a test starts imports what the tests do, not its folder
 threads.prepare()  # Numba refuses a number of threads that changes once they run: settle it for all tests
 import numba  # noqa: E402, F401

@@ -18,8 +18,15 @@ from pathlib import Path
 from milk_np.kernels.cpu import disk_cache
 
 ROOT = Path(__file__).resolve().parent.parent
-PROOFS = ("tests/nn", "tests/golden", "tests/kernels")
-CLOSED_FORM = ("tests/regression", "tests/models/test_kernel_profile.py")
+PROOFS = (
+    "tests/nn",
+    "tests/models/milk/test_environments.py",
+    "tests/models/milk/test_objective.py",
+    "tests/models/milk/test_users.py",
+    "tests/golden",
+    "tests/kernels",
+)
+CLOSED_FORM = ("tests/models/kernel_profile",)
 
 
 @dataclass(frozen=True)
@@ -34,7 +41,7 @@ class Mutation:
     @property
     def proofs(self) -> tuple[str, ...]:
         """The tests that have to catch it."""
-        return CLOSED_FORM if self.file.startswith("milk_np/regression") else PROOFS
+        return CLOSED_FORM if self.file.startswith("milk_np/models/kernel_profile") else PROOFS
 
 
 def _both(name: str, family: str, reference: tuple[str, str], cpu: tuple[str, str]) -> list[Mutation]:
@@ -145,7 +152,7 @@ MUTATIONS = [
     Mutation("sampling: what lies after a user's own items counts", "kernels/cpu/counting.py",
              "b.and_(inside, b.icmp_signed(\"<=\", shifted, limit))", "b.icmp_signed(\"<=\", shifted, limit)"),
     Mutation(
-        "all parameters: gradient of P's touched rows lost", "milk_np/nn/objective.py",
+        "all parameters: gradient of P's touched rows lost", "milk_np/models/milk/objective.py",
         "    dP[gradients.users] += gradients.P\n", "",
     ),
     *_both(
@@ -209,15 +216,15 @@ MUTATIONS = [
         ("dc[m, r, k] += share", "dc[m, r, k] = share"),
     ),
     Mutation(
-        "users: sign of the sum's gradient", "milk_np/nn/users.py",
+        "users: sign of the sum's gradient", "milk_np/models/milk/users.py",
         "        users *= -1", "        users *= 1",
     ),
     Mutation(
-        "users: own part left out of both", "milk_np/nn/users.py",
+        "users: own part left out of both", "milk_np/models/milk/users.py",
         "        seen.table[...] += params.P[batch.users]\n", "",
     ),
     Mutation(
-        "environments: shifts the wrong way round are no shifts", "milk_np/nn/environments.py",
+        "environments: shifts the wrong way round are no shifts", "milk_np/models/milk/environments.py",
         "np.roll(drawn, shift, axis=2)", "np.roll(drawn, 0, axis=2)",
     ),
     Mutation("top-K: a cut drops what ties with the last", "kernels/cpu/topk.py",
@@ -229,47 +236,49 @@ MUTATIONS = [
     Mutation("top-K: equal scores in one place", "kernels/cpu/topk.py", "taken[rank] += 1", "taken[rank] += 0"),
     Mutation("top-K: the next chunk begins anew", "kernels/cpu/topk.py",
              "range(min(k, start) if row < n else 0)", "range(0)"),
-    Mutation("smoothing: an item predicts itself", "milk_np/regression/smoothing.py",
+    Mutation("smoothing: an item predicts itself", "milk_np/models/kernel_profile/smoothing.py",
              "return cls(OWN + 1 - free", "return cls(OWN - free"),
-    Mutation("smoothing: transposed like not", "milk_np/regression/smoothing.py",
+    Mutation("smoothing: transposed like not", "milk_np/models/kernel_profile/smoothing.py",
              "self.right @ (self.left.T @ x)", "self.left @ (self.right.T @ x)"),
-    Mutation("smoothing: parts like those of the transpose", "milk_np/regression/smoothing.py",
+    Mutation("smoothing: parts like those of the transpose", "milk_np/models/kernel_profile/smoothing.py",
              "R @ self.left, self.right[items].T", "R @ self.right, self.left[items].T"),
-    Mutation("smoothing: the ridge shrinks with popularity", "milk_np/regression/smoothing.py",
+    Mutation("smoothing: the ridge shrinks with popularity", "milk_np/models/kernel_profile/smoothing.py",
              "** (power / 2)", "** (-power / 2)"),
-    Mutation("profile: all items are a mean item", "milk_np/regression/profile.py",
+    Mutation("profile: all items are a mean item", "milk_np/models/kernel_profile/fit.py",
              "/ max(popularity.sum(), 1)", "/ R.shape[0]"),
-    Mutation("ridge: the least set in place of the largest", "milk_np/regression/ridge.py",
+    Mutation("ridge: the least set in place of the largest", "milk_np/models/kernel_profile/ridge.py",
              "np.argmax(fits, axis=1)", "fits.shape[1] - 1 - np.argmax(fits[:, ::-1], axis=1)"),
-    Mutation("ridge: coefficients of the features, not of the similarities", "milk_np/regression/ridge.py",
+    Mutation("ridge: coefficients of the features, not of the similarities", "milk_np/models/kernel_profile/ridge.py",
              "lower=True, trans=1)", "lower=True)"),
-    Mutation("content: a missing modality is its raw row", "milk_np/regression/content.py",
+    Mutation("content: a missing modality is its raw row", "milk_np/models/kernel_profile/content.py",
              "mine = owned[:, m]", "mine = np.ones(len(owned), np.bool_)"),
-    Mutation("choice: errors that aren't left out", "milk_np/regression/choice.py",
+    Mutation("choice: errors that aren't left out", "milk_np/models/kernel_profile/choice.py",
              "shares = inverse / np.diag(inverse)", "shares = inverse"),
-    Mutation("whitening: large axes made larger", "milk_np/regression/whitening.py", "** (-e / 2)", "** (e / 2)"),
-    Mutation("profile: popular items of a history count more", "milk_np/regression/profile.py",
-             "** -settings.rarity", "** settings.rarity"),
-    Mutation("profile: targets that are not divided by the variance", "milk_np/regression/profile.py",
+    Mutation("whitening: large axes made larger", "milk_np/models/kernel_profile/whitening.py",
+             "** (-e / 2)", "** (e / 2)"),
+    Mutation("profile: popular items of a history count more", "milk_np/models/kernel_profile/fit.py",
+             "** -rarity", "** rarity"),
+    Mutation("profile: targets that are not divided by the variance", "milk_np/models/kernel_profile/fit.py",
              "smoothing.apply_transposed(R.T @ (R @ h)) / variance", "smoothing.apply_transposed(R.T @ (R @ h))"),
-    Mutation("held out: users are known by what is held out", "milk_np/regression/held_out.py",
+    Mutation("held out: users are known by what is held out", "milk_np/models/kernel_profile/held_out.py",
              "outside[items[inside]] = 0", "outside[items[inside]] = 1"),
-    Mutation("held out: regressed on what is held out", "milk_np/regression/held_out.py",
+    Mutation("held out: regressed on what is held out", "milk_np/models/kernel_profile/held_out.py",
              "linalg.cho_factor(whole - gram)", "linalg.cho_factor(whole)"),
-    Mutation("held out: smoothed columns inside stay", "milk_np/regression/held_out.py", "right * ~inside", "right"),
-    Mutation("held out: landmarks are held out too", "milk_np/regression/held_out.py",
+    Mutation("held out: smoothed columns inside stay", "milk_np/models/kernel_profile/held_out.py",
+             "right * ~inside", "right"),
+    Mutation("held out: landmarks are held out too", "milk_np/models/kernel_profile/held_out.py",
              "np.concatenate([np.full(L, -1), rng.permutation(n - L) % FOLDS])", "rng.permutation(n) % FOLDS"),
-    Mutation("held out: a modality that isn't owned is taken", "milk_np/regression/held_out.py",
+    Mutation("held out: a modality that isn't owned is taken", "milk_np/models/kernel_profile/held_out.py",
              "rng.random(owned[some].shape) * owned[some]", "rng.random(owned[some].shape)"),
-    Mutation("held out: equal scores are first places", "milk_np/regression/held_out.py",
+    Mutation("held out: equal scores are first places", "milk_np/models/kernel_profile/held_out.py",
              "np.count_nonzero(rows >= own, axis=1) - 1) // 2", "np.count_nonzero(rows > own, axis=1)) // 2"),
-    Mutation("by ranking: whitening that may be chance", "milk_np/regression/by_ranking.py",
+    Mutation("by ranking: whitening that may be chance", "milk_np/models/kernel_profile/by_ranking.py",
              "if clearly_more(ndcg(candidate), ndcg(kernel)):", "if candidate != kernel:"),
-    Mutation("by ranking: noise only upwards", "milk_np/regression/by_ranking.py",
+    Mutation("by ranking: noise only upwards", "milk_np/models/kernel_profile/by_ranking.py",
              "for step in (1, -1):", "for step in (1,):"),
-    Mutation("by ranking: past the peak", "milk_np/regression/by_ranking.py",
+    Mutation("by ranking: past the peak", "milk_np/models/kernel_profile/by_ranking.py",
              "ndcg(line[best + step]).sum() > ndcg(line[best]).sum()", "ndcg(line[best + step]).sum() > 0"),
-    Mutation("by ranking: one sweep", "milk_np/regression/by_ranking.py",
+    Mutation("by ranking: one sweep", "milk_np/models/kernel_profile/by_ranking.py",
              "for _ in range(SWEEPS):", "for _ in range(1):"),
 ]  # fmt: skip
 

@@ -14,17 +14,16 @@ from typing import Any
 
 import numpy as np
 
-from milk_np import threads
+from milk_np.machine import threads
 
 threads.prepare()
 
-from milk_np.blas import openblas_pools  # noqa: E402
-from milk_np.config import Settings  # noqa: E402
 from milk_np.data import Dataset, make_synthetic  # noqa: E402
-from milk_np.evaluation import evaluate  # noqa: E402
+from milk_np.evaluation.evaluate import evaluate  # noqa: E402
 from milk_np.kernels.cpu.vectors import WIDE  # noqa: E402
-from milk_np.models import make_model  # noqa: E402
-from milk_np.recommend import recommend, score_items  # noqa: E402
+from milk_np.machine.blas import openblas_pools  # noqa: E402
+from milk_np.models.registry import make_model, make_settings  # noqa: E402
+from milk_np.serving.recommend import recommend, score_items  # noqa: E402
 
 SHORT = {"dim": 8, "epochs": 4, "eval_every": 2, "batch_size": 256, "topk": (10,), "lr": 0.01}
 MODELS = {
@@ -42,7 +41,7 @@ PREFIXES, SUFFIXES = ("scipy_openblas", "openblas"), ("64_", "_64", "")
 def results(ds: Dataset) -> Iterator[tuple[str, np.ndarray]]:
     """Lists, scores and metrics of every model, by name."""
     for name, options in MODELS.items():
-        model = make_model(Settings(**options)).fit(ds)
+        model = make_model(make_settings(options)).fit(ds)
         lists, found = recommend(model, ds, k=10), evaluate(model, ds, topk=(10,))
         yield f"{name}: found", lists.found
         yield f"{name}: score", lists.score

@@ -145,6 +145,19 @@ def test_every_option_that_the_readme_names_exists() -> None:
     assert set(re.findall(r"(?<![\\w-])--[a-z][a-z-]*", (ROOT / "README.md").read_text())) <= known
 
 
+@in_checkout
+def test_every_extra_brings_what_something_imports() -> None:
+    """A distribution that no file of the package, the tests or the benchmarks imports would be idle."""
+    names = {"cupy-cuda13x": "cupy", "cupy-cuda12x": "cupy", "ir-measures": "ir_measures", "faiss-cpu": "faiss"}
+    tools = {"dev", "bench"}
+    texts = [path.read_text() for folder in ("milk_np", "kernels", "tests") for path in (ROOT / folder).rglob("*.py")]
+    for extra, distributions in project()["project"]["optional-dependencies"].items():
+        for distribution in () if extra in tools else distributions:
+            name = re.split(r"[\[><=]", distribution)[0]
+            module = names.get(name, name)
+            assert any(re.search(rf"\b(import|from) {module}\b", text) for text in texts), (extra, name)
+
+
 def loaded_by(code: str) -> set[str]:
     """Modules that are loaded after `code` ran in a process of its own."""
     shown = subprocess.run(
@@ -162,12 +175,36 @@ HEAVY = {"numba", "llvmlite", "cupy", "scipy.stats", "scipy.sparse", "pyarrow", 
 def test_importing_the_package_loads_nothing_heavy() -> None:
     loaded = loaded_by("import milk_np")
     assert "milk_np" in loaded
-    assert loaded & (HEAVY | {"scipy"}) == set()
+    assert loaded & (HEAVY | {"scipy", "numpy"}) == set()
+    assert {name for name in loaded if name.startswith("milk_np")} == {"milk_np", "milk_np.text"}
 
 
-@pytest.mark.parametrize("module", ["config", "cli.common", "cli.train", "cli.doctor"])
+@pytest.mark.parametrize("module", ["settings.shared", "models.registry", "cli.common", "cli.train", "cli.doctor"])
 def test_commands_load_numpy_only_after_the_threads_are_settled(module: str) -> None:
     assert loaded_by(f"import milk_np.{module}") & (HEAVY | {"numpy"}) == set()
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_loads_nothing_heavy(command: str) -> None:
+    (entry,) = entry_points(group="console_scripts", name=command)
+    code = (
+        f"import sys, contextlib, io; sys.argv = [{command!r}, '--help']\n"
+        f"from {entry.module} import main\n"
+        "with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()): main()\n"
+        "pass"
+    )
+    shown = subprocess.run(
+        [sys.executable, "-c", f"{code}\nprint(*sys.modules)"], capture_output=True, text=True, check=True
+    ).stdout
+    loaded = set(shown.split())
+    assert "milk_np.cli.parser" in loaded
+    assert loaded & (HEAVY | {"numpy", "scipy"}) == set()
+
+
+def test_settings_of_every_model_load_nothing_heavy() -> None:
+    loaded = loaded_by("from milk_np.models import registry; [registry.settings_class(n)() for n in registry.MODELS]")
+    assert "milk_np.models.kernel_profile.settings" in loaded
+    assert loaded & (HEAVY | {"numpy", "scipy"}) == set()
 
 
 def test_the_package_says_that_it_is_typed() -> None:

@@ -48,4 +48,4 @@ def gap(mine: np.ndarray, truth: np.ndarray) -> float:
 
 def device_name() -> str:
     """Name, memory and versions of the card."""
-    return importlib.import_module("milk_np.backend_gpu").description()
+    return importlib.import_module("milk_np.backends.cupy").description()

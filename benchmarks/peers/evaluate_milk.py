@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from milk_np.evaluation import evaluate
+from milk_np.evaluation.evaluate import evaluate
 from peers.evaluation import CUTOFFS, METRICS, SPLIT, Evaluation
 from peers.milk_engine import dataset
 

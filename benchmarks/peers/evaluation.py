@@ -26,7 +26,7 @@ class Evaluation(ABC):
 
     @abstractmethod
     def evaluate(self) -> None:
-        """Fill `figures` with recall@10 and so on, means over the users; definitions as in milk_np.metrics."""
+        """Fill `figures` with recall@10 and so on, means over the users; definitions of milk_np.evaluation.metrics."""
 
     def result(self) -> dict[str, np.ndarray]:
         """The figures as arrays."""

@@ -25,18 +25,18 @@ def stop() -> NoReturn:
 def milk_train(out: str) -> None:
     """The command `milk-train`, stopped after its first step."""
     from milk_np.cli import train
-    from milk_np.threads import prepare
+    from milk_np.machine.threads import prepare
 
     prepare()  # as the command does, before the model brings NumPy
-    from milk_np.models.milk import Milk
+    from milk_np.models.milk.trainer import MilkTrainer
 
-    step = Milk.train_step
+    step = MilkTrainer.step
 
     def first(*args: Any) -> NoReturn:
         step(*args)
         stop()
 
-    Milk.train_step = first
+    MilkTrainer.step = first
     train.main(["--out", out, "--quiet"])
 
 

@@ -10,9 +10,9 @@ import cupy
 import numpy as np
 from objective import Objective
 
-from milk_np.backend_gpu import CupyBackend
-from milk_np.models.milk import Milk
-from milk_np.nn.objective import parts
+from milk_np.backends.cupy import CupyBackend
+from milk_np.models.milk.model import Milk
+from milk_np.models.milk.objective import parts
 from peers.milk_engine import dataset, settings
 
 
@@ -23,7 +23,7 @@ class GivenBatches:
         batches = [problem.batch(step) for step in range(problem.steps)]
         self._batches = [(cupy.asarray(u), cupy.asarray(np.concatenate((i, j)))) for u, i, j, _ in batches]
         whole = [pair for pair in self._batches if len(pair[0]) == problem.shape.batch]
-        self._users, self._items = (cupy.stack(each) for each in zip(*whole, strict=True)) if whole else (None, None)
+        self._users, self._items = (cupy.stack(each) for each in zip(*whole, strict=True))
 
     def batch(self, epoch: int, step: int) -> tuple[Any, Any]:
         """Users and items of a step."""
@@ -31,7 +31,10 @@ class GivenBatches:
 
     def fill(self, epoch: int, step: int, users: Any, items: Any) -> None:
         """The batches from `step` on into rows of `users` (G, B) and `items` (G, 2B)."""
-        users[...], items[...] = (each[step : step + len(users)] for each in (self._users, self._items))
+        if users.shape[1] == self._users.shape[1]:
+            users[...], items[...] = (each[step : step + len(users)] for each in (self._users, self._items))
+        else:
+            users[0], items[0] = self._batches[step]
 
 
 class Timed:
@@ -78,20 +81,20 @@ class Program:
             self.backend.kernels = Timed(self.backend.kernels)
         self.model = Milk(**settings(problem, how), device="gpu")
         self.model._lazy_backend = self.backend
-        self.model.begin(dataset(problem))
-        self.model.restore(problem.parameters)
-        step = self.model._step
+        self.trainer = self.model.trainer(dataset(problem))
+        self.model.load_arrays(problem.parameters)
+        step = self.trainer.engine
         if given:
             step._ahead = GivenBatches(problem)
             step._theta = (1, cupy.asarray(problem.theta))
             step._draw_theta = lambda epoch: problem.theta
-            step._replay._sampler.fill = step._ahead.fill
+            step.sampler.fill = step._ahead.fill
         if timed or not replayed:
-            step._replay = None  # every launch by itself
+            step._replays = []  # every launch by itself
 
     def gradients(self) -> dict[str, np.ndarray]:
         """Gradients of the step at hand and its "loss", without taking it."""
-        engine, home, at = self.model._step, self.backend.to_host, self.step % self.problem.steps
+        engine, home, at = self.trainer.engine, self.backend.to_host, self.step % self.problem.steps
         users, items = engine._ahead.batch(1, at)
         got = engine._objective(self.model.params, users, items, engine._theta[1][at], engine._record[at])
         rows, P = home(got.users), np.zeros(self.model.params.P.shape, np.float32)
@@ -104,11 +107,11 @@ class Program:
         """Train `steps` batches of the epoch; the loss of each comes home at the end, which waits for the device."""
         ats = [(self.step + step) % self.problem.steps for step in range(steps)]
         for at in ats:
-            self.model.train_step(1, at)
+            self.trainer.step(1, at)
         self.step += steps
-        self.model.settle()
-        record = self.backend.to_host(self.model._step._record)
-        return [parts(record[at : at + 1], self.model._step._weights)["total"] for at in ats]
+        self.trainer.flush()
+        record = self.backend.to_host(self.trainer.engine._record)
+        return [parts(record[at : at + 1], self.trainer.engine._weights)["total"] for at in ats]
 
     def phases(self, steps: int) -> dict[str, float]:
         """Seconds per step of every kernel; needs `timed`."""
@@ -119,7 +122,7 @@ class Program:
 
     def state(self) -> dict[str, np.ndarray]:
         """Parameters as float32 arrays under the problem's names."""
-        return self.model.parameters()
+        return self.model.arrays()
 
 
 class Search:

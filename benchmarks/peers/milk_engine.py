@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 from objective import Objective
 
-from milk_np.backend import get_backend
+from milk_np.backends.select import get_backend
 from milk_np.data import Dataset, feature_tables
-from milk_np.data.dataset import VALID
-from milk_np.evaluation import evaluate
-from milk_np.models import milk_step
-from milk_np.models.milk import Milk
-from milk_np.nn import objective as nn_objective
-from milk_np.nn.objective import Table, Weights, parts
+from milk_np.data.arrays import Split
+from milk_np.evaluation.evaluate import evaluate
+from milk_np.models.milk import objective as nn_objective
+from milk_np.models.milk import step as milk_step
+from milk_np.models.milk.model import Milk
+from milk_np.models.milk.objective import Table, Weights, parts
 
 
 class GivenBatches:
@@ -61,22 +61,22 @@ class Program:
         milk_step.TripletSampler = lambda *_, **__: self.given
         milk_step.mixing_weights = lambda *_, **__: problem.theta
         self.model = Milk(**settings(problem, how))
-        self.model.begin(self.ds)
-        self.model.restore(problem.parameters)
+        self.trainer = self.model.trainer(self.ds)
+        self.model.load_arrays(problem.parameters)
 
     def run(self, steps: int) -> list[float]:
         """Train `steps` batches, then bring the untouched rows of P up to date; the loss of each."""
         losses = [self.take_step() for _ in range(steps)]
-        self.model.settle()
+        self.trainer.flush()
         return losses
 
     def take_step(self) -> float:
         """One step; its loss, from the means of the epoch so far."""
         at = self.step % self.problem.steps
-        self.model.train_step(1, at)
+        self.trainer.step(1, at)
         self.step += 1
-        before = at * self.model.losses(at)["total"] if at else 0.0
-        return (at + 1) * self.model.losses(at + 1)["total"] - before
+        before = at * self.trainer.losses(at)["total"] if at else 0.0
+        return (at + 1) * self.trainer.losses(at + 1)["total"] - before
 
     def gradients(self) -> dict[str, np.ndarray]:
         """Gradients of the step at hand and its "loss", without taking it."""
@@ -101,9 +101,9 @@ class Program:
 
     def evaluate(self) -> dict[str, float]:
         """Metrics on the valid new items, as in training."""
-        self.model.settle()
-        return evaluate(self.model, self.ds, VALID).metrics
+        self.trainer.flush()
+        return evaluate(self.model, self.ds, Split.VALID).metrics
 
     def state(self) -> dict[str, np.ndarray]:
         """Parameters as float32 arrays under the problem's names."""
-        return self.model.parameters()
+        return self.model.arrays()

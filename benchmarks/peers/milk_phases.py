@@ -11,7 +11,7 @@ from typing import Any
 from objective import Objective
 
 from milk_np.kernels import cpu
-from milk_np.models.milk import Milk
+from milk_np.models.milk.model import Milk
 from peers.milk_engine import dataset, settings
 
 
@@ -23,7 +23,7 @@ class Program:
         for name in cpu.__all__:
             setattr(cpu, name, self.timed(name, getattr(cpu, name)))
         self.model = Milk(**settings(problem, how))
-        self.model.begin(dataset(problem))
+        self.trainer = self.model.trainer(dataset(problem))
         self.step = 0
 
     def timed(self, name: str, kernel: Callable[..., Any]) -> Callable[..., Any]:
@@ -41,9 +41,9 @@ class Program:
     def phases(self, steps: int) -> dict[str, float]:
         """Seconds per step of each kernel, and of everything else as "rest"."""
         self.seconds.clear()
-        start, per_epoch = time.perf_counter(), self.model.steps_per_epoch
+        start, per_epoch = time.perf_counter(), self.trainer.steps
         for _ in range(steps):
-            self.model.train_step(1 + self.step // per_epoch, self.step % per_epoch)
+            self.trainer.step(1 + self.step // per_epoch, self.step % per_epoch)
             self.step += 1
         whole = time.perf_counter() - start
         kernels = {name: seconds / steps for name, seconds in self.seconds.items()}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from milk_np.backend import get_backend
-from milk_np.sampler import TripletSampler
+from milk_np.backends.select import get_backend
+from milk_np.training.sampler import TripletSampler
 from peers.milk_engine import dataset
 
 

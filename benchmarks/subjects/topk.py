@@ -14,7 +14,7 @@ from harness import Outcome, Seconds, installed, ratios
 from options import Options
 from worker import Worker
 
-from milk_np.environment import cpu_flags
+from milk_np.machine.environment import cpu_flags
 
 K, WIDTH = 20, 64
 # name: (module, arguments, libraries, settings of its process)

@@ -3,7 +3,7 @@
 import numba
 
 from milk_np.kernels.cpu.disk_cache import own_folder
-from milk_np.threads import let_idle_threads_sleep
+from milk_np.kernels.idle import let_idle_threads_sleep
 
 let_idle_threads_sleep()  # before Numba starts them, which the first kernel lets it do
 

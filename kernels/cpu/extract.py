@@ -13,6 +13,7 @@ import numpy as np
 from numba import get_num_threads, njit, prange
 from numpy.typing import NDArray
 
+from milk_np.kernels.cpu.gathering import gather_half, gather_rows
 from milk_np.kernels.cpu.tile import (
     AHEAD,
     PANEL,
@@ -89,8 +90,9 @@ def extract_all(
     tables: Sequence[Table], rows: Ints, weights: Sequence[Floats], biases: Sequence[Floats], out: Floats
 ) -> list[Any]:
     """c = x W + b of every modality into `out` (M, n, K)."""
-    arrays = zip(tables, weights, biases, out, strict=True)
-    return [extract(*table, rows, weight, bias, c) for table, weight, bias, c in arrays]
+    for table, weight, bias, c in zip(tables, weights, biases, out, strict=True):
+        extract(*table, rows, weight, bias, c)
+    return [None] * len(tables)
 
 
 def extract_all_backward(
@@ -109,9 +111,9 @@ def extract_all_backward(
 def gather(raw: Floats, fill: Floats, source: Ints, scale: Floats, rows: Ints, out: Floats) -> Floats:
     """Rows `rows` of the virtual table, widened to the type of `out`, into `out`."""
     if raw.dtype == np.float16:
-        _gather_half(raw.view(np.uint16), fill, source, scale, rows, out)
+        gather_half(raw.view(np.uint16), fill, source, scale, rows, out)
     else:
-        _gather(raw, fill, source, scale, rows, out)
+        gather_rows(raw, fill, source, scale, rows, out)
     return out
 
 
@@ -264,44 +266,3 @@ def _column_sums(g: Floats, out: Floats) -> None:
     for r in range(g.shape[0]):
         for k in range(g.shape[1]):
             out[k] += g[r, k]
-
-
-@njit(parallel=True, cache=True, nogil=True, error_model="numpy")
-def _gather(raw: Floats, fill: Floats, source: Ints, scale: Floats, rows: Ints, out: Floats) -> None:
-    for r in prange(len(rows)):
-        s = source[rows[r]]
-        factor = scale[rows[r]]
-        if s >= 0:
-            for d in range(out.shape[1]):
-                out[r, d] = raw[s, d]
-                out[r, d] *= factor
-        else:
-            for d in range(out.shape[1]):
-                out[r, d] = fill[~s, d]
-                out[r, d] *= factor
-
-
-@njit(parallel=True, cache=True, nogil=True, error_model="numpy")
-def _gather_half(raw: NDArray[np.uint16], fill: Floats, source: Ints, scale: Floats, rows: Ints, out: Floats) -> None:
-    """`_gather` for float16, which Numba has no type for: `raw` holds its bits.
-
-    Moving exponent and fraction to their places in a float32 leaves the number 2^-112 times too small, subnormal
-    numbers included; one exact product mends it.
-    """
-    width = out.shape[1]
-    for r in prange(len(rows)):
-        s = source[rows[r]]
-        factor = scale[rows[r]]
-        if s >= 0:
-            bits = np.empty(width, np.uint32)
-            for d in range(width):
-                half = np.uint32(raw[s, d])
-                bits[d] = ((half & np.uint32(0x8000)) << np.uint32(16)) | ((half & np.uint32(0x7FFF)) << np.uint32(13))
-            wide = bits.view(np.float32)
-            for d in range(width):
-                out[r, d] = wide[d] * np.float32(2.0**112)
-                out[r, d] *= factor
-        else:
-            for d in range(width):
-                out[r, d] = fill[~s, d]
-                out[r, d] *= factor

@@ -128,6 +128,7 @@ def _pack(items, start, stop, panels):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def _offer(queries, panels, first, rows, start, stop, indptr, dropped, index, score, count):  # type: ignore[no-untyped-def]
     """Offer items `start` ... `stop - 1` to the lists of up to `rows` queries from `first` on, sorted if `count`."""
+    # Long on purpose: the lists of a block of queries stay in local arrays from the first tile to the last.
     k, width = index.shape[1], queries.shape[1]
     n = min(rows, queries.shape[0] - first)
     room = (min(k + max(k, _SPARE), stop) + 2 * COLUMNS - 1) // COLUMNS * COLUMNS

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import cupy
@@ -69,13 +69,7 @@ class Recorded:
         """The replay of a graph of the work, or the work itself."""
         try:
             with self._own():
-                self._stream.begin_capture()
-                _capturing.append(self)
-                try:
-                    self._work()
-                finally:
-                    _capturing.pop()
-                    graph = self._stream.end_capture()
+                graph = self._graph()
         except NotImplementedError:  # CuPy's, for a product of cuBLAS
             return self._aside
         except cupy.cuda.runtime.CUDARuntimeError as error:
@@ -84,6 +78,20 @@ class Recorded:
             return self._aside
         self._scratch = scratch()  # a larger one may take its place: the graph needs this one
         return lambda: graph.launch(cupy.cuda.get_current_stream())
+
+    def _graph(self) -> Any:
+        """A graph of the work. Where an error ends the work, its capture ends too, whatever is left of it."""
+        self._stream.begin_capture()
+        _capturing.append(self)
+        try:
+            self._work()
+        except BaseException:
+            with suppress(cupy.cuda.runtime.CUDARuntimeError):  # branches may not have come back
+                self._stream.end_capture()
+            raise
+        finally:
+            _capturing.pop()
+        return self._stream.end_capture()
 
     @contextmanager
     def _own(self) -> Iterator[None]:

@@ -113,7 +113,7 @@ group_shared(const int* ids, int T, int slots, int size, int bits, i64 apart, i6
 }
 
 // Any number of ids by keys of 64 bits in device memory.
-extern "C" __global__ void __launch_bounds__(THREADS)
+extern "C" __global__ void __launch_bounds__(THREADS, 1)
 group_global(const int* ids, int T, int slots, int size, int bits, i64 apart, i64 table_apart, int* table, int* unique,
              int* slot, int* start, int* order, u64* keys) {
     __shared__ int parts[32];

@@ -19,7 +19,6 @@ OPTIONS = ("--std=c++17",)
 ACCESS_BYTES = 16
 """The most that a thread can move at once."""
 WARP = 32
-INCLUDE = re.compile(r'#include "(\w+\.cuh)"')
 SHARED_BYTES = 40 << 10
 """Shared memory that a launch gets without asking for more: 48 KB, less what kernels have of their own."""
 BLOCKS = (256, 128, 512)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from milk_np.errors import OutOfMemoryError
-from milk_np.memory import bytes_text
+from milk_np.text import bytes_text
 
 Array = Any
 

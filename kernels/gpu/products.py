@@ -30,6 +30,8 @@ MOST = 8
 """Modalities of a launch."""
 BLOCKS_FORWARD, BLOCKS_BACKWARD = 4, 3
 """Blocks for a multiprocessor, which works on three at once; forward, some are of nobody's rows and end at once."""
+FETCH = 128
+"""Bytes of a row that the second-level cache takes from memory at once, where a thread asks for 16."""
 LEAST_SLICES = 4
 """Slices of DEPTH terms that are worth a block."""
 
@@ -121,7 +123,8 @@ def _variant(parts: list[Part], K: int) -> dict[str, int]:
     """How the arrays can be accessed, and the type of the raw rows."""
     vec = min(access(part.D, *part.table[:2]) for part in parts)
     wide = [array for part in parts for array in (part.wide, part.out)]
-    return {"VEC": vec, "KVEC": 4 if access(K, *wide) == 4 else 1, "HALF": int(parts[0].table[0].dtype == np.float16)}
+    half = int(parts[0].table[0].dtype == np.float16)
+    return {"VEC": vec, "KVEC": 4 if access(K, *wide) == 4 else 1, "HALF": half, "FETCH": FETCH}
 
 
 @cache

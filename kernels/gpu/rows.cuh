@@ -3,6 +3,9 @@
 #ifndef KVEC
 #define KVEC 1  // as VEC, for rows of K numbers
 #endif
+#ifndef FETCH
+#define FETCH 128  // bytes of a row that the second-level cache takes from memory at once: 64, 128 or 256
+#endif
 #define MOST 8  // modalities of a launch
 #define NOBODY 0x7fffffff
 
@@ -65,6 +68,21 @@ struct Held {
 };
 #endif
 
+// 16 bytes of a row; their neighbours are wanted soon, so the second-level cache takes these too.
+__device__ __forceinline__ Quad fetch_ahead(const float* at) {
+#ifdef __CUDA_ARCH__
+#define TEXT_OF(number) #number
+#define TEXT(number) TEXT_OF(number)
+    Quad to;
+    asm volatile("ld.global.nc.L2::" TEXT(FETCH) "B.v4.f32 {%0, %1, %2, %3}, [%4];"
+                 : "=f"(to.v[0]), "=f"(to.v[1]), "=f"(to.v[2]), "=f"(to.v[3])
+                 : "l"(at));
+    return to;
+#else
+    return *reinterpret_cast<const Quad*>(at);
+#endif
+}
+
 // A row of the virtual table. `offset` leads from the table's `raw` there, to `fill` too where `origin` < 0: so the
 // compiler sees that it is global memory.
 struct Row {
@@ -82,6 +100,11 @@ __device__ __forceinline__ void fetch_row(const char* at, int origin, int left, 
 #if HALF
     if (origin >= 0) return fetch_half(reinterpret_cast<const Raw*>(at), left, to);
     fetch<VEC>(reinterpret_cast<const unsigned*>(at), left, to.bits);
+#elif VEC == 4
+    Quad quad = {0, 0, 0, 0};
+    if (left > 0) quad = fetch_ahead(reinterpret_cast<const float*>(at));
+    for (int k = 0; k < 4; ++k)
+        to.full[k] = quad.v[k];
 #else
     fetch<VEC>(reinterpret_cast<const float*>(at), left, to.full);
 #endif

@@ -4,7 +4,6 @@
 #define TILE 128
 #define WIDTH 64
 #define DEPTH 16
-#define STRETCH 4  // terms that are multiplied without a jump
 #define FAN 4      // sums that a block adds at once
 #define SUMS 17    // 16 bytes each: a thread's 8 x 8 results, and its share of the bias's gradient
 
@@ -34,17 +33,23 @@ __device__ __forceinline__ int column_of(int j) {
 }
 
 // In the forward product, x is turned on its way to shared memory. What four lanes then write would fall on the same
-// banks, so the columns of every fourth row are rotated among 32.
+// banks; so every four terms, rows change places among 32.
 __device__ __forceinline__ int turned(int d, int row) {
     return row ^ (d / 4 % 4 * 8);
 }
 
-// Adds STRETCH terms from term `begin` on.
+// Terms that are multiplied without a jump: as many as take the fewest instructions for an address.
+template <bool TURNED>
+struct Stretch {
+    static const int TERMS = TURNED ? 4 : 8;
+};
+
+// Adds a stretch of terms, from term `begin` on.
 template <bool TURNED>
 __device__ __forceinline__ void multiply_stretch(const Slice& slice, int begin, int row, int column, Results& sum) {
 #pragma unroll
-    for (int d = begin; d < begin + STRETCH; ++d) {
-        const int start = TURNED ? turned(begin, row) : row;
+    for (int d = begin; d < begin + Stretch<TURNED>::TERMS; ++d) {
+        const int start = TURNED ? turned(d, row) : row;
         Quad a[2], b[2];
         for (int h = 0; h < 2; ++h) {
             a[h] = *reinterpret_cast<const Quad*>(&slice.x[d][start + 32 * h]);
@@ -61,7 +66,7 @@ template <bool TURNED>
 __device__ __forceinline__ void multiply(const Slice& slice, Results& sum) {
     const int row = first_row(), column = first_column();
 #pragma unroll 1
-    for (int d = 0; d < DEPTH; d += STRETCH)
+    for (int d = 0; d < DEPTH; d += Stretch<TURNED>::TERMS)
         multiply_stretch<TURNED>(slice, d, row, column, sum);
 }
 

@@ -1,129 +1,34 @@
-"""What every command shares: a parser that explains mistakes, settings from file and line, exit codes."""
+"""What every command shares: it is run with its threads settled, and what it raises becomes an exit code."""
 
 from __future__ import annotations
 
-import argparse
 import errno
 import os
 import signal
 import sys
-import textwrap
 import traceback
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import NoReturn
 
-from milk_np import __version__, threads
-from milk_np.config import Settings, normal_keys, options, read_toml
-from milk_np.environment import CORE
-from milk_np.errors import DataError, MilkError, MissingExtraError, OutOfMemoryError, SettingsError
-from milk_np.options import Option, Value, nearest
+from milk_np.errors import DataError, MilkError, MissingExtraError, OutOfMemoryError
+from milk_np.machine import threads
+from milk_np.machine.environment import CORE
 
 EXIT_UNEXPECTED = 1
 EXIT_INTERRUPTED = 130
 EXIT_BROKEN_PIPE = 141
 
-EXIT_CODES = (
-    "exit codes: 0 done, 1 unexpected error, 2 wrong option or setting, 3 unusable data or file, "
-    "4 training diverged, 5 device or memory, 130 interrupted (after saving)"
-)
-
-
-class Parser(argparse.ArgumentParser):
-    """Argument parser without abbreviations, whose errors name the nearest right option."""
-
-    def __init__(self, prog: str, description: str, examples: Sequence[str] = ()) -> None:
-        epilog = "examples:\n" + "\n".join(f"  {line}" for line in examples) if examples else ""
-        super().__init__(
-            prog=prog,
-            usage="%(prog)s [options]",
-            description=description,
-            epilog=f"{epilog}\n\n{textwrap.fill(EXIT_CODES, 100)}".strip(),
-            allow_abbrev=False,
-            formatter_class=_Formatter,
-        )
-        self.add_argument("--version", action="version", version=f"milk_np {__version__}")
-
-    def parse_args(  # type: ignore[override]
-        self, args: Sequence[str] | None = None, namespace: None = None
-    ) -> argparse.Namespace:
-        """Parse, after naming the first unknown option and joining negative numbers to their options."""
-        line = list(sys.argv[1:] if args is None else args)
-        self._refuse_unknown(line)
-        return super().parse_args(_join_negatives(line), namespace)
-
-    def error(self, message: str) -> NoReturn:
-        """Print the message and how to get help, and exit with 2."""
-        self.exit(2, f"{self.prog}: error: {message}\nSee {self.prog} --help.\n")
-
-    def _refuse_unknown(self, line: Sequence[str]) -> None:
-        for part in line:
-            name = part.partition("=")[0]
-            if part == "--":
-                return
-            if part.startswith("--") and name not in self._option_string_actions:
-                self.error(f"unknown option {name}{nearest(name, self._option_string_actions)}")
-
-
-class _Formatter(argparse.RawDescriptionHelpFormatter):
-    """Help with room for long option names, examples kept as written."""
-
-    def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=32, width=110)
-
-
-def add_settings(parser: argparse.ArgumentParser, names: Iterable[str] | None = None) -> None:
-    """Add the options of the settings (all, or those named), grouped, with their defaults in the help.
-
-    An option that isn't given leaves no attribute, so that a file's value can stand.
-    """
-    groups: dict[str, argparse._ArgumentGroup] = {}
-    table, defaults = options(), Settings()
-    for name in table if names is None else names:
-        option = table[name]
-        if option.group not in groups:
-            groups[option.group] = parser.add_argument_group(option.group)
-        groups[option.group].add_argument(
-            *_flags(name, option),
-            dest=name,
-            type=_converter(option),
-            default=argparse.SUPPRESS,
-            metavar=_metavar(option),
-            help=_help(option, getattr(defaults, name)),
-        )
-
-
-def add_common(parser: argparse.ArgumentParser) -> None:
-    """Add `--config` and `--quiet`."""
-    parser.add_argument("--config", metavar="FILE.toml", help="settings file; the command line overrides it")
-    parser.add_argument("--quiet", action="store_true", help="print errors only")
-
-
-def read_settings(given: argparse.Namespace, base: Mapping[str, object] | None = None) -> Settings:
-    """Settings of `base`, overridden by the file of `--config`, overridden by the command line.
-
-    The model that a preset of the file stands for goes with it when the line names another preset.
-    """
-    line, path = given_settings(given), getattr(given, "config", None)
-    file = dict(_file_settings(path)) if path is not None else {}
-    if "preset" in line and file.get("preset") == "best":
-        file.pop("model", None)
-    return Settings.from_mapping({**(base or {}), **file, **line})
-
-
-def given_settings(given: argparse.Namespace) -> dict[str, object]:
-    """The settings that the command line names."""
-    return {name: value for name, value in vars(given).items() if name in options()}
-
 
 def run_command(program: str, body: Callable[[list[str]], int], argv: Sequence[str] | None = None) -> int:
     """Run a command's body and turn what it raises into a message on stderr and an exit code.
 
-    Threads are settled first, so the body has to import NumPy and Numba itself. SIGTERM interrupts as Ctrl-C.
+    Threads are settled first, so the body has to import NumPy and Numba itself. SIGTERM and SIGHUP interrupt as Ctrl-C
+    does.
     """
     line = list(sys.argv[1:] if argv is None else argv)
     threads.prepare(line)
-    previous = _on_terminate(_interrupt)
+    previous = {number: _handle(number, _interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
         code = body(line)
         sys.stdout.flush()
@@ -131,7 +36,8 @@ def run_command(program: str, body: Callable[[list[str]], int], argv: Sequence[s
     except (Exception, KeyboardInterrupt) as error:
         return _answer(program, error)
     finally:
-        _on_terminate(previous)
+        for number, handler in previous.items():
+            _handle(number, handler)
 
 
 def _answer(program: str, error: BaseException) -> int:
@@ -153,61 +59,6 @@ def _answer(program: str, error: BaseException) -> int:
             return _fail(program, message, MissingExtraError.exit_code)
     traceback.print_exception(error)
     return _fail(program, "unexpected error; please report it with the lines above", EXIT_UNEXPECTED)
-
-
-def _file_settings(path: str) -> dict[str, object]:
-    values = normal_keys(read_toml(path), f"{path}: key")
-    try:
-        Settings.from_mapping(values)
-    except SettingsError as error:
-        raise SettingsError(f"{path}: {error}") from None
-    return values
-
-
-def _flags(name: str, option: Option) -> list[str]:
-    return [f"--{name.replace('_', '-')}", *(f"--{alias}" for alias in option.aliases)]
-
-
-def _converter(option: Option) -> Callable[[str], Value]:
-    def convert(text: str) -> Value:
-        try:
-            return option.from_text(text)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(str(error)) from None
-
-    return convert
-
-
-def _metavar(option: Option) -> str:
-    if option.metavar:
-        return option.metavar
-    return "|".join(option.choices) or {int: "N", float: "X", str: "NAME"}[option.type]
-
-
-def _help(option: Option, default: object) -> str:
-    if isinstance(default, tuple):
-        default = ",".join(map(str, default)) or "none"
-    shown = option.none if default is None else default
-    return f"{option.help} (default: {shown})".replace("%", "%%")
-
-
-def _join_negatives(line: Sequence[str]) -> list[str]:
-    """`--lr -1e-3` as `--lr=-1e-3`: argparse would take such a number for an option."""
-    joined: list[str] = []
-    for part in line:
-        if joined and joined[-1].startswith("--") and "=" not in joined[-1] and _is_negative(part):
-            joined[-1] += f"={part}"
-        else:
-            joined.append(part)
-    return joined
-
-
-def _is_negative(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return text.startswith("-")
 
 
 def _explain(error: OSError) -> str:
@@ -232,9 +83,11 @@ def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt("terminated")
 
 
-def _on_terminate(handler: object) -> object:
-    """Install a handler of SIGTERM where that is possible (the main thread); return the previous one."""
+def _handle(number: int, handler: object) -> object:
+    """Install a signal's handler where that is possible (the main thread) and it isn't ignored; return the previous."""
+    if signal.getsignal(number) == signal.SIG_IGN:
+        return None
     try:
-        return signal.signal(signal.SIGTERM, handler)  # type: ignore[arg-type]
+        return signal.signal(number, handler)  # type: ignore[arg-type]
     except (ValueError, TypeError):
         return None

@@ -10,9 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from milk_np import __version__, devices, memory, threads
-from milk_np.cli.common import EXIT_UNEXPECTED, Parser, add_settings, run_command
-from milk_np.environment import CORE, cpu_name, kernel_cache, versions
+from milk_np.backends import driver as devices
+from milk_np.cli.common import EXIT_UNEXPECTED, run_command
+from milk_np.cli.parser import Parser, add_settings
+from milk_np.machine import memory, threads
+from milk_np.machine.environment import CORE, cpu_name, kernel_cache, versions
+from milk_np.text import VERSION, bytes_text
 
 State = Literal["ok", "--", "!!"]
 GRADIENT_LIMIT = 1e-7
@@ -20,7 +23,7 @@ GRADIENT_LIMIT = 1e-7
 EXTRAS = {
     "parquet": ("pyarrow", "Parquet files"),
     "progress": ("tqdm", "progress bar"),
-    "plot": ("matplotlib", "figures"),
+    "tune": ("optuna", "milk-tune --search optuna"),
 }
 EXAMPLES = ("milk-doctor", "milk-doctor --threads 2      # the same with two threads")
 
@@ -56,10 +59,10 @@ def _run(line: list[str]) -> int:
 
 
 def _machine() -> Iterator[Finding]:
-    yield Finding("ok", "milk_np", f"{__version__} in {Path(__file__).parents[1]}")
+    yield Finding("ok", "milk_np", f"{VERSION} in {Path(__file__).parents[1]}")
     yield Finding("ok", "Python", f"{sys.version.split()[0]} ({sys.executable})")
     yield Finding("ok", "processor", f"{cpu_name()}, {threads.allowed_cores()} cores may be used")
-    yield Finding("ok", "memory", f"{memory.bytes_text(memory.available_bytes())} can be had")
+    yield Finding("ok", "memory", f"{bytes_text(memory.available_bytes())} can be had")
 
 
 def _libraries() -> Iterator[Finding]:
@@ -92,7 +95,7 @@ def _blas() -> Iterator[Finding]:
     try:
         from threadpoolctl import threadpool_info
     except ImportError:
-        from milk_np.environment import blas_name
+        from milk_np.machine.environment import blas_name
 
         asked = os.environ.get("OPENBLAS_NUM_THREADS", "its own number of")
         yield Finding("ok", "BLAS", f"{blas_name()}, {asked} threads asked for")
@@ -132,7 +135,7 @@ def _cache() -> Finding:
 
 def _gpu() -> Iterator[Finding]:
     """A GPU that works speaks for itself; otherwise every link of the chain to it is looked at."""
-    from milk_np.backend import get_backend
+    from milk_np.backends.select import get_backend
     from milk_np.errors import DeviceError
 
     found = devices.cupy_distributions()
@@ -145,14 +148,14 @@ def _gpu() -> Iterator[Finding]:
         yield Finding("--" if cupy else "ok", "CuPy", cupy or ", ".join(found))
         yield Finding("--", "--device gpu", str(error))
         return
-    from milk_np.backend_gpu import description
+    from milk_np.backends.cupy import description
 
     yield Finding("ok", "CuPy", ", ".join(found))
     yield Finding("ok", "--device gpu", description())
 
 
 def _gradients() -> Iterator[Finding]:
-    from milk_np.nn.proof import prove
+    from milk_np.models.milk.proof import prove
 
     start = time.perf_counter()
     for name, error in prove():

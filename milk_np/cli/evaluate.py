@@ -7,14 +7,17 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from milk_np.cli.common import Parser, add_settings, given_settings, read_settings, run_command
-from milk_np.config import Settings
+from milk_np.cli.choices import given_settings, model_help, refuse_idle_mask
+from milk_np.cli.common import run_command
+from milk_np.cli.parser import Parser, add_settings
 from milk_np.errors import SettingsError
+from milk_np.settings.names import MASK
+from milk_np.settings.shared import Settings
 
 if TYPE_CHECKING:
     from milk_np.data import Dataset
-    from milk_np.evaluation import Evaluation
-    from milk_np.ranking import Scorer
+    from milk_np.evaluation.evaluate import Evaluation
+    from milk_np.serving.ranking import Scorer
 
 PROGRAM = "milk-evaluate"
 DESCRIPTION = """Rank the new items for every user who has a pair in the split, and print the metrics.
@@ -27,9 +30,8 @@ EXAMPLES = (
     "milk-evaluate --model profile --data shop.npz --split valid --topk 10,50",
     "milk-evaluate --model random                             # the built-in set",
 )
-MASK = ("protocol", "missing_train", "missing_test", "missing_mix", "missing_seed")
 NAMES = (*MASK, "impute", "seed", "topk", "candidates", "device", "threads")
-SPLITS = {"valid": 1, "test": 2}
+SPLITS = ("valid", "test")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -40,9 +42,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(line: list[str]) -> int:
     given = _parser().parse_args(line)
     model, ds, settings = _opened(given)
-    from milk_np.evaluation import evaluate
+    from milk_np.data.arrays import Split
+    from milk_np.evaluation.evaluate import evaluate
 
-    result = evaluate(model, ds, SPLITS[given.split], topk=settings.topk, candidates=settings.candidates)
+    result = evaluate(model, ds, Split[given.split.upper()], topk=settings.topk, candidates=settings.candidates)
     _save(result, given, ds)
     if not given.quiet:
         print(result.table())
@@ -50,12 +53,10 @@ def _run(line: list[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from milk_np.cli.model_file import MODEL_HELP
-
     parser = Parser(PROGRAM, DESCRIPTION, EXAMPLES)
-    parser.add_argument("--model", dest="source", required=True, metavar="RUN|FILE|NAME", help=MODEL_HELP)
+    parser.add_argument("--model", dest="source", required=True, metavar="RUN|FILE|NAME", help=model_help())
     parser.add_argument("--data", metavar="FILE|DIR", help="data set made by milk-prepare (default: the built-in one)")
-    parser.add_argument("--split", choices=tuple(SPLITS), default="test", help="pairs to find (default: test)")
+    parser.add_argument("--split", choices=SPLITS, default="test", help="pairs to find (default: test)")
     parser.add_argument("--per-user", metavar="FILE.npz", help="write each user's metrics")
     parser.add_argument("--json", metavar="FILE", help="write the metrics as JSON")
     parser.add_argument("--quiet", action="store_true", help="print errors only")
@@ -68,14 +69,14 @@ def _opened(given: argparse.Namespace) -> tuple[Scorer, Dataset, Settings]:
     from milk_np.cli.model_file import OnData, is_untrained, load_model, make_untrained
 
     if is_untrained(given.source):
-        settings = read_settings(given)
+        settings = Settings.from_mapping(given_settings(given))
         ds = _data(given, settings)
         return make_untrained(given.source, ds, settings), ds, settings
     device = str(given_settings(given).get("device", Settings().device))
     model = load_model(given.source, device)
     if "impute" in given_settings(given):
         raise SettingsError("--impute: a trained model fills what is missing as it did in training; leave it out")
-    settings = read_settings(given, _of_training(model.settings.to_dict()))
+    settings = Settings.from_mapping({**_of_training(model.settings.to_dict()), **given_settings(given)})
     ds = _data(given, settings)
     return OnData.of(model, ds), ds, settings
 
@@ -87,23 +88,18 @@ def _of_training(settings: Mapping[str, object]) -> dict[str, object]:
 
 def _data(given: argparse.Namespace, settings: Settings) -> Dataset:
     """The data set, with its modalities missing by the protocol; FTMT for the built-in set."""
-    from milk_np.data import Dataset, apply_protocol, make_synthetic
+    from milk_np.data import Dataset, make_synthetic
+    from milk_np.data.missing import masked
 
-    protocol = settings.protocol or ("FTMT" if given.data is None else None)
-    idle = [name for name in MASK[1:] if name in given_settings(given)]
-    if idle and protocol is None:
-        raise SettingsError(
-            f"--{idle[0].replace('_', '-')}: has no effect on the mask stored in the data; add --protocol"
-        )
+    if given.data is None and settings.protocol is None:
+        settings = settings.replace(protocol="FTMT")
+    refuse_idle_mask(given, settings)
     ds = make_synthetic() if given.data is None else Dataset.load(given.data)
-    if protocol is None:
-        return ds
-    rates = {"missing_train": settings.missing_train, "missing_test": settings.missing_test}
-    return apply_protocol(ds, protocol, mix=settings.missing_mix or None, seed=settings.missing_seed, **rates)
+    return masked(ds, settings)
 
 
 def _save(result: Evaluation, given: argparse.Namespace, ds: Dataset) -> None:
-    from milk_np.checkpoint import write_json_atomic
+    from milk_np.files import write_json_atomic
 
     if given.per_user:
         result.save_per_user(given.per_user)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
-from milk_np.cli.common import Parser
+from milk_np.cli.choices import given_settings
+from milk_np.cli.parser import Parser
+from milk_np.settings.shared import Settings
 
 SHARED = (
     "preset",
@@ -26,9 +28,25 @@ SHARED = (
 search's."""
 
 
-def quick_defaults() -> dict[str, object]:
-    """Settings that differ from milk-train's: learning rates are larger here, so that runs are shorter."""
-    return {"epochs": 100, "eval_every": 2, "patience": 4}
+QUICK: dict[str, object] = {"epochs": 100, "eval_every": 2, "patience": 4}
+"""Defaults that differ from milk-train's: learning rates are larger here, so that runs are shorter."""
+
+
+def own_defaults(options: Mapping[str, object]) -> dict[str, object]:
+    """Those of QUICK that are among a model's `options`."""
+    return {name: value for name, value in QUICK.items() if name in options}
+
+
+def own_options(given: argparse.Namespace, options: Mapping[str, object]) -> argparse.Namespace:
+    """What is given, less the settings that are not among a model's `options`: they are for other models."""
+    others = given_settings(given).keys() - options.keys()
+    return argparse.Namespace(**{name: value for name, value in vars(given).items() if name not in others})
+
+
+def usual_patience(settings: Settings) -> dict[str, object]:
+    """The patience that training has by default, for a model that has any."""
+    patience = type(settings)().to_dict().get("patience")
+    return {} if patience is None else {"patience": patience}
 
 
 def positive(text: str) -> int:

@@ -8,22 +8,30 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from milk_np import memory
+from milk_np.backends.select import gpu_problem
 from milk_np.cli.tables import compare_table, over_seeds, seeds_table
-from milk_np.config import Settings
-from milk_np.devices import gpu_problem
-from milk_np.environment import kernels_compiled
+from milk_np.data.arrays import Split
 from milk_np.errors import SettingsError
-from milk_np.models import CLOSED_FORM, TRAINED, make_model
-from milk_np.progress import Callback, ProgressLines, both, show_progress
+from milk_np.machine import memory
+from milk_np.machine.environment import kernels_compiled
+from milk_np.models import registry
+from milk_np.models.base import data_sizes
+from milk_np.models.registry import make_model
 from milk_np.reports.run import write_run_report
-from milk_np.run_folder import RunFolder
+from milk_np.settings.shared import Settings
+from milk_np.settings.steps import StepSettings
+from milk_np.training.progress import Callback, ProgressLines, both, show_progress
+from milk_np.training.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from milk_np.data import Dataset
-    from milk_np.evaluation import Evaluation
-    from milk_np.models.base import Recommender, Trainable
-    from milk_np.training import History
+    from milk_np.evaluation.evaluate import Evaluation
+    from milk_np.models.base import Recommender
+    from milk_np.models.stored import StoredModel
+
+
+BESIDE = ("profile", "random")
+"""Models without training that a trained one is shown beside."""
 
 
 @dataclass
@@ -49,13 +57,14 @@ class Job:
     def describe(self) -> None:
         """Show the data, what will run and the memory it needs; refuse what can't run."""
         settings = self.settings.resolve()
-        need, available = _need(settings, self.ds), memory.available_bytes()
-        what = _what_runs(settings, _training_pairs(self.ds))
+        model, sizes, available = registry.model_class(settings.model), data_sizes(self.ds), memory.available_bytes()
+        need = model.memory_need(settings, **sizes)
+        what = _what_runs(settings, sizes["n_train_pairs"])
         text = f"{what}\ndevice   {_device(settings)}\nmemory   {memory.need_text(need, available)}\n"
         self.preamble = f"{self.ds.statistics()}\n\n{text}"
         self.say(self.preamble)
         _refuse_what_cannot_run(settings, self.ds)
-        memory.refuse_if_too_large(need, available)
+        memory.refuse_if_too_large(need, available, model.memory_advice)
 
     def train_all(self) -> None:
         """Train every seed; several in folders of their own, with a summary over them."""
@@ -73,18 +82,21 @@ class Job:
     def train_one(self, run: RunFolder, settings: Settings) -> dict[str, Any]:
         """Train one seed, unless its folder holds a finished run; evaluate and save. Returns the summary."""
         finished = run.summary() if self.resume else None
-        closed = settings.model in CLOSED_FORM
-        if finished and finished["epochs"] >= (1 if closed else settings.epochs):
-            self.say(f"{run.path} is finished already" + ("" if closed else "; a larger --epochs would train on"))
+        if finished and not _more_epochs(finished, settings):
+            more = "; a larger --epochs would train on" if isinstance(settings, StepSettings) else ""
+            self.say(f"{run.path} is finished already{more}")
             return finished
         if not kernels_compiled():
             self.say("compiling the kernels, which this installation does once (some fifteen seconds)\n")
+        # The command has settled the threads; model.npz doesn't tell them.
+        start, model = time.perf_counter(), make_model(settings.resolve().without_machine())
         callback = self._callback(settings, run)
-        model, history = fit(self.ds, settings.resolve(), run, callback, resume=self.resume)
-        start = time.perf_counter()
+        cast("StoredModel", model).fit(self.ds, callback=callback, run=run, resume=self.resume)
+        history, fitted = cast("StoredModel", model).history, time.perf_counter()
         tests, summary = _evaluated(model, self.ds, settings)
-        seconds = {"loading": self.load_seconds, **history.seconds, "testing": time.perf_counter() - start}
-        summary |= {"epochs": history.epochs, "best_epoch": history.best_epoch, "seconds": seconds}
+        spent = {"training": fitted - start} if history is None else history.seconds
+        seconds = {"loading": self.load_seconds, **spent, "testing": time.perf_counter() - fitted}
+        summary |= {"seconds": seconds} if history is None else {**history.summary(), "seconds": seconds}
         tests[settings.model].save_per_user(run.file("per_user.npz"))
         run.write_summary(self._identity(settings) | summary)
         write_run_report(run)
@@ -120,41 +132,33 @@ class Job:
     def _summarise(self, root: RunFolder, seeds: Sequence[int], summaries: Sequence[dict[str, Any]]) -> None:
         """Mean and sample deviation over the seeds, shown and saved."""
         splits = {split: over_seeds([each[split] for each in summaries]) for split in ("valid", "test")}
-        epochs = {name: [each[name] for each in summaries] for name in ("epochs", "best_epoch")}
+        names = [name for name in ("epochs", "best_epoch") if name in summaries[0]]
+        epochs: dict[str, Any] = {name: [each[name] for each in summaries] for name in names}
         root.write_summary(self._identity(self.settings) | {"seeds": list(seeds), **epochs, **splits})
-        names = [f"{name}@{k}" for k in self.settings.topk for name in ("recall", "ndcg")]
+        metrics = [f"{name}@{k}" for k in self.settings.topk for name in ("recall", "ndcg")]
         self.say(f"\nmean ± sample deviation over {len(seeds)} seeds", root)
-        self.say(seeds_table(splits, names), root)
+        self.say(seeds_table(splits, metrics), root)
         self.say(f"\nsaved in {root.path}", root)
 
 
-def fit(
-    ds: Dataset, settings: Settings, run: RunFolder, callback: Callback, *, resume: bool
-) -> tuple[Trainable, History]:
-    """Train the model that the settings name; its checkpoints go to `run`."""
-    from milk_np.training import train
-
-    # The command has settled the threads; model.npz doesn't tell them.
-    model = cast("Trainable", make_model(settings.without_machine()))
-    return model, train(model, ds, settings, callback=callback, run=run, resume=resume)
+def _more_epochs(finished: dict[str, Any], settings: Settings) -> bool:
+    """Whether a finished run would train on."""
+    return isinstance(settings, StepSettings) and int(finished["epochs"]) < settings.epochs
 
 
 def _evaluated(trained: Recommender, ds: Dataset, settings: Settings) -> tuple[dict[str, Evaluation], dict[str, Any]]:
     """Test evaluations of the model and of those without training, and the part of the summary they make."""
-    from milk_np.evaluation import evaluate
-    from milk_np.models.content_profile import ContentProfile
-    from milk_np.models.random_order import RandomOrder
+    from milk_np.evaluation.evaluate import evaluate
 
-    def score(model: Recommender, split: int) -> Evaluation:
+    def score(model: Recommender, split: Split) -> Evaluation:
         return evaluate(model, ds, split, topk=settings.cutoffs, candidates=settings.candidates)
 
-    others = {"profile": ContentProfile(settings.impute), "random": RandomOrder(settings.seed)}
-    tests = {settings.model: score(trained, 2)}
-    for name, other in others.items():
-        if name != settings.model:
-            tests[name] = score(other.fit(ds), 2)
+    tests = {settings.model: score(trained, Split.TEST)}
+    for name in BESIDE:
+        other = make_model(registry.adapted(settings, {"model": name}))
+        tests[name] = score(other.fit(ds), Split.TEST)
     beside = {name: test.to_dict() for name, test in tests.items() if name != settings.model}
-    valid = score(trained, 1).to_dict()
+    valid = score(trained, Split.VALID).to_dict()
     return tests, {"valid": valid, "test": tests[settings.model].to_dict(), "beside": beside}
 
 
@@ -162,15 +166,17 @@ def _what_runs(settings: Settings, pairs: int) -> str:
     """The preset and the settings that matter most, in a few lines; `pairs` are there to train on."""
     rates = f"train {settings.missing_train:g}, new {settings.missing_mix or settings.missing_test}"
     mask = "as stored in the data" if settings.protocol is None else f"{settings.protocol} ({rates})"
+    described = settings.described()
     lines = {
-        "model": settings.model + (_objective(settings) if settings.model == "milk" else ""),
-        "missing": f"{mask}, filled by {settings.impute}",
-        "training": f"dim {settings.dim}, lr {settings.lr:g}, batches of {min(settings.batch_size, pairs)}, "
-        f"at most {settings.epochs} epochs, seed {', '.join(map(str, settings.seed_list))}",
+        "model": described.pop("model"),
+        "missing": f"{mask}, {described.pop('filled')}",
+        **described,
     }
-    if settings.model in CLOSED_FORM:
-        lines["missing"] = f"{mask}, a regression for each set of owned modalities"
-        lines["training"] = f"in closed form, width {settings.profile_width}, {settings.landmarks} landmarks"
+    if isinstance(settings, StepSettings):
+        lines["training"] = (
+            f"lr {settings.lr:g}, batches of {min(settings.batch_size, pairs)}, at most {settings.epochs} epochs, "
+            f"seed {', '.join(map(str, settings.seed_list))}"
+        )
     return "\n".join(f"{name:<8} {text}" for name, text in lines.items())
 
 
@@ -180,48 +186,17 @@ def _device(settings: Settings) -> str:
     if device == "auto":
         problem = gpu_problem()
         device = "cpu" if problem else "gpu"
-    if device == "gpu" and settings.model in CLOSED_FORM:
+    if device == "gpu" and settings.kind == "closed form":
         return "cpu, ranking on the gpu"
     return f"{device} ({problem})" if problem else device
 
 
-def _training_pairs(ds: Dataset) -> int:
-    return int((ds.split == 0).sum())
-
-
-def _objective(settings: Settings) -> str:
-    """What the preset decides, and the weights of the objective of MILK."""
-    items = "training items" if settings.negatives == "train" else "all items"
-    weights = f"{settings.users} users, invariance {settings.invariance_weight:g}, alignment {settings.align_weight:g}"
-    without = "".join(f", without {name}" for name in settings.without)
-    return (
-        f", preset {settings.preset}: {settings.risk} of the environments' risks, negatives from {items}\n"
-        f"weights  {weights}, regulariser {settings.reg:g}{without}"
-    )
-
-
 def _refuse_what_cannot_run(settings: Settings, ds: Dataset) -> None:
-    """Say before training, not after, that there is nothing to train, or a list is longer than the new items."""
-    if settings.model not in TRAINED:
-        raise SettingsError(
-            f"model (--model): {settings.model} needs no training, expected one of {', '.join(TRAINED)}; "
-            f"score it with milk-evaluate --model {settings.model}"
-        )
-    counts = [len(ds.new_items(split)) for split in (1, 2)]
+    """Say before training, not after, that a list is longer than the new items."""
+    counts = [len(ds.new_items(split)) for split in (Split.VALID, Split.TEST)]
     candidates = sum(counts) if settings.candidates == "all" else min(counts)
     if settings.cutoffs[-1] > candidates:
         raise SettingsError(
             f"topk (--topk, --valid-metric): got {settings.cutoffs[-1]}, expected at most {candidates}, the "
             "number of new items that are ranked"
         )
-
-
-def _need(settings: Settings, ds: Dataset) -> dict[str, int]:
-    return memory.training_bytes(
-        settings,
-        n_users=ds.n_users,
-        n_items=ds.n_items,
-        n_new_items=len(ds.new_items()),
-        n_train_pairs=_training_pairs(ds),
-        widths=[ds.features[name].shape[1] for name in ds.modalities],
-    )

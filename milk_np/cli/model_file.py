@@ -10,26 +10,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from milk_np.catalogue import Catalogue
-from milk_np.config import Settings
+from milk_np.cli.choices import model_help
 from milk_np.data import Dataset
 from milk_np.data.rows import row_blocks
 from milk_np.errors import DataError, SettingsError
-from milk_np.histories import Ids
+from milk_np.models import registry
 from milk_np.models.base import Recommender, Vectors
-from milk_np.ranking import TopK
-from milk_np.run_folder import RunFolder
+from milk_np.serving.catalogue import Catalogue
+from milk_np.serving.histories import Ids
+from milk_np.serving.ranking import TopK
+from milk_np.settings.shared import Settings
+from milk_np.training.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from milk_np.models.stored import StoredModel
 
-UNTRAINED = ("profile", "random")
-MODEL_HELP = "folder of a run, a model.npz, or profile or random, which need no training"
-
 
 def is_untrained(text: str) -> bool:
     """Whether --model names a model that is made from the data alone."""
-    return text in UNTRAINED
+    return text in registry.untrained()
 
 
 def load_model(text: str, device: str) -> StoredModel:
@@ -37,7 +36,7 @@ def load_model(text: str, device: str) -> StoredModel:
 
     Raises SettingsError if there is none, naming the folders of the seeds where a run has several.
     """
-    from milk_np.models import load
+    from milk_np.models.stored import load
 
     return load(model_path(text), device=device)
 
@@ -52,16 +51,12 @@ def model_path(text: str) -> Path:
     if seeds:
         raise SettingsError(f"--model {text}: holds several runs; choose one, such as {seeds[0]}")
     missing = f"has no {file.name}" if path.is_dir() else "does not exist"
-    raise SettingsError(f"--model {text}: {missing}; expected a {MODEL_HELP}")
+    raise SettingsError(f"--model {text}: {missing}; expected a {model_help()}")
 
 
 def make_untrained(text: str, ds: Dataset, settings: Settings) -> Recommender:
     """The model without training that --model names, made from `ds`."""
-    from milk_np.models.content_profile import ContentProfile
-    from milk_np.models.random_order import RandomOrder
-
-    model = ContentProfile(settings.impute) if text == "profile" else RandomOrder(settings.seed)
-    return model.fit(ds)
+    return registry.make_model(registry.adapted(settings, {"model": text})).fit(ds)
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,11 +80,11 @@ class OnData:
         """Vectors (n, K) of `users`, or of all."""
         return self.model.user_factors(users)
 
-    def user_from_history(self, histories: Sequence[Ids]) -> Vectors:
-        """Vectors (n, K) of users who weren't in training; see `Recommender.user_from_history`."""
+    def encode_users(self, histories: Sequence[Ids]) -> Vectors:
+        """Vectors (n, K) of users who weren't in training; see `Recommender.encode_users`."""
         if _item_names(self.ds) != _item_names(self.model.catalogue):
             raise DataError("--history: the items of --data aren't those of the training; leave --data out")
-        return self.model.user_from_history(histories)
+        return self.model.encode_users(histories)
 
     def item_factors(self, items: NDArray[np.int32] | None = None) -> Vectors:
         """Vectors (n, K) of `items`, or of all, encoded from their features by blocks."""

@@ -9,7 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from milk_np.cli.common import given_settings, run_command
+from milk_np.cli.choices import given_settings
+from milk_np.cli.common import run_command
 from milk_np.cli.prepare_options import (
     MASK_SETTINGS,
     PROGRAM,
@@ -23,7 +24,7 @@ from milk_np.errors import SettingsError
 if TYPE_CHECKING:
     from milk_np.data import Dataset, Preparation
     from milk_np.data.missing import Mask
-    from milk_np.data.synthetic import Plan
+    from milk_np.data.synthetic.planted import Plan
 
 ACCEPTED = {
     "table": TABLE_OPTIONS,
@@ -86,7 +87,7 @@ def _refuse(given: argparse.Namespace, names: Sequence[str], where: str) -> None
 
 def _import(given: argparse.Namespace) -> Dataset:
     from milk_np import data
-    from milk_np.data.detect import detect_format
+    from milk_np.data.importers.detect import detect_format
 
     source = Path(given.sources[0])
     kind = given.format or detect_format(source)
@@ -159,7 +160,7 @@ def _with_mask(ds: Dataset, mask: Mask | None) -> Dataset:
 def _synthetic(given: argparse.Namespace) -> int:
     """Make synthetic data: a file in memory, a folder by blocks."""
     from milk_np.data import Dataset, write_synthetic
-    from milk_np.data.synthetic import make_planned
+    from milk_np.data.synthetic.planted import make_planned
 
     plan, mask = _plan(given), mask_of(given)
     if given.out.suffix == ".npz":
@@ -174,7 +175,7 @@ def _synthetic(given: argparse.Namespace) -> int:
 
 
 def _plan(given: argparse.Namespace) -> Plan:
-    from milk_np.data.synthetic import Plan
+    from milk_np.data.synthetic.planted import Plan
 
     sizes = {"users": "n_users", "items": "n_items", "pairs": "n_pairs", "seed": "seed", "name": "name"}
     chosen = {field: getattr(given, name) for name, field in sizes.items() if getattr(given, name) is not None}

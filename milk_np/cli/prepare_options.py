@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from milk_np.cli.common import Parser, add_settings
+from milk_np.cli.parser import Parser, add_settings
 
 PROGRAM = "milk-prepare"
 EXAMPLES = (

@@ -7,14 +7,16 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from milk_np.cli.common import Parser, add_settings, given_settings, run_command
-from milk_np.config import Settings
+from milk_np.cli.choices import given_settings, model_help
+from milk_np.cli.common import run_command
+from milk_np.cli.parser import Parser, add_settings
 from milk_np.errors import SettingsError
+from milk_np.settings.shared import Settings
 
 if TYPE_CHECKING:
     from milk_np.cli.source import Source
-    from milk_np.output import Table
-    from milk_np.recommend import Ranked
+    from milk_np.serving.output import Table
+    from milk_np.serving.recommend import Ranked
 
 PROGRAM = "milk-recommend"
 DESCRIPTION = """Recommend with a trained model, or with one that needs no training.
@@ -42,8 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(line: list[str]) -> int:
     given = _parser().parse_args(line)
     _check(given)
-    from milk_np import output
     from milk_np.cli.source import open_source
+    from milk_np.serving import output
 
     if given.out:
         output.writer_for(given.out)
@@ -60,11 +62,9 @@ def _run(line: list[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from milk_np.cli.model_file import MODEL_HELP
-
     parser = Parser(PROGRAM, DESCRIPTION, EXAMPLES)
     add = parser.add_argument
-    add("--model", dest="source", required=True, metavar="RUN|FILE|NAME", help=MODEL_HELP)
+    add("--model", dest="source", required=True, metavar="RUN|FILE|NAME", help=model_help())
     add("--data", metavar="FILE|DIR", help=_DATA)
     add("--users", metavar="IDS|FILE|all", help="items for these users")
     add("--history", metavar="IDS|FILE", help=_HISTORY)
@@ -120,7 +120,7 @@ def _tables(given: argparse.Namespace, source: Source) -> Iterator[Table]:
     """The lists asked for, as tables of original ids, one for each block of users."""
     import numpy as np
 
-    from milk_np import recommend as lists
+    from milk_np.serving import recommend as lists
 
     model, data, k = source.model, source.data, given.topk
     if given.new_item is not None:
@@ -144,7 +144,7 @@ def _tables(given: argparse.Namespace, source: Source) -> Iterator[Table]:
 
 
 def _for_new_items(given: argparse.Namespace, source: Source) -> Iterator[Table]:
-    from milk_np import recommend as lists
+    from milk_np.serving import recommend as lists
 
     vectors, names = source.new_items(given.new_item)
     if given.users is None:
@@ -157,7 +157,7 @@ def _for_new_items(given: argparse.Namespace, source: Source) -> Iterator[Table]
 
 
 def _table(found: Ranked, query: tuple[str, Any], result: tuple[str, Any]) -> Table:
-    from milk_np.ids import to_names
+    from milk_np.serving.identity import to_names
 
     whose, rank, what, score = found.rows()
     return {

@@ -8,10 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from milk_np.cli.common import Parser, add_common, add_settings, read_settings, run_command
-from milk_np.cli.experiment_options import SHARED, add_search, quick_defaults, sayer
+from milk_np.cli.choices import read_settings
+from milk_np.cli.common import run_command
+from milk_np.cli.experiment_options import QUICK, SHARED, add_search, sayer
+from milk_np.cli.parser import Parser, add_common, add_settings
 from milk_np.errors import SettingsError
-from milk_np.threads import allowed_cores
+from milk_np.machine.threads import allowed_cores
+from milk_np.models import registry
 
 if TYPE_CHECKING:
     from milk_np.experiments.variants import Experiment
@@ -44,7 +47,7 @@ def _run(line: list[str]) -> int:
     plan = Plan(
         data=tuple(Path(path) for path in given.data),
         experiments=_chosen(given.experiment),
-        base=read_settings(given, quick_defaults()),
+        base=read_settings(given, QUICK, registry.DEFAULT),
         out=Path(given.out),
         repeats=given.repeats,
         seed=given.seed,
@@ -74,18 +77,19 @@ def _parser() -> Parser:
     parser.add_argument("--report-only", action="store_true", help="run nothing; report on what is finished")
     add_search(parser)
     add_common(parser)
-    add_settings(parser, SHARED)
+    add_settings(parser, SHARED, registry.settings_class(registry.DEFAULT))
     return parser
 
 
 def _chosen(name: str) -> tuple[Experiment, ...]:
-    from milk_np.experiments.catalogue import EXPERIMENTS
+    from milk_np.experiments.catalogue import experiments
 
+    known = experiments()
     if name == "all":
-        return tuple(EXPERIMENTS.values())
-    if name not in EXPERIMENTS:
-        raise SettingsError(f"EXPERIMENT: expected one of {', '.join(EXPERIMENTS)}, all; got {name!r}")
-    return (EXPERIMENTS[name],)
+        return tuple(known.values())
+    if name not in known:
+        raise SettingsError(f"EXPERIMENT: expected one of {', '.join(known)}, all; got {name!r}")
+    return (known[name],)
 
 
 if __name__ == "__main__":

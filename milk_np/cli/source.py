@@ -11,16 +11,16 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from milk_np.checkpoint import load_arrays
 from milk_np.cli.model_file import OnData, is_untrained, load_model, make_untrained
-from milk_np.config import Settings
 from milk_np.data import Dataset, make_synthetic
 from milk_np.data.storage import naming
 from milk_np.errors import DataError, SettingsError
-from milk_np.ids import to_numbers
+from milk_np.files import load_arrays
 from milk_np.models.base import Vectors
-from milk_np.options import nearest
-from milk_np.recommend import Historian, Known
+from milk_np.serving.identity import to_numbers
+from milk_np.serving.recommend import Historian, Known
+from milk_np.settings.shared import Settings
+from milk_np.text import nearest
 
 Names = NDArray[np.str_] | None
 

@@ -10,16 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from milk_np.cli.common import (
-    Parser,
-    add_common,
-    add_settings,
-    given_settings,
-    read_settings,
-    run_command,
-)
-from milk_np.config import Settings
+from milk_np.cli.choices import add_model_settings, given_settings, read_settings, refuse_idle_mask
+from milk_np.cli.common import run_command
+from milk_np.cli.parser import Parser, add_common
 from milk_np.errors import SettingsError
+from milk_np.settings.shared import Settings
 
 if TYPE_CHECKING:
     from milk_np.data import Dataset
@@ -38,7 +33,6 @@ EXAMPLES = (
     "milk-train --data shop.npz --config runs/shop/config.toml --preset reference --epochs 100",
 )
 RESUMABLE = frozenset({"epochs", "patience", "device", "threads", "log_every", "seeds"})
-MASKS = ("missing_train", "missing_test", "missing_mix", "missing_seed")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -47,10 +41,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(line: list[str]) -> int:
+    given = _parser(line).parse_args(line)
     from milk_np.cli.job import Job
-    from milk_np.run_folder import RunFolder, default_folder
+    from milk_np.training.run_folder import RunFolder, default_folder
 
-    given = _parser().parse_args(line)
     start = time.perf_counter()
     settings = _settings(given)
     ds, settings = _load(given, settings)
@@ -67,25 +61,31 @@ def _run(line: list[str]) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(line: Sequence[str]) -> argparse.ArgumentParser:
     parser = Parser(PROGRAM, DESCRIPTION, EXAMPLES)
     parser.add_argument("--data", metavar="FILE|DIR", help="data set made by milk-prepare (default: the built-in one)")
     parser.add_argument("--out", metavar="DIR", help="folder of the run (default: runs/DATA-MODEL-PRESET-sSEED-TIME)")
     parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
     add_common(parser)
-    add_settings(parser)
+    add_model_settings(parser, line)
     return parser
 
 
 def _settings(given: argparse.Namespace) -> Settings:
     """Settings of the line, over those of the file; a resumed run's own come first and mostly stay."""
-    from milk_np.run_folder import RunFolder
+    from milk_np.models.registry import load_settings
+    from milk_np.training.run_folder import RunFolder
 
     if not given.resume:
         return read_settings(given)
     if not given.out:
         raise SettingsError("--resume: give the run's folder with --out")
-    started = RunFolder.reopen(given.out).settings()
+    started = load_settings(RunFolder.reopen(given.out).config)
+    if "preset" in given_settings(given) and given.preset not in started.presets:
+        raise SettingsError(
+            f"preset (--preset): the run in {given.out} was started with {started.preset}, "
+            f"--resume can't change it to {given.preset}"
+        )
     settings = read_settings(given, started.to_dict())
     changed = [name for name, value in settings.to_dict().items() if value != getattr(started, name)]
     for name in changed:
@@ -99,26 +99,14 @@ def _settings(given: argparse.Namespace) -> Settings:
 
 def _load(given: argparse.Namespace, settings: Settings) -> tuple[Dataset, Settings]:
     """The data under the protocol, and the settings with the protocol that applies."""
-    from milk_np.data import Dataset, apply_protocol, make_synthetic
+    from milk_np.data import Dataset, make_synthetic
+    from milk_np.data.missing import masked
 
     if given.data is None and settings.protocol is None:
         settings = settings.replace(protocol="FTMT")
-    _refuse_idle_masks(given, settings)
+    refuse_idle_mask(given, settings)
     ds = make_synthetic() if given.data is None else Dataset.load(given.data)
-    if settings.protocol is None:
-        return ds, settings
-    rates = {"missing_train": settings.missing_train, "missing_test": settings.missing_test}
-    mix = settings.missing_mix or None
-    return apply_protocol(ds, settings.protocol, mix=mix, seed=settings.missing_seed, **rates), settings
-
-
-def _refuse_idle_masks(given: argparse.Namespace, settings: Settings) -> None:
-    """Rates that nothing would apply are a mistake."""
-    idle = [name for name in MASKS if name in given_settings(given)]
-    if idle and settings.protocol is None:
-        raise SettingsError(
-            f"--{idle[0].replace('_', '-')}: has no effect on the mask stored in the data; add --protocol"
-        )
+    return masked(ds, settings), settings
 
 
 def _without_out(line: Sequence[str]) -> list[str]:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from milk_np.checkpoint import write_json_atomic, write_text_atomic
-from milk_np.cli.common import Parser, add_common, add_settings, read_settings, run_command
-from milk_np.cli.experiment_options import SHARED, add_search, quick_defaults, sayer
-from milk_np.config import Settings
+from milk_np.cli.choices import read_settings
+from milk_np.cli.common import run_command
+from milk_np.cli.experiment_options import SHARED, add_search, own_defaults, own_options, sayer, usual_patience
+from milk_np.cli.parser import Parser, add_common, add_settings
 from milk_np.errors import SettingsError
-from milk_np.models import TRAINED, UNTRAINED
-from milk_np.threads import allowed_cores
+from milk_np.machine.threads import allowed_cores
+from milk_np.models import registry
+from milk_np.models.milk.settings import MilkSettings
+from milk_np.settings.shared import Settings
 
 if TYPE_CHECKING:
     from milk_np.experiments.tuning import Search, Tuned
@@ -41,10 +44,11 @@ def _run(line: list[str]) -> int:
     given = _parser().parse_args(line)
     from milk_np.experiments.store import Store
     from milk_np.experiments.tuning import tune
+    from milk_np.files import write_json_atomic, write_text_atomic
 
     say, out = sayer(given.quiet, time.perf_counter()), Path(given.out)
     models = [_known(name.strip()) for name in given.models.split(",")]
-    searches = [_search(Path(given.data), read_settings(given, quick_defaults() | {"model": m})) for m in models]
+    searches = [_search(Path(given.data), _base(given, m)) for m in models]
     jobs = given.jobs or allowed_cores()
     try:
         found = tune(searches, given.trials, Store(out / "runs"), jobs, say, how=given.search)
@@ -53,7 +57,7 @@ def _run(line: list[str]) -> int:
     write_json_atomic(out / "tuning.json", {"search": given.search, "searches": [each.to_dict() for each in found]})
     for search, tuned in zip(searches, found, strict=True):
         path = out / f"{search.base.model}.toml"
-        write_text_atomic(path, search.base.replace(**tuned.best, patience=Settings().patience).to_toml())
+        write_text_atomic(path, search.base.replace(**tuned.best, **usual_patience(search.base)).to_toml())
         print(f"{_table(tuned)}\nwritten to {path}\n")
     return 0
 
@@ -62,19 +66,27 @@ def _parser() -> Parser:
     parser = Parser(PROGRAM, DESCRIPTION, EXAMPLES)
     parser.add_argument("--data", metavar="FILE|DIR", required=True, help="data set")
     parser.add_argument("--out", metavar="DIR", required=True, help="folder of the results")
-    parser.add_argument("--models", metavar="NAMES", default="milk", help=f"{', '.join(TRAINED)} (default: milk)")
+    parser.add_argument(
+        "--models", metavar="NAMES", default="milk", help=f"{', '.join(registry.trained())} (default: milk)"
+    )
     add_search(parser, repeats=False)
     add_common(parser)
-    add_settings(parser, ("without", "protocol", "missing_mix", "missing_seed", "topk", *SHARED))
+    add_settings(parser, ("without", "protocol", "missing_mix", "missing_seed", "topk", *SHARED), MilkSettings)
     return parser
 
 
 def _known(name: str) -> str:
-    if name in UNTRAINED:
-        raise SettingsError(f"--models: {name} has nothing to tune; expected {', '.join(TRAINED)}")
-    if name not in TRAINED:
-        raise SettingsError(f"--models: expected {', '.join(TRAINED)}, got {name!r}")
+    if name in registry.untrained():
+        raise SettingsError(f"--models: {name} has nothing to tune; expected {', '.join(registry.trained())}")
+    if name not in registry.MODELS:
+        raise SettingsError(f"--models: expected {', '.join(registry.trained())}, got {name!r}")
     return name
+
+
+def _base(given: argparse.Namespace, model: str) -> Settings:
+    """The settings that a model's trials share: those of the command that it has."""
+    mine = registry.settings_class(model).options()
+    return read_settings(own_options(given, mine), own_defaults(mine), model)
 
 
 def _search(data: Path, base: Settings) -> Search:
@@ -83,8 +95,7 @@ def _search(data: Path, base: Settings) -> Search:
     from milk_np.experiments.tuning import Search
 
     data_hash = stored(data).content_hash
-    family = "-".join([base.model, *(f"no-{name}" for name in sorted(base.without))])
-    return Search(family, base, lambda settings: Run(data, data_hash, 0.0, None, settings))
+    return Search(base, lambda settings: Run(data, data_hash, 0.0, None, settings))
 
 
 def _table(tuned: Tuned) -> str:

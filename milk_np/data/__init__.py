@@ -1,23 +1,25 @@
 """Data: the data set on disk and in memory, its split, its missing modalities and their imputation."""
 
-from milk_np.data.assemble import Preparation
 from milk_np.data.dataset import Dataset
 from milk_np.data.features import FeatureTable
-from milk_np.data.import_milk import from_milk_folder
-from milk_np.data.import_mmrec import from_mmrec_folder
-from milk_np.data.importers import from_dataset, from_folder, from_tables
-from milk_np.data.impute import feature_tables, imputer_class, make_imputer
-from milk_np.data.imputer import Imputer
-from milk_np.data.missing import PROTOCOLS, apply_protocol, make_mask
+from milk_np.data.importers.assemble import Preparation
+from milk_np.data.importers.milk import from_milk_folder
+from milk_np.data.importers.mmrec import from_mmrec_folder
+from milk_np.data.importers.tables import from_dataset, from_folder, from_tables
+from milk_np.data.imputers.base import Imputer
+from milk_np.data.imputers.select import feature_tables, imputer_class, make_imputer
+from milk_np.data.missing import Mask, apply_protocol, make_mask
 from milk_np.data.split import k_core, split_new_items
-from milk_np.data.synthetic import make_synthetic
-from milk_np.data.synthetic_large import write_synthetic
+from milk_np.data.synthetic.large import write_synthetic
+from milk_np.data.synthetic.planted import make_synthetic
+from milk_np.settings.names import PROTOCOLS
 
 __all__ = [
     "PROTOCOLS",
     "Dataset",
     "FeatureTable",
     "Imputer",
+    "Mask",
     "Preparation",
     "apply_protocol",
     "feature_tables",

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from milk_np.data.arrays import Split
 from milk_np.data.dataset import Dataset
 from milk_np.errors import DataError, SettingsError
 from milk_np.rng import generator
-
-PROTOCOLS = ("FTFT", "FTMT", "MTFT", "MTMT")
+from milk_np.settings.names import PROTOCOLS
+from milk_np.settings.shared import Settings
 
 
 def make_mask(
@@ -59,8 +60,8 @@ def make_mask(
     train_shares = _shares(missing_train if protocol.startswith("MT") else 0.0)
     test_shares = mix or _shares(missing_test if protocol.endswith("MT") else 0.0)
     for stream, items, shares in (
-        ("missing-train", np.flatnonzero(item_split == 0), train_shares),
-        ("missing-test", np.flatnonzero(item_split > 0), test_shares),
+        ("missing-train", np.flatnonzero(item_split == Split.TRAIN), train_shares),
+        ("missing-test", np.flatnonzero(item_split > Split.TRAIN), test_shares),
     ):
         _check_shares(shares, n_modalities)
         _drop(available, items, shares, generator(seed, stream))
@@ -127,13 +128,32 @@ def _counts(shares: tuple[float, ...], n: int) -> NDArray[np.int64]:
 
 @dataclass(frozen=True)
 class Mask:
-    """A protocol with its rates and seed, as `make_mask` takes them."""
+    """A protocol with its rates and seed, as `make_mask` takes them: made once, applied once."""
 
     protocol: str
     missing_train: float = 0.3
     missing_test: float = 0.5
     mix: tuple[float, ...] = ()
     seed: int = 0
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self | None:
+        """The mask that `settings` ask for; None if the one that is stored in the data stays."""
+        if settings.protocol is None:
+            return None
+        rates = settings.missing_train, settings.missing_test
+        return cls(settings.protocol, *rates, settings.missing_mix, settings.missing_seed)
+
+    def apply(self, ds: Dataset) -> Dataset:
+        """`ds` under the mask, which is recorded in its meta; features are shared. See `apply_protocol`."""
+        natural = bool(ds.meta.get("natural_missing"))
+        if natural and "protocol" in ds.meta:
+            raise DataError(
+                f"{ds.name}: its mask mixes items that lack a modality by nature with the draw of "
+                f"{ds.meta['protocol']}; expected the data set without a protocol, apply the new one to that"
+            )
+        available = self.draw(ds.item_split, ds.n_modalities, ds.available if natural else None)
+        return ds.with_available(available, self.meta())
 
     def draw(
         self, item_split: NDArray[np.uint8], n_modalities: int, owned: NDArray[np.bool_] | None = None
@@ -161,12 +181,10 @@ def apply_protocol(
     A mask that an earlier protocol drew is replaced. Items that lack a modality by nature (meta
     `natural_missing`) go on lacking it. Parameters and errors are those of `make_mask`.
     """
-    natural = bool(ds.meta.get("natural_missing"))
-    if natural and "protocol" in ds.meta:
-        raise DataError(
-            f"{ds.name}: its mask mixes items that lack a modality by nature with the draw of "
-            f"{ds.meta['protocol']}; expected the data set without a protocol, apply the new one to that"
-        )
-    mask = Mask(protocol, missing_train, missing_test, tuple(mix or ()), seed)
-    available = mask.draw(ds.item_split, ds.n_modalities, ds.available if natural else None)
-    return ds.with_available(available, mask.meta())
+    return Mask(protocol, missing_train, missing_test, tuple(mix or ()), seed).apply(ds)
+
+
+def masked(ds: Dataset, settings: Settings) -> Dataset:
+    """`ds` under the mask that `settings` ask for."""
+    mask = Mask.of(settings)
+    return ds if mask is None else mask.apply(ds)

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
+from milk_np.data.arrays import Arrays, Split
 from milk_np.data.rows import constant_rows
 
-if TYPE_CHECKING:
-    from milk_np.data.dataset import Dataset
-
-_GROUPS = (("train", 0), ("valid (new items)", 1), ("test (new items)", 2))
+_GROUPS = (("train", Split.TRAIN), ("valid (new items)", Split.VALID), ("test (new items)", Split.TEST))
 
 
-def statistics(ds: Dataset) -> str:
+def statistics(ds: Arrays) -> str:
     """Sizes by split, modalities with their missing items, hash, and warnings, as lines of text."""
     lines = [*_head(ds), "", *_splits(ds), "", *_modalities(ds), "", *_missing(ds)]
     notes = ds.meta.get("notes")
@@ -26,7 +22,7 @@ def statistics(ds: Dataset) -> str:
     return "\n".join(lines)
 
 
-def _head(ds: Dataset) -> list[str]:
+def _head(ds: Arrays) -> list[str]:
     density = len(ds.user) / (ds.n_users * ds.n_items)
     return [
         f"Data set   {ds.name}   hash {ds.content_hash[:16]}",
@@ -34,7 +30,7 @@ def _head(ds: Dataset) -> list[str]:
     ]
 
 
-def _splits(ds: Dataset) -> list[str]:
+def _splits(ds: Arrays) -> list[str]:
     lines = [f"{'Split':<20}{'users':>12}{'items':>12}{'pairs':>14}"]
     for label, split in _GROUPS:
         chosen = ds.split == split
@@ -44,7 +40,7 @@ def _splits(ds: Dataset) -> list[str]:
     return lines
 
 
-def _modalities(ds: Dataset) -> list[str]:
+def _modalities(ds: Arrays) -> list[str]:
     lines = [f"{'Modality':<20}{'width':>8}{'type':>10}{'missing train':>16}{'valid':>10}{'test':>10}"]
     for m, name in enumerate(ds.modalities):
         rows = ds.features[name]
@@ -54,7 +50,7 @@ def _modalities(ds: Dataset) -> list[str]:
     return lines
 
 
-def _missing(ds: Dataset) -> list[str]:
+def _missing(ds: Arrays) -> list[str]:
     lost = ds.n_modalities - ds.available.sum(axis=1)
     lines = [f"{'Items that miss':<20}{'train':>12}{'valid':>12}{'test':>12}"]
     for count in range(int(lost.max()) + 1):
@@ -66,14 +62,14 @@ def _missing(ds: Dataset) -> list[str]:
     return lines
 
 
-def warnings(ds: Dataset) -> list[str]:
+def warnings(ds: Arrays) -> list[str]:
     """What is allowed but may surprise: users and items never trained, empty splits, flat features."""
     found = []
-    trained = np.bincount(ds.user[ds.split == 0], minlength=ds.n_users)
+    trained = np.bincount(ds.user[ds.split == Split.TRAIN], minlength=ds.n_users)
     found += _count(int((trained == 0).sum()), "users have no training pair: a free user vector stays untrained")
-    seen = np.bincount(ds.item[ds.split == 0], minlength=ds.n_items) > 0
+    seen = np.bincount(ds.item[ds.split == Split.TRAIN], minlength=ds.n_items) > 0
     found += _count(
-        int((~seen & (ds.item_split == 0)).sum()), "training items have no pair: they serve as negatives only"
+        int((~seen & (ds.item_split == Split.TRAIN)).sum()), "training items have no pair: they serve as negatives only"
     )
     for label, split in _GROUPS[1:]:
         if not (ds.split == split).any():

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from milk_np.checkpoint import write_atomic
 from milk_np.errors import DataError, ModalityError, OutOfMemoryError
+from milk_np.files import write_atomic
 
 FORMAT = 1
 REQUIRED = ("user", "item", "split", "item_split", "modalities", "available")

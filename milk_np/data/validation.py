@@ -6,16 +6,14 @@ Each error names the array, says what was expected and what came, and what to do
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from milk_np.data.arrays import Arrays, Split
 from milk_np.data.rows import FeatureArray, non_finite_rows
 from milk_np.errors import DataError, ModalityError
-
-if TYPE_CHECKING:
-    from milk_np.data.dataset import Dataset
 
 SPLITS = ("train", "valid", "test")
 _LARGEST_ID = np.iinfo(np.int32).max
@@ -92,7 +90,7 @@ def as_features(values: Any, modality: str) -> FeatureArray:
     return narrow
 
 
-def validate(ds: Dataset, check_features: bool = True) -> None:
+def validate(ds: Arrays, check_features: bool = True) -> None:
     """Raise DataError or ModalityError unless the arrays of `ds` fit together.
 
     `check_features=False` leaves out the pass that looks for NaN and infinities.
@@ -114,9 +112,9 @@ def check_pairs(
         raise DataError(f"user and item: expected equal lengths, got {len(user)} and {len(item)}")
     if len(item_split) == 0:
         raise DataError("item_split: expected one value per item, got none")
-    if not (item_split == 0).any():
+    if not (item_split == Split.TRAIN).any():
         raise DataError("item_split: expected training items (0), got none; a model needs items to learn from")
-    if not (item_split > 0).any():
+    if not (item_split > Split.TRAIN).any():
         raise DataError(
             "item_split: expected new items (1 valid, 2 test), got none; "
             "make a split of new items with milk-prepare --new-items 0.2 or split_new_items()"
@@ -132,7 +130,7 @@ def check_pairs(
 
 
 def _check_split(item: NDArray[np.int32], split: NDArray[np.uint8], item_split: NDArray[np.uint8]) -> None:
-    if not (split == 0).any():
+    if not (split == Split.TRAIN).any():
         raise DataError("split: expected training pairs (0), got none")
     wrong = np.flatnonzero(split != item_split[item])
     if len(wrong) == 0:
@@ -165,7 +163,7 @@ def _check_distinct(user: NDArray[np.int32], item: NDArray[np.int32], n_items: i
         )
 
 
-def check_ids(ds: Dataset) -> None:
+def check_ids(ds: Arrays) -> None:
     """Numbers of users and original ids agree with the pairs."""
     stated = ds.meta.get("n_users")
     if stated is not None and (isinstance(stated, bool) or not isinstance(stated, int) or stated < 1):

@@ -8,11 +8,11 @@ from typing import Literal
 
 import numpy as np
 
-from milk_np.experiments.catalogue import CLAIMS, EXPERIMENTS
+from milk_np.evaluation.significance import LEVEL, holm, paired
+from milk_np.experiments.catalogue import CLAIMS, experiments
 from milk_np.experiments.reproduce import DataSet, Reproduction
 from milk_np.experiments.summary import Found, lost
 from milk_np.experiments.variants import Claim
-from milk_np.significance import LEVEL, holm, paired
 
 Verdict = Literal["holds", "tends to hold", "not shown", "the opposite tends to hold", "the opposite holds"]
 METRIC = "ndcg@20"
@@ -51,7 +51,8 @@ class Judged:
 def judge(whole: Reproduction, ds: DataSet) -> list[Judged]:
     """Every claim whose experiment has finished repeats on the data set."""
     chosen = {experiment.name for experiment in whole.plan.experiments}
-    found = {name: Found(whole, ds, EXPERIMENTS[name]) for name in {claim.experiment for claim in CLAIMS} & chosen}
+    known = experiments()
+    found = {name: Found(whole, ds, known[name]) for name in {claim.experiment for claim in CLAIMS} & chosen}
     judged = [
         _one(claim, found[claim.experiment], ds)
         for claim in CLAIMS

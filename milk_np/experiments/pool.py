@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from milk_np.errors import DivergedError
 from milk_np.experiments.runs import Result, Run, execute
 from milk_np.experiments.store import Store
-from milk_np.threads import VARIABLES
+from milk_np.machine.threads import VARIABLES
 
 Say = Callable[[str], None]
 

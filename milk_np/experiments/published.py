@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from milk_np.options import Value
+from milk_np.settings.option import Value
 
 PRINTED_WEIGHTS: dict[str, dict[str, Value]] = {
     "baby": {"invariance_weight": 1000.0, "align_weight": 0.05, "dirichlet_alpha": 0.01},

@@ -6,8 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from milk_np.checkpoint import write_json_atomic
-from milk_np.config import Settings
 from milk_np.errors import DataError
 from milk_np.experiments.pool import Say, run_all
 from milk_np.experiments.published import printed_weights
@@ -16,6 +14,9 @@ from milk_np.experiments.spaces import Config
 from milk_np.experiments.store import Store
 from milk_np.experiments.tuning import Search, Tuned, finished, tune
 from milk_np.experiments.variants import Experiment, Variant
+from milk_np.files import write_json_atomic
+from milk_np.models import registry
+from milk_np.settings.shared import Settings
 
 TUNING = "tuning.json"
 
@@ -125,7 +126,11 @@ class Reproduction:
         )
 
     def _searches(self) -> list[tuple[DataSet, Search]]:
-        return [(ds, self._search(ds, family, protocol)) for ds in self.data for family, protocol in self._families(ds)]
+        return [
+            (ds, self._search(ds, protocol, family))
+            for ds in self.data
+            for (_, protocol), family in self._families(ds).items()
+        ]
 
     def runs(self, ds: DataSet, experiment: Experiment) -> Iterator[tuple[Variant, str, Run]]:
         """The runs of an experiment, repeat by repeat; none if the data has too few modalities or isn't tuned for."""
@@ -145,39 +150,31 @@ class Reproduction:
             changes |= printed_weights(ds.name)
         if variant.sweep is not None:
             changes |= dict([variant.sweep])
-        return self.plan.base.replace(**changes)
+        return registry.adapted(self.plan.base, changes)
 
     def _run(self, ds: DataSet, draw: int, settings: Settings) -> Run:
         seeded = settings.replace(seed=draw, missing_seed=draw)
         return Run(ds.path, ds.hash, self.plan.new_items, draw, seeded)
 
-    def _families(self, ds: DataSet) -> list[tuple[str, str]]:
-        """Families and protocols to tune for a data set, each once."""
-        pairs = [
-            (variant.family, tuned_on(protocol))
+    def _families(self, ds: DataSet) -> dict[tuple[str, str], Config]:
+        """Families and protocols to tune for a data set, each once, with the settings that make the family."""
+        return {
+            (variant.family, tuned_on(protocol)): variant.of_family()
             for experiment in self.plan.experiments
             if ds.modalities >= experiment.modalities
             for protocol in experiment.protocols
             for variant in experiment.variants
             if variant.family is not None
-        ]
-        return list(dict.fromkeys(pairs))
+        }
 
-    def _search(self, ds: DataSet, family: str, protocol: str) -> Search:
-        settings = self.plan.base.replace(protocol=protocol, **_of_family(family))
-        return Search(family, settings, lambda changed: self._run(ds, self.plan.seed, changed))
+    def _search(self, ds: DataSet, protocol: str, family: Config) -> Search:
+        settings = registry.adapted(self.plan.base, {**family, "protocol": protocol})
+        return Search(settings, lambda changed: self._run(ds, self.plan.seed, changed))
 
 
 def tuned_on(protocol: str) -> str:
     """The protocol whose valid items settings are tuned on: training data are the same, new items miss modalities."""
     return f"{protocol[:2]}MT"
-
-
-def _of_family(family: str) -> Config:
-    """Model, removed modules and kind of users, back from the family's name."""
-    whole, *without = family.split("-no-")
-    model, _, users = whole.partition("-users-")
-    return {"model": model, "without": tuple(without), "users": users or "free"}
 
 
 def _refuse_twins(data: Sequence[DataSet]) -> None:

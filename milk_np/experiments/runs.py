@@ -12,12 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from milk_np.config import Settings
-from milk_np.data import Dataset, apply_protocol
+from milk_np.data import Dataset, missing
+from milk_np.data.arrays import Split
 from milk_np.data.split import split_new_items
-from milk_np.evaluation import Evaluation, evaluate
-from milk_np.models import make_model
+from milk_np.evaluation.evaluate import Evaluation, evaluate
 from milk_np.models.base import Recommender
+from milk_np.models.registry import DEFAULT, make_model
+from milk_np.settings.shared import Settings
 
 VERSION = 2
 """To be raised when the same settings come to mean something else: earlier results are then done anew."""
@@ -46,7 +47,7 @@ class Run:
 
     def identity(self) -> dict[str, Any]:
         """What decides the result: the data's content, the draw, and the settings that differ from their defaults."""
-        defaults = Settings().to_dict()
+        defaults = type(self.settings)().to_dict() | {"model": DEFAULT}
         chosen = self.settings.resolve().without_machine().to_dict()
         return {
             "version": VERSION + REVISIONS.get(str(chosen["model"]), 0),
@@ -75,7 +76,7 @@ def execute(run: Run) -> Result:
     """Do the run. Its result does not depend on the number of threads."""
     ds, start, busy = masked(run), time.perf_counter(), time.process_time()
     model = make_model(run.settings).fit(ds)
-    test, valid = (_score(model, ds, run.settings, split) for split in (2, 1))
+    test, valid = (_score(model, ds, run.settings, split) for split in (Split.TEST, Split.VALID))
     took, worked = time.perf_counter() - start, time.process_time() - busy
     summary = {
         **run.identity(),
@@ -91,14 +92,8 @@ def execute(run: Run) -> Result:
 
 def masked(run: Run) -> Dataset:
     """The data set of a run: its new items drawn, its modalities missing."""
-    ds, settings = base(run.data), run.settings
-    if run.draw is not None:
-        ds = drawn(run.data, run.new_items, run.draw)
-    if settings.protocol is None:
-        return ds
-    rates = {"missing_train": settings.missing_train, "missing_test": settings.missing_test}
-    mix = settings.missing_mix or None
-    return apply_protocol(ds, settings.protocol, mix=mix, seed=settings.missing_seed, **rates)
+    ds = base(run.data) if run.draw is None else drawn(run.data, run.new_items, run.draw)
+    return missing.masked(ds, run.settings)
 
 
 @lru_cache(maxsize=8)
@@ -125,7 +120,7 @@ def base(path: Path) -> Dataset:
     return Dataset.load(path)
 
 
-def _score(model: Recommender, ds: Dataset, settings: Settings, split: int) -> Evaluation:
+def _score(model: Recommender, ds: Dataset, settings: Settings, split: Split) -> Evaluation:
     return evaluate(model, ds, split, topk=settings.cutoffs, candidates=settings.candidates)
 
 

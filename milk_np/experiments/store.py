@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from milk_np.checkpoint import Arrays, read_npz, write_json_atomic, write_npz_atomic
 from milk_np.errors import DataError
 from milk_np.experiments.runs import Result, Run
+from milk_np.files import Arrays, read_npz, write_json_atomic, write_npz_atomic
 
 KIND = "per-user"
 

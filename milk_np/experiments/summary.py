@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from milk_np.evaluation.significance import Values, holm, mean_and_deviation, paired
 from milk_np.experiments.published import printed, printed_loss
 from milk_np.experiments.reproduce import DataSet, Reproduction
 from milk_np.experiments.runs import Run
 from milk_np.experiments.variants import Experiment, Variant
-from milk_np.significance import Values, holm, mean_and_deviation, paired
 
 ALL = "all"
 

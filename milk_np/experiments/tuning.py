@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from milk_np.config import Settings
 from milk_np.errors import MissingExtraError
 from milk_np.experiments.pool import Say, run_all
 from milk_np.experiments.runs import Run
-from milk_np.experiments.spaces import Config, design, space_of
+from milk_np.experiments.spaces import Config, design
 from milk_np.experiments.store import Store
-from milk_np.options import Value
+from milk_np.settings.option import Value
+from milk_np.settings.shared import Settings, Space
 
 MakeRun = Callable[[Settings], Run]
 
@@ -21,13 +21,21 @@ MakeRun = Callable[[Settings], Run]
 class Search:
     """One family under one protocol: `make` turns settings into a run on the draw that is tuned on."""
 
-    family: str
     base: Settings
     make: MakeRun
+
+    @property
+    def family(self) -> str:
+        """What shares the settings that are found."""
+        return self.base.family
 
     def run(self, config: Config) -> Run:
         """The run of one configuration."""
         return self.make(self.base.replace(**config))
+
+    def design(self, trials: int) -> list[Config]:
+        """The configurations to try."""
+        return design(self.family, self.base.tuning_space(), trials)
 
 
 @dataclass(frozen=True)
@@ -37,6 +45,7 @@ class Tuned:
     family: str
     protocol: str
     metric: str
+    space: Space
     trials: tuple[tuple[Config, float], ...]
 
     @property
@@ -51,7 +60,7 @@ class Tuned:
             "family": self.family,
             "protocol": self.protocol,
             "metric": self.metric,
-            "space": {name: list(values) for name, values in space_of(self.family).items()},
+            "space": {name: list(values) for name, values in self.space.items()},
             "trials": trials,
             "best": self.best,
         }
@@ -68,19 +77,19 @@ def tune(
     searches = list(searches)
     if how == "optuna":
         return [_with_optuna(search, trials, store, jobs, say) for search in searches]
-    plans = [(search, design(search.family, trials)) for search in searches]
+    plans = [(search, search.design(trials)) for search in searches]
     run_all([search.run(config) for search, plan in plans for config in plan], store, jobs, say, "tuning")
     return [_judged(search, plan, store) for search, plan in plans]
 
 
 def _judged(search: Search, configs: Sequence[Config], store: Store) -> Tuned:
     found = tuple((config, valid_metric(store.get(search.run(config)), search.base)) for config in configs)
-    return Tuned(search.family, str(search.base.protocol), search.base.valid_metric, found)
+    return Tuned(search.family, str(search.base.protocol), search.base.valid_metric, search.base.tuning_space(), found)
 
 
 def finished(search: Search, trials: int, store: Store) -> Tuned | None:
     """What a search over the grid found, None while some of its trials haven't run."""
-    configs = design(search.family, trials)
+    configs = search.design(trials)
     if not all(store.has(search.run(config)) for config in configs):
         return None
     return _judged(search, configs, store)
@@ -96,7 +105,7 @@ def _with_optuna(search: Search, trials: int, store: Store, jobs: int, say: Say)
     optuna = _optuna()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=0))
-    space, configs = space_of(search.family), list[Config]()
+    space, configs = search.base.tuning_space(), list[Config]()
     while len(configs) < trials:
         asked = [study.ask() for _ in range(min(jobs, trials - len(configs)))]
         batch = [{name: _suggest(trial, name, values) for name, values in space.items()} for trial in asked]

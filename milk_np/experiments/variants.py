@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from milk_np.models import UNTRAINED
-from milk_np.options import Value
+from milk_np.models import registry
+from milk_np.settings.option import Value
 
 Kind = Literal["models", "groups", "protocols", "sweep"]
 """What a table shows: variants under each protocol; by the number of modalities that items miss; the loss from one
@@ -42,12 +42,19 @@ class Variant:
 
         None if nothing is tuned.
         """
-        model = str(self.settings.get("model", "milk"))
-        if model in UNTRAINED or self.weights == "none":
+        if self.weights == "none" or not registry.settings_class(self.model).searched:
             return None
-        without, users = self.settings.get("without", ()), self.settings.get("users", "free")
-        described = [] if users == "free" else [f"users-{users}"]
-        return "-".join([model, *described, *(f"no-{name}" for name in sorted(map(str, without or ())))])  # type: ignore[arg-type]
+        return registry.make_settings(self.of_family()).family
+
+    def of_family(self) -> dict[str, Value]:
+        """Those of its settings that make its family."""
+        names = registry.settings_class(self.model).family_settings
+        return {"model": self.model, **{name: value for name, value in self.settings.items() if name in names}}
+
+    @property
+    def model(self) -> str:
+        """Name of its model."""
+        return str(self.settings.get("model", registry.DEFAULT))
 
 
 @dataclass(frozen=True)

@@ -1,19 +1,19 @@
-"""What every recommender offers: fitting, vectors to rank with, vectors for items that weren't in the data."""
+"""What every recommender offers: fitting, vectors to rank with, vectors for users and items that are new to it."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from milk_np.config import Settings
 from milk_np.data import Dataset
+from milk_np.data.arrays import Split
 from milk_np.errors import SettingsError
-from milk_np.histories import Ids
+from milk_np.serving.histories import Ids
+from milk_np.settings.shared import Settings
 
 Vectors = NDArray[np.float32]
 
@@ -32,6 +32,12 @@ class Recommender(ABC):
         """The model that `settings` describe, to be fitted; a model that reads some of them overrides it."""
         return cls()
 
+    memory_need: ClassVar[Callable[..., dict[str, int]]] = staticmethod(lambda settings, **sizes: {})
+    """Bytes of the host that fitting under `settings` adds to the loaded data set, by purpose; `sizes` as `data_sizes`
+    gives them. Nothing where a model doesn't tell."""
+    memory_advice: ClassVar[Mapping[str, str]] = {}
+    """By purpose, what makes its need smaller."""
+
     @abstractmethod
     def fit(self, ds: Dataset) -> Self:
         """Learn from the training pairs and the features of `ds`; returns the model itself."""
@@ -40,7 +46,7 @@ class Recommender(ABC):
     def user_factors(self, users: NDArray[np.int32] | None = None) -> Vectors:
         """Vectors (n, K) of `users`; of all U when None."""
 
-    def user_from_history(self, histories: Sequence[Ids]) -> Vectors:
+    def encode_users(self, histories: Sequence[Ids]) -> Vectors:
         """Vectors (n, K) of users who weren't in the data, from the numbers of the items that each of them chose.
 
         Raises SettingsError if the model doesn't describe users by what they chose, DataError for an unknown item.
@@ -65,75 +71,12 @@ class Recommender(ABC):
         """
 
 
-class Trainable(Recommender):
-    """A recommender that is trained by epochs; `milk_np.training.train` runs it and keeps its checkpoints.
-
-    All random draws are keyed by epoch and step, so a state between two steps is all that resuming needs. What a step
-    is, the model decides: a batch of triplets or of items, one optimiser or several in turn. Tables that are learned
-    beforehand and graphs are made in `begin`; running means of batch normalisation belong to `state` and
-    `parameters`.
-    """
-
-    @abstractmethod
-    def __init__(self, settings: Settings | None = None, **options: Any) -> None:
-        """`settings`, with `options` changed."""
-
-    @classmethod
-    def of(cls, settings: Settings) -> Self:
-        """The model that `settings` describe."""
-        return cls(settings)
-
-    @abstractmethod
-    def begin(self, ds: Dataset) -> None:
-        """Set up parameters and data for training on `ds`."""
-
-    @property
-    @abstractmethod
-    def steps_per_epoch(self) -> int:
-        """Steps that make an epoch."""
-
-    @property
-    @abstractmethod
-    def triplets_per_epoch(self) -> int:
-        """Training examples that an epoch sees."""
-
-    @property
-    def most_epochs(self) -> int | None:
-        """Epochs after which nothing would change any more: 1 for a closed form; None if there is no such number."""
-        return None
-
-    @abstractmethod
-    def train_step(self, epoch: int, step: int) -> None:
-        """Step `step` (from 0) of `epoch` (from 1)."""
-
-    @abstractmethod
-    def losses(self, steps: int) -> dict[str, float]:
-        """Means over the first `steps` steps of the present epoch of the objective's parts; "total" is one of them."""
-
-    @abstractmethod
-    def settle(self) -> None:
-        """Finish what training has put off, so that the parameters are those of the last step."""
-
-    @abstractmethod
-    def state(self) -> dict[str, NDArray[Any]]:
-        """Everything that `load_state` needs to go on from between two steps, to the bit."""
-
-    @abstractmethod
-    def load_state(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Go on from `state`."""
-
-    @abstractmethod
-    def parameters(self) -> dict[str, Any]:
-        """Copies of the parameters, for `restore`."""
-
-    @abstractmethod
-    def restore(self, parameters: Mapping[str, Any]) -> None:
-        """Put copies made by `parameters` back."""
-
-    @abstractmethod
-    def diagnosis(self) -> str:
-        """Which parameters are no longer finite, and what in the data may be the cause."""
-
-    @abstractmethod
-    def save(self, path: str | Path) -> None:
-        """Write the model to `path` (.npz), atomically; `milk_np.models.load` reads it back."""
+def data_sizes(ds: Dataset) -> dict[str, Any]:
+    """Sizes of a data set that memory needs follow from."""
+    return {
+        "n_users": ds.n_users,
+        "n_items": ds.n_items,
+        "n_new_items": len(ds.new_items()),
+        "n_train_pairs": int((ds.split == Split.TRAIN).sum()),
+        "widths": [int(ds.features[name].shape[1]) for name in ds.modalities],
+    }

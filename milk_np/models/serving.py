@@ -9,18 +9,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from milk_np import recommend as lists
-from milk_np.catalogue import Catalogue
-from milk_np.histories import Ids
 from milk_np.models.base import Recommender
-from milk_np.recommend import Ranked
+from milk_np.serving import recommend as lists
+from milk_np.serving.catalogue import Catalogue
+from milk_np.serving.histories import Ids
+from milk_np.serving.recommend import Ranked
 
 Features = Mapping[str, NDArray[Any] | None]
 Owned = NDArray[np.bool_] | None
 
 
 class Serving(Recommender):
-    """Lists of a model that has a `catalogue`. Users and items go by their numbers; see `milk_np.ids` for names."""
+    """Lists of a model that has a `catalogue`. Users and items go by their numbers; names are `serving.identity`'s."""
 
     @property
     @abstractmethod
@@ -30,7 +30,7 @@ class Serving(Recommender):
     def recommend(
         self, users: Ids | None = None, k: int = 20, *, candidates: str | Ids = "new", exclude_seen: bool = True
     ) -> Ranked:
-        """The best `k` new items for each of `users` (all by default); see `milk_np.recommend.recommend`."""
+        """The best `k` new items for each of `users` (all by default); see `milk_np.serving.recommend.recommend`."""
         return lists.recommend(self, self.catalogue, users, k, candidates=candidates, exclude_seen=exclude_seen)
 
     def recommend_for_histories(
@@ -40,11 +40,11 @@ class Serving(Recommender):
         return lists.recommend_for_histories(self, self.catalogue, histories, k, candidates=candidates)
 
     def recommend_users(self, items: Ids, k: int = 20, *, exclude_seen: bool = True) -> Ranked:
-        """The best `k` users for each of `items`; see `milk_np.recommend.users_for_items`."""
+        """The best `k` users for each of `items`; see `milk_np.serving.recommend.users_for_items`."""
         return lists.users_for_items(self, self.catalogue, items, k, exclude_seen=exclude_seen)
 
     def similar_items(self, items: Ids, k: int = 20, *, candidates: str | Ids = "all") -> Ranked:
-        """The `k` items most like each of `items`; see `milk_np.recommend.similar_items`."""
+        """The `k` items most like each of `items`; see `milk_np.serving.recommend.similar_items`."""
         return lists.similar_items(self, self.catalogue, items, k, candidates=candidates)
 
     def score_items(self, features: Features, users: Ids | None = None, available: Owned = None) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""What models that train and are kept in files share: fitting, the catalogue, item vectors and imputer of the file."""
+"""What models that learn and are kept in files share: settings, the catalogue, item vectors and imputer of the file."""
 
 from __future__ import annotations
 
@@ -9,44 +9,51 @@ from typing import Any, Self
 
 from numpy.typing import NDArray
 
-from milk_np.catalogue import ARRAYS as STORED
-from milk_np.catalogue import Catalogue
-from milk_np.checkpoint import read_npz, require, write_npz_atomic
-from milk_np.config import Settings
 from milk_np.data import Dataset, Imputer, imputer_class
 from milk_np.errors import DataError, SettingsError
-from milk_np.models.base import Trainable, Vectors
+from milk_np.files import read_meta, read_npz, require, write_npz_atomic
+from milk_np.models.base import Vectors
+from milk_np.models.registry import MODELS, model_class, own_settings, stored_settings, trained
 from milk_np.models.serving import Serving
-from milk_np.progress import Callback
-from milk_np.ranking import TopK
-from milk_np.run_folder import RunFolder
-from milk_np.training import History, train
+from milk_np.serving.catalogue import ARRAYS as STORED
+from milk_np.serving.catalogue import Catalogue
+from milk_np.serving.ranking import TopK
+from milk_np.settings.shared import Settings
+from milk_np.training.history import History
+from milk_np.training.progress import Callback
+from milk_np.training.run_folder import RunFolder
 
 KIND = "model"
 _IMPUTER = "imputer_"
 Arrays = dict[str, NDArray[Any]]
 
 
-class StoredModel(Serving, Trainable):
-    """A model with settings, which is trained, saved and loaded.
+class StoredModel(Serving):
+    """A model with settings, which learns, is saved and loaded.
 
     Attributes
     ----------
-    settings : Settings
+    settings : the model's, a subclass of Settings
         Everything that decides the result.
-    history : History
-        Losses and valid metrics of the training, after `fit`.
+    history : History, optional
+        Losses and valid metrics of a training by steps, after `fit`.
     imputer : Imputer, after `fit` or `load`
     """
 
     def __init__(self, settings: Settings | None = None, **options: Any) -> None:
-        """`settings`, with `options` changed; see `Settings` for names, defaults and ranges."""
-        self.settings = (settings or Settings()).replace(**options)
+        """`settings`, with `options` changed; see the model's settings for names, defaults and ranges."""
+        self.settings: Any = own_settings(self.name, settings, options)
         self.history: History | None = None
         self.imputer: Imputer | None = None
         self._catalogue: Catalogue | None = None
         self._items: Vectors | None = None
 
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """The model that `settings` describe."""
+        return cls(settings)
+
+    @abstractmethod
     def fit(
         self,
         ds: Dataset,
@@ -55,13 +62,13 @@ class StoredModel(Serving, Trainable):
         run: RunFolder | None = None,
         resume: bool = False,
     ) -> Self:
-        """Train on `ds` with early stopping on its valid items; the parameters are the best epoch's.
+        """Learn from `ds`.
 
         Parameters
         ----------
         ds : Dataset
-        callback : function of `milk_np.progress.Progress`, called at every epoch and evaluation
-        run : folder that receives checkpoints, metrics and the model
+        callback : function of `milk_np.training.progress.Progress`, called as the work goes on
+        run : folder that receives the model, and checkpoints and metrics of a model that learns by steps
         resume : go on from the last checkpoint in `run`
 
         Raises
@@ -71,8 +78,18 @@ class StoredModel(Serving, Trainable):
         KeyboardInterrupt
             On Ctrl-C, after the state is saved in `run`.
         """
-        self.history = train(self, ds, self.settings, callback=callback, run=run, resume=resume)
-        return self
+
+    @abstractmethod
+    def arrays(self) -> Arrays:
+        """Copies of what has been learned."""
+
+    @abstractmethod
+    def load_arrays(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Take over what `arrays` gave."""
+
+    @abstractmethod
+    def save(self, path: str | Path) -> None:
+        """Write the model to `path` (.npz), atomically; `load` reads it back."""
 
     @property
     def catalogue(self) -> Catalogue:
@@ -116,10 +133,10 @@ class StoredModel(Serving, Trainable):
         if meta.get("model") != cls.name:
             raise DataError(f"{path}: holds a model named {meta.get('model')!r}, expected {cls.name!r}")
         try:
-            settings = Settings.from_mapping(meta["settings"], str(path))
+            settings = stored_settings(meta["settings"], str(path), cls.name)
         except SettingsError as error:
             raise DataError(f"{path}: written by another version, fit the model again ({error})") from error
-        model = cls(settings, device=device)
+        model = cls(settings.replace(device=device))
         if arrays:
             model._read(path, arrays)
         return model
@@ -133,3 +150,15 @@ class StoredModel(Serving, Trainable):
 
     def _imputer_class(self) -> type[Imputer]:
         return imputer_class(self.settings.impute)
+
+
+def load(path: str | Path, *, device: str = "cpu") -> StoredModel:
+    """The model that `save` wrote to `path`, whichever it is.
+
+    Raises DataError naming the file and what is wrong with it.
+    """
+    name = str(read_meta(path, "model").get("model"))
+    cls = model_class(name) if name in MODELS else None
+    if cls is None or not issubclass(cls, StoredModel):
+        raise DataError(f"{path}: holds a model named {name!r}, expected one of {', '.join(trained())}")
+    return cls.load(path, device=device)

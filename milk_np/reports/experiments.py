@@ -7,12 +7,12 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from milk_np.checkpoint import write_json_atomic, write_text_atomic
-from milk_np.environment import environment
 from milk_np.experiments.claims import Judged, judge
 from milk_np.experiments.reproduce import DataSet, Reproduction
 from milk_np.experiments.summary import Table, summarise
 from milk_np.experiments.variants import Experiment
+from milk_np.files import write_json_atomic, write_text_atomic
+from milk_np.machine.environment import environment
 from milk_np.reports import numbers, page
 from milk_np.reports.experiment_plots import plots_of
 from milk_np.reports.markup import Markup, tag

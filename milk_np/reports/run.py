@@ -6,14 +6,15 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from milk_np.checkpoint import write_text_atomic
-from milk_np.config import METRICS, options
-from milk_np.progress import PARTS
+from milk_np.files import write_text_atomic
+from milk_np.models.registry import load_settings
 from milk_np.reports import numbers, page
 from milk_np.reports.dots import Dots, Point
 from milk_np.reports.lines import Curve, Lines
 from milk_np.reports.markup import Markup, tag
-from milk_np.run_folder import ENV, RunFolder
+from milk_np.settings.names import METRICS
+from milk_np.training.progress import parts_of
+from milk_np.training.run_folder import ENV, RunFolder
 
 REPORT = "report.html"
 NAMES = {"bpr": "ranking (BPR)", "variance": "variance", "alignment": "alignment", "reg": "regulariser"}
@@ -23,11 +24,11 @@ def write_run_report(run: RunFolder) -> None:
     """Write `report.html` into a finished run's folder, from the files that are there."""
     summary = run.summary() or {}
     known = json.loads(run.file(ENV).read_text(encoding="utf-8"))
-    settings = run.settings().to_dict()
+    settings = load_settings(run.config).to_dict()
     title = f"{summary['model']} on {summary['data']}, seed {summary['seed']}"
     body = [
         tag("p", _outcome(summary, str(settings["valid_metric"]))),
-        page.section("curves", "Training", *_curves(run.metrics(), str(settings["valid_metric"]), summary)),
+        *_training(run.metrics(), str(settings["valid_metric"]), summary),
         page.section("test", "Test", *_test(summary)),
         page.section("about", "How it was made", *_about(summary, settings, known)),
     ]
@@ -35,17 +36,22 @@ def write_run_report(run: RunFolder) -> None:
 
 
 def _outcome(summary: Mapping[str, Any], metric: str) -> str:
-    best, epochs = summary["best_epoch"], summary["epochs"]
     valid = numbers.metric(summary["valid"][metric])
-    return f"Best of {epochs} epochs: {best}, valid {metric} {valid}. All figures below are on new items."
+    how = f"Best of {summary['epochs']} epochs: {summary['best_epoch']}" if "epochs" in summary else "In closed form"
+    return f"{how}, valid {metric} {valid}. All figures below are on new items."
+
+
+def _training(records: Sequence[Mapping[str, Any]], metric: str, summary: Mapping[str, Any]) -> list[Markup]:
+    """Curves of a training by steps; nothing of a closed form."""
+    return [page.section("curves", "Training", *_curves(records, metric, summary))] if records else []
 
 
 def _curves(records: Sequence[Mapping[str, Any]], metric: str, summary: Mapping[str, Any]) -> list[Markup]:
     evaluated = [record for record in records if "valid" in record]
     epochs = [float(record["epoch"]) for record in records]
     parts = [
-        Curve(NAMES[name], epochs, [record["losses"][name] for record in records])
-        for name in PARTS
+        Curve(NAMES.get(name, name), epochs, [record["losses"][name] for record in records])
+        for name in parts_of(records[0]["losses"])
         if any(record["losses"].get(name) for record in records)
     ]
     shown = [page.plot(_losses(parts), "Weighted parts of the loss, mean of each epoch; the axis is logarithmic.")]
@@ -108,7 +114,7 @@ def _about(summary: Mapping[str, Any], settings: Mapping[str, Any], known: Mappi
         "Python": known["python"],
         "libraries": ", ".join(f"{name} {version}" for name, version in known["libraries"].items()),
     }
-    values = {name: _said(settings[name]) for name in options()}
+    values = {name: _said(value) for name, value in settings.items()}
     return [page.key_values("This run", facts), page.more("All settings", page.key_values("Settings", values))]
 
 

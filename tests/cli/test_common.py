@@ -15,21 +15,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from milk_np import errors
-from milk_np.cli.common import (
-    Parser,
-    add_common,
-    add_settings,
-    given_settings,
-    read_settings,
-    run_command,
-)
-from milk_np.config import Settings, options, spellings
+from milk_np.cli.choices import given_settings, read_settings
+from milk_np.cli.common import run_command
+from milk_np.cli.parser import Parser, add_common, add_settings
+from milk_np.models.milk.settings import MilkSettings
 
 
 def parser() -> Parser:
     parser = Parser("milk-test", "Test.", ["milk-test --lr .1"])
     add_common(parser)
-    add_settings(parser)
+    add_settings(parser, of=MilkSettings)
     return parser
 
 
@@ -44,21 +39,21 @@ def refused(capsys: pytest.CaptureFixture[str], *line: str) -> str:
     return capsys.readouterr().err
 
 
-@pytest.mark.parametrize("spelling", spellings())
+@pytest.mark.parametrize("spelling", MilkSettings.spellings())
 def test_every_spelling_of_every_setting_is_an_option(spelling: str) -> None:
-    name = spellings()[spelling]
-    default = getattr(Settings(), name)
+    name = MilkSettings.spellings()[spelling]
+    default = getattr(MilkSettings(), name)
     text = {"missing_mix": ".5,.5", "without": "cmam"}.get(name, default)
-    text = options()[name].choices[0] if text is None else text
+    text = MilkSettings.options()[name].choices[0] if text is None else text
     shown = ",".join(map(str, text)) if isinstance(text, tuple) else str(text)
     read = given_settings(parse(f"--{spelling}", shown))
     assert list(read) == [name]
-    Settings(**read)  # type: ignore[arg-type]
+    MilkSettings(**read)  # type: ignore[arg-type]
 
 
 def test_options_that_are_not_given_leave_no_trace() -> None:
     assert given_settings(parse()) == {}
-    assert read_settings(parse()) == Settings()
+    assert read_settings(parse()) == MilkSettings()
 
 
 def test_help_shows_groups_defaults_choices_examples_and_exit_codes(

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from milk_np import devices
+from milk_np.backends import driver as devices
 from milk_np.cli import doctor
 from milk_np.cli.doctor import Finding
 
@@ -56,7 +56,7 @@ def test_a_missing_core_library_ends_the_report(
 
 def test_a_wrong_gradient_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:
     fake = SimpleNamespace(prove=lambda: [("bpr", 1e-9), ("alignment", 1e-3)])
-    monkeypatch.setitem(sys.modules, "milk_np.nn.proof", fake)
+    monkeypatch.setitem(sys.modules, "milk_np.models.milk.proof", fake)
     found = lines_of(doctor._gradients)
     assert (found["bpr"].state, found["alignment"].state) == ("ok", "!!")
 

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from trained_cases import Trained, make_trained
 
-from milk_np.checkpoint import read_npz
 from milk_np.cli import evaluate
 from milk_np.data import Dataset
+from milk_np.files import read_npz
+from milk_np.models.registry import untrained
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +67,7 @@ def test_values_of_each_user(trained: Trained, tmp_path: Path) -> None:
     np.testing.assert_allclose(arrays["recall@5"], training["recall@5"])
 
 
-@pytest.mark.parametrize("model", ["profile", "random"])
+@pytest.mark.parametrize("model", untrained())
 def test_models_without_training(trained: Trained, model: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--model", model, "--data", trained.data, "--topk", "5") == 0
     assert f"{len(trained.ds.new_items())} candidates" in capsys.readouterr().out

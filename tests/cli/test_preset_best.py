@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 from milk_np.cli import evaluate, recommend, train
-from milk_np.cli.common import read_settings
+from milk_np.cli.choices import read_settings
 from milk_np.data import Dataset, make_synthetic
-from milk_np.models import load
+from milk_np.models.stored import load
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,11 @@ def listed(capsys: pytest.CaptureFixture[str], *line: object) -> list[dict[str, 
 
 def test_a_run_like_any_other(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     summary = json.loads((folder / "run" / "summary.json").read_text())
-    assert (summary["model"], summary["preset"], summary["epochs"]) == ("kernel-profile", "best", 1)
+    assert (summary["model"], summary["preset"]) == ("kernel-profile", "best")
+    assert not {"epochs", "best_epoch"} & set(summary)  # a closed form has none
+    log = (folder / "run" / "log.txt").read_text()
+    assert "fitted in" in log
+    assert "epoch" not in log
     assert summary["test"]["ndcg@10"] > summary["beside"]["random"]["ndcg@10"]
     assert (folder / "run" / "report.html").exists()
     out = folder / "again.json"
@@ -91,7 +95,7 @@ def test_lists_for_a_history(folder: Path, capsys: pytest.CaptureFixture[str]) -
     rows = listed(capsys, "--model", folder / "run", "--history", "i3,i5,i8", "--topk", "4")
     model = load(folder / "run" / "model.npz")
     new = model.catalogue.new_items()
-    scores = model.item_factors(new) @ model.user_from_history([np.array([3, 5, 8])])[0]
+    scores = model.item_factors(new) @ model.encode_users([np.array([3, 5, 8])])[0]
     assert [row["item"] for row in rows] == [f"i{new[j]}" for j in np.argsort(-scores)[:4]]
     assert {row["history"] for row in rows} == {"1"}
 

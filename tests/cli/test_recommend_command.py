@@ -12,7 +12,7 @@ import pytest
 from trained_cases import Trained, make_trained
 
 from milk_np.cli import recommend
-from milk_np.models.milk import Milk
+from milk_np.models.milk.model import Milk
 
 
 @pytest.fixture(scope="module")

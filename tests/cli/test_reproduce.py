@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
+import signal
 from pathlib import Path
 
 import pytest
 
 from milk_np.cli import reproduce, train, tune
 from milk_np.data import make_synthetic
+from milk_np.models.registry import model_class
 
 QUICK = ["--dim", "4", "--batch-size", "128", "--epochs", "4", "--eval-every", "2", "--jobs", "1", "--trials", "2"]
 
@@ -61,6 +64,25 @@ def test_two_modalities_leave_figure_3_out_and_say_so(tmp_path: Path) -> None:
     path = make_synthetic(150, 200, 2500, {"image": 8, "text": 6}).save(tmp_path / "two.npz")
     assert run(reproduce, "fig3", "--data", path, "--out", tmp_path / "out", "--repeats", 1, *QUICK) == 0
     assert "Left out: it needs 3 modalities, this data set has 2." in (tmp_path / "out" / "report.html").read_text()
+
+
+@pytest.mark.parametrize("model", ["milk", "kernel-profile"])
+def test_a_signal_ends_a_search_of_one_job(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, model: str
+) -> None:
+    begun = []
+
+    def interrupted(self, *args, **options):  # type: ignore[no-untyped-def]
+        begun.append(self)
+        os.kill(os.getpid(), signal.SIGTERM)
+        return fit(self, *args, **options)
+
+    cls = model_class(model)
+    fit = cls.fit
+    monkeypatch.setattr(cls, "fit", interrupted)
+    assert run(tune, "--data", data, "--models", model, "--out", tmp_path, *QUICK) == 130
+    assert len(begun) == 1
+    assert "the same command goes on" in capsys.readouterr().err
 
 
 def test_an_interruption_keeps_what_is_finished(
@@ -128,7 +150,7 @@ def test_tuned_settings_go_into_a_file_that_training_reads(
 
 @pytest.mark.parametrize(
     ("model", "message"),
-    [("profile", "has nothing to tune"), ("mylk", "expected milk, duif, duif-raw, kernel-profile, got 'mylk'")],
+    [("profile", "has nothing to tune"), ("mylk", "expected duif, duif-raw, milk, kernel-profile, got 'mylk'")],
 )
 def test_what_cannot_be_tuned(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], model: str, message: str

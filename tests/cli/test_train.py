@@ -16,11 +16,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from milk_np import devices, memory
+from milk_np.backends import driver as devices
 from milk_np.cli import job, train
-from milk_np.config import Settings
 from milk_np.data import make_synthetic
-from milk_np.run_folder import RunFolder
+from milk_np.machine import memory
+from milk_np.models.kernel_profile.settings import KernelProfileSettings
+from milk_np.models.milk.model import Milk
+from milk_np.models.milk.settings import MilkSettings
+from milk_np.models.registry import load_settings
+from milk_np.settings.shared import Settings
+from milk_np.training.run_folder import RunFolder
 
 SMALL = ["--dim", "8", "--batch-size", "128", "--epochs", "4", "--eval-every", "2", "--topk", "5"]
 
@@ -74,7 +79,7 @@ def test_a_run_saves_its_files_and_shows_the_table(
     assert {"recall@5", "ndcg@5", "ndcg@10"} <= set(saved["valid"]) & set(saved["test"])
     assert {"loading", "training", "evaluation", "saving", "testing"} <= set(saved["seconds"])
     assert set(saved["beside"]) == {"profile", "random"}
-    assert RunFolder(out).settings() == Settings(
+    assert load_settings(RunFolder(out).config) == MilkSettings(
         protocol="FTMT", dim=8, batch_size=128, epochs=4, eval_every=2, topk=(5,)
     )
     assert [record["epoch"] for record in RunFolder(out).metrics()] == [1, 2, 3, 4]
@@ -107,7 +112,7 @@ def test_the_device_that_was_found_is_told(
     line: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(job, "gpu_problem", lambda: "no driver")
-    monkeypatch.setattr("milk_np.devices.gpu_problem", lambda: "no driver")
+    monkeypatch.setattr("milk_np.backends.select.gpu_problem", lambda: "no driver")
     assert run(*line, "--device", "auto", "--out", tmp_path / "run") == 0
     assert "device   cpu (no driver)" in capsys.readouterr().out
 
@@ -115,10 +120,10 @@ def test_the_device_that_was_found_is_told(
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
-        (Settings(device="auto"), "gpu"),
-        (Settings(device="cpu"), "cpu"),
-        (Settings(device="auto", users="profile"), "cpu"),
-        (Settings(device="auto", preset="best"), "cpu, ranking on the gpu"),
+        (MilkSettings(device="auto"), "gpu"),
+        (MilkSettings(device="cpu"), "cpu"),
+        (MilkSettings(device="auto", users="profile"), "cpu"),
+        (KernelProfileSettings(device="auto"), "cpu, ranking on the gpu"),
     ],
 )
 def test_the_device_where_there_is_a_gpu(settings: Settings, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,7 +142,7 @@ def test_without_data_the_built_in_set_is_used(tmp_path: Path, monkeypatch: pyte
     assert run("--epochs", "1", "--quiet") == 0
     (out,) = (tmp_path / "runs").iterdir()
     assert out.name.startswith("synthetic-milk-paper-s0-")
-    assert RunFolder(out).settings().protocol == "FTMT"
+    assert load_settings(RunFolder(out).config).protocol == "FTMT"
 
 
 def test_a_run_can_be_repeated_from_its_config(line: list[str], data: Path, tmp_path: Path) -> None:
@@ -187,7 +192,7 @@ def test_more_epochs_continue_bit_for_bit(line: list[str], tmp_path: Path) -> No
     assert run(*line, "--out", tmp_path / "b", "--epochs", 8, "--resume", "--quiet") == 0
     assert (tmp_path / "a" / "model.npz").read_bytes() == (tmp_path / "b" / "model.npz").read_bytes()
     assert RunFolder(tmp_path / "b").metrics() == RunFolder(tmp_path / "a").metrics()
-    assert RunFolder(tmp_path / "b").settings().epochs == 8
+    assert load_settings(RunFolder(tmp_path / "b").config).epochs == 8
 
 
 LONG = ["--epochs", "60", "--patience", "0", "--quiet"]
@@ -248,23 +253,23 @@ def test_seeds_get_folders_and_a_summary(line: list[str], tmp_path: Path, capsys
     assert over["seeds"] == [3, 5]
     assert over["test"]["recall@5"]["mean"] == pytest.approx(np.mean(tests))
     assert over["test"]["recall@5"]["deviation"] == pytest.approx(np.std(tests, ddof=1))
-    assert RunFolder(out / "seed-5").settings().seed == 5
+    assert load_settings(RunFolder(out / "seed-5").config).seed == 5
 
 
 def test_interrupted_seeds_go_on_where_they_stopped(
     line: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out, fit = tmp_path / "run", job.fit
+    out, fit = tmp_path / "run", Milk.fit
 
-    def stop_at_the_second(ds: Any, settings: Settings, *rest: Any, **more: Any) -> Any:
-        if settings.seed == 1:
+    def stop_at_the_second(self: Milk, *rest: Any, **more: Any) -> Any:
+        if self.settings.seed == 1:
             raise KeyboardInterrupt
-        return fit(ds, settings, *rest, **more)
+        return fit(self, *rest, **more)
 
-    monkeypatch.setattr(job, "fit", stop_at_the_second)
+    monkeypatch.setattr(Milk, "fit", stop_at_the_second)
     assert "--resume" in failed(capsys, 130, *line, "--out", out, "--seeds", "2", "--quiet")
     first = (out / "seed-0" / "model.npz").stat().st_mtime_ns
-    monkeypatch.setattr(job, "fit", fit)
+    monkeypatch.setattr(Milk, "fit", fit)
     assert run(*line, "--out", out, "--seeds", "2", "--resume") == 0
     assert "is finished already" in capsys.readouterr().out
     assert (out / "seed-0" / "model.npz").stat().st_mtime_ns == first
@@ -293,6 +298,14 @@ def test_the_folder_of_another_run_is_left_alone(
         (["--valid-metric", "ndcg@50"], "expected at most 20"),
         (["--missing-mix", ".5,.6"], "add up to 1"),
         (["--model", "profile"], "score it with milk-evaluate --model profile"),
+        (["--landmarks", "5"], "landmarks (--landmarks): a setting of kernel-profile; milk has none of this name"),
+        (["--model", "duif", "--users", "both"], "a setting of milk; duif has none of this name"),
+        (
+            ["--preset", "best", "--rarity", ".9", "--lr", "5"],
+            "a setting of duif, duif-raw, milk; kernel-profile",
+        ),
+        (["--preset", "best", "--model", "duif"], "leave one out"),
+        (["--model", "similar", "--impute", "map"], "score it with milk-evaluate --model similar"),
         (["--device", "tpu"], "expected one of cpu, gpu, auto"),
         (["--presett", "paper"], "did you mean --preset?"),
         (["--config", "absent.toml"], "No such file"),
@@ -320,7 +333,7 @@ def test_an_unwritable_output_is_found_before_training(
     line: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("")
-    monkeypatch.setattr(job, "fit", lambda *_args, **_more: pytest.fail("trained before looking at the output"))
+    monkeypatch.setattr(Milk, "fit", lambda *_args, **_more: pytest.fail("trained before looking at the output"))
     assert "Not a directory" in failed(capsys, 3, *line, "--out", tmp_path / "file" / "run")
 
 
@@ -335,7 +348,7 @@ def tiny_disk(tmp_path: Path) -> Iterator[Path]:
     except FileNotFoundError:
         mounted = False
     if not mounted:
-        pytest.skip("no tmpfs can be mounted here; tests/test_checkpoint.py injects a full disk into the writes")
+        pytest.skip("no tmpfs can be mounted here; tests/test_files.py injects a full disk into the writes")
     yield folder
     subprocess.run(["umount", str(folder)], check=True)
 
@@ -346,7 +359,7 @@ def test_a_full_disk_ends_with_3_and_whole_files(
     out = tiny_disk / "run"
     assert "the disk is full" in failed(capsys, 3, *line, "--dim", "256", "--out", out)
     assert not list(out.glob(".*"))
-    assert RunFolder(out).settings().dim == 256
+    assert load_settings(RunFolder(out).config).dim == 256
 
 
 def test_divergence_ends_with_4(line: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

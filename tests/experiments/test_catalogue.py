@@ -4,35 +4,32 @@ from __future__ import annotations
 
 import pytest
 
-from milk_np.config import PROTOCOLS, Settings
-from milk_np.experiments.catalogue import CLAIMS, EXPERIMENTS
+from milk_np.experiments.catalogue import CLAIMS, experiments
 from milk_np.experiments.published import known, printed, printed_loss, printed_weights
-from milk_np.experiments.reproduce import _of_family, tuned_on
+from milk_np.experiments.reproduce import tuned_on
+from milk_np.models.registry import make_settings
+from milk_np.settings.names import PROTOCOLS
 
 
-@pytest.mark.parametrize("experiment", EXPERIMENTS.values(), ids=lambda e: e.name)
+@pytest.mark.parametrize("experiment", experiments().values(), ids=lambda e: e.name)
 def test_experiments_are_sound(experiment) -> None:  # type: ignore[no-untyped-def]
     labels = [variant.label for variant in experiment.variants]
     assert len(set(labels)) == len(labels)
     assert experiment.baseline in ("", *labels)
     assert set(experiment.protocols) <= set(PROTOCOLS)
     for variant in experiment.variants:
-        settings = Settings(**variant.settings)
-        assert variant.family is None or _of_family(variant.family) == {
-            "model": settings.model,
-            "without": tuple(sorted(settings.without)),
-            "users": settings.users,
-        }
+        settings = make_settings(variant.settings)
+        assert variant.family is None or variant.family == settings.family == make_settings(variant.of_family()).family
 
 
-@pytest.mark.parametrize("experiment", [e for e in EXPERIMENTS.values() if e.kind != "sweep"], ids=lambda e: e.name)
+@pytest.mark.parametrize("experiment", [e for e in experiments().values() if e.kind != "sweep"], ids=lambda e: e.name)
 def test_every_table_has_the_random_level(experiment) -> None:  # type: ignore[no-untyped-def]
     assert "random order" in [variant.label for variant in experiment.variants]
 
 
 @pytest.mark.parametrize("claim", CLAIMS, ids=lambda c: c.text)
 def test_claims_compare_what_is_run(claim) -> None:  # type: ignore[no-untyped-def]
-    experiment = EXPERIMENTS[claim.experiment]
+    experiment = experiments()[claim.experiment]
     labels = {variant.label for variant in experiment.variants}
     assert {claim.better, claim.worse} <= labels
     assert {claim.protocol, claim.loss or claim.protocol} <= set(experiment.protocols)

@@ -11,14 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from milk_np.config import Settings
 from milk_np.data import Dataset, make_synthetic
 from milk_np.errors import DataError
 from milk_np.experiments.pool import described, outcome, run_all
 from milk_np.experiments.runs import Result, Run, base, execute, masked
 from milk_np.experiments.store import Store
+from milk_np.models.milk.settings import MilkSettings
+from milk_np.models.registry import adapted
 
-SETTINGS = Settings(
+SETTINGS = MilkSettings(
     protocol="FTMT", dim=8, batch_size=128, epochs=4, eval_every=2, topk=(5,), valid_metric="ndcg@5", lr=0.02
 )
 
@@ -30,7 +31,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def a_run(path: Path, draw: int | None = 0, **changes: object) -> Run:
-    return Run(path, base(path).content_hash, 0.2, draw, SETTINGS.replace(**changes))
+    return Run(path, base(path).content_hash, 0.2, draw, adapted(SETTINGS, changes))
 
 
 def test_a_key_tells_what_decides_the_result_and_nothing_else(path: Path) -> None:
@@ -69,9 +70,10 @@ def test_a_mask_by_nature_outlives_the_draw(tmp_path: Path) -> None:
 def test_results_do_not_depend_on_threads_or_processes(path: Path, tmp_path: Path) -> None:
     here = execute(a_run(path))
     code = (
-        "from pathlib import Path; from milk_np import threads; threads.prepare(['--threads', '1']); import sys, json\n"
-        "from milk_np.config import Settings; from milk_np.experiments.runs import Run, base, execute\n"
-        "p = Path(sys.argv[1]); s = Settings.from_mapping(json.loads(sys.argv[2]))\n"
+        "from pathlib import Path; from milk_np.machine import threads\n"
+        "threads.prepare(['--threads', '1']); import sys, json\n"
+        "from milk_np.models.registry import make_settings; from milk_np.experiments.runs import Run, base, execute\n"
+        "p = Path(sys.argv[1]); s = make_settings(json.loads(sys.argv[2]))\n"
         "r = execute(Run(p, base(p).content_hash, 0.2, 0, s)).summary; print(json.dumps([r['test'], r['valid']]))"
     )
     settings = json.dumps({k: v for k, v in SETTINGS.to_dict().items() if v is not None})

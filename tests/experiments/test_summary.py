@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from milk_np.config import Settings
 from milk_np.data import make_synthetic
 from milk_np.experiments.catalogue import FIG4, FIG5
 from milk_np.experiments.claims import Judged, judge
@@ -17,6 +16,7 @@ from milk_np.experiments.reproduce import Plan, Reproduction
 from milk_np.experiments.runs import Result
 from milk_np.experiments.summary import summarise
 from milk_np.experiments.variants import Claim
+from milk_np.models.milk.settings import MilkSettings
 from milk_np.reports.experiments import write_reports
 from milk_np.reports.tables import plain
 
@@ -27,7 +27,7 @@ GOOD = {"random order": 0.05, "w/o both": 0.3, "w/o CMAM": 0.31, "w/o CEIM": 0.3
 @pytest.fixture
 def whole(tmp_path: Path) -> Reproduction:
     data = make_synthetic(80, 60, 600, {"image": 4, "text": 3}).save(tmp_path / "small.npz")
-    base = Settings(dim=4, epochs=2, batch_size=64)
+    base = MilkSettings(dim=4, epochs=2, batch_size=64)
     plan = Plan((data,), (FIG4, FIG5), base, tmp_path / "out", repeats=3, trials=1)
     planted = Reproduction(plan, lambda _: None)
     for _, search in planted._searches():
@@ -40,9 +40,7 @@ def whole(tmp_path: Path) -> Reproduction:
 
 
 def search_config(search):  # type: ignore[no-untyped-def]
-    from milk_np.experiments.spaces import design
-
-    return design(search.family, 1)[0]
+    return search.design(1)[0]
 
 
 def plant(whole: Reproduction, run, level: float) -> None:  # type: ignore[no-untyped-def]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from make_golden import GOLDEN, run
 
-from milk_np.backend import NumpyBackend
+from milk_np.backends.numba import NumpyBackend
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,11 +18,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 import milk_np.kernels.reference as reference
-from milk_np import devices
+from milk_np.backends import select
 
-sys.path += [str(Path(__file__).parents[1] / name) for name in ("", "kernels", "nn")]
-
-PROBLEM = devices.gpu_problem()
+PROBLEM = select.gpu_problem()
 if PROBLEM is not None and os.environ.get("MILK_REQUIRE_GPU") == "1":
     raise RuntimeError(f"MILK_REQUIRE_GPU=1, but {PROBLEM}")
 if PROBLEM is not None:
@@ -32,7 +29,7 @@ if PROBLEM is not None:
 import cupy  # noqa: E402
 
 import milk_np.kernels.gpu as gpu  # noqa: E402
-from milk_np.backend_gpu import CupyBackend as CupyBackend  # noqa: E402
+from milk_np.backends.cupy import CupyBackend as CupyBackend  # noqa: E402
 
 EMULATOR: Any = sys.modules.get("cupy_on_cpu")
 """CuPy may run on an emulator of the device: it can run threads in another order, and counts copies and launches."""

@@ -18,9 +18,9 @@ import milk_np
 if not hasattr(milk_np, "kernels") and (Path(__file__).resolve().parents[2] / "kernels").is_dir():
     milk_np.__path__.append(str(Path(__file__).resolve().parents[2]))  # kernels/ stands at the top of a checkout
 
-from milk_np.backend import get_backend
+from milk_np.backends.select import get_backend
 from milk_np.data import apply_protocol, make_synthetic
-from milk_np.models.milk import Milk
+from milk_np.models.milk.model import Milk
 
 CASES = (
     {},
@@ -36,10 +36,10 @@ def main() -> None:
     ds = apply_protocol(make_synthetic(n_users=120, n_items=150, n_pairs=1500, widths={"a": 40, "b": 17}), "MTMT")
     for case in CASES:
         model = Milk(**{"dim": 16, "batch_size": 256, **case}, device="gpu")
-        model.begin(ds)
-        for step in range(3 * model.steps_per_epoch):
-            model.train_step(1 + step // model.steps_per_epoch, step % model.steps_per_epoch)
-        model.settle()
+        trainer = model.trainer(ds)
+        for step in range(3 * trainer.steps):
+            trainer.step(1 + step // trainer.steps, step % trainer.steps)
+        trainer.flush()
         assert np.isfinite(model.item_factors()).all(), case
     searches()
     print("sweep: done", flush=True)

@@ -6,7 +6,7 @@ import pytest
 from gpu_cases import EMULATOR, counted, home
 
 from milk_np.data import apply_protocol, make_synthetic
-from milk_np.models.milk import Milk
+from milk_np.models.milk.model import Milk
 
 pytestmark = pytest.mark.gpu
 
@@ -25,9 +25,9 @@ MIDDLE = [
 ]
 """What every step launches, in order, with two modalities or more."""
 REPLAYED = ["begin_step", "adam_catch_up", *MIDDLE[:-1], "adam_rows", "rows_backward", "adam", "end_step"]
-"""A step of a whole batch; batches are drawn and grouped many at a time: draw_batch, and group_shared twice."""
+"""A step; batches are drawn and grouped many at a time: draw_batch, and group_shared twice."""
 PLAIN = ["draw_batch", "group_shared", "adam_catch_up", "group_shared", *MIDDLE, "adam_rows", "adam"]
-"""A step of the last batch of an epoch, which may be smaller."""
+"""A step of users with profiles, or of features that pass by, draws and groups its own batch."""
 
 
 @pytest.fixture
@@ -53,23 +53,24 @@ def launches(monkeypatch):
 
 
 def trained(M=2, **options):
-    """A model after the first step of an epoch, in which kernels are compiled and the epoch's table is sent."""
+    """A model and its trainer after the first step, in which kernels are compiled and the epoch's table is sent."""
     widths = {f"m{m}": 20 for m in range(M)}
     ds = make_synthetic(n_users=200, n_items=150, n_pairs=2400, widths=widths, seed=3)
     model = Milk(**{"dim": 16, "batch_size": 256, "device": "gpu", **options})
-    model.begin(apply_protocol(ds, "MTMT"))
-    model.train_step(1, 0)
-    return model
+    trainer = model.trainer(apply_protocol(ds, "MTMT"))
+    trainer.step(1, 0)
+    return model, trainer
 
 
 def test_the_launches_of_a_step(launches):
     """A device replays what is launched here, so all of it is seen in the first step alone."""
     launches.clear()
-    model = trained()
+    _, trainer = trained()
     assert launches[-len(REPLAYED) :] == REPLAYED
     assert launches[-len(REPLAYED) - 4 : -len(REPLAYED)] == ["set_clock", "draw_batch", "group_shared", "group_shared"]
+    trainer.engine._replays = []
     launches.clear()
-    model.train_step(1, model.steps_per_epoch - 1)
+    trainer.step(1, 1)
     assert launches == PLAIN
     assert max(len(PLAIN), len(REPLAYED)) <= BUDGET
 
@@ -86,12 +87,12 @@ def test_the_launches_of_a_step(launches):
     ],
 )
 def test_nothing_crosses_the_bus_and_nobody_waits(options, launches):
-    model = trained(**options)
+    _, trainer = trained(**options)
     EMULATOR.stats.reset()
     launches.clear()
-    steps = model.steps_per_epoch - 2
+    steps = trainer.steps - 2
     for step in range(1, steps + 1):
-        model.train_step(1, step)
+        trainer.step(1, step)
     stats = EMULATOR.stats
     assert (stats.h2d, stats.d2h, stats.d2d, stats.sync) == (0, 0, 0, 0)
     assert stats.launch == len(launches) - launches.count("product"), "nothing is launched beside our kernels"
@@ -100,15 +101,15 @@ def test_nothing_crosses_the_bus_and_nobody_waits(options, launches):
 
 @counted
 def test_an_epoch_sends_two_tables_and_brings_one_home():
-    """The schedule of the steps that are replayed, and the environments of the last one."""
-    model = trained()
-    steps = model.steps_per_epoch
+    """Both are the schedule, one for the steps of the last batch's size."""
+    _, trainer = trained()
+    steps = trainer.steps
     for step in range(1, steps):
-        model.train_step(1, step)
+        trainer.step(1, step)
     EMULATOR.stats.reset()
     for step in range(steps):
-        model.train_step(2, step)
-    model.losses(steps)
+        trainer.step(2, step)
+    trainer.losses(steps)
     stats = EMULATOR.stats
     assert (stats.h2d, stats.d2h) == (2, 1)
 
@@ -117,12 +118,12 @@ def test_memory_of_the_device_stops_growing():
     """After a few steps, all arrays come from memory that was used before."""
     import cupy
 
-    model = trained()
+    model, trainer = trained()
     pool = cupy.get_default_memory_pool()
     for step in range(1, 4):
-        model.train_step(1, step)
+        trainer.step(1, step)
     before = pool.total_bytes()
-    for step in range(4, model.steps_per_epoch - 1):
-        model.train_step(1, step)
+    for step in range(4, trainer.steps - 1):
+        trainer.step(1, step)
     assert pool.total_bytes() == before
     assert home(model.params.P).dtype == "float32"

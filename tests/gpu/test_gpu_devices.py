@@ -8,15 +8,18 @@ from types import SimpleNamespace
 import pytest
 from gpu_cases import CupyBackend, cupy, home, put
 
-from milk_np import devices
-from milk_np.backend import Backend, NumpyBackend, get_backend
+from milk_np.backends import driver as devices
+from milk_np.backends import select
+from milk_np.backends.base import Backend
+from milk_np.backends.numba import NumpyBackend
+from milk_np.backends.select import get_backend
 from milk_np.cli import doctor
 
 pytestmark = pytest.mark.gpu
 
 
 def test_a_gpu_that_can_be_used():
-    assert devices.gpu_problem() is None
+    assert select.gpu_problem() is None
     for device in ("gpu", "auto"):
         assert isinstance(get_backend(device), CupyBackend)
 
@@ -40,32 +43,32 @@ def fail(*_):
 
 
 def test_a_driver_that_is_too_old_for_cupy(monkeypatch):
-    monkeypatch.setattr("milk_np.backend_gpu.cupy.cuda.runtime.getDeviceCount", fail)
+    monkeypatch.setattr("milk_np.backends.cupy.cupy.cuda.runtime.getDeviceCount", fail)
     monkeypatch.setattr(devices, "driver_problem", lambda: None)
     monkeypatch.setattr(devices, "version_problem", lambda: "the driver supports CUDA 12.4")
-    assert devices.gpu_problem() == "the driver supports CUDA 12.4"
+    assert select.gpu_problem() == "the driver supports CUDA 12.4"
     monkeypatch.setattr(devices, "version_problem", lambda: None)
-    assert "CUDA doesn't start" in devices.gpu_problem()
+    assert "CUDA doesn't start" in select.gpu_problem()
 
 
 def test_no_device(monkeypatch):
-    monkeypatch.setattr("milk_np.backend_gpu.cupy.cuda.runtime.getDeviceCount", lambda: 0)
+    monkeypatch.setattr("milk_np.backends.cupy.cupy.cuda.runtime.getDeviceCount", lambda: 0)
     monkeypatch.setattr(devices, "driver_problem", lambda: None)
-    assert devices.gpu_problem() == "CUDA finds no device"
+    assert select.gpu_problem() == "CUDA finds no device"
 
 
 def test_too_old_a_device(monkeypatch):
     old = SimpleNamespace(compute_capability="61", id=0)
-    monkeypatch.setattr("milk_np.backend_gpu.cupy.cuda.Device", lambda: old)
-    assert "too old: its compute capability is 6.1" in devices.gpu_problem()
+    monkeypatch.setattr("milk_np.backends.cupy.cupy.cuda.Device", lambda: old)
+    assert "too old: its compute capability is 6.1" in select.gpu_problem()
 
 
 def test_a_library_that_is_not_there(monkeypatch):
     def absent(name):
         raise ImportError(f"no library for {name}\nand more")
 
-    monkeypatch.setattr("milk_np.backend_gpu.import_module", absent)
-    told = devices.gpu_problem()
+    monkeypatch.setattr("milk_np.backends.cupy.import_module", absent)
+    told = select.gpu_problem()
     assert "CuPy can't load a library of CUDA (no library for cupy.cublas)" in told
     assert "[ctk]" in told
 

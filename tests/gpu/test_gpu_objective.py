@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from objective_cases import cases, make_case
 
+from milk_np.models.milk.objective import Objective, Table, Weights, parts
+from milk_np.models.milk.parameters import blank_parameters
 from milk_np.nn.gradcheck import TOLERANCE, check_direction, check_elements
-from milk_np.nn.objective import Objective, Table, Weights, parts
-from milk_np.nn.parameters import blank_parameters
 
 pytestmark = pytest.mark.gpu
 

@@ -5,19 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from gpu_cases import EMULATOR, CupyBackend, counted, kernel_module
-from test_training import OPTIONS, new_run, small_set
+from training_cases import OPTIONS, new_run, small_set
 
-from milk_np.backend import Backend
+from milk_np.backends.base import Backend
 from milk_np.cli import evaluate as evaluate_command
 from milk_np.cli import train as train_command
-from milk_np.config import Settings
 from milk_np.errors import OutOfMemoryError
-from milk_np.evaluation import evaluate
+from milk_np.evaluation.evaluate import evaluate
 from milk_np.kernels.reference import top_k
-from milk_np.models import make_model
-from milk_np.models.milk import Milk
-from milk_np.recommend import recommend, similar_items, users_for_items
-from milk_np.run_folder import RunFolder
+from milk_np.models.milk.model import Milk
+from milk_np.models.registry import make_model, make_settings
+from milk_np.serving.recommend import recommend, similar_items, users_for_items
+from milk_np.training.run_folder import RunFolder
 
 pytestmark = pytest.mark.gpu
 
@@ -31,16 +30,16 @@ def ds():
 
 def trained_steps(ds, device, steps, **options):
     model = Milk(**{**OPTIONS, **options}, device=device)
-    model.begin(ds)
+    trainer = model.trainer(ds)
     for step in range(steps):
-        model.train_step(1 + step // model.steps_per_epoch, step % model.steps_per_epoch)
-    model.settle()
-    return model
+        trainer.step(1 + step // trainer.steps, step % trainer.steps)
+    trainer.flush()
+    return model, trainer
 
 
 def assert_same_parameters(one, other, atol=PARAMETER):
     """Biases apart: the risk has no gradient by them but rounding, of which Adam makes whole steps."""
-    host, device = one.parameters(), other.parameters()
+    host, device = one.arrays(), other.arrays()
     for name in host:
         if not name.startswith("b"):
             np.testing.assert_allclose(device[name], host[name], rtol=0, atol=atol, err_msg=name)
@@ -58,17 +57,17 @@ def assert_same_parameters(one, other, atol=PARAMETER):
     ],
 )
 def test_parameters_after_twenty_steps_are_those_of_the_cpu(ds, options):
-    cpu, gpu = (trained_steps(ds, device, 20, **options) for device in ("cpu", "gpu"))
+    (cpu, host), (gpu, device) = (trained_steps(ds, device, 20, **options) for device in ("cpu", "gpu"))
     assert_same_parameters(cpu, gpu)
-    steps = 20 % cpu.steps_per_epoch
-    assert gpu.losses(steps) == pytest.approx(cpu.losses(steps), rel=1e-4)
+    steps = 20 % host.steps
+    assert device.losses(steps) == pytest.approx(host.losses(steps), rel=1e-4)
 
 
 @pytest.mark.parametrize("model", ["duif", "duif-raw"])
 def test_other_trained_models_run_on_the_device_too(ds, model):
     losses = []
     for device in ("cpu", "gpu"):
-        trained = make_model(Settings(**{**OPTIONS, "epochs": 2}, model=model, device=device)).fit(ds)
+        trained = make_model(make_settings({**OPTIONS, "epochs": 2, "model": model, "device": device})).fit(ds)
         losses.append([record["losses"]["total"] for record in trained.history.records])
     assert losses[1] == pytest.approx(losses[0], rel=1e-4)
 
@@ -82,14 +81,14 @@ def test_a_whole_run_ends_with_the_metrics_of_the_cpu(ds):
 
 
 def test_the_same_run_twice_gives_the_same_bits(ds):
-    one, two = (trained_steps(ds, "gpu", 12).parameters() for _ in range(2))
+    one, two = (trained_steps(ds, "gpu", 12)[0].arrays() for _ in range(2))
     for name in one:
         np.testing.assert_array_equal(one[name], two[name])
 
 
 def test_the_device_ranks_with_its_own_kernel(ds, monkeypatch):
-    model = trained_steps(ds, "gpu", 5)
-    monkeypatch.setattr("milk_np.ranking.cpu_top_k", lambda: pytest.fail("the CPU's kernel was asked for"))
+    model, _ = trained_steps(ds, "gpu", 5)
+    monkeypatch.setattr("milk_np.serving.ranking.cpu_top_k", lambda: pytest.fail("the CPU's kernel was asked for"))
     found = evaluate(model, ds, 1, topk=(10,))
     plain = evaluate((model.user_factors(), model.item_factors()), ds, 1, topk=(10,), top_k=top_k)
     assert found.metrics == pytest.approx(plain.metrics, abs=METRIC)
@@ -113,7 +112,7 @@ def test_a_run_goes_on_where_another_device_left_it(ds, tmp_path, first, then):
 
 @pytest.mark.parametrize(("first", "then"), [("gpu", "cpu"), ("cpu", "gpu")])
 def test_a_saved_model_loads_on_the_other_device(ds, tmp_path, first, then):
-    model = trained_steps(ds, first, 5)
+    model, _ = trained_steps(ds, first, 5)
     model.save(tmp_path / "model.npz")
     again = Milk.load(tmp_path / "model.npz", device=then)
     np.testing.assert_array_equal(again.user_factors(), model.user_factors())
@@ -128,16 +127,22 @@ def test_a_saved_model_loads_on_the_other_device(ds, tmp_path, first, then):
 
 
 def test_features_that_stay_on_the_host_train_alike(ds, monkeypatch):
-    """The pool's limit leaves no room for them; they are streamed in parts."""
-    resident = trained_steps(ds, "gpu", 6)
+    """The pool's limit leaves no room for them; they are streamed in parts, gathered, and multiplied by cuBLAS.
+
+    Of features on the device, the same program makes the same bits, and the one that reads them in place the same run.
+    """
+    in_place, _ = trained_steps(ds, "gpu", 6)
+    monkeypatch.setattr(kernel_module("extract"), "PRODUCTS", "cublas")
+    resident, _ = trained_steps(ds, "gpu", 6)
     monkeypatch.setattr(kernel_module("streaming"), "STAGED_BYTES", 1000)
-    monkeypatch.setattr("milk_np.backend_gpu.free_bytes", lambda: 2**30)
-    monkeypatch.setattr("milk_np.models.milk.device_bytes", lambda *_: {"all": 2**30})
-    streamed = trained_steps(ds, "gpu", 6)
+    monkeypatch.setattr("milk_np.backends.cupy.free_bytes", lambda: 2**30)
+    monkeypatch.setattr("milk_np.models.milk.model.device_bytes", lambda *_: {"all": 2**30})
+    streamed, _ = trained_steps(ds, "gpu", 6)
     hosted = kernel_module("streaming").HostRows
     assert all(isinstance(table.raw, hosted) for table in streamed._tables)
-    assert_same_parameters(resident, streamed)  # their products are summed in another order
-    np.testing.assert_allclose(streamed.item_factors(), resident.item_factors(), rtol=0, atol=1e-5)
+    assert_same_parameters(resident, streamed, 0)
+    assert_same_parameters(in_place, streamed)
+    np.testing.assert_array_equal(streamed.item_factors(), resident.item_factors())
 
 
 @pytest.fixture
@@ -157,7 +162,7 @@ def test_too_little_memory_is_told_before_training(ds, pool_limit):
 
 
 def test_memory_that_runs_out_is_told_with_the_numbers(pool_limit):
-    from milk_np.backend import get_backend
+    from milk_np.backends.select import get_backend
 
     pool_limit(size=2**20)
     with pytest.raises(OutOfMemoryError, match=r"another 1.0 GB: .* in use here, .* can be had, CuPy's limit 1.0 MB"):

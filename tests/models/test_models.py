@@ -2,22 +2,39 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from milk_np.checkpoint import write_npz_atomic
-from milk_np.config import Settings
+from milk_np.cli.choices import read_settings
 from milk_np.data import make_synthetic
 from milk_np.errors import DataError, SettingsError
-from milk_np.models import MODELS, TRAINED, load, make_model, model_class
+from milk_np.files import write_npz_atomic
+from milk_np.models.kernel_profile.model import KernelProfile
+from milk_np.models.milk.model import Milk
+from milk_np.models.milk.settings import MilkSettings
+from milk_np.models.registry import (
+    MODELS,
+    adapted,
+    make_model,
+    make_settings,
+    model_class,
+    settings_class,
+    stored_settings,
+    trained,
+)
+from milk_np.models.stored import load
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_every_model_fits_and_ranks(name: str) -> None:
     ds = make_synthetic(60, 50, 500, {"image": 5, "text": 4})
-    settings = Settings(model=name, dim=4, epochs=2, eval_every=1, batch_size=128, topk=(5,), valid_metric="ndcg@5")
+    settings = adapted(
+        MilkSettings(dim=4, epochs=2, eval_every=1, batch_size=128, topk=(5,), valid_metric="ndcg@5"), {"model": name}
+    )
     model = make_model(settings).fit(ds)
     assert model.name == name
     users, items = model.user_factors(), model.item_factors(ds.new_items())
@@ -27,12 +44,51 @@ def test_every_model_fits_and_ranks(name: str) -> None:
 
 def test_an_unknown_name_is_refused_with_the_names_there_are() -> None:
     with pytest.raises(SettingsError, match=r"duif-raw"):
-        Settings(model="duiff")
+        make_settings({"model": "duiff"})
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "message"),
+    [
+        (Milk, {"preset": "best"}, "got 'milk' with the preset best, which is kernel-profile"),
+        (Milk, {"model": "kernel-profile"}, "got 'kernel-profile', this one is milk"),
+        (Milk, {"landmarks": 5}, "landmarks .*a setting of kernel-profile; milk has none"),
+        (Milk, {"landmark": 5}, "did you mean landmarks"),
+        (Milk, {"protocol": "FTMT"}, "protocol: .*apply_protocol"),
+        (KernelProfile, {"epochs": 3}, "epochs .*a setting of duif, duif-raw, milk; kernel-profile has none"),
+        (KernelProfile, {"seeds": 3}, "give seed"),
+        (KernelProfile, {"settings": MilkSettings()}, "expected those of kernel-profile, got those of milk"),
+    ],
+)
+def test_settings_that_a_model_would_ignore_are_refused(model: Any, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(SettingsError, match=message) as caught:
+        model(**options)
+    assert caught.value.exit_code == 2
+
+
+def test_a_file_of_settings_may_not_name_those_of_another_model_either(tmp_path: Path) -> None:
+    file = tmp_path / "a.toml"
+    given = argparse.Namespace(config=str(file))
+    file.write_text("landmarks = 5\n")
+    with pytest.raises(SettingsError, match=r"a\.toml: landmarks .*a setting of kernel-profile; milk has none"):
+        read_settings(given)
+    file.write_text("landmarks = 1024\nlr = 0.5\n")  # at its default, as version 0.1.0 wrote all settings
+    assert read_settings(given) == MilkSettings(lr=0.5)
+
+
+def test_every_model_owns_its_settings() -> None:
+    for name in MODELS:
+        cls = settings_class(name)
+        assert cls().model == name
+        assert cls.title
+        assert make_settings({"model": name}) == cls()
+        assert stored_settings(cls().to_dict(), "file") == cls()
+        assert model_class(name).name == name
 
 
 def test_loading_says_what_a_file_holds(tmp_path: Path) -> None:
     path = tmp_path / "other.npz"
     write_npz_atomic(path, {}, {"kind": "model", "model": "unheard-of"})
-    with pytest.raises(DataError, match=r"other.npz: holds a model named 'unheard-of', expected one of milk"):
+    with pytest.raises(DataError, match=r"other.npz: holds a model named 'unheard-of', expected one of duif"):
         load(path)
-    assert all(model_class(name).name == name for name in TRAINED)
+    assert all(model_class(name).name == name for name in trained())

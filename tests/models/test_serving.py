@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from milk_np import recommend as lists
-from milk_np.catalogue import Catalogue
 from milk_np.data import apply_protocol, make_synthetic
-from milk_np.models.milk import Milk
+from milk_np.models.milk.model import Milk
+from milk_np.serving import recommend as lists
+from milk_np.serving.catalogue import Catalogue
 
 
 @pytest.fixture(scope="module")

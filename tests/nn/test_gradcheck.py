@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from milk_np.models.milk.proof import TERMS, prove
 from milk_np.nn.gradcheck import TOLERANCE, check_direction, check_elements
-from milk_np.nn.proof import TERMS, prove
 
 
 def cubic(x, y):

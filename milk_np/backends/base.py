@@ -1,0 +1,110 @@
+"""Where arrays live and which kernels work on them.
+
+The engine is one program of kernel calls on a backend's arrays. `backends.numba` runs it with Numba's kernels, or
+with the plain NumPy references for proofs; `backends.cupy` with CUDA C.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+Array = Any
+"""An array of the backend: a NumPy array, or its twin on the device."""
+
+ALIGNMENT = 64
+"""Bytes that tables start on, so that no vector of the widest registers straddles two cache lines."""
+
+
+class Backend(ABC):
+    """Arrays and kernels of one device."""
+
+    name: str
+    kernels: Any
+    """Module with the functions of `milk_np.kernels`."""
+
+    @abstractmethod
+    def empty(self, shape: int | tuple[int, ...], dtype: DTypeLike) -> Array:
+        """An array whose numbers are not set."""
+
+    @abstractmethod
+    def asarray(self, values: Any, dtype: DTypeLike | None = None) -> Array:
+        """`values` as an array of this backend, copied only where that is needed."""
+
+    @abstractmethod
+    def to_host(self, array: Array) -> NDArray[Any]:
+        """`array` as a NumPy array."""
+
+    @abstractmethod
+    def require(self, need: Mapping[str, int]) -> None:
+        """Raise OutOfMemoryError, with the numbers, if `need` (bytes by purpose) isn't free on the device."""
+
+    @abstractmethod
+    def features(self, raw: NDArray[Any], reserve: int = 0) -> Array:
+        """Raw feature rows, where `extract` reads them; `reserve` bytes of the device are left free."""
+
+    def resident(self, features: Array) -> bool:
+        """Whether feature rows lie where the kernels run, and don't pass by in parts."""
+        return True
+
+    def aside(self, work: Callable[[], None]) -> Callable[[], None]:
+        """Let `work` run beside what follows, up to a call of what this returns; here, at once."""
+        work()
+        return lambda: None
+
+    def recorded(self, work: Callable[[], None]) -> Callable[[], None]:
+        """`work`, which launches kernels whose arguments never change, in the form that is fastest to call again."""
+        return work
+
+    def top_k(
+        self,
+        queries: NDArray[np.float32],
+        items: NDArray[np.float32],
+        k: int,
+        exclude_indptr: NDArray[np.int64] | None = None,
+        exclude: NDArray[np.int32] | None = None,
+    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """The kernel `top_k` on arrays of the host."""
+        index, score = self.kernels.top_k(queries, items, k, exclude_indptr, exclude)
+        return self.to_host(index), self.to_host(score)
+
+    def offsets(self, indptr: NDArray[np.int64]) -> Array:
+        """Offsets of compressed rows, in the integer type that the sampling kernel of this backend takes."""
+        return self.asarray(indptr, np.int64)
+
+    def full(self, shape: int | tuple[int, ...], value: float, dtype: DTypeLike) -> Array:
+        """An array of one number."""
+        out = self.empty(shape, dtype)
+        out[...] = value
+        return out
+
+    def zeros(self, shape: int | tuple[int, ...], dtype: DTypeLike) -> Array:
+        """An array of zeros."""
+        return self.full(shape, 0, dtype)
+
+    def copy(self, array: Array) -> Array:
+        """A copy of `array`, aligned like any new one."""
+        out = self.empty(array.shape, array.dtype)
+        out[...] = array
+        return out
+
+
+class Scratch:
+    """Arrays that are used again at every step: asking twice for a name gives the same memory."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._stores: dict[tuple[str, np.dtype[Any]], Array] = {}
+
+    def take(self, name: str, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
+        """An array whose numbers are not set; it is only good until the name is asked for again."""
+        key = name, np.dtype(dtype)
+        count = int(np.prod(shape))
+        store = self._stores.get(key)
+        if store is None or store.size < count:
+            store = self._stores[key] = self._backend.empty(count + count // 8, dtype)
+        return store[:count].reshape(shape)

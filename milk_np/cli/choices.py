@@ -1,0 +1,117 @@
+"""Settings of a command: which model they are of, what the line, a file and a base say, in this order."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+
+from milk_np.cli.parser import Parser, add_settings
+from milk_np.errors import SettingsError
+from milk_np.machine.threads import last_value
+from milk_np.models import registry
+from milk_np.settings.names import MASK
+from milk_np.settings.shared import Settings, normal_keys
+from milk_np.settings.toml import read_toml
+
+
+def add_model_settings(parser: Parser, line: Sequence[str]) -> None:
+    """Add the settings of the model that `line`, or the file that it names, chooses; those of others are refused."""
+    name = _chosen_model(line)
+    if registry.settings_class(name).kind == "untrained":
+        raise SettingsError(
+            f"model (--model): {name} needs no training, expected one of {', '.join(registry.trained())}; "
+            f"score it with milk-evaluate --model {name}"
+        )
+    add_settings(parser, of=registry.settings_class(name))
+    for option in ("--model", "--preset"):  # what they accept decides which options there are: checked by then
+        parser._option_string_actions[option].type = None
+    parser._option_string_actions["--model"].metavar = "|".join(registry.trained())
+
+    def foreign(spelling: str) -> str | None:
+        setting = registry.spellings().get(spelling)
+        return None if setting is None else registry.foreign_text(setting, name)
+
+    parser.foreign = foreign
+
+
+def _chosen_model(line: Sequence[str]) -> str:
+    given = {name: last_value(line, f"--{name}") for name in ("model", "preset", "config")}
+    stated = {name: given[name] for name in ("model", "preset") if given[name] is not None}
+    file = _file_values(given["config"]) if given["config"] else {}
+    return registry.named(_over(file, stated))
+
+
+def read_settings(
+    given: argparse.Namespace, base: Mapping[str, object] | None = None, model: str | None = None
+) -> Settings:
+    """Settings of `base`, overridden by the file of `--config`, overridden by the command line.
+
+    `model` is whose settings they are; otherwise the values say. The model that a preset of the file stands for goes
+    with it when the line names another preset. A file may name other models' settings as long as it leaves them at
+    their defaults, as version 0.1.0 wrote them.
+    """
+    line, path = given_settings(given), getattr(given, "config", None)
+    file = _file_values(path) if path is not None else {}
+    values = _over(_over(dict(base or {}), file), line)
+    name = model or registry.named(values)
+    mine = {k: v for k, v in values.items() if k in line or not _idle(k, v, name)}
+    if path is not None:
+        _check_file(path, {k: v for k, v in file.items() if k in mine and k not in line}, name)
+    return registry.make_settings({**mine, "model": name})
+
+
+def _over(below: Mapping[str, object], above: Mapping[str, object]) -> dict[str, object]:
+    """`below`, overridden by `above`: another preset takes away the model that the one below stood for, a model the
+    preset that it doesn't have."""
+    kept = dict(below)
+    if "model" in above and "preset" in kept and not _has_preset(above["model"], kept["preset"]):
+        del kept["preset"]
+    if {"model", "preset"} <= kept.keys() and "preset" in above and not _has_preset(kept["model"], above["preset"]):
+        del kept["model"]
+    return {**kept, **above}
+
+
+def _has_preset(model: object, preset: object) -> bool:
+    return model in registry.MODELS and preset in registry.settings_class(str(model)).presets
+
+
+def _idle(setting: str, value: object, name: str) -> bool:
+    """Whether a value is another model's, at its default."""
+    if setting in registry.settings_class(name).options():
+        return False
+    first = registry.settings_class(registry.owners(setting)[0])
+    return bool(first.options()[setting].check(value) == getattr(first(), setting))
+
+
+def given_settings(given: argparse.Namespace) -> dict[str, object]:
+    """The settings that the command line names."""
+    known = set(registry.spellings().values())
+    return {name: value for name, value in vars(given).items() if name in known}
+
+
+def refuse_idle_mask(given: argparse.Namespace, settings: Settings) -> None:
+    """Raise SettingsError for rates of missing modalities that nothing would apply."""
+    idle = [name for name in MASK[1:] if name in given_settings(given)]
+    if idle and settings.protocol is None:
+        raise SettingsError(
+            f"--{idle[0].replace('_', '-')}: has no effect on the mask stored in the data; add --protocol"
+        )
+
+
+def _file_values(path: str) -> dict[str, object]:
+    return normal_keys(read_toml(path), registry.spellings(), f"{path}: key")
+
+
+def _check_file(path: str, values: Mapping[str, object], name: str) -> None:
+    """Errors of a file's own values name the file."""
+    try:
+        registry.refuse_foreign(values, name)
+        registry.settings_class(name)(**{k: v for k, v in values.items() if k != "model"})  # type: ignore[arg-type]
+    except SettingsError as error:
+        raise SettingsError(f"{path}: {error}") from None
+
+
+def model_help() -> str:
+    """What --model names."""
+    *others, last = registry.untrained()
+    return f"folder of a run, a model.npz, or {', '.join(others)} or {last}, which need no training"

@@ -1,0 +1,141 @@
+"""The parser of every command: it explains mistakes, and makes options of settings."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import textwrap
+from collections.abc import Callable, Iterable, Sequence
+from typing import NoReturn
+
+from milk_np.settings.option import Option, Value
+from milk_np.settings.shared import Settings
+from milk_np.text import VERSION, nearest
+
+EXIT_CODES = (
+    "exit codes: 0 done, 1 unexpected error, 2 wrong option or setting, 3 unusable data or file, "
+    "4 training diverged, 5 device or memory, 130 interrupted (after saving)"
+)
+
+
+class Parser(argparse.ArgumentParser):
+    """Argument parser without abbreviations, whose errors name the nearest right option."""
+
+    foreign: Callable[[str], str | None]
+    """What is wrong with an option of this spelling that belongs elsewhere; None if nothing knows it."""
+
+    def __init__(self, prog: str, description: str, examples: Sequence[str] = ()) -> None:
+        self.foreign = lambda name: None
+        epilog = "examples:\n" + "\n".join(f"  {line}" for line in examples) if examples else ""
+        super().__init__(
+            prog=prog,
+            usage="%(prog)s [options]",
+            description=description,
+            epilog=f"{epilog}\n\n{textwrap.fill(EXIT_CODES, 100)}".strip(),
+            allow_abbrev=False,
+            formatter_class=_Formatter,
+        )
+        self.add_argument("--version", action="version", version=f"milk_np {VERSION}")
+
+    def parse_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: None = None
+    ) -> argparse.Namespace:
+        """Parse, after naming the first unknown option and joining negative numbers to their options."""
+        line = list(sys.argv[1:] if args is None else args)
+        self._refuse_unknown(line)
+        return super().parse_args(_join_negatives(line), namespace)
+
+    def error(self, message: str) -> NoReturn:
+        """Print the message and how to get help, and exit with 2."""
+        self.exit(2, f"{self.prog}: error: {message}\nSee {self.prog} --help.\n")
+
+    def _refuse_unknown(self, line: Sequence[str]) -> None:
+        for part in line:
+            name = part.partition("=")[0]
+            if part == "--":
+                return
+            if part.startswith("--") and name not in self._option_string_actions:
+                unknown = f"unknown option {name}{nearest(name, self._option_string_actions)}"
+                self.error(self.foreign(name.removeprefix("--")) or unknown)
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """Help with room for long option names, examples kept as written."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=32, width=110)
+
+
+def add_settings(
+    parser: argparse.ArgumentParser, names: Iterable[str] | None = None, of: type[Settings] = Settings
+) -> None:
+    """Add the options of the settings `of` a model (all, or those named), grouped, with their defaults in the help.
+
+    An option that isn't given leaves no attribute, so that a file's value can stand.
+    """
+    groups: dict[str, argparse._ArgumentGroup] = {}
+    table, defaults = of.options(), of()
+    for name in table if names is None else names:
+        option = table[name]
+        if option.group not in groups:
+            groups[option.group] = parser.add_argument_group(option.group)
+        groups[option.group].add_argument(
+            *_flags(name, option),
+            dest=name,
+            type=_converter(option),
+            default=argparse.SUPPRESS,
+            metavar=_metavar(option),
+            help=_help(option, getattr(defaults, name)),
+        )
+
+
+def add_common(parser: argparse.ArgumentParser) -> None:
+    """Add `--config` and `--quiet`."""
+    parser.add_argument("--config", metavar="FILE.toml", help="settings file; the command line overrides it")
+    parser.add_argument("--quiet", action="store_true", help="print errors only")
+
+
+def _flags(name: str, option: Option) -> list[str]:
+    return [f"--{name.replace('_', '-')}", *(f"--{alias}" for alias in option.aliases)]
+
+
+def _converter(option: Option) -> Callable[[str], Value]:
+    def convert(text: str) -> Value:
+        try:
+            return option.from_text(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return convert
+
+
+def _metavar(option: Option) -> str:
+    if option.metavar:
+        return option.metavar
+    return "|".join(option.choices) or {int: "N", float: "X", str: "NAME"}[option.type]
+
+
+def _help(option: Option, default: object) -> str:
+    if isinstance(default, tuple):
+        default = ",".join(map(str, default)) or "none"
+    shown = option.none if default is None else default
+    return f"{option.help} (default: {shown})".replace("%", "%%")
+
+
+def _join_negatives(line: Sequence[str]) -> list[str]:
+    """`--lr -1e-3` as `--lr=-1e-3`: argparse would take such a number for an option."""
+    joined: list[str] = []
+    for part in line:
+        if joined and joined[-1].startswith("--") and "=" not in joined[-1] and _is_negative(part):
+            joined[-1] += f"={part}"
+        else:
+            joined.append(part)
+    return joined
+
+
+def _is_negative(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return text.startswith("-")

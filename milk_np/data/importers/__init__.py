@@ -1,0 +1,1 @@
+"""Data sets from other formats: one file each, found by names."""

@@ -1,0 +1,1 @@
+"""How missing modalities are filled: one file each, found by name."""

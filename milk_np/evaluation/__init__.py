@@ -1,0 +1,1 @@
+"""How well new items are ranked: metrics, and whether differences between them are chance."""

@@ -1,0 +1,227 @@
+"""How well a model ranks new items: metrics over users, whole and by the number of modalities items miss."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from milk_np.data.arrays import Split
+from milk_np.data.dataset import Dataset
+from milk_np.errors import DataError, SettingsError
+from milk_np.evaluation.metrics import PerUser, averages, best_place, coverage, hits, per_user
+from milk_np.files import write_npz_atomic
+from milk_np.serving.ranking import Factors, Scorer, TopK, best_candidates
+from milk_np.settings.names import METRICS
+
+SPLITS: dict[int, str] = {Split.VALID: "valid", Split.TEST: "test"}
+CANDIDATES = ("all", "split")
+_NUMBERS = ("complete", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """Result of `evaluate`.
+
+    Attributes
+    ----------
+    split : "valid" or "test"
+    candidates : "all" or "split"
+        Items ranked: all new items, or those of the split.
+    n_candidates, n_users : int
+        Items ranked for each user; users with at least one pair in the split.
+    topk : lengths K of the lists, ascending
+    metrics : dict
+        Means over users under names such as "recall@20"; see `milk_np.evaluation.metrics`.
+    slices : dict
+        The same for the relevant items of one group ("complete", "one missing", "two missing", ...):
+        candidates unchanged, over the users with such an item.
+    slice_users : dict
+        Number of those users.
+    users : (n,) int32
+        Users evaluated, ascending.
+    per_user : dict
+        Value of each metric but coverage for each of them, (n,) float64.
+    """
+
+    split: str
+    candidates: str
+    n_candidates: int
+    topk: tuple[int, ...]
+    metrics: dict[str, float]
+    slices: dict[str, dict[str, float]]
+    slice_users: dict[str, int]
+    users: NDArray[np.int32] = field(repr=False)
+    per_user: PerUser = field(repr=False)
+
+    @property
+    def n_users(self) -> int:
+        """Number of users evaluated."""
+        return len(self.users)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything but the values per user, for a JSON file; the metrics stand at the top level."""
+        sliced = {name: {"users": self.slice_users[name], **values} for name, values in self.slices.items()}
+        counts = {"users": self.n_users, "n_candidates": self.n_candidates, "candidates": self.candidates}
+        return {**self.metrics, **counts, "slices": sliced}
+
+    def save_per_user(self, path: str | Path) -> None:
+        """Write each user's values as an `.npz` of kind "per-user": `users` and one array for each metric."""
+        meta = {"kind": "per-user", "split": self.split, "candidates": self.candidates}
+        write_npz_atomic(path, {"users": self.users, **self.per_user}, meta)
+
+    def table(self) -> str:
+        """The metrics as text: one block for each K, one line for each group of items."""
+        ranked = "all new items" if self.candidates == "all" else f"the new items of {self.split}"
+        title = f"{self.split} split: {self.n_users:,} users, {self.n_candidates:,} candidates ({ranked})"
+        return "\n".join([title, *(line for k in self.topk for line in ["", *self._block(k)])])
+
+    def _block(self, k: int) -> Iterator[str]:
+        yield f"{f'K = {k}':<18}{'users':>9}" + "".join(f"{name:>10}" for name in METRICS)
+        rows = [("all", self.n_users, self.metrics)]
+        rows += [(name, self.slice_users[name], values) for name, values in self.slices.items()]
+        for name, users, values in rows:
+            cells = [f"{values[f'{metric}@{k}']:>10.4f}" for metric in METRICS if f"{metric}@{k}" in values]
+            yield f"{name:<18}{users:>9,}" + "".join(cells)
+
+
+def evaluate(
+    model: Scorer | tuple[NDArray[np.float32], NDArray[np.float32]],
+    ds: Dataset,
+    split: int = Split.TEST,
+    *,
+    topk: Sequence[int] = (10, 20),
+    candidates: str = "all",
+    users: NDArray[np.integer[Any]] | None = None,
+    top_k: TopK | None = None,
+) -> Evaluation:
+    """Rank the new items for every user who has a pair in the split, and score the lists.
+
+    Parameters
+    ----------
+    model : Scorer, or two arrays
+        A model, or the vectors of all users (U, K) and of all items (I, K).
+    ds : Dataset
+    split : 1 (valid) or 2 (test)
+    topk : lengths K of the lists
+    candidates : "all" (all new items) or "split" (the new items of the split)
+    users : ids, optional
+        Only these users, as far as they have a pair in the split.
+    top_k : kernel, optional
+        Another kernel than the one for the CPU.
+
+    Raises
+    ------
+    SettingsError
+        If an argument is impossible, such as a K over the number of candidates.
+    DataError
+        If no user has a pair in the split.
+    DivergedError
+        If a vector of the model is not finite.
+    """
+    scorer = Factors(*model) if isinstance(model, tuple) else model
+    ranked = _candidate_items(ds, split, candidates)
+    lengths = _lengths(topk, len(ranked))
+    truth = _Truth.of(ds, split, ranked, users)
+    best = np.full(len(ranked), lengths[-1], np.int64)
+    scored = []
+    for lists in best_candidates(scorer, truth.users, ranked, lengths[-1], top_k=top_k):
+        np.minimum(best, best_place(lists.position, len(ranked)), out=best)
+        scored.append(truth.score(lists.position, lists.rows, lengths))
+    whole, *groups = [_joined(parts) for parts in zip(*scored, strict=True)]
+    slices = dict(zip(truth.group_names, groups, strict=True))
+    return Evaluation(
+        split=SPLITS[split],
+        candidates=candidates,
+        n_candidates=len(ranked),
+        topk=lengths,
+        metrics=averages(whole) | coverage(best, len(ranked), lengths),
+        slices={name: averages(values) for name, values in slices.items()},
+        slice_users={name: len(next(iter(values.values()))) for name, values in slices.items()},
+        users=truth.users,
+        per_user=whole,
+    )
+
+
+def group_name(n_missing: int) -> str:
+    """Name of the group of items that miss `n_missing` modalities."""
+    if n_missing == 0:
+        return _NUMBERS[0]
+    return f"{_NUMBERS[n_missing] if n_missing < len(_NUMBERS) else n_missing} missing"
+
+
+@dataclass(frozen=True, eq=False)
+class _Truth:
+    """Pairs to be found: `relevant` candidate positions by user; how many modalities a candidate misses."""
+
+    users: NDArray[np.int32]
+    indptr: NDArray[np.int64]
+    relevant: NDArray[np.int32]
+    n_missing: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, ds: Dataset, split: int, ranked: NDArray[np.int32], chosen: NDArray[np.integer[Any]] | None) -> _Truth:
+        """Pairs of the split whose user is in `chosen`, if that is given."""
+        user, item = ds.interactions(split)
+        if chosen is not None:
+            kept = np.isin(user, chosen)
+            user, item = user[kept], item[kept]
+        if len(user) == 0:
+            whose = "" if chosen is None else f" of the {len(chosen)} users asked for"
+            raise DataError(f"{SPLITS[split]} split: expected pairs{whose} to score against, got none")
+        users, counts = np.unique(user, return_counts=True)
+        indptr = np.concatenate([[0], np.cumsum(counts)])
+        missing = ds.n_modalities - ds.available[ranked].sum(axis=1)
+        return cls(users, indptr, np.searchsorted(ranked, item).astype(np.int32), missing)
+
+    @cached_property
+    def groups(self) -> NDArray[np.int64]:
+        """The numbers of missing modalities that occur among the relevant items."""
+        return np.unique(self.n_missing[self.relevant])
+
+    @property
+    def group_names(self) -> list[str]:
+        return [group_name(int(group)) for group in self.groups]
+
+    def score(self, lists: NDArray[np.int32], rows: slice, lengths: tuple[int, ...]) -> list[PerUser]:
+        """Values of the users `rows`: for all relevant items, then for each group's where there are any."""
+        indptr = self.indptr[rows.start : rows.stop + 1]
+        relevant = self.relevant[indptr[0] : indptr[-1]]
+        hit = hits(lists, indptr - indptr[0], relevant)
+        user = np.repeat(np.arange(len(lists)), np.diff(indptr))
+        out = [per_user(hit, np.diff(indptr), lengths)]
+        for group in self.groups:
+            count = np.bincount(user[self.n_missing[relevant] == group], minlength=len(lists))
+            some = count > 0
+            inside = hit & (self.n_missing[lists] == group)
+            out.append(per_user(inside[some], count[some], lengths))
+        return out
+
+
+def _joined(parts: tuple[PerUser, ...]) -> PerUser:
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _candidate_items(ds: Dataset, split: int, candidates: str) -> NDArray[np.int32]:
+    if split not in SPLITS:
+        raise SettingsError(f"split: expected 1 (valid) or 2 (test), got {split!r}")
+    if candidates not in CANDIDATES:
+        raise SettingsError(f"candidates: expected one of {', '.join(CANDIDATES)}, got {candidates!r}")
+    return ds.new_items(None if candidates == "all" else split)
+
+
+def _lengths(topk: Sequence[int], n_candidates: int) -> tuple[int, ...]:
+    """`topk` ascending and without repetitions, or SettingsError if a list would be empty or too long."""
+    lengths = tuple(sorted(set(topk)))
+    if not lengths or lengths[0] < 1:
+        raise SettingsError(f"topk: expected lengths of at least 1, got {', '.join(map(str, topk)) or 'none'}")
+    if lengths[-1] > n_candidates:
+        raise SettingsError(
+            f"topk: expected at most {n_candidates}, the number of candidates, got {lengths[-1]}; use less"
+        )
+    return lengths

@@ -1,0 +1,1 @@
+"""The machine that runs the program: its threads, its memory, its libraries."""

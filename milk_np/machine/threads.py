@@ -1,0 +1,80 @@
+"""How many threads to use, settled before NumPy and Numba load.
+
+BLAS and OpenMP read their environment once, when they load, so a command has to call `prepare` first. This
+module imports nothing heavy for that reason.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from milk_np.errors import SettingsError
+from milk_np.kernels.idle import let_idle_threads_sleep
+from milk_np.machine.cgroup import cgroup_cores
+from milk_np.settings.toml import read_toml
+
+VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+
+
+def prepare(argv: Sequence[str] = ()) -> int:
+    """Set the thread variables from `--threads` (or the file of `--config`); return the number of threads.
+
+    A number that was asked for replaces the environment's; otherwise the environment is only completed.
+    Where Numba runs already, as when a command is called from Python, its threads can only be made fewer.
+    """
+    let_idle_threads_sleep()
+    asked, numba = requested(argv), sys.modules.get("numba")
+    if numba is not None:
+        return _limit_running(numba, asked)
+    for variable in VARIABLES:
+        if asked:
+            os.environ[variable] = str(asked)
+        else:
+            os.environ.setdefault(variable, str(allowed_cores()))
+    return asked or allowed_cores()
+
+
+def _limit_running(numba: Any, asked: int) -> int:
+    most = int(numba.config.NUMBA_NUM_THREADS)
+    numba.set_num_threads(min(asked or most, most))
+    return int(numba.get_num_threads())
+
+
+def requested(argv: Sequence[str]) -> int:
+    """The threads that a command line or its configuration file asks for; 0 if neither says.
+
+    Mistakes are left for the parser, which reports them.
+    """
+    text = last_value(argv, "--threads")
+    if text is None:
+        text = _threads_in_file(last_value(argv, "--config"))
+    return int(text) if text is not None and text.isdecimal() else 0
+
+
+def allowed_cores() -> int:
+    """Cores that this process may use: its affinity, cut to the quota of its control group."""
+    return max(1, math.ceil(min(len(os.sched_getaffinity(0)), cgroup_cores())))
+
+
+def last_value(argv: Sequence[str], name: str) -> str | None:
+    """What the last `name` of a command line gives, before anything has parsed it."""
+    value = None
+    for at, part in enumerate(argv):
+        if part == name and at + 1 < len(argv):
+            value = argv[at + 1]
+        elif part.startswith(f"{name}="):
+            value = part.partition("=")[2]
+    return value
+
+
+def _threads_in_file(path: str | None) -> str | None:
+    if path is None:
+        return None
+    try:
+        return str(read_toml(path).get("threads", ""))
+    except SettingsError:
+        return None

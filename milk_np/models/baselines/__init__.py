@@ -1,0 +1,1 @@
+"""Models without training: floors that a trained one has to clear."""

@@ -1,0 +1,82 @@
+"""DUIF: free user vectors and a linear map of an item's content, learned by BPR (Geng et al., ICCV 2015).
+
+Score of user u and item i: p_u . (x_i W + b), where x_i (D,) are the item's modalities side by side, D = sum D_m. It is
+MILK's extractor on one modality, with one environment and no alignment, and shares its step and its gradients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from milk_np.data import Dataset, FeatureTable, feature_tables, make_imputer
+from milk_np.errors import SettingsError
+from milk_np.models.base import Vectors
+from milk_np.models.duif import memory
+from milk_np.models.milk.model import Milk
+from milk_np.models.milk.objective import Table
+from milk_np.training.trainer import Trainer
+
+CONTENT = "content"
+
+
+class Duif(Milk):
+    """DUIF on rows of unit length: each modality imputed and normalised, then all of them side by side.
+
+    The rows side by side, (I, D) float32, are kept in memory.
+    """
+
+    name: ClassVar[str] = "duif"
+    unit: ClassVar[bool] = True
+    memory_need = staticmethod(memory.training_bytes)
+    memory_advice = memory.ADVICE
+
+    def trainer(self, ds: Dataset) -> Trainer:
+        """Impute, lay the modalities side by side, and set up the step on them."""
+        imputer = make_imputer(self.settings.impute).fit(ds)
+        trainer = super().trainer(self._side_by_side(ds, self._joined(feature_tables(ds, imputer))))
+        self.imputer = imputer
+        return trainer
+
+    def encode_items(
+        self, features: Mapping[str, NDArray[Any] | None], available: NDArray[np.bool_] | None = None
+    ) -> Vectors:
+        """Vectors (n, K) of items that weren't in the data; see `Recommender.encode_items`."""
+        self._fitted()
+        if self.imputer is None:
+            raise SettingsError("encode_items: the model has no imputer; fit it or load a fitted one")
+        rows = self.imputer.complete(features, available)
+        joined = self._joined([FeatureTable.complete(rows[name]) for name in self.imputer.modalities])
+        return self._encode([self._table(FeatureTable.complete(joined))], np.arange(len(joined), dtype=np.int32))
+
+    def _joined(self, tables: Sequence[FeatureTable]) -> Vectors:
+        """Imputed rows of all modalities side by side, (n, D)."""
+        out = np.empty((tables[0].n_items, sum(table.width for table in tables)), np.float32)
+        start = 0
+        for table in tables:
+            out[:, start : start + table.width] = (table if self.unit else _as_they_are(table)).rows()
+            start += table.width
+        return out
+
+    def _side_by_side(self, ds: Dataset, rows: Vectors) -> Dataset:
+        everything = np.ones((ds.n_items, 1), np.bool_)
+        return replace(ds, modalities=(CONTENT,), features={CONTENT: rows}, available=everything, check_features=False)
+
+    def _table(self, table: FeatureTable, *more: Any) -> Table:
+        return super()._table(table if self.unit else _as_they_are(table), *more)
+
+
+class DuifRaw(Duif):
+    """DUIF on the features as they are, whatever their length."""
+
+    name: ClassVar[str] = "duif-raw"
+    unit: ClassVar[bool] = False
+
+
+def _as_they_are(table: FeatureTable) -> FeatureTable:
+    """The table without row normalisation."""
+    return replace(table, scale=np.ones_like(table.scale))

@@ -1,0 +1,14 @@
+"""Regression of what users choose on content, in closed form: the parts of `.model`.
+
+=============  =========================================================================================
+smoothing      from the items that a user chose to all that those who chose alike did (collaborative)
+content        rows of the modalities that an item owns, and their similarity to landmark items (kernel)
+whitening      principal axes of the content, along which items differ much, shrunk
+ridge          kernel ridge regression on landmarks, one for each set of owned modalities
+choice         weights of the modalities by the leave-one-out error
+held_out       how a kernel would rank training items that are held out
+by_ranking     noise and whitening by that
+=============  =========================================================================================
+
+Symbols: n training items, L landmarks, R (U, n) the training pairs as zeros and ones.
+"""

@@ -1,0 +1,233 @@
+"""Kernel profile: users are what they chose, new items what their owned modalities say of them, both in closed form.
+
+R B says what users would choose among the training items (`.smoothing`). Kernel ridge regression
+predicts an item's column of it from content (`.ridge`), with a regression of its own for every set of
+modalities that an item can own: nothing is imputed. Content is whitened first where that ranks better, and the noise is
+one that ranks better than its neighbours (`.whitening`, `.by_ranking`). With W the principal axes of
+the users' vectors R B F (F^T F + noise I)^-1 in the space of the regression's features, cut to K,
+
+history of item j:  h = B F (F^T F + noise I)^-1 W              (n, K)
+targets:            T = B^T R^T P (P^T P)^-1, P = R h           (n, K), the columns of R B as combinations of P's
+user u:             p_u = sum over her items of h_j popularity_j^-rarity, and `prior` times the mean over all pairs
+new item:           z = k(x)^T C, C the regression of T on the modalities that the item owns
+score:              p_u . z
+
+where popularity_j is the number of item j's users: what few choose says more of who chose it. A few items say less of a
+user than many, so that a little of the mean user is added. A user is her history and nothing else: one who was not in
+the training is described like one who was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from milk_np.backends.select import get_backend
+from milk_np.data import Dataset, Imputer
+from milk_np.data.arrays import Split
+from milk_np.data.imputers.constant import MeanImputer
+from milk_np.errors import SettingsError
+from milk_np.files import require
+from milk_np.machine.blas import one_blas_thread
+from milk_np.models.base import Vectors
+from milk_np.models.kernel_profile import memory
+from milk_np.models.kernel_profile.choice import Kernel
+from milk_np.models.kernel_profile.content import content, content_of, item_blocks, similarities
+from milk_np.models.kernel_profile.fit import PARAMETERS, fit_profile
+from milk_np.models.kernel_profile.ridge import choose_sets, weighted
+from milk_np.models.kernel_profile.whitening import whitened
+from milk_np.models.stored import Arrays, StoredModel
+from milk_np.serving.catalogue import Catalogue
+from milk_np.serving.histories import Ids, compressed
+from milk_np.serving.ranking import TopK
+from milk_np.serving.recommend import chosen_rows
+from milk_np.settings.shared import Settings
+from milk_np.training.progress import Callback, Phases
+from milk_np.training.run_folder import RunFolder
+
+
+class KernelProfile(StoredModel):
+    """Users described by what they chose, items by what their owned modalities say of it; fitted in one pass.
+
+    Settings: `profile_width` (K), `landmarks`, `smoothing`, `smoothing_rank`, `smoothing_power`, `rarity`, `prior`,
+    `kernel_scale`, `kernel_noise`, `modality_weights`, `whitening`, and `seed`, which draws the landmarks. Where they
+    are unset, the weights are chosen by the leave-one-out error, noise and whitening by ranking held-out items. Fitting
+    runs on the host, its regressions in float64, on one thread of BLAS: the same bits whatever the number of threads.
+    The products that make an item's vector are BLAS's too, whose rounding depends on a row's place among others: an
+    item's vector, and its scores, may differ by rounding (float32) when other items are encoded with it, and those of
+    equal items may. A user's vector is the same to the bit. Ranking runs on `device`.
+
+    Attributes
+    ----------
+    settings : KernelProfileSettings
+    kernel : Kernel, after `fit` or `load`
+    """
+
+    name: ClassVar[str] = "kernel-profile"
+    memory_need = staticmethod(memory.training_bytes)
+    memory_advice = memory.ADVICE
+
+    def __init__(self, settings: Settings | None = None, **options: Any) -> None:
+        """`settings`, with `options` changed; see `KernelProfileSettings` for names, defaults and ranges."""
+        super().__init__(settings, **options)
+        self._arrays: Arrays = {}
+        self._ds: Dataset | None = None
+
+    # Vectors
+
+    def user_factors(self, users: NDArray[np.int32] | None = None) -> Vectors:
+        """Vectors (n, K) of users by their training items; who has none ranks items like the mean user."""
+        indptr, items = self.catalogue.csr(Split.TRAIN)
+        if users is not None:
+            indptr, items = chosen_rows((indptr, items), np.asarray(users))
+        return self._profiles(indptr, items)
+
+    def encode_users(self, histories: Sequence[Ids]) -> Vectors:
+        """Vectors (n, K) of users who weren't in the data, given by the numbers of the items they chose.
+
+        New items among them say nothing; who has no others ranks items like the mean user. Raises DataError for an item
+        out of range.
+        """
+        return self._profiles(*compressed(histories, self.catalogue.n_items))
+
+    def _profiles(self, indptr: NDArray[np.int64], items: NDArray[np.int32]) -> Vectors:
+        """Sums of the history vectors of compressed rows of items, and `prior` mean items."""
+        vectors, mean_item = self._fitted()["history"], self._fitted()["mean_item"]
+        chosen = sparse.csr_array((np.ones(len(items), np.float32), items, indptr), (len(indptr) - 1, len(vectors)))
+        out: Vectors = chosen @ vectors
+        out += np.float32(self.settings.prior) * mean_item
+        return out
+
+    def item_factors(self, items: NDArray[np.int32] | None = None) -> Vectors:
+        """Vectors (n, K) of items of the fitted data, from their content; of all I when None."""
+        self._fitted()
+        if self._ds is None:
+            return np.array(self._stored_items() if items is None else self._stored_items()[items])
+        ids = np.arange(self._ds.n_items) if items is None else np.asarray(items)
+        blocks = [ids[block] for block in item_blocks(len(ids), self._centres)]
+        return self._stacked(
+            [self._encode(content_of(self._centres, self._ds, part), self._ds.available[part]) for part in blocks]
+        )
+
+    def encode_items(
+        self, features: Mapping[str, NDArray[Any] | None], available: NDArray[np.bool_] | None = None
+    ) -> Vectors:
+        """Vectors (n, K) of items that weren't in the data; see `Recommender.encode_items`. Nothing is imputed."""
+        given, owned = self.fitted_imputer().checked(features, available)
+        blocks = item_blocks(len(owned), self._centres)
+        parts = [({name: rows[b] for name, rows in given.items()}, owned[b]) for b in blocks]
+        return self._stacked([self._encode(content(self._centres, rows, mine), mine) for rows, mine in parts])
+
+    def _stacked(self, parts: list[Vectors]) -> Vectors:
+        return np.concatenate([np.zeros((0, self._fitted()["history"].shape[1]), np.float32), *parts])
+
+    @one_blas_thread()
+    def _encode(self, rows: list[Vectors], owned: NDArray[np.bool_]) -> Vectors:
+        """z = k(x)^T coefficients, with the regression of the modalities that each item owns."""
+        arrays, kernel = self._fitted(), self.kernel
+        M = len(rows)
+        rows = [whitened(x, arrays[f"axes{m}"]) for m, x in enumerate(rows)]
+        similar = similarities(rows, [arrays[f"landmark{m}"] for m in range(M)], kernel.scale)
+        chosen = choose_sets(owned, arrays["sets"])
+        out = np.empty((len(owned), arrays["history"].shape[1]), np.float32)
+        for each in np.unique(chosen):
+            mine = chosen == each
+            out[mine] = weighted(similar[:, mine], kernel.weights, arrays["sets"][each]) @ arrays["coefficients"][each]
+        return out
+
+    @property
+    def kernel(self) -> Kernel:
+        """Scale, noise, weights and whitening of the modalities, given or chosen."""
+        scale, noise, *each = self._fitted()["kernel"].tolist()
+        M = len(each) // 2
+        return Kernel(scale, noise, tuple(each[:M]), tuple(each[M:]))
+
+    @property
+    def top_k(self) -> TopK:
+        """The search for the best items on the model's device."""
+        return get_backend(self.settings.device, self.settings.threads).top_k
+
+    # Fitting
+
+    def fit(
+        self,
+        ds: Dataset,
+        *,
+        callback: Callback | None = None,
+        run: RunFolder | None = None,
+        resume: bool = False,
+    ) -> Self:
+        """Fit in closed form; a signal ends it where it stands. There is nothing to `resume` from: it starts anew.
+
+        Raises SettingsError if weights or exponents are given, but not one for each modality (one exponent may be for
+        all), DeviceError without the device.
+        """
+        get_backend(self.settings.device, self.settings.threads)
+        self._check_modalities("modality_weights", ds, shared=False)
+        self._check_modalities("whitening", ds, shared=True)
+        phases = Phases(callback)
+        self._ds, self._catalogue, self._items = ds, Catalogue.of(ds), None
+        self.imputer, self._arrays = MeanImputer().fit(ds), {}
+        with one_blas_thread():
+            self._arrays = fit_profile(ds, self._centres, self.settings, phases)
+        if run is not None:
+            self.save(run.model)
+        phases.done()
+        return self
+
+    def _check_modalities(self, name: str, ds: Dataset, *, shared: bool) -> None:
+        """Whether the values of a setting are as many as modalities; one value may be `shared`."""
+        values = getattr(self.settings, name)
+        if values and len(values) != ds.n_modalities and not (shared and len(values) == 1):
+            raise SettingsError(
+                f"{name} (--{name.replace('_', '-')}): expected {ds.n_modalities}, one for each of "
+                f"{', '.join(ds.modalities)}{', or one for all' if shared else ''}, got {len(values)}"
+            )
+
+    def arrays(self) -> Arrays:
+        """The parameters, which nothing overwrites."""
+        return dict(self._arrays)
+
+    def load_arrays(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Take over what `arrays` gave."""
+        self._arrays = dict(arrays)
+
+    @property
+    def error(self) -> float:
+        """The kernel's leave-one-out error as a share of what there is to predict; that of another may be less."""
+        return float(self._fitted()["error"])
+
+    # Files
+
+    def save(self, path: str | Path) -> None:
+        """Write the model to `path` (.npz), atomically."""
+        self._write(path, self._arrays)
+
+    def _read(self, path: str | Path, arrays: Arrays) -> None:
+        super()._read(path, arrays)
+        self._arrays = self._parameters_of(path, arrays)
+
+    def _parameters_of(self, source: str | Path, arrays: Mapping[str, NDArray[Any]]) -> Arrays:
+        names = [*PARAMETERS, *(f"{name}{m}" for name in ("landmark", "axes") for m in range(len(self._centres)))]
+        require(source, arrays, *names)
+        return {name: arrays[name] for name in names}
+
+    def _imputer_class(self) -> type[Imputer]:
+        return MeanImputer
+
+    # What is there after fit or load
+
+    @property
+    def _centres(self) -> dict[str, Vectors]:
+        imputer = self.fitted_imputer()
+        return {name: imputer.fitted[f"mean_{name}"] for name in imputer.modalities}
+
+    def _fitted(self) -> Arrays:
+        if not self._arrays:
+            raise self._unfitted()
+        return self._arrays

@@ -1,0 +1,1 @@
+"""MILK: multimodality invariant learning for new items (Bai et al., SIGIR 2024)."""

@@ -1,0 +1,71 @@
+"""Profiles of users at inference: the direction of the sum of all their items' vectors, at the learned length."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from milk_np.backends.base import Backend
+from milk_np.kernels.reference.profile import SMALL
+from milk_np.models.base import Vectors
+from milk_np.serving.histories import Ids, compressed
+from milk_np.serving.ranking import Rows
+
+ARRAYS = ("profiles", "own_means")
+BLOCK = 1 << 14
+
+
+@dataclass(frozen=True, eq=False)
+class Profiles:
+    """Profiles of the users of the data, and what those of other users are made of.
+
+    Attributes
+    ----------
+    means : (I, K) float32
+        h, the mean of an item's extracted vectors over the modalities that it owns.
+    length : exp(g), which all profiles share
+    users : (U, K) float32
+        exp(g) v_u / |v_u| of every user of the data, v_u the sum of h over her training items; 0 where she has none.
+    """
+
+    backend: Backend = field(repr=False)
+    means: Vectors
+    length: float
+    users: Vectors
+
+    @classmethod
+    def build(cls, backend: Backend, means: Vectors, scale: NDArray[Any], histories: Rows) -> Self:
+        """Profiles from h, g (1) and the users' items."""
+        length = float(np.exp(scale[0]))
+        return cls(backend, means, length, profiles(backend, means, length, *histories))
+
+    @classmethod
+    def from_arrays(cls, backend: Backend, scale: NDArray[Any], arrays: Mapping[str, NDArray[Any]]) -> Self:
+        """The profiles that `arrays` gave."""
+        users, means = (arrays[name] for name in ARRAYS)
+        return cls(backend, means, float(np.exp(scale[0])), users)
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Its arrays by name, for saving."""
+        return dict(zip(ARRAYS, (self.users, self.means), strict=True))
+
+    def of(self, histories: Sequence[Ids]) -> Vectors:
+        """Profiles (n, K) of users who have these items each."""
+        return profiles(self.backend, self.means, self.length, *compressed(histories, len(self.means)))
+
+
+def profiles(
+    backend: Backend, means: Vectors, length: float, indptr: NDArray[np.int64], items: NDArray[np.int32]
+) -> Vectors:
+    """`length` v / |v| of every row (n, K), v the sum of `means` over the row's items; by blocks of rows."""
+    out = np.empty((len(indptr) - 1, means.shape[1]), np.float32)
+    for start in range(0, len(out), BLOCK):
+        ends = indptr[start : start + BLOCK + 1]
+        own, v = items[ends[0] : ends[-1]], out[start : start + BLOCK]
+        backend.kernels.sum_rows(means, (ends - ends[0]).astype(np.int32), own, v)
+        v *= np.float32(length) / np.sqrt((v * v).sum(axis=1, keepdims=True) + np.float32(SMALL**2))
+    return out

@@ -1,0 +1,228 @@
+"""What stands for the user of a triplet t = (u, i, j): a free vector, a profile of her own items, or their sum.
+
+free      q_t = p_u
+profile   q_t = exp(g) v_t / |v_t|, v_t the sum of her other items' vectors (kernels/reference/profile.py)
+both      q_t = p_u + exp(g) v_t / |v_t|
+
+The objective asks for a batch's rows, for q, and for what becomes of q's gradient; it knows no difference.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from milk_np.backends.base import Array, Backend, Scratch
+from milk_np.kernels.reference.grouping import Groups
+from milk_np.models.milk.parameters import Parameters
+
+USERS = ("free", "profile", "both")
+
+
+class Histories(NamedTuple):
+    """Every user's training items, ascending, as compressed rows on the backend."""
+
+    indptr: Array  # (U + 1)
+    items: Array  # (n) int32
+
+
+class Batch(NamedTuple):
+    """The triplets of a step, grouped. `by_item.unique` (n) are all items to extract, those of no triplet last."""
+
+    users: Array  # (B)
+    by_user: Groups
+    by_item: Groups
+    lists: Any = None  # the users' histories, `Lists`, where they are read
+
+
+class Seen(NamedTuple):
+    """Vectors of a batch's users: q_t is row `rows[t]` of `table`; `gradient` is for its rows `groups.unique`."""
+
+    table: Array
+    rows: Array  # (B)
+    groups: Groups
+    gradient: Array
+    profiles: Any = None  # what their backward pass reads, `Profiles`, where there are any
+
+
+class Covered(NamedTuple):
+    """The users' vectors that the regulariser covers: rows `groups.unique` of `table`, and their gradient."""
+
+    table: Array
+    groups: Groups
+    gradient: Array
+
+
+class Users(ABC):
+    """The users' part of the objective. Arrays that it returns are overwritten by its next call."""
+
+    def __init__(self, backend: Backend, n_users: int, n_items: int) -> None:
+        self._kernels: Any = backend.kernels
+        self._backend, self._scratch = backend, Scratch(backend)
+        self._user_places = backend.full(n_users, -1, np.int32)
+        self._item_places = backend.full(n_items, -1, np.int32)
+
+    def group(self, users: Array) -> Groups:
+        """The distinct users of a batch and where each of them stands; see `milk_np.kernels.reference.grouping`."""
+        groups: Groups = self._kernels.group(users, self._user_places)
+        return groups
+
+    @abstractmethod
+    def batch(self, users: Array, items: Array, by_user: Groups) -> Batch:
+        """The triplets `users` (B), `items` (2B: positives, then negatives), and all that is extracted for them."""
+
+    @abstractmethod
+    def forward(self, params: Parameters, c: Array, batch: Batch) -> Seen:
+        """The users' vectors, from the extracted rows `c` (M, n, K)."""
+
+    @abstractmethod
+    def covered(self, params: Parameters, batch: Batch, seen: Seen) -> Covered:
+        """What the regulariser covers; its gradient begins as that of q, which is in `seen` by now."""
+
+    @abstractmethod
+    def backward(
+        self, params: Parameters, batch: Batch, seen: Seen, covered: Covered, dc: Array, dscale: Any
+    ) -> tuple[Array, Array]:
+        """Users and gradient of their rows of P; adds to `dc` (M, n, K) and sets `dscale` (1), the gradient of g."""
+
+    def _take(self, name: str, rows: int, like: Array) -> Array:
+        """Room for `rows` rows as wide as those of `like`."""
+        return self._scratch.take(name, (rows, like.shape[-1]), like.dtype)
+
+
+class FreeUsers(Users):
+    """q_t = p_u, a row of P. The regulariser covers |p_u|^2."""
+
+    def batch(self, users: Array, items: Array, by_user: Groups) -> Batch:
+        """The triplets' items alone."""
+        return Batch(users, by_user, self._kernels.group(items, self._item_places))
+
+    def forward(self, params: Parameters, c: Array, batch: Batch) -> Seen:
+        """P itself."""
+        gradient = self._take("dP", len(batch.by_user.unique), c)
+        return Seen(params.P, batch.users, batch.by_user, gradient)
+
+    def covered(self, params: Parameters, batch: Batch, seen: Seen) -> Covered:
+        """|p_u|^2."""
+        return Covered(seen.table, seen.groups, seen.gradient)
+
+    def backward(
+        self, params: Parameters, batch: Batch, seen: Seen, covered: Covered, dc: Array, dscale: Any
+    ) -> tuple[Array, Array]:
+        """q's gradient is P's."""
+        return covered.groups.unique, covered.gradient
+
+
+class Lists(NamedTuple):
+    """A batch's ids one after another, those of the triplets (2B) and then those of its users' histories (N)."""
+
+    groups: Groups
+    origin: Array  # (2B + N) row of `by_origin` in `backward` that an id's gradient comes from
+    start: Array  # (n_u + 1) where each distinct user's history begins
+
+
+class Profiles(NamedTuple):
+    """What the profiles' backward pass reads."""
+
+    unit: Array  # (B, K)
+    inverse: Array  # (B)
+
+
+class ProfileUsers(Users):
+    """q_t = exp(g) v_t / |v_t|: the user's other items, at a length that all users share. P has no rows.
+
+    The regulariser covers |q_t|^2: otherwise g could grow while the items' vectors shrink, and their norms would cost
+    nothing. An item's gradient has a part from every user of the batch who owns it.
+    """
+
+    def __init__(self, backend: Backend, n_users: int, owned: Array, histories: Histories) -> None:
+        """`owned` (I, M) says which modalities an item owns; a triplet's positive is in its user's history."""
+        super().__init__(backend, n_users, len(owned))
+        self._owned, self._histories = owned, histories
+        self._count = backend.asarray(np.arange(0, dtype=np.int32))
+
+    def batch(self, users: Array, items: Array, by_user: Groups) -> Batch:
+        """The triplets' items, then those of their users' histories."""
+        K = self._kernels
+        ids, origin, start = K.read_histories(*self._histories, by_user.unique, items)
+        by_item, groups = K.group(items, self._item_places), K.group(ids, self._item_places)
+        ends = self._backend.full(len(groups.unique) + 1, len(items), np.int32)  # empty groups for items of no triplet
+        ends[: len(by_item.start)] = by_item.start
+        by_item = by_item._replace(unique=groups.unique, start=ends)
+        return Batch(users, by_user, by_item, Lists(groups, origin, start))
+
+    def forward(self, params: Parameters, c: Array, batch: Batch) -> Seen:
+        """Profiles, one row a triplet."""
+        K, B, (groups, _, start) = self._kernels, len(batch.users), batch.lists
+        h, total = self._take("h", c.shape[1], c), self._take("total", len(batch.by_user.unique), c)
+        unit, q, dq = (self._take(name, B, c) for name in ("unit", "q", "dq"))
+        inverse = self._scratch.take("inverse", (B,), c.dtype)
+        K.owned_mean(c, groups.unique, self._owned, h)
+        K.sum_rows(h, start, groups.slot, total)
+        K.leave_one_out(total, h, batch.by_user.slot, groups.slot[:B], start, params.scale, unit, inverse, q)
+        return Seen(q, self._counted(B), self._each_alone(B), dq, Profiles(unit, inverse))
+
+    def covered(self, params: Parameters, batch: Batch, seen: Seen) -> Covered:
+        """|q_t|^2."""
+        return Covered(seen.table, seen.groups, seen.gradient)
+
+    def backward(
+        self, params: Parameters, batch: Batch, seen: Seen, covered: Covered, dc: Array, dscale: Any
+    ) -> tuple[Array, Array]:
+        """Through v to the vectors of the users' items, by the transposed lists, and to g; P has no gradient."""
+        K, by_user, B = self._kernels, batch.by_user, len(batch.users)
+        groups, origin, _ = batch.lists
+        by_origin, dh = self._take("by origin", B + len(by_user.unique), dc), self._take("dh", dc.shape[1], dc)
+        left, users = by_origin[:B], by_origin[B:]
+        K.leave_one_out_backward(seen.gradient, *seen.profiles, params.scale, left, dscale)
+        K.sum_rows(left, by_user.start, by_user.order, users)
+        users *= -1  # `left` is the gradient of what is taken away from the sum
+        K.sum_rows(by_origin, groups.start, origin[groups.order], dh)
+        K.owned_mean_backward(dh, groups.unique, self._owned, dc)
+        return self._counted(0), self._take("dP", 0, dc)
+
+    def _counted(self, count: int) -> Array:
+        """0 ... count - 1."""
+        if len(self._count) < count:
+            self._count = self._backend.asarray(np.arange(count, dtype=np.int32))
+        return self._count[:count]
+
+    def _each_alone(self, B: int) -> Groups:
+        """B rows, each a group of its own."""
+        ends = self._counted(B + 1)
+        return Groups(ends[:B], ends[:B], ends, ends[:B])
+
+
+class BothUsers(ProfileUsers):
+    """q_t = p_u + exp(g) v_t / |v_t|. The regulariser covers |p_u|^2, as it does for free users."""
+
+    def forward(self, params: Parameters, c: Array, batch: Batch) -> Seen:
+        """Profiles, moved by what is the user's own."""
+        seen = super().forward(params, c, batch)
+        seen.table[...] += params.P[batch.users]
+        return seen
+
+    def covered(self, params: Parameters, batch: Batch, seen: Seen) -> Covered:
+        """|p_u|^2; p_u's gradient is the sum of q's over her triplets."""
+        by_user = batch.by_user
+        dP = self._take("dP", len(by_user.unique), seen.gradient)
+        self._kernels.sum_rows(seen.gradient, by_user.start, by_user.order, dP)
+        return Covered(params.P, by_user, dP)
+
+    def backward(
+        self, params: Parameters, batch: Batch, seen: Seen, covered: Covered, dc: Array, dscale: Any
+    ) -> tuple[Array, Array]:
+        """As a profile's; P's is complete."""
+        super().backward(params, batch, seen, covered, dc, dscale)
+        return covered.groups.unique, covered.gradient
+
+
+def make_users(kind: str, backend: Backend, n_users: int, owned: Array, histories: Histories | None = None) -> Users:
+    """The users of a kind of `USERS`; all but free ones need `histories`."""
+    if kind == "free":
+        return FreeUsers(backend, n_users, len(owned))
+    if histories is None:
+        raise ValueError(f"users of kind {kind!r} need their histories")
+    return {"profile": ProfileUsers, "both": BothUsers}[kind](backend, n_users, owned, histories)

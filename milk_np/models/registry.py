@@ -1,0 +1,192 @@
+"""The table of models: a name, where its settings are, where the model is. Both are imported when asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+from milk_np.errors import SettingsError
+from milk_np.settings.names import MASK
+from milk_np.settings.shared import Settings, normal_keys
+from milk_np.settings.toml import read_toml
+from milk_np.text import nearest
+
+if TYPE_CHECKING:
+    from milk_np.models.base import Recommender
+
+
+class Row(NamedTuple):
+    """Import paths of a model's settings and of the model, as `module:class`."""
+
+    settings: str
+    model: str
+
+
+def _row(folder: str, settings: str, model: str, file: str = "model") -> Row:
+    module = f"milk_np.models.{folder}"
+    return Row(f"{module}.settings:{settings}", f"{module}.{file}:{model}")
+
+
+MODELS = {
+    "random": _row("baselines", "RandomOrderSettings", "RandomOrder", "random_order"),
+    "profile": _row("baselines", "ContentProfileSettings", "ContentProfile", "content_profile"),
+    "similar": _row("baselines", "MostSimilarSettings", "MostSimilar", "most_similar"),
+    "duif": _row("duif", "DuifSettings", "Duif"),
+    "duif-raw": _row("duif", "DuifRawSettings", "DuifRaw"),
+    "milk": _row("milk", "MilkSettings", "Milk"),
+    "kernel-profile": _row("kernel_profile", "KernelProfileSettings", "KernelProfile"),
+}
+DEFAULT = "milk"
+
+
+def settings_class(name: str) -> type[Settings]:
+    """Settings of the model called `name`; light, NumPy isn't loaded. Raises SettingsError for an unknown name."""
+    if name not in MODELS:
+        raise SettingsError(
+            f"model (--model): got {name!r}, expected one of {', '.join(MODELS)}{nearest(name, MODELS)}"
+        )
+    return cast("type[Settings]", _found(MODELS[name].settings))
+
+
+def model_class(name: str) -> type[Recommender]:
+    """Class of the model called `name`."""
+    settings_class(name)
+    return cast("type[Recommender]", _found(MODELS[name].model))
+
+
+def make_model(settings: Settings) -> Recommender:
+    """A new model as `settings` describe it, to be fitted."""
+    return model_class(settings.model).of(settings)
+
+
+def trained() -> list[str]:
+    """Names of the models that learn: by steps or in closed form."""
+    return [name for name in MODELS if settings_class(name).kind != "untrained"]
+
+
+def untrained() -> list[str]:
+    """Names of the models that are made from the data alone."""
+    return [name for name in MODELS if settings_class(name).kind == "untrained"]
+
+
+def spellings() -> dict[str, str]:
+    """Every spelling of every model's settings, and the setting that it names."""
+    table: dict[str, str] = {}
+    for name in MODELS:
+        table |= settings_class(name).spellings()
+    return table
+
+
+def owners(setting: str) -> list[str]:
+    """Models that have a setting of this name."""
+    return [name for name in MODELS if setting in settings_class(name).options()]
+
+
+# Settings of a model
+
+
+def make_settings(values: Mapping[str, object], source: str = "setting") -> Settings:
+    """Settings of the model that `values` name, or that their preset stands for; MILK's if neither says.
+
+    Keys may have any spelling. Raises SettingsError for a setting of another model, naming the models that have it.
+    """
+    normal = normal_keys(values, spellings(), source)
+    name = named(normal)
+    cls = settings_class(name)
+    refuse_foreign(normal, name)
+    return cls(**cast(dict[str, Any], {**normal, "model": name}))
+
+
+def named(values: Mapping[str, object]) -> str:
+    """The model that `values` name: by their model, else by their preset, else the usual one."""
+    model, preset = values.get("model"), values.get("preset")
+    meant = _of_preset(preset)
+    if model is None:
+        return meant or DEFAULT
+    name = str(model).lower()
+    if meant is not None and preset not in settings_class(name).presets:
+        raise SettingsError(f"model (--model): got {name!r} with the preset {preset}, which is {meant}; leave one out")
+    return name
+
+
+def _of_preset(preset: object) -> str | None:
+    """The model that a preset stands for: the usual one if it has it, else the first that does."""
+    chosen = str(preset).lower()
+    return next((name for name in (DEFAULT, *MODELS) if chosen in settings_class(name).presets), None)
+
+
+def refuse_foreign(values: Mapping[str, object], name: str) -> None:
+    """Raise SettingsError if one of `values` is a setting that the model called `name` doesn't have."""
+    known = settings_class(name).options()
+    for setting in values:
+        if setting not in known:
+            raise SettingsError(foreign_text(setting, name))
+
+
+def foreign_text(setting: str, name: str) -> str:
+    """What is wrong with another model's setting."""
+    return (
+        f"{setting} (--{setting.replace('_', '-')}): a setting of {', '.join(owners(setting))}; "
+        f"{name} has none of this name"
+    )
+
+
+def adapted(base: Settings, changes: Mapping[str, object]) -> Settings:
+    """`base` with `changes`, which may name another model: that one takes what it has of `base`."""
+    name = str(changes.get("model", base.model))
+    cls = settings_class(name)
+    kept = {k: v for k, v in base.to_dict().items() if k in cls.options() and k != "model"}
+    if kept["preset"] not in cls.presets:
+        del kept["preset"]
+    refuse_foreign(changes, name)
+    return cls(**cast(dict[str, Any], {**kept, **changes, "model": name}))
+
+
+def own_settings(name: str, settings: Settings | None, options: Mapping[str, object]) -> Settings:
+    """Settings of a model that is made in Python: those given, with `options` changed.
+
+    Raises SettingsError for a setting of another model, and for those that only a command applies.
+    """
+    refuse_foreign(normal_keys(options, spellings(), "setting"), name)
+    if options.get("model", name) != name:
+        raise SettingsError(f"model: got {options['model']!r}, this one is {name}; see milk_np.models.registry")
+    for setting in (*MASK, "seeds"):
+        if setting in options:
+            raise SettingsError(f"{setting}: {_ELSEWHERE[setting == 'seeds']}")
+    if settings is None:
+        return make_settings({"model": name, **options})
+    if type(settings) is Settings or settings.model == name:
+        return adapted(settings, {**options, "model": name})
+    raise SettingsError(f"settings: expected those of {name}, got those of {settings.model}")
+
+
+_ELSEWHERE = (
+    "a model takes the data as it is; take modalities away with milk_np.data.apply_protocol(ds, ...) first",
+    "a model is fitted with one seed; give seed",
+)
+
+
+# Settings in files
+
+
+def stored_settings(values: Mapping[str, object], source: str, name: str | None = None) -> Settings:
+    """Settings that a program of this or an earlier version wrote; version 0.1.0 stored those of all models."""
+    normal = normal_keys(values, spellings(), source)
+    name = name or str(normal.get("model", DEFAULT))
+    cls = settings_class(name)
+    mine = {k: v for k, v in normal.items() if k in cls.options()}
+    if mine.get("preset") not in cls.presets:
+        mine.pop("preset", None)
+    return cls(**cast(dict[str, Any], {**mine, "model": name}))
+
+
+def load_settings(path: str | Path) -> Settings:
+    """Settings of a run's `config.toml`; what it doesn't name keeps its default."""
+    return stored_settings(read_toml(path), f"{path}: key")
+
+
+def _found(path: str) -> object:
+    module, _, name = path.partition(":")
+    return getattr(import_module(module), name)

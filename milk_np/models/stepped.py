@@ -1,0 +1,37 @@
+"""A stored model that learns by steps: it gives a trainer to the one loop."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Self
+
+from milk_np.data import Dataset
+from milk_np.models.stored import StoredModel
+from milk_np.training.loop import train
+from milk_np.training.progress import Callback
+from milk_np.training.run_folder import RunFolder
+from milk_np.training.trainer import Trainer
+
+
+class SteppedModel(StoredModel):
+    """Early stopping, checkpoints and resuming come with the loop; a model brings `trainer` and its arrays."""
+
+    @abstractmethod
+    def trainer(self, ds: Dataset) -> Trainer:
+        """Set up the model for `ds`, and what trains it.
+
+        Tables that are learned beforehand and then frozen, and graphs between users and items, are made here.
+        """
+
+    def fit(
+        self,
+        ds: Dataset,
+        *,
+        callback: Callback | None = None,
+        run: RunFolder | None = None,
+        resume: bool = False,
+    ) -> Self:
+        """Train on `ds` with early stopping on its valid items; the arrays are the best epoch's."""
+        trainer = self.trainer(ds)
+        self.history = train(self, trainer, ds, self.settings, callback=callback, run=run, resume=resume)
+        return self

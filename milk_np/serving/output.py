@@ -1,0 +1,113 @@
+"""Tables of results as CSV, JSON lines or Parquet, written atomically and in parts of any number."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO, TextIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from milk_np.errors import MissingExtraError, SettingsError
+from milk_np.files import write_atomic
+
+Table = Mapping[str, NDArray[Any]]
+"""Columns of equal length by name: integers, float32 or text."""
+
+
+def write_table(path: str | Path, parts: Iterable[Table]) -> None:
+    """Write the rows of all `parts`, which have the same columns, to one file; its suffix decides the format.
+
+    `.csv` has a header line, `.jsonl` one object a row, `.parquet` needs the extra "parquet". The file
+    appears when it is complete. A part is held in memory, never the whole.
+
+    Raises
+    ------
+    SettingsError
+        If the suffix is another one.
+    MissingExtraError
+        If pyarrow is not installed.
+    """
+    write = writer_for(path)
+    write_atomic(path, lambda file: write(file, parts))
+
+
+def writer_for(path: str | Path) -> Callable[[BinaryIO, Iterable[Table]], None]:
+    """The writer for a file name, so that a wrong one is refused before the work is done."""
+    suffix = Path(path).suffix.lower()
+    if suffix not in _WRITERS:
+        raise SettingsError(f"{path}: expected a name that ends in {', '.join(_WRITERS)}, got {suffix or 'none'}")
+    if suffix == ".parquet":
+        _pyarrow()
+    return _WRITERS[suffix]
+
+
+def write_csv(file: TextIO, parts: Iterable[Table]) -> None:
+    """Write the parts as CSV with a header line."""
+    writer = csv.writer(file, lineterminator="\n")
+    for number, part in enumerate(parts):
+        if number == 0:
+            writer.writerow(part)
+        writer.writerows(_rows(part))
+
+
+def _csv(file: BinaryIO, parts: Iterable[Table]) -> None:
+    text = io.TextIOWrapper(file, encoding="utf-8", newline="")
+    write_csv(text, parts)
+    text.detach()
+
+
+def _jsonl(file: BinaryIO, parts: Iterable[Table]) -> None:
+    for part in parts:
+        for row in _rows(part):
+            line = json.dumps(dict(zip(part, row, strict=True)), ensure_ascii=False, allow_nan=False)
+            file.write(line.encode() + b"\n")
+
+
+def _parquet(file: BinaryIO, parts: Iterable[Table]) -> None:
+    arrow, parquet = _pyarrow()
+    writer = None
+    for part in parts:
+        table = arrow.table({name: arrow.array(_plain(column)) for name, column in part.items()})
+        writer = writer or parquet.ParquetWriter(file, table.schema)
+        writer.write_table(table)
+    if writer is not None:
+        writer.close()
+
+
+_WRITERS: dict[str, Callable[[BinaryIO, Iterable[Table]], None]] = {
+    ".csv": _csv,
+    ".jsonl": _jsonl,
+    ".parquet": _parquet,
+}
+
+
+def _rows(part: Table) -> Iterator[tuple[Any, ...]]:
+    return zip(*(_shortest(column) for column in part.values()), strict=True)
+
+
+def _shortest(column: NDArray[Any]) -> list[Any]:
+    """Plain Python values; float32 with the fewest digits that read back as the same float32."""
+    if column.dtype == np.float32:
+        return [float(text) for text in column.astype(np.str_).tolist()]
+    return list(column.tolist())
+
+
+def _plain(column: NDArray[Any]) -> Any:
+    """What Arrow takes: text as a list, numbers as they are."""
+    return column.tolist() if column.dtype.kind == "U" else column
+
+
+def _pyarrow() -> tuple[Any, Any]:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError:
+        raise MissingExtraError(
+            'Parquet files need pyarrow, which is absent; pip install "milk-np[parquet]", or write .csv'
+        ) from None
+    return pyarrow, pyarrow.parquet

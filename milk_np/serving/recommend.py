@@ -1,0 +1,286 @@
+"""Lists to act on: new items for users, users for an item, items like an item; known items or brand-new ones.
+
+Users and items go by their numbers here; `milk_np.serving.identity` turns original ids into them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from milk_np.data.arrays import Split
+from milk_np.data.rows import unit_rows
+from milk_np.errors import DataError, SettingsError
+from milk_np.machine.blas import one_blas_thread
+from milk_np.serving.histories import Ids, compressed
+from milk_np.serving.ranking import Rows, Scorer, best_candidates, blocks, finite, search_of
+
+
+class Known(Protocol):
+    """What is asked of a data set here: its sizes, its new items and its training pairs."""
+
+    @property
+    def n_users(self) -> int:
+        """Number of users U."""
+
+    @property
+    def n_items(self) -> int:
+        """Number of items I."""
+
+    def new_items(self, split: int | None = None) -> NDArray[np.int32]:
+        """New items, ascending."""
+
+    def interactions(self, split: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """Users and items of the pairs of a split, sorted by user, then item."""
+
+    def csr(self, split: int) -> Rows:
+        """Items of the pairs of a split, one row a user."""
+
+
+class Historian(Scorer, Protocol):
+    """A model that describes users by what they chose."""
+
+    def encode_users(self, histories: Sequence[Ids]) -> NDArray[np.float32]:
+        """Vectors (n, K) of users who weren't in training, from the numbers of the items that each of them chose."""
+
+
+@dataclass(frozen=True, eq=False)
+class Ranked:
+    """Lists for some users or items.
+
+    Attributes
+    ----------
+    query : (n,) int32
+        Whose lists these are.
+    found : (n, k) int32
+        What was found for them, best first; -1 where there is nothing left.
+    score : (n, k) float32
+        Its scores, -inf at -1.
+    """
+
+    query: NDArray[np.int32]
+    found: NDArray[np.int32]
+    score: NDArray[np.float32]
+
+    def rows(self) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]:
+        """Query, rank (from 1), what was found and its score, one entry for each place that is filled."""
+        filled = self.found >= 0
+        row, place = np.nonzero(filled)
+        return self.query[row], (place + 1).astype(np.int32), self.found[filled], self.score[filled]
+
+
+def recommend(
+    model: Scorer,
+    ds: Known,
+    users: Ids | None = None,
+    k: int = 20,
+    *,
+    candidates: str | Ids = "new",
+    exclude_seen: bool = True,
+) -> Ranked:
+    """The best `k` items for each of `users` (all of them by default).
+
+    Parameters
+    ----------
+    model : Scorer
+    ds : Dataset
+    users : numbers of users, optional
+    k : int
+        Length of a list; ends in -1 if fewer candidates are left.
+    candidates : "new" (items without training pairs), "all", or numbers of items
+    exclude_seen : bool
+        Leave out what the user has a training pair with.
+
+    Raises
+    ------
+    SettingsError
+        If k is below 1 or over the number of candidates.
+    DataError
+        If a user or item is out of range.
+    """
+    parts = list(recommend_blocks(model, ds, users, k, candidates=candidates, exclude_seen=exclude_seen))
+    if not parts:
+        return Ranked(np.zeros(0, np.int32), np.zeros((0, k), np.int32), np.zeros((0, k), np.float32))
+    fields = zip(*((part.query, part.found, part.score) for part in parts), strict=True)
+    return Ranked(*(np.concatenate(field) for field in fields))
+
+
+def recommend_blocks(
+    model: Scorer,
+    ds: Known,
+    users: Ids | None = None,
+    k: int = 20,
+    *,
+    candidates: str | Ids = "new",
+    exclude_seen: bool = True,
+) -> Iterator[Ranked]:
+    """As `recommend`, a block of users at a time, so that any number of users takes little memory."""
+    wanted = _checked(np.arange(ds.n_users) if users is None else users, ds.n_users, "user")
+    items = candidate_items(ds, candidates)
+    _check_length(k, len(items))
+    seen = _seen(ds, wanted, items) if exclude_seen else None
+    for lists in best_candidates(model, wanted, items, k, seen):
+        found = np.where(lists.position < 0, np.int32(-1), items[lists.position])
+        yield Ranked(wanted[lists.rows], found, lists.score)
+
+
+def recommend_for_histories(
+    model: Historian, ds: Known, histories: Sequence[Ids], k: int = 20, *, candidates: str | Ids = "new"
+) -> Ranked:
+    """The best `k` items for users who weren't in training, each given by the items that she chose, which are left out.
+
+    The queries count the histories. Raises SettingsError if the model doesn't describe users by what they chose.
+    """
+    items = candidate_items(ds, candidates)
+    _check_length(k, len(items))
+    wanted = np.arange(len(histories), dtype=np.int32)
+    vectors = finite(model.encode_users(histories), "user", wanted)
+    own = _inside(compressed(histories, ds.n_items), items, ds.n_items)
+    position, score = search_of(model)(vectors, finite(model.item_factors(items), "item", items), k, *own)
+    return Ranked(wanted, np.where(position < 0, np.int32(-1), items[position]), score)
+
+
+def recommend_new_items(model: Scorer, ds: Known, vectors: NDArray[np.float32], users: Ids, k: int) -> Ranked:
+    """The best `k` of brand-new items for each of `users`; vectors (n, K) come from `model.encode_items`.
+
+    What is found are rows of `vectors`.
+    """
+    wanted = _checked(users, ds.n_users, "user")
+    _check_length(k, len(vectors))
+    new = finite(vectors, "item", np.arange(len(vectors), dtype=np.int32))
+    return Ranked(wanted, *search_of(model)(finite(model.user_factors(wanted), "user", wanted), new, k))
+
+
+@one_blas_thread()
+def score_items(model: Scorer, ds: Known, vectors: NDArray[np.float32], users: Ids) -> NDArray[np.float32]:
+    """Scores (n users, n items) of brand-new items; vectors (n, K) come from `model.encode_items`.
+
+    They are those of the lists to rounding (float32), and may differ by as much beside other users or items.
+    """
+    scores: NDArray[np.float32] = model.user_factors(_checked(users, ds.n_users, "user")) @ vectors.T
+    return scores
+
+
+def users_for_items(model: Scorer, ds: Known, items: Ids, k: int = 20, *, exclude_seen: bool = True) -> Ranked:
+    """The best `k` users for each of `items`, by default without those who have a training pair with it."""
+    wanted = _checked(items, ds.n_items, "item")
+    _check_length(k, ds.n_users, "users")
+    known = _known_users(ds, wanted) if exclude_seen else None
+    return Ranked(wanted, *_best_users(model, ds.n_users, model.item_factors(wanted), k, known))
+
+
+def users_for_new_items(model: Scorer, ds: Known, vectors: NDArray[np.float32], k: int = 20) -> Ranked:
+    """The best `k` users for each brand-new item; vectors (n, K) come from `model.encode_items`.
+
+    The queries are rows of `vectors`.
+    """
+    _check_length(k, ds.n_users, "users")
+    rows = np.arange(len(vectors), dtype=np.int32)
+    return Ranked(rows, *_best_users(model, ds.n_users, vectors, k))
+
+
+def similar_items(model: Scorer, ds: Known, items: Ids, k: int = 20, *, candidates: str | Ids = "all") -> Ranked:
+    """The `k` candidates most like each of `items` by the cosine of their vectors, itself left out."""
+    wanted, others = _checked(items, ds.n_items, "item"), candidate_items(ds, candidates)
+    _check_length(k, len(others))
+    vectors = unit_rows(finite(model.item_factors(others), "item", others))
+    queries = unit_rows(finite(model.item_factors(wanted), "item", wanted))
+    own = _positions(others, ds.n_items)[wanted]
+    exclude = np.concatenate([[0], np.cumsum(own >= 0)]), own[own >= 0]
+    position, score = search_of(model)(queries, vectors, k, *exclude)
+    return Ranked(wanted, np.where(position < 0, np.int32(-1), others[position]), score)
+
+
+def candidate_items(ds: Known, candidates: str | Ids) -> NDArray[np.int32]:
+    """Items to choose from, ascending: all "new" ones, "all", or those given."""
+    if not isinstance(candidates, str):
+        return np.unique(_checked(candidates, ds.n_items, "item"))
+    if candidates == "all":
+        return np.arange(ds.n_items, dtype=np.int32)
+    if candidates == "new":
+        return ds.new_items()
+    raise SettingsError(f"candidates: expected new, all or numbers of items, got {candidates!r}")
+
+
+def _best_users(
+    model: Scorer, n_users: int, vectors: NDArray[np.float32], k: int, known: Rows | None = None
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Best `k` users for each item vector, block by block of users, the lists so far kept."""
+    finite(vectors, "item", np.arange(len(vectors), dtype=np.int32))
+    found, score = np.zeros((len(vectors), 0), np.int32), np.zeros((len(vectors), 0), np.float32)
+    for block in blocks(n_users, vectors.shape[1]):
+        ids = np.arange(block.start, block.stop, dtype=np.int32)
+        users = finite(model.user_factors(ids), "user", ids)
+        exclude = (None, None) if known is None else _within(known, block)
+        position, value = search_of(model)(vectors, users, k, *exclude)
+        found = np.hstack([found, np.where(position < 0, np.int32(-1), ids[position])])
+        score = np.hstack([score, value])
+        order = np.argsort(-score, axis=1, kind="stable")[:, :k]  # ties: earlier blocks first
+        found, score = np.take_along_axis(found, order, 1), np.take_along_axis(score, order, 1)
+    return found, score
+
+
+def _within(rows: Rows, block: slice) -> Rows:
+    """The entries of compressed rows that lie in `block`, counted from its start."""
+    indptr, entries = rows
+    inside = (entries >= block.start) & (entries < block.stop)
+    before = np.concatenate([[0], np.cumsum(inside)])
+    return before[indptr], entries[inside] - np.int32(block.start)
+
+
+def _seen(ds: Known, users: NDArray[np.int32], items: NDArray[np.int32]) -> Rows:
+    """Positions in `items` of each user's training items."""
+    return _inside(chosen_rows(ds.csr(Split.TRAIN), users), items, ds.n_items)
+
+
+def _inside(rows: Rows, items: NDArray[np.int32], n_items: int) -> Rows:
+    """Compressed rows of items as their positions in `items`, those that aren't there left out."""
+    indptr, entries = rows
+    position = _positions(items, n_items)[entries]
+    before = np.concatenate([[0], np.cumsum(position >= 0)])
+    return before[indptr], position[position >= 0]
+
+
+def _known_users(ds: Known, items: NDArray[np.int32]) -> Rows:
+    """Users with a training pair on each of `items`."""
+    user, item = ds.interactions(Split.TRAIN)
+    order = np.argsort(item, kind="stable")
+    counts = np.bincount(item, minlength=ds.n_items)
+    return chosen_rows((np.concatenate([[0], np.cumsum(counts)]), user[order]), items)
+
+
+def chosen_rows(rows: Rows, chosen: NDArray[np.int32]) -> Rows:
+    """The compressed rows `chosen`, in that order."""
+    indptr, entries = rows
+    counts = np.diff(indptr)[chosen]
+    ends = np.cumsum(counts)
+    places = np.arange(int(counts.sum())) + np.repeat(indptr[chosen] - ends + counts, counts)
+    return np.concatenate([[0], ends]), entries[places]
+
+
+def _positions(items: NDArray[np.int32], n_items: int) -> NDArray[np.int32]:
+    """Place of each item in `items`, -1 if it isn't there, (I,)."""
+    position = np.full(n_items, -1, np.int32)
+    position[items] = np.arange(len(items), dtype=np.int32)
+    return position
+
+
+def _checked(ids: Ids, n: int, kind: str) -> NDArray[np.int32]:
+    array = np.asarray(ids)
+    if array.ndim != 1 or array.dtype.kind not in "iu":
+        raise DataError(f"{kind}s: expected a 1-D integer array, got {array.dtype} of shape {array.shape}")
+    outside = array[(array < 0) | (array >= n)]
+    if len(outside):
+        raise DataError(f"{kind}s: expected numbers from 0 to {n - 1}, got {outside[0]} ({len(outside)} in all)")
+    return array.astype(np.int32)
+
+
+def _check_length(k: int, n: int, what: str = "candidates") -> None:
+    if k < 1:
+        raise SettingsError(f"topk: expected a length of at least 1, got {k}")
+    if k > n:
+        raise SettingsError(f"topk: expected at most {n}, the number of {what}, got {k}; use less")

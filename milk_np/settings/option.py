@@ -1,0 +1,135 @@
+"""One setting, described once: its type, range, choices, help and spellings.
+
+The command line, the TOML reader and the checks of the Python interface are all derived from `Option`, so
+that a setting is written in one place only.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from milk_np.errors import SettingsError
+from milk_np.text import nearest
+
+Scalar = int | float | str
+Value = Scalar | tuple[Scalar, ...] | None
+
+_WORDS: dict[type, str] = {int: "whole number", float: "finite number", str: "word"}
+
+
+@dataclass(frozen=True)
+class Option:
+    """What a setting accepts.
+
+    `many` tells whether it is one value ("no"), a sequence ("yes") or either ("maybe": a count or a list).
+    `low` and `high` are inclusive bounds, `above` is an exclusive one; `choices` match in any case.
+    `none` says what an unset value means; without it the setting can't be unset.
+    """
+
+    type: type
+    group: str
+    help: str
+    aliases: tuple[str, ...] = ()
+    choices: tuple[str, ...] = ()
+    low: float | None = None
+    high: float | None = None
+    above: float | None = None
+    many: Literal["no", "yes", "maybe"] = "no"
+    none: str = ""
+    metavar: str = ""
+
+    def expected(self) -> str:
+        """What the setting accepts, in words."""
+        if self.many == "no":
+            return self._expected_scalar()
+        if self.many == "maybe":
+            return f"{self._expected_scalar()}, or several separated by commas"
+        return f"{self._expected_scalar()}, each, separated by commas"
+
+    def _expected_scalar(self) -> str:
+        if self.choices:
+            return "one of " + ", ".join(self.choices)
+        return f"a {_WORDS[self.type]}{self._range()}"
+
+    def _range(self) -> str:
+        lower = "" if self.low is None else f" of at least {self.low:g}"
+        if self.above is not None:
+            lower = f" above {self.above:g}"
+        if self.high is None:
+            return lower
+        return f"{lower}{' and' if lower else ''} at most {self.high:g}"
+
+    def from_text(self, text: str) -> Value:
+        """Value of a command line's text; raises ValueError with what was expected."""
+        if self.many == "yes" or (self.many == "maybe" and "," in text):
+            return tuple(self._scalar_from_text(part) for part in _parts(text))
+        return self._scalar_from_text(text.strip())
+
+    def _scalar_from_text(self, text: str) -> Scalar:
+        try:
+            value: Scalar = self.type(text)
+        except ValueError:
+            raise ValueError(f"got {text!r}, expected {self.expected()}") from None
+        return self._checked(value)
+
+    def check(self, value: object) -> Value:
+        """The value in its normal form (tuples, floats, choices as listed), or ValueError."""
+        if value is None and self.none:
+            return None
+        if self.many != "no" and isinstance(value, str):
+            return self.from_text(value)
+        if self.many != "no" and isinstance(value, Iterable):
+            return tuple(self._checked(part) for part in value)
+        if self.many == "yes":
+            raise ValueError(f"got {value!r}, expected {self.expected()}")
+        return self._checked(value)
+
+    def _checked(self, value: object) -> Scalar:
+        scalar = _as_type(value, self.type)
+        if scalar is not None and isinstance(scalar, str) and self.choices:
+            scalar = {choice.lower(): choice for choice in self.choices}.get(scalar.lower())
+        if scalar is None or not self._in_range(scalar):
+            raise ValueError(f"got {value!r}, expected {self.expected()}")
+        return scalar
+
+    def _in_range(self, value: Scalar) -> bool:
+        if isinstance(value, str):
+            return True
+        if isinstance(value, float) and not math.isfinite(value):
+            return False
+        return (
+            (self.low is None or value >= self.low)
+            and (self.high is None or value <= self.high)
+            and (self.above is None or value > self.above)
+        )
+
+
+def option(default: Value, type_: type, group: str, help_: str, **more: Any) -> Any:
+    """Dataclass field of a setting; `more` are further attributes of `Option`."""
+    return field(default=default, metadata={"option": Option(type_, group, help_, **more)})
+
+
+def _parts(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _as_type(value: object, type_: type) -> Scalar | None:
+    """`value` as an int, float or str without loss, or None; NumPy scalars pass, booleans never do."""
+    if type_ is str:
+        return value if isinstance(value, str) else None
+    if isinstance(value, (bool, str)) or not (hasattr(value, "__index__") or hasattr(value, "__float__")):
+        return None
+    if type_ is float:
+        return float(value)  # type: ignore[arg-type]
+    return int(value.__index__()) if hasattr(value, "__index__") else None
+
+
+def refuse_unknown(names: Iterable[str], known: Iterable[str], what: str) -> None:
+    """Raise SettingsError for the first name that isn't known, with the nearest right one."""
+    known = list(known)
+    for name in names:
+        if name not in known:
+            raise SettingsError(f"{what} {name!r} is unknown{nearest(name, known)}")

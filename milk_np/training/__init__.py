@@ -1,0 +1,1 @@
+"""Training by steps: batches, the loop, its progress, and the folder that a run is kept in."""

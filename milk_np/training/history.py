@@ -1,0 +1,53 @@
+"""What happened in training; all of it is in the checkpoints."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+
+@dataclass
+class History:
+    """What happened in training; all of it is in the checkpoints."""
+
+    records: list[dict[str, Any]] = field(default_factory=list)
+    """One for each epoch: "epoch", "losses", and "valid" where it was evaluated."""
+    best_epoch: int = 0
+    best_value: float = -math.inf
+    evaluations_since_best: int = 0
+    seconds: dict[str, float] = field(default_factory=lambda: {"training": 0.0, "evaluation": 0.0, "saving": 0.0})
+
+    @property
+    def epochs(self) -> int:
+        """Epochs trained."""
+        return int(self.records[-1]["epoch"]) if self.records else 0
+
+    def stopped(self, patience: int) -> bool:
+        """Whether `patience` evaluations in a row brought nothing better; patience 0 never stops."""
+        return bool(patience) and self.evaluations_since_best >= patience
+
+    def judge(self, epoch: int, value: float) -> bool:
+        """Take note of a valid metric; tell whether it is the best so far (the first of equals is)."""
+        better = value > self.best_value
+        if better:
+            self.best_epoch, self.best_value = epoch, value
+        self.evaluations_since_best = 0 if better else self.evaluations_since_best + 1
+        return better
+
+    def evaluated(self) -> bool:
+        """Whether the last epoch has its valid metrics."""
+        return not self.records or "valid" in self.records[-1]
+
+    def summary(self) -> dict[str, int]:
+        """What a run's summary tells of it."""
+        return {"epochs": self.epochs, "best_epoch": self.best_epoch}
+
+    def to_json(self) -> dict[str, Any]:
+        """For a checkpoint. JSON has no infinity: before the first evaluation there is no best value."""
+        return {**vars(self), "best_value": self.best_value if self.best_epoch else None}
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Self:
+        """The history that `to_json` gave."""
+        return cls(**{**values, "best_value": -math.inf if values["best_value"] is None else values["best_value"]})

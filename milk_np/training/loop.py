@@ -1,0 +1,195 @@
+"""The training loop: epochs, early stopping on a valid metric, checkpoints, exact resume, interruption."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from milk_np.data import Dataset
+from milk_np.data.arrays import Split
+from milk_np.errors import DivergedError
+from milk_np.evaluation.evaluate import evaluate
+from milk_np.files import read_npz, write_npz_atomic
+from milk_np.settings.steps import StepSettings
+from milk_np.training.history import History
+from milk_np.training.progress import Callback, Progress
+from milk_np.training.run_folder import RunFolder
+from milk_np.training.signals import Interruption, interruptible
+from milk_np.training.trainer import Learner, Trainer
+
+KIND = "training state"
+
+
+def train(
+    model: Learner,
+    trainer: Trainer,
+    ds: Dataset,
+    settings: StepSettings,
+    *,
+    callback: Callback | None = None,
+    run: RunFolder | None = None,
+    resume: bool = False,
+) -> History:
+    """Train `model` on `ds` with its `trainer` and leave it with the arrays of its best epoch.
+
+    Evaluates every `settings.eval_every` epochs and after the last one on the valid new items; stops after
+    `settings.patience` evaluations without a better `settings.valid_metric`. With `run`, the state is saved at every
+    evaluation and when interrupted (SIGINT, SIGTERM, SIGHUP), the best model whenever it improves. With `resume` it
+    goes on from the last state saved there, to the bit; without one it starts anew.
+
+    Raises
+    ------
+    DivergedError
+        If a loss stops being finite; the checkpoints before it stay.
+    KeyboardInterrupt
+        After the state is saved.
+    """
+    return _Loop(model, trainer, ds, settings, callback, run).go(resume)
+
+
+class _Loop:
+    """State of one call of `train`."""
+
+    def __init__(
+        self,
+        model: Learner,
+        trainer: Trainer,
+        ds: Dataset,
+        settings: StepSettings,
+        callback: Callback | None,
+        run: RunFolder | None,
+    ) -> None:
+        self.model, self.trainer, self.ds, self.settings, self.run = model, trainer, ds, settings, run
+        self.callback, self.epochs = callback, settings.epochs
+        self.history = History()
+        self.first_step = 0  # where the first epoch of this run starts: not 0 after an interruption
+        self.best: Mapping[str, Any] = {}
+        self.start = time.perf_counter()
+
+    def go(self, resume: bool) -> History:
+        if resume:
+            self._load()
+        self._tell("start", self.history.epochs)
+        with interruptible() as interruption:
+            self._epochs(interruption)
+        if interruption.asked:  # while the last epoch was evaluated and saved
+            raise KeyboardInterrupt
+        if self.best:
+            self.model.load_arrays(self.best)
+        self._tell("end", self.history.epochs)
+        return self.history
+
+    def _epochs(self, interruption: Interruption) -> None:
+        if self._evaluation_due(self.history.epochs) and not self.history.evaluated():
+            self._evaluate(self.history.epochs, self.history.records[-1]["losses"], interruption)
+        for epoch in range(self.history.epochs + 1, self.epochs + 1):
+            if self.history.stopped(self.settings.patience):
+                break
+            losses = self._epoch(epoch, interruption)
+            if self._evaluation_due(epoch):
+                self._evaluate(epoch, losses, interruption)
+            elif self.run:
+                self.run.append_metrics(self.history.records[-1])
+
+    def _epoch(self, epoch: int, interruption: Interruption) -> dict[str, float]:
+        began, steps = time.perf_counter(), self.trainer.steps
+        for step in range(self.first_step, steps):
+            if interruption.asked:
+                self._save(step)
+                raise KeyboardInterrupt
+            self.trainer.step(epoch, step)
+            if self._log_due(step):
+                losses = self._finite(epoch, self.trainer.losses(step + 1))
+                self._tell("step", epoch, step=step + 1, losses=losses)
+        losses = self._finite(epoch, self.trainer.losses(steps))
+        seconds = time.perf_counter() - began
+        self.history.seconds["training"] += seconds
+        self.history.records.append({"epoch": epoch, "losses": losses})
+        speed = self.trainer.examples * (1 - self.first_step / steps) / seconds
+        self.first_step = 0
+        self._tell("epoch", epoch, losses=losses, examples_per_second=speed)
+        return losses
+
+    def _evaluate(self, epoch: int, losses: dict[str, float], interruption: Interruption) -> None:
+        """Score the valid items, keep the best arrays, save. Broken off, it is done again by the run that resumes."""
+        self.trainer.flush()
+        try:
+            with self._timed("evaluation"), interruption.at_once():
+                settings = self.settings
+                result = evaluate(
+                    self.model, self.ds, Split.VALID, topk=settings.cutoffs, candidates=settings.candidates
+                )
+        except KeyboardInterrupt:
+            self._save(0)
+            raise
+        self.history.records[-1]["valid"] = result.metrics
+        better = self.history.judge(epoch, result.metrics[self.settings.valid_metric])
+        if better:
+            self.best = self.model.arrays()
+        with self._timed("saving"):
+            if self.run:
+                self.run.append_metrics(self.history.records[-1])
+                if better:
+                    self.model.save(self.run.model)
+            self._save(0)
+        self._tell("evaluation", epoch, losses=losses, metrics=result.metrics)
+
+    def _finite(self, epoch: int, losses: dict[str, float]) -> dict[str, float]:
+        if all(math.isfinite(value) for value in losses.values()):
+            return losses
+        shown = ", ".join(f"{name} {value:g}" for name, value in losses.items())
+        raise DivergedError(
+            f"epoch {epoch}: the loss is no longer finite ({shown}) at --lr {self.settings.lr:g}; "
+            f"{self.trainer.diagnosis()}; lower --lr or the weights of the objective. Earlier checkpoints are untouched"
+        )
+
+    def _evaluation_due(self, epoch: int) -> bool:
+        return epoch > 0 and (epoch % self.settings.eval_every == 0 or epoch == self.epochs)
+
+    def _log_due(self, step: int) -> bool:
+        return self.settings.log_every > 0 and (step + 1) % self.settings.log_every == 0
+
+    # Checkpoints
+
+    def _save(self, step: int) -> None:
+        """Save the state before step `step` of the epoch after the last recorded one."""
+        if self.run is None:
+            return
+        arrays = {**self.trainer.state(), **{f"best_{name}": x for name, x in self.best.items()}}
+        meta = {"kind": KIND, "step": step, "history": self.history.to_json()}
+        write_npz_atomic(self.run.last, arrays, meta)
+
+    def _load(self) -> None:
+        if self.run is None or not self.run.last.exists():
+            return
+        arrays, meta = read_npz(self.run.last, KIND)
+        self.best = {k.removeprefix("best_"): x for k, x in arrays.items() if k.startswith("best_")}
+        self.trainer.load_state({k: x for k, x in arrays.items() if not k.startswith("best_")})
+        self.history = History.from_json(meta["history"])
+        self.first_step = meta["step"]
+        pending = self._evaluation_due(self.history.epochs) and not self.history.evaluated()
+        self.run.rewrite_metrics(self.history.records[: -1 if pending else None])
+
+    # Telling and timing
+
+    def _tell(self, kind: Any, epoch: int, **details: Any) -> None:
+        if self.callback:
+            event = Progress(
+                kind,
+                epoch,
+                self.epochs,
+                steps=self.trainer.steps,
+                best_epoch=self.history.best_epoch,
+                seconds=time.perf_counter() - self.start,
+                **details,
+            )
+            self.callback(event)
+
+    @contextmanager
+    def _timed(self, phase: str) -> Iterator[None]:
+        began = time.perf_counter()
+        yield
+        self.history.seconds[phase] += time.perf_counter() - began

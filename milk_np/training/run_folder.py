@@ -1,0 +1,156 @@
+"""The folder of one run: its settings, environment, log, metrics, summary and models."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from milk_np.errors import DataError, SettingsError
+from milk_np.files import write_json_atomic, write_text_atomic
+from milk_np.machine.environment import environment
+from milk_np.settings.shared import Settings
+
+CONFIG, ENV, LOG, METRICS, SUMMARY = "config.toml", "env.json", "log.txt", "metrics.jsonl", "summary.json"
+MODEL, LAST = "model.npz", "last.npz"
+
+
+class RunFolder:
+    """Paths and writers of a run's files. `model.npz` is the best epoch, `last.npz` what resuming needs."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    @classmethod
+    def create(cls, path: str | Path, settings: Settings, *, data_hash: str, command: Sequence[str] = ()) -> Self:
+        """A new run's folder, holding its settings and environment.
+
+        Raises SettingsError if the folder holds a run already, OSError if it can't be written.
+        """
+        run = cls(path)
+        if run.exists:
+            raise SettingsError(
+                f"--out {path}: holds a run already; continue it with --resume or choose another folder"
+            )
+        run.path.mkdir(parents=True, exist_ok=True)
+        run.write_settings(settings)
+        write_json_atomic(run.file(ENV), {"data_hash": data_hash, **environment(command)})
+        return run
+
+    @classmethod
+    def reopen(cls, path: str | Path, *, data_hash: str | None = None) -> Self:
+        """The folder of a run to continue, cleared of what a killed process left half written.
+
+        Raises SettingsError if it holds no run, DataError if the run was made on other data.
+        """
+        run = cls(path)
+        if not run.exists:
+            raise SettingsError(f"--out {path}: holds no run to resume; leave --resume out to start one")
+        for leftover in run.path.glob(".*.tmp"):
+            leftover.unlink(missing_ok=True)
+        if data_hash is not None:
+            run._refuse_other_data(data_hash)
+        return run
+
+    @property
+    def exists(self) -> bool:
+        """Whether the folder holds a run."""
+        return self.file(CONFIG).exists()
+
+    @property
+    def model(self) -> Path:
+        """The best epoch's model."""
+        return self.file(MODEL)
+
+    @property
+    def last(self) -> Path:
+        """The state of the last epoch, from which training resumes."""
+        return self.file(LAST)
+
+    def file(self, name: str) -> Path:
+        """Path of a file of the run."""
+        return self.path / name
+
+    @property
+    def config(self) -> Path:
+        """The settings that the run was started with."""
+        return self.file(CONFIG)
+
+    def write_settings(self, settings: Settings) -> None:
+        """Write `config.toml`."""
+        write_text_atomic(self.file(CONFIG), settings.to_toml())
+
+    def log(self, line: str) -> None:
+        """Append a line to `log.txt`."""
+        self._append(LOG, line)
+
+    def append_metrics(self, record: Mapping[str, object]) -> None:
+        """Append one epoch's record, which must hold "epoch", to `metrics.jsonl`."""
+        self._append(METRICS, json.dumps(record, allow_nan=False))
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """The records of `metrics.jsonl`; a last line that was cut short is left out."""
+        try:
+            lines = self.file(METRICS).read_text(encoding="utf-8").splitlines()
+        except FileNotFoundError:
+            return []
+        records = [self._record(line, number) for number, line in enumerate(lines, 1)]
+        if None in records[:-1]:
+            raise DataError(f"{self.file(METRICS)}: line {records.index(None) + 1} is not JSON; mend or remove")
+        return [record for record in records if record is not None]
+
+    def rewrite_metrics(self, records: Sequence[Mapping[str, object]]) -> None:
+        """Put `records` in the place of all that `metrics.jsonl` holds: a resumed run writes the others again."""
+        lines = [json.dumps(record, allow_nan=False) + "\n" for record in records]
+        write_text_atomic(self.file(METRICS), "".join(lines))
+
+    def write_summary(self, summary: Mapping[str, object]) -> None:
+        """Write `summary.json`, the mark of a finished run."""
+        write_json_atomic(self.file(SUMMARY), dict(summary))
+
+    def summary(self) -> dict[str, Any] | None:
+        """The summary of a finished run, None while it isn't finished."""
+        if not self.file(SUMMARY).exists():
+            return None
+        return _read_json(self.file(SUMMARY))
+
+    def _append(self, name: str, line: str) -> None:
+        with open(self.file(name), "a", encoding="utf-8") as file:
+            file.write(line + "\n")
+
+    def _record(self, line: str, number: int) -> dict[str, Any] | None:
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError:
+            return None
+        if not isinstance(record, dict) or not isinstance(record.get("epoch"), int):
+            raise DataError(f'{self.file(METRICS)}: line {number} has no whole number "epoch"')
+        return record
+
+    def _refuse_other_data(self, data_hash: str) -> None:
+        recorded = _read_json(self.file(ENV)).get("data_hash")
+        if recorded != data_hash:
+            raise DataError(
+                f"--resume {self.path}: the run was made on data with hash {recorded}, "
+                f"not {data_hash}; give the same --data and missing-modality options"
+            )
+
+
+def default_folder(data_name: str, settings: Settings, root: str | Path = "runs") -> Path:
+    """`runs/<data>-<model>-<preset>-s<seed>-<time>`, with what a file name can't hold replaced."""
+    name = re.sub(r"[^A-Za-z0-9._]+", "_", data_name).strip("._") or "data"
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    return Path(root) / f"{name}-{settings.model}-{settings.preset}-s{settings.seed}-{stamp}"
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: not JSON ({error}); was it edited?") from error
+    if not isinstance(value, dict):
+        raise DataError(f"{path}: expected a JSON object")
+    return value

@@ -1,0 +1,52 @@
+"""Signals that end a run: held back until a step is done, or obeyed at once where nothing is lost by it."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Interruption:
+    """Whether a signal has asked to stop. A second one stops at once, as does any inside `at_once`."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._at_once = False
+
+    def ask(self, number: int = 0, frame: FrameType | None = None) -> None:
+        """A signal has come."""
+        if self.asked or self._at_once:
+            raise KeyboardInterrupt
+        self.asked = True
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """What is inside can be broken off: KeyboardInterrupt when a signal comes, or has come."""
+        if self.asked:
+            raise KeyboardInterrupt
+        self._at_once = True
+        try:
+            yield
+        finally:
+            self._at_once = False
+
+
+@contextmanager
+def interruptible() -> Iterator[Interruption]:
+    """Hold signals back. Only the main thread receives any; one that is ignored, as by nohup, stays ignored."""
+    interruption = Interruption()
+    if threading.current_thread() is not threading.main_thread():
+        yield interruption
+        return
+    held = [number for number in ENDING if signal.getsignal(number) != signal.SIG_IGN]
+    previous = {number: signal.signal(number, interruption.ask) for number in held}
+    try:
+        yield interruption
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
