@@ -68,8 +68,9 @@ def extract_all(
     tables: Sequence[Table], rows: Ints, weights: Sequence[Floats], biases: Sequence[Floats], out: Floats
 ) -> list[Any]:
     """`extract` of every modality into `out` (M, n, K): what each returns."""
-    arrays = zip(tables, weights, biases, out, strict=True)
-    return [extract(*table, rows, weight, bias, c) for table, weight, bias, c in arrays]
+    for table, weight, bias, c in zip(tables, weights, biases, out, strict=True):
+        extract(*table, rows, weight, bias, c)
+    return [None] * len(weights)
 
 
 def extract_all_backward(

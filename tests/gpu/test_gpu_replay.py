@@ -8,7 +8,7 @@ from gpu_cases import cupy, examples, gpu, home, orders_of_threads, put, thread_
 from hypothesis import given
 from hypothesis import strategies as st
 from test_gpu_kernels import training_pairs
-from test_training import OPTIONS, small_set
+from training_cases import OPTIONS, small_set
 
 import milk_np.kernels.reference as reference
 from milk_np.kernels.gpu.capture import Recorded

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from gpu_cases import EMULATOR, CupyBackend, counted, kernel_module
-from test_training import OPTIONS, new_run, small_set
+from training_cases import OPTIONS, new_run, small_set
 
 from milk_np.backends.base import Backend
 from milk_np.cli import evaluate as evaluate_command

@@ -11,31 +11,19 @@ import time
 
 import numpy as np
 import pytest
+from training_cases import OPTIONS, new_run, small_set
 
-from milk_np.data import apply_protocol, make_synthetic
 from milk_np.errors import DivergedError
 from milk_np.evaluation.evaluate import evaluate
 from milk_np.models.milk.model import Milk
-from milk_np.models.milk.settings import MilkSettings
 from milk_np.models.milk.trainer import MilkTrainer
 from milk_np.training.loop import History
 from milk_np.training.run_folder import RunFolder
-
-OPTIONS = {"dim": 16, "epochs": 6, "eval_every": 2, "batch_size": 256, "lr": 0.01, "topk": (10,)}
-
-
-def small_set():
-    ds = make_synthetic(n_users=200, n_items=150, n_pairs=2400, widths={"image": 20, "text": 12}, seed=3)
-    return apply_protocol(ds, "MTMT")
 
 
 @pytest.fixture(scope="module")
 def ds():
     return small_set()
-
-
-def new_run(folder, ds, **options):
-    return RunFolder.create(folder, MilkSettings(**{**OPTIONS, **options}), data_hash=ds.content_hash)
 
 
 @pytest.fixture(scope="module")
