@@ -87,7 +87,7 @@ def test_the_same_run_twice_gives_the_same_bits(ds):
 
 
 def test_the_device_ranks_with_its_own_kernel(ds, monkeypatch):
-    model = trained_steps(ds, "gpu", 5)
+    model, _ = trained_steps(ds, "gpu", 5)
     monkeypatch.setattr("milk_np.serving.ranking.cpu_top_k", lambda: pytest.fail("the CPU's kernel was asked for"))
     found = evaluate(model, ds, 1, topk=(10,))
     plain = evaluate((model.user_factors(), model.item_factors()), ds, 1, topk=(10,), top_k=top_k)
@@ -112,7 +112,7 @@ def test_a_run_goes_on_where_another_device_left_it(ds, tmp_path, first, then):
 
 @pytest.mark.parametrize(("first", "then"), [("gpu", "cpu"), ("cpu", "gpu")])
 def test_a_saved_model_loads_on_the_other_device(ds, tmp_path, first, then):
-    model = trained_steps(ds, first, 5)
+    model, _ = trained_steps(ds, first, 5)
     model.save(tmp_path / "model.npz")
     again = Milk.load(tmp_path / "model.npz", device=then)
     np.testing.assert_array_equal(again.user_factors(), model.user_factors())
@@ -128,11 +128,11 @@ def test_a_saved_model_loads_on_the_other_device(ds, tmp_path, first, then):
 
 def test_features_that_stay_on_the_host_train_alike(ds, monkeypatch):
     """The pool's limit leaves no room for them; they are streamed in parts."""
-    resident = trained_steps(ds, "gpu", 6)
+    resident, _ = trained_steps(ds, "gpu", 6)
     monkeypatch.setattr(kernel_module("streaming"), "STAGED_BYTES", 1000)
     monkeypatch.setattr("milk_np.backends.cupy.free_bytes", lambda: 2**30)
     monkeypatch.setattr("milk_np.models.milk.model.device_bytes", lambda *_: {"all": 2**30})
-    streamed = trained_steps(ds, "gpu", 6)
+    streamed, _ = trained_steps(ds, "gpu", 6)
     hosted = kernel_module("streaming").HostRows
     assert all(isinstance(table.raw, hosted) for table in streamed._tables)
     assert_same_parameters(resident, streamed)  # their products are summed in another order
