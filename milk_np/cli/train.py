@@ -57,7 +57,8 @@ def _run(line: list[str]) -> int:
         if not RunFolder(out).exists:
             raise
         again = shlex.join([PROGRAM, *_without_out(line), "--out", str(out), "--resume"])
-        raise KeyboardInterrupt(f"interrupted and saved; go on with: {again}") from None
+        kept = "and saved; go on" if settings.kind == "steps" else "before anything was saved; start anew"
+        raise KeyboardInterrupt(f"interrupted {kept} with: {again}") from None
     return 0
 
 

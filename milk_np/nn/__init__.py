@@ -42,6 +42,4 @@ Same bits every time: sums by id and graph products run in one fixed order on ei
 arithmetic. `linear_rows` on the host has the same bits for any number of threads. Not promised: matrix products (BLAS,
 cuBLAS) and sums over rows have other last bits on other processors, shapes or numbers of threads, and normal numbers
 differ in their last bits between the devices.
-
-MILK's own objective is here as well: `objective`, `users`, `parameters`, `environments`, `axes`, `optimisers`, `proof`.
 """

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import cupy
 import numpy as np
 import pytest
-from gpu_cases import ORDERS, examples, gpu, home, kernel_module, thread_order
+from gpu_cases import ORDERS, cupy, examples, gpu, home, kernel_module, thread_order
 from hypothesis import given
 from hypothesis import strategies as st
 
