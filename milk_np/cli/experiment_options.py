@@ -24,12 +24,12 @@ SHARED = (
     "candidates",
     "device",
 )
-"""Settings that all runs of a command share; the others are the experiments' (which score lists of 10 and 20) or the
-search's."""
+"""Settings that all runs of a command share; the others are set by the experiments (which evaluate lists of 10 and 20)
+or by the search."""
 
 
 QUICK: dict[str, object] = {"epochs": 100, "eval_every": 2, "patience": 4}
-"""Defaults that differ from milk-train's: learning rates are larger here, so that runs are shorter."""
+"""Defaults that differ from milk-train's: learning rates are larger here, so runs are shorter."""
 
 
 def own_defaults(options: Mapping[str, object]) -> dict[str, object]:
@@ -38,13 +38,13 @@ def own_defaults(options: Mapping[str, object]) -> dict[str, object]:
 
 
 def own_options(given: argparse.Namespace, options: Mapping[str, object]) -> argparse.Namespace:
-    """What is given, less the settings that are not among a model's `options`: they are for other models."""
+    """The given options without the settings that are not among a model's `options`: those are for other models."""
     others = given_settings(given).keys() - options.keys()
     return argparse.Namespace(**{name: value for name, value in vars(given).items() if name not in others})
 
 
 def usual_patience(settings: Settings) -> dict[str, object]:
-    """The patience that training has by default, for a model that has any."""
+    """The default patience of training, for a model that has this setting."""
     patience = type(settings)().to_dict().get("patience")
     return {} if patience is None else {"patience": patience}
 
@@ -75,29 +75,29 @@ def share(text: str) -> float:
 
 
 def add_search(parser: Parser, *, repeats: bool = True) -> None:
-    """Add the options of the search, of what runs side by side and, where they apply, of the draws."""
+    """Add the options of the search, of parallel runs and, where they apply, of the repeats."""
     group = parser.add_argument_group("search and repeats")
-    group.add_argument("--trials", type=positive, default=8, metavar="N", help="configurations a model (default: 8)")
+    group.add_argument("--trials", type=positive, default=8, metavar="N", help="configurations per model (default: 8)")
     group.add_argument(
         "--search",
         choices=("grid", "optuna"),
         default="grid",
-        help="a Latin design of the grid, or Optuna's sampler over it, which the extra tune brings (default: grid)",
+        help="a Latin design of the grid, or Optuna's sampler over it, which needs the extra tune (default: grid)",
     )
     group.add_argument(
-        "--jobs", type=whole, default=0, metavar="N", help="runs side by side; 0: one a core (default: 0)"
+        "--jobs", type=whole, default=0, metavar="N", help="parallel runs; 0: one per core (default: 0)"
     )
     if not repeats:
         return
-    group.add_argument("--repeats", type=positive, default=5, metavar="N", help="draws (default: 5)")
-    group.add_argument("--seed", type=whole, default=0, metavar="N", help="seed of the first repeat (default: 0)")
+    group.add_argument("--repeats", type=positive, default=5, metavar="N", help="number of repeats (default: 5)")
+    group.add_argument("--seed", type=whole, default=0, metavar="N", help="random seed of the first repeat (default: 0)")
     group.add_argument(
-        "--new-items", type=share, default=0.2, metavar="X", help="share of the items that become new (default: 0.2)"
+        "--new-items", type=share, default=0.2, metavar="X", help="share of items that become new (default: 0.2)"
     )
 
 
 def sayer(quiet: bool, start: float) -> Callable[[str], None]:
-    """What prints a line with the seconds since `start`, or nothing."""
+    """A function that prints a line with the seconds since `start`; it prints nothing if `quiet`."""
 
     def say(text: str) -> None:
         if not quiet:

@@ -1,10 +1,9 @@
-"""The parser of every command: it explains mistakes, and makes options of settings."""
+"""The parser of every command: it explains mistakes, and turns settings into options."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from typing import NoReturn
 
@@ -13,16 +12,17 @@ from milk_np.settings.shared import Settings
 from milk_np.text import VERSION, nearest
 
 EXIT_CODES = (
-    "exit codes: 0 done, 1 unexpected error, 2 wrong option or setting, 3 unusable data or file, "
-    "4 training diverged, 5 device or memory, 130 interrupted (after saving)"
+    "exit codes: 0 success, 1 unexpected error, 2 wrong option or setting, 3 unusable data or file,\n"
+    "            4 training diverged, 5 device or memory, 130 interrupted (after saving),\n"
+    "            141 output pipe closed"
 )
 
 
 class Parser(argparse.ArgumentParser):
-    """Argument parser without abbreviations, whose errors name the nearest right option."""
+    """Argument parser without abbreviations; for an unknown option, the error names the most similar one."""
 
     foreign: Callable[[str], str | None]
-    """What is wrong with an option of this spelling that belongs elsewhere; None if nothing knows it."""
+    """The error for an option that belongs to another model; None if no model has it."""
 
     def __init__(self, prog: str, description: str, examples: Sequence[str] = ()) -> None:
         self.foreign = lambda name: None
@@ -31,7 +31,7 @@ class Parser(argparse.ArgumentParser):
             prog=prog,
             usage="%(prog)s [options]",
             description=description,
-            epilog=f"{epilog}\n\n{textwrap.fill(EXIT_CODES, 100)}".strip(),
+            epilog=f"{epilog}\n\n{EXIT_CODES}".strip(),
             allow_abbrev=False,
             formatter_class=_Formatter,
         )
@@ -40,7 +40,7 @@ class Parser(argparse.ArgumentParser):
     def parse_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: None = None
     ) -> argparse.Namespace:
-        """Parse, after naming the first unknown option and joining negative numbers to their options."""
+        """Parse; before that, report the first unknown option and join negative numbers to their options."""
         line = list(sys.argv[1:] if args is None else args)
         self._refuse_unknown(line)
         return super().parse_args(_join_negatives(line), namespace)
@@ -60,7 +60,7 @@ class Parser(argparse.ArgumentParser):
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):
-    """Help with room for long option names, examples kept as written."""
+    """Help with room for long option names; examples are kept as written."""
 
     def __init__(self, prog: str) -> None:
         super().__init__(prog, max_help_position=32, width=110)
@@ -71,7 +71,7 @@ def add_settings(
 ) -> None:
     """Add the options of the settings `of` a model (all, or those named), grouped, with their defaults in the help.
 
-    An option that isn't given leaves no attribute, so that a file's value can stand.
+    An option that isn't given sets no attribute, so that a file's value is kept.
     """
     groups: dict[str, argparse._ArgumentGroup] = {}
     table, defaults = of.options(), of()

@@ -1,4 +1,4 @@
-"""milk-tune: find settings on the valid items of a data set, the same number of trials for every model."""
+"""milk-tune: find settings on the validation items of a data set, the same number of trials for every model."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from milk_np.experiments.tuning import Search, Tuned
 
 PROGRAM = "milk-tune"
-DESCRIPTION = """Find settings for one or several models on the valid items of a data set made by milk-prepare.
+DESCRIPTION = """Find settings for one or several models on the validation items of a data set made by milk-prepare.
 
-Every model gets the same number of trials; test items take no part. DIR receives a settings file for each
-model, which milk-train --config reads, tuning.json with every trial, and the runs, which are never done
-twice. The data set's own split and mask are used, unless --protocol draws a mask."""
+Every model gets the same number of trials; test items are not used. DIR receives a settings file for each
+model, which milk-train --config reads, tuning.json with every trial, and the runs, which are never
+repeated. The data set's own split and mask are used, unless --protocol draws a new mask."""
 EXAMPLES = (
     "milk-tune --data shop.npz --out tuned/shop",
     "milk-tune --data shop.npz --models milk,duif --trials 16 --protocol FTMT --out tuned/shop",
@@ -53,7 +53,7 @@ def _run(line: list[str]) -> int:
     try:
         found = tune(searches, given.trials, Store(out / "runs"), jobs, say, how=given.search)
     except KeyboardInterrupt:
-        raise KeyboardInterrupt("interrupted; finished trials are kept, the same command goes on") from None
+        raise KeyboardInterrupt("interrupted; finished trials are kept, the same command continues") from None
     write_json_atomic(out / "tuning.json", {"search": given.search, "searches": [each.to_dict() for each in found]})
     for search, tuned in zip(searches, found, strict=True):
         path = out / f"{search.base.model}.toml"
@@ -65,9 +65,9 @@ def _run(line: list[str]) -> int:
 def _parser() -> Parser:
     parser = Parser(PROGRAM, DESCRIPTION, EXAMPLES)
     parser.add_argument("--data", metavar="FILE|DIR", required=True, help="data set")
-    parser.add_argument("--out", metavar="DIR", required=True, help="folder of the results")
+    parser.add_argument("--out", metavar="DIR", required=True, help="folder for the results")
     parser.add_argument(
-        "--models", metavar="NAMES", default="milk", help=f"{', '.join(registry.trained())} (default: milk)"
+        "--models", metavar="NAMES", default="milk", help=f"models to tune, among {', '.join(registry.trained())} (default: milk)"
     )
     add_search(parser, repeats=False)
     add_common(parser)
@@ -84,7 +84,7 @@ def _known(name: str) -> str:
 
 
 def _base(given: argparse.Namespace, model: str) -> Settings:
-    """The settings that a model's trials share: those of the command that it has."""
+    """The settings that a model's trials share: those of the command's options that the model has."""
     mine = registry.settings_class(model).options()
     return read_settings(own_options(given, mine), own_defaults(mine), model)
 
