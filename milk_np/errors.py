@@ -1,6 +1,6 @@
-"""The errors a user can meet, each with the exit code that the commands end with.
+"""The errors that a user can see, each with the exit code of the commands.
 
-Every message names the argument or file, says what was expected and what came, and what to do about it.
+Every message names the argument or file, what was expected, what was found, and what to do about it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from typing import ClassVar
 
 
 class MilkError(Exception):
-    """Root of the errors that have a known cause; `exit_code` is what a command returns for it."""
+    """Base class of the errors with a known cause; `exit_code` is what a command returns for it."""
 
     exit_code: ClassVar[int] = 1
 
@@ -37,7 +37,7 @@ class DivergedError(MilkError, RuntimeError):
 
 
 class DeviceError(MilkError, RuntimeError):
-    """The device that was asked for can't be used."""
+    """The requested device can't be used."""
 
     exit_code = 5
 
@@ -47,6 +47,6 @@ class OutOfMemoryError(DeviceError):
 
 
 class MissingExtraError(MilkError, ImportError):
-    """An optional dependency is not installed; the message names the extra that brings it."""
+    """An optional dependency is not installed; the message names the extra that installs it."""
 
     exit_code = 2

@@ -55,7 +55,7 @@ def _run(line: list[str]) -> int:
             print(f"  {finding.state}  {finding.what:<25} {finding.text}", flush=True)
         if section is _libraries and broken:
             break  # the rest needs them
-    print("Everything needed works." if not broken else f"{broken} {'problem' if broken == 1 else 'problems'}; see the lines marked !!")
+    print(f"{_count(broken, 'problem')}; see the lines marked !!" if broken else "Everything needed works.")
     return EXIT_UNEXPECTED if broken else 0
 
 
@@ -122,14 +122,16 @@ def _run_a_kernel(cpu: Any) -> Finding:
 def _layer() -> Finding:
     import numba
 
-    return Finding("ok", "Numba threads", f"{_count(numba.get_num_threads(), 'thread')}, layer {numba.threading_layer()}")
+    return Finding(
+        "ok", "Numba threads", f"{_count(numba.get_num_threads(), 'thread')}, layer {numba.threading_layer()}"
+    )
 
 
 def _cache() -> Finding:
     """Where compiled kernels are kept; without such a place every process compiles them again."""
     path = kernel_cache()
     if path is None:
-        return Finding("--", "kernel cache", "none: every start compiles the kernels; set NUMBA_CACHE_DIR to a folder")
+        return Finding("--", "kernel cache", "none: kernels are compiled at every start; set NUMBA_CACHE_DIR")
     if os.access(path, os.W_OK) or os.access(path.parent, os.W_OK):
         return Finding("ok", "kernel cache", str(path))
     return Finding("--", "kernel cache", f"can't write to {path}; set NUMBA_CACHE_DIR to another folder")

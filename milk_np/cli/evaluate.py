@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 PROGRAM = "milk-evaluate"
 DESCRIPTION = """Rank the new items for every user who has a pair in the split, and print the metrics.
 
-Metrics are averaged over these users, overall and by how many modalities the items to be found miss. A trained
-model is evaluated under the protocol of missing modalities that it was trained with, unless --protocol is given."""
+Metrics are averaged over these users, overall and by how many modalities the items to be found miss.
+A trained model is evaluated under the protocol of missing modalities that it was trained with, unless
+--protocol is given."""
 EXAMPLES = (
     "milk-evaluate --model runs/shop --data shop.npz",
     "milk-evaluate --model runs/shop --data shop.npz --protocol FTMT --missing-mix .1,.45,.45 --json m.json",

@@ -77,20 +77,22 @@ def share(text: str) -> float:
 def add_search(parser: Parser, *, repeats: bool = True) -> None:
     """Add the options of the search, of parallel runs and, where they apply, of the repeats."""
     group = parser.add_argument_group("search and repeats")
-    group.add_argument("--trials", type=positive, default=8, metavar="N", help="configurations per model (default: 8)")
+    trials = "configurations per model (default: 8)"
+    group.add_argument("--trials", type=positive, default=8, metavar="N", help=trials)
     group.add_argument(
         "--search",
         choices=("grid", "optuna"),
         default="grid",
-        help="a Latin design of the grid, or Optuna's sampler over it, which needs the extra tune (default: grid)",
+        help="grid: a Latin hypercube sample of the grid; optuna: Optuna's sampler over the same values, which needs "
+        "the extra tune (default: grid)",
     )
-    group.add_argument(
-        "--jobs", type=whole, default=0, metavar="N", help="parallel runs; 0: one per core (default: 0)"
-    )
+    group.add_argument("--jobs", type=whole, default=0, metavar="N", help="parallel runs; 0: one per core (default: 0)")
     if not repeats:
         return
     group.add_argument("--repeats", type=positive, default=5, metavar="N", help="number of repeats (default: 5)")
-    group.add_argument("--seed", type=whole, default=0, metavar="N", help="random seed of the first repeat (default: 0)")
+    group.add_argument(
+        "--seed", type=whole, default=0, metavar="N", help="random seed of the first repeat (default: 0)"
+    )
     group.add_argument(
         "--new-items", type=share, default=0.2, metavar="X", help="share of items that become new (default: 0.2)"
     )

@@ -16,7 +16,7 @@ EXAMPLES = (
     "             --features image=clip.npy --k-core 5 --out shop.npz",
     "milk-prepare raw_folder --protocol FTMT --out ftmt.npz    # the kind of folder is detected",
     "milk-prepare data.npz --protocol MTMT --missing-mix .10,.45,.45 --out mtmt.npz",
-    "milk-prepare --synthetic --users 1e6 --items 2e5 --pairs 2e7 --half --out big    # a folder, written in blocks",
+    "milk-prepare --synthetic --users 1e6 --items 2e5 --pairs 2e7 --half --out big    # a folder",
     "milk-prepare --info data.npz",
 )
 MASK_SETTINGS = ("protocol", "missing_train", "missing_test", "missing_mix", "missing_seed")
@@ -44,7 +44,11 @@ def make_parser() -> Parser:
     parser.add_argument("--out", type=Path, metavar="PATH", help=_OUT)
     parser.add_argument("--info", type=Path, metavar="PATH", help="print the statistics of a data set; write nothing")
     parser.add_argument("--quiet", action="store_true", help="print errors only")
-    _add_table(parser.add_argument_group("reading", "An item id is the row number of its features, unless --item-ids is given."))
+    _add_table(
+        parser.add_argument_group(
+            "reading", "An item id is the row number of its features, unless --item-ids is given."
+        )
+    )
     _add_raw(parser.add_argument_group("preparing"))
     add_settings(parser, MASK_SETTINGS)
     parser._option_string_actions["--protocol"].help = _PROTOCOL
@@ -57,8 +61,8 @@ _SOURCE = (
     "of the authors' program or of MMRec, or a data set"
 )
 _PROTOCOL = (
-    "remove modalities: Full or Missing Training, then Full or Missing Test; FTMT removes some of new items only "
-    "(default: none are removed)"
+    "remove modalities; FTMT: Full Training, Missing Test (only new items lose any), and so on (default: none are "
+    "removed)"
 )
 _OUT = "where to write: one file if it ends in .npz, otherwise a folder whose features stay on disk when it is used"
 
@@ -105,7 +109,12 @@ def _add_synthetic(group: argparse._ArgumentGroup) -> None:
     add("--users", type=_count, metavar="N", help="number of users (default: 1500)")
     add("--items", type=_count, metavar="N", help="number of items (default: 1200)")
     add("--pairs", type=_count, metavar="N", help="approximate number of pairs (default: 28000)")
-    add("--widths", type=_words, metavar="NAME=D,...", help="modalities and widths (default: image=128,text=96,audio=64)")
+    add(
+        "--widths",
+        type=_words,
+        metavar="NAME=D,...",
+        help="modalities and widths (default: image=128,text=96,audio=64)",
+    )
     add("--seed", type=_count, metavar="N", help="random seed (default: 0)")
 
 

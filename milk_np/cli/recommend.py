@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 PROGRAM = "milk-recommend"
 DESCRIPTION = """Recommend with a trained model, or with one that needs no training.
 
-Choose what to recommend: --users (items for these users), --history (items for a user who wasn't in training, given
-the items they chose), --items (users for these items), --similar (items like these), or --new-item (users for items
-that are in no data set yet, given a file of feature rows; with --users, these new items for the users).
-Without --out the lists are printed as CSV."""
+Choose what to recommend: --users (items for these users), --history (items for a user who wasn't in
+training, given the items they chose), --items (users for these items), --similar (items like these),
+or --new-item (users for items that are in no data set yet, given a file of feature rows; with --users,
+these new items for the users). Without --out the lists are printed as CSV."""
 EXAMPLES = (
     "milk-recommend --model runs/shop --users alice,bob --topk 10",
     "milk-recommend --model runs/shop --data shop.npz --users all --out lists.parquet",

@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 PROGRAM = "milk-reproduce"
 DESCRIPTION = """Reproduce the paper's experiments on data sets made by milk-prepare.
 
-EXPERIMENT is fig1, table2, fig3, table3, table4, fig4, fig5, fig6, beyond or all. A repeat is a new draw of new
-items, missing modalities and training seed. Every model is tuned first, with the same number of trials, on
-the validation items of the first repeat. Finished runs are kept in DIR/runs and never repeated, so the same
-command continues after an interruption. DIR/report.html has tables, plots and tests; CSV, Markdown, LaTeX and
-JSON files are written next to it."""
+EXPERIMENT is fig1, table2, fig3, table3, table4, fig4, fig5, fig6, beyond or all. A repeat draws the
+new items, the missing modalities and the training seed again. Every model is tuned first, with the
+same number of trials, on the validation items of the first repeat. Finished runs are kept in DIR/runs
+and never repeated, so the same command continues after an interruption. DIR/report.html has tables,
+plots and tests; CSV, Markdown, LaTeX and JSON files are written next to it."""
 EXAMPLES = (
     "milk-reproduce table2 --data shop.npz --out results/shop",
     "milk-reproduce all --data lfm2k.npz --data tiktok.npz --repeats 5 --out results/all",

@@ -22,10 +22,11 @@ if TYPE_CHECKING:
 PROGRAM = "milk-train"
 DESCRIPTION = """Train a recommender of new items whose modalities may be missing, and evaluate it.
 
-Without --data it trains on a built-in synthetic set. The best epoch on the validation items is kept; the table
-shows results on the test items, overall and by number of missing modalities, next to a content profile and
-random order, which need no training. The run folder holds config.toml, env.json, log.txt, metrics.jsonl,
-summary.json, report.html, per_user.npz, model.npz (the best epoch) and last.npz (for --resume)."""
+Without --data it trains on a built-in synthetic set. The best epoch on the validation items is kept;
+the table shows results on the test items, overall and by number of missing modalities, next to a
+content profile and random order, which need no training. The run folder holds config.toml, env.json,
+log.txt, metrics.jsonl, summary.json, report.html, per_user.npz, model.npz (the best epoch) and
+last.npz (for --resume)."""
 EXAMPLES = (
     "milk-train                                               # the built-in set, under a minute",
     "milk-train --data shop.npz --protocol FTMT --out runs/shop --seeds 5",

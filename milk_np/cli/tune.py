@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from milk_np.experiments.tuning import Search, Tuned
 
 PROGRAM = "milk-tune"
-DESCRIPTION = """Find settings for one or several models on the validation items of a data set made by milk-prepare.
+DESCRIPTION = """Find settings for one or several models on the validation items of a data set.
 
 Every model gets the same number of trials; test items are not used. DIR receives a settings file for each
 model, which milk-train --config reads, tuning.json with every trial, and the runs, which are never
@@ -66,9 +66,8 @@ def _parser() -> Parser:
     parser = Parser(PROGRAM, DESCRIPTION, EXAMPLES)
     parser.add_argument("--data", metavar="FILE|DIR", required=True, help="data set")
     parser.add_argument("--out", metavar="DIR", required=True, help="folder for the results")
-    parser.add_argument(
-        "--models", metavar="NAMES", default="milk", help=f"models to tune, among {', '.join(registry.trained())} (default: milk)"
-    )
+    models = f"models to tune, among {', '.join(registry.trained())} (default: milk)"
+    parser.add_argument("--models", metavar="NAMES", default="milk", help=models)
     add_search(parser, repeats=False)
     add_common(parser)
     add_settings(parser, ("without", "protocol", "missing_mix", "missing_seed", "topk", *SHARED), MilkSettings)

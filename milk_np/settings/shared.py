@@ -45,7 +45,7 @@ class Settings:
 
     protocol: str | None = option(
         None, str, "missing modalities",
-        "where modalities are missing, Full or Missing Training, Full or Missing Test: FTMT is new items only",
+        "where modalities are missing; FTMT: Full Training, Missing Test (only new items miss any), and so on",
         choices=PROTOCOLS, none="the mask stored in the data; FTMT for the built-in set",
     )
     missing_train: float = option(
