@@ -9,7 +9,7 @@
 #include "rows.cuh"
 #include "tiles.cuh"
 
-#define LISTED 512  // rows of which a block keeps the places at a time, and a slice of nobody's behind them
+#define LISTED 512  // rows whose places a block keeps at a time, followed by a slice of padding rows
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1000
 #define RESIDENT 2  // blocks of a multiprocessor at least: there a third would have too few registers
 #else
@@ -38,7 +38,7 @@ __device__ __forceinline__ bool add_splits(const Work& mine, const Modalities& a
     return add_up(mine.split, all.of[mine.modality].splits, part, ticket + mine.sums, last, sum, extra);
 }
 
-// c = scale (row W) + b of a tile's rows; b alone in rows of nobody.
+// c = scale (row W) + b of a tile's rows; b alone in padding rows.
 __device__ __forceinline__ void write_rows(const Results& sum, const Modality& m, const int* rows, int first,
                                            int column, int n, int K) {
     for (int i = 0; i < 8; ++i) {
@@ -110,7 +110,7 @@ rows_forward(const Modalities all, const int* __restrict__ rows, int n, int K, Q
     list[t] = row_at(m, item, 0);
     if (t == 0) somebody = -1;
     __syncthreads();
-    if (item >= 0) atomicMax(&somebody, t);  // whose row those of nobody read, for nothing
+    if (item >= 0) atomicMax(&somebody, t);  // the row that padding rows read, without effect
     __syncthreads();
     Results sum;
     Quad none = {0, 0, 0, 0};
@@ -216,7 +216,7 @@ __device__ __forceinline__ void write_bias(const Quad& extra, float* shared, int
 }
 
 // Blocks (modalities, columns, splits, tiles of x's columns): dW (D, K) and db (K) of each modality. Split s takes the
-// slices s, s + splits, ... of the rows, so that all have the same share of the rows of nobody at the end.
+// slices s, s + splits, ... of the rows, so that all have the same share of the padding rows at the end.
 extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT)
 rows_backward(const Modalities all, const int* __restrict__ rows, int n, int K, Quad* part, unsigned* ticket) {
     __shared__ Slice slice[2];

@@ -1,4 +1,4 @@
-"""Products with rows of feature tables that are read where they lie (contract: kernels/reference/extract.py).
+"""Products with rows of feature tables that are read in place (contract: kernels/reference/extract.py).
 
 Single precision, tables on the device; all modalities in one launch. The order of the additions, and so every bit,
 follows from the shapes of the whole call and from the number of the device's multiprocessors alone.
@@ -29,7 +29,7 @@ SUMS_BYTES = 17 * 16 * THREADS
 MOST = 8
 """Modalities of a launch."""
 BLOCKS_FORWARD, BLOCKS_BACKWARD = 4, 3
-"""Blocks for a multiprocessor, which works on three at once; forward, some are of nobody's rows and end at once."""
+"""Blocks for a multiprocessor, which works on three at once; forward, some have only padding rows and end at once."""
 FETCH = 128
 """Bytes of a row that the second-level cache takes from memory at once, where a thread asks for 16."""
 LEAST_SLICES = 4
@@ -60,7 +60,7 @@ class Part(NamedTuple):
 def forward(
     tables: Sequence[Table], rows: Array, weights: Sequence[Array], biases: Sequence[Array], out: Sequence[Array]
 ) -> None:
-    """c = x W + b of every modality for the rows `rows`, into `out`; b in rows of nobody."""
+    """c = x W + b of every modality for the rows `rows`, into `out`; b in padding rows."""
     arrays = zip(tables, weights, biases, out, strict=True)
     parts = [Part(table, len(weight), weight, bias, c, None) for table, weight, bias, c in arrays]
     n, K = out[0].shape

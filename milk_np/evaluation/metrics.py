@@ -1,6 +1,6 @@
 """Ranking metrics of top-K lists, for all users at once.
 
-A list holds candidate positions, best first, and ends in -1 where a user has fewer candidates than places.
+A list holds candidate positions, best first, and is padded with -1 where a user has fewer than K candidates.
 Relevant candidates come as compressed rows: those of user u are `relevant[indptr[u]:indptr[u + 1]]`,
 ascending. With h_r = 1 if the item at rank r is relevant, else 0, and R the number of relevant candidates of
 a user:
@@ -10,7 +10,7 @@ ndcg@K      sum_{r<=K} h_r / log2(r + 1), over the same sum for min(K, R) hits a
 hr@K        1 if any of h_1 ... h_K is 1, else 0
 mrr@K       1 / rank of the first hit, 0 if there is none within K
 map@K       sum_{r<=K} h_r (h_1 + ... + h_r) / r, over min(K, R)
-coverage@K  share of the candidates that appear in at least one user's first K places
+coverage@K  share of the candidates that appear among at least one user's first K
 
 All but the last are averaged over users.
 """
@@ -27,15 +27,15 @@ from milk_np.data.rows import row_blocks
 from milk_np.settings.names import METRICS
 
 USER_METRICS = tuple(name for name in METRICS if name != "coverage")
-"""Metrics with one value a user."""
+"""Metrics with one value per user."""
 
 PerUser = dict[str, NDArray[np.float64]]
 
 
 def hits(lists: NDArray[np.int32], indptr: NDArray[np.int64], relevant: NDArray[np.int32]) -> NDArray[np.bool_]:
-    """Which places of the lists (n, K) hold a relevant candidate, (n, K) bool; empty places never do.
+    """Which positions of the lists (n, K) hold a relevant candidate, (n, K) bool; empty positions never do.
 
-    Each relevant candidate is looked for in the list of its user: there are far fewer of them than places.
+    Each relevant candidate is looked up in its user's list: there are far fewer of them than positions.
     """
     user = np.repeat(np.arange(len(lists)), np.diff(indptr))
     hit = np.zeros(lists.shape, np.bool_)
@@ -79,12 +79,12 @@ def _with_hits(hit: NDArray[np.bool_], n_relevant: NDArray[np.int64], topk: Sequ
 
 
 def averages(values: PerUser) -> dict[str, float]:
-    """Mean of each metric over its users; exactly rounded sums make it independent of their order."""
+    """Mean of each metric over its users; exactly rounded sums make it independent of the users' order."""
     return {name: math.fsum(value[value != 0].tolist()) / len(value) for name, value in values.items()}
 
 
 def coverage(listed: NDArray[np.int64], n_candidates: int, topk: Sequence[int]) -> dict[str, float]:
-    """Share of candidates listed, from the best place (from 0) that each candidate reached in any list.
+    """Share of candidates listed, from the best position (from 0) of each candidate in any list.
 
     listed (N,) is what `best_place` returns.
     """

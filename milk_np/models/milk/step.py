@@ -24,7 +24,7 @@ from milk_np.training.sampler import TripletSampler
 
 
 class MilkStep:
-    """Everything that training holds beside the parameters; `settings` are MILK's, or answer to the same names."""
+    """All training state apart from the parameters; `settings` are MILK's, or have the same attributes."""
 
     def __init__(
         self,
@@ -87,7 +87,7 @@ class MilkStep:
         return [Replay(self._backend, self._new_objective(), *rest, mixing, steps) for steps in sizes if steps]
 
     def losses(self, steps: int) -> dict[str, float]:
-        """Weighted parts of the objective, means over the first `steps` steps of the present epoch."""
+        """Weighted parts of the objective, means over the first `steps` steps of the current epoch."""
         return parts(self._backend.to_host(self._record)[:steps], self._weights)
 
     def state(self) -> dict[str, Array]:
