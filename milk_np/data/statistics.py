@@ -66,24 +66,29 @@ def warnings(ds: Arrays) -> list[str]:
     """Allowed but unusual: users and items without training pairs, empty splits, constant feature rows."""
     found = []
     trained = np.bincount(ds.user[ds.split == Split.TRAIN], minlength=ds.n_users)
-    found += _count(int((trained == 0).sum()), "users have no training pair: a free user vector stays untrained")
+    found += _count(int((trained == 0).sum()), "{user has} no training pair: a free user vector stays untrained")
     seen = np.bincount(ds.item[ds.split == Split.TRAIN], minlength=ds.n_items) > 0
     found += _count(
         int((~seen & (ds.item_split == Split.TRAIN)).sum()),
-        "training items have no pair: they are used as negatives only",
+        "training {item has} no pair: used as negatives only",
     )
     for label, split in _GROUPS[1:]:
         if not (ds.split == split).any():
             found.append(f"no pair in {label}: that split can't be evaluated")
     for m, name in enumerate(ds.modalities):
         zero, constant = constant_rows(ds.features[name], ds.available[:, m])
-        found += _count(zero, f"rows of {name} are all zero: similarity is undefined")
-        found += _count(constant, f"rows of {name} have the same value in every column")
+        found += _count(zero, f"{{row}} of {name} {{is}} all zero: similarity is undefined")
+        found += _count(constant, f"{{row}} of {name} {{has}} the same value in every column")
     stored = ds.meta.get("content_hash")
     if stored is not None and stored != ds.content_hash:
         found.append(f"the file records hash {str(stored)[:16]}: its arrays were changed after it was saved")
     return found
 
 
+_PLURAL = {"user has": "users have", "item has": "items have", "row": "rows", "is": "are", "has": "have"}
+
+
 def _count(number: int, text: str) -> list[str]:
-    return [f"{number:,} {text}"] if number else []
+    """The number and the text, with the words in braces in the plural unless the number is 1."""
+    words = {word: word if number == 1 else plural for word, plural in _PLURAL.items()}
+    return [f"{number:,} {text.format_map(words)}"] if number else []

@@ -63,7 +63,7 @@ def test_more_repeats_keep_the_runs_there_are(data: Path, tmp_path: Path, capsys
 def test_two_modalities_leave_figure_3_out_and_say_so(tmp_path: Path) -> None:
     path = make_synthetic(150, 200, 2500, {"image": 8, "text": 6}).save(tmp_path / "two.npz")
     assert run(reproduce, "fig3", "--data", path, "--out", tmp_path / "out", "--repeats", 1, *QUICK) == 0
-    assert "Left out: it needs 3 modalities, this data set has 2." in (tmp_path / "out" / "report.html").read_text()
+    assert "Left out: it needs 3 modalities, but this data set has 2." in (tmp_path / "out" / "report.html").read_text()
 
 
 @pytest.mark.parametrize("model", ["milk", "kernel-profile"])
@@ -82,7 +82,7 @@ def test_a_signal_ends_a_search_of_one_job(
     monkeypatch.setattr(cls, "fit", interrupted)
     assert run(tune, "--data", data, "--models", model, "--out", tmp_path, *QUICK) == 130
     assert len(begun) == 1
-    assert "the same command goes on" in capsys.readouterr().err
+    assert "the same command continues" in capsys.readouterr().err
 
 
 def test_an_interruption_keeps_what_is_finished(
@@ -101,7 +101,7 @@ def test_an_interruption_keeps_what_is_finished(
     monkeypatch.setattr(pool, "execute", stops)
     line = ("fig1", "--data", data, "--out", tmp_path, "--repeats", 1, *QUICK)
     assert run(reproduce, *line) == 130
-    assert "finished runs are kept, the same command goes on" in capsys.readouterr().err
+    assert "finished runs are kept, the same command continues" in capsys.readouterr().err
     assert len(list((tmp_path / "runs").glob("*.json"))) == 3
     monkeypatch.setattr(pool, "execute", whole)
     assert run(reproduce, *line) == 0

@@ -63,7 +63,7 @@ def test_the_preset_best_is_one_model() -> None:
     best = make_settings({"preset": "best"})
     assert best == KernelProfileSettings()
     assert make_settings(tomllib.loads(best.to_toml())) == best
-    with pytest.raises(SettingsError, match="leave one out"):
+    with pytest.raises(SettingsError, match="leave out one of the two"):
         make_settings({"preset": "best", "model": "duif"})
 
 
