@@ -88,8 +88,8 @@ class MilkSettings(TripletSettings):
         return {
             **super().described(),
             "model": f"{self.model}, {preset}",
-            "weights": f"{self.users} users, {terms}{without}",
-            "vectors": f"dim {self.dim}",
+            "weights": f"{terms}{without}",
+            "vectors": f"dim {self.dim}, users {self.users}",
         }
 
     @property
