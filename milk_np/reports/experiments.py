@@ -157,7 +157,7 @@ def _tuning(whole: Reproduction) -> list[Markup]:
         rows = [[*map(_said, config.values()), numbers.metric(value)] for config, value in tuned.trials]
         best = frozenset([max(range(len(rows)), key=lambda row: tuned.trials[row][1])])
         caption = f"{name}, {family}, {protocol}"
-        shown.append(page.more(f"{caption}: {len(rows)} trials", page.table(caption, head, rows, best)))
+        shown.append(page.more(f"{caption}: {_count(len(rows), 'trial')}", page.table(caption, head, rows, best)))
     return shown
 
 
