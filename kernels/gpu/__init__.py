@@ -1,10 +1,13 @@
 """The kernels in CUDA C, through CuPy. Importing this package loads CuPy; only the GPU's backend does."""
 
 from milk_np.kernels.gpu.adam import adam, adam_catch_up, adam_rows
+from milk_np.kernels.gpu.content import content_rows, exponentials, weighted_sum, whiten_rows
 from milk_np.kernels.gpu.extract import extract, extract_backward, gather
 from milk_np.kernels.gpu.grouping import group
+from milk_np.kernels.gpu.lists import sum_lists, transpose_lists
 from milk_np.kernels.gpu.margins import margins, margins_backward_items, margins_backward_users
 from milk_np.kernels.gpu.penalties import alignment, regulariser
+from milk_np.kernels.gpu.products import add_gram, add_products, combine, multiply
 from milk_np.kernels.gpu.risk import risk
 from milk_np.kernels.gpu.sampling import draw_batch, shuffle
 from milk_np.kernels.gpu.topk import top_k
@@ -13,8 +16,13 @@ __all__ = [
     "adam",
     "adam_catch_up",
     "adam_rows",
+    "add_gram",
+    "add_products",
     "alignment",
+    "combine",
+    "content_rows",
     "draw_batch",
+    "exponentials",
     "extract",
     "extract_backward",
     "gather",
@@ -22,8 +30,13 @@ __all__ = [
     "margins",
     "margins_backward_items",
     "margins_backward_users",
+    "multiply",
     "regulariser",
     "risk",
     "shuffle",
+    "sum_lists",
     "top_k",
+    "transpose_lists",
+    "weighted_sum",
+    "whiten_rows",
 ]

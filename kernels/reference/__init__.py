@@ -1,10 +1,13 @@
 """Each kernel in plain NumPy: the specification that the fast versions are compared with."""
 
 from milk_np.kernels.reference.adam import adam, adam_catch_up, adam_rows
+from milk_np.kernels.reference.content import content_rows, exponentials, weighted_sum, whiten_rows
 from milk_np.kernels.reference.extract import extract, extract_backward, gather
 from milk_np.kernels.reference.grouping import Groups, group
+from milk_np.kernels.reference.lists import sum_lists, transpose_lists
 from milk_np.kernels.reference.margins import margins, margins_backward_items, margins_backward_users
 from milk_np.kernels.reference.penalties import alignment, regulariser
+from milk_np.kernels.reference.products import add_gram, add_products, combine, multiply
 from milk_np.kernels.reference.profile import (
     leave_one_out,
     leave_one_out_backward,
@@ -22,8 +25,13 @@ __all__ = [
     "adam",
     "adam_catch_up",
     "adam_rows",
+    "add_gram",
+    "add_products",
     "alignment",
+    "combine",
+    "content_rows",
     "draw_batch",
+    "exponentials",
     "extract",
     "extract_backward",
     "gather",
@@ -33,12 +41,17 @@ __all__ = [
     "margins",
     "margins_backward_items",
     "margins_backward_users",
+    "multiply",
     "owned_mean",
     "owned_mean_backward",
     "read_histories",
     "regulariser",
     "risk",
     "shuffle",
+    "sum_lists",
     "sum_rows",
     "top_k",
+    "transpose_lists",
+    "weighted_sum",
+    "whiten_rows",
 ]

@@ -1,0 +1,102 @@
+"""The closed form from its sums: regressions of every set of owned modalities, history vectors, coefficients.
+
+The whole set's regression gives the users' vectors their axes: with N = F^T F + noise I, C C^T the landmarks' kernel
+and G = F N^-1, the Gram matrix of R B G is G^T Q = W diag(variance) W^T, history vectors are B G W, and the targets
+T = B^T R^T R B G W / variance = Q W / variance. So the coefficients are C^-T W of the whole set, which has Q in closed
+form, and C^-T N^-1 (F^T Q) W / variance of every other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+from scipy import linalg
+
+from milk_np.backend import Array
+from milk_np.regression.blocks import Items, Smoother, history, normals, targets
+from milk_np.regression.content import similarities
+from milk_np.regression.pairs import Pairs
+from milk_np.regression.ridge import jittered, weighted
+
+Floats = NDArray[np.float64]
+Float32 = NDArray[np.float32]
+
+LEAST_AXIS = 1e-10
+"""Axes of less than this share of the largest one's variance are rounding noise."""
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """The regressions of S sets, and the vectors of the items' histories."""
+
+    coefficients: Float32
+    """(S, L, K)."""
+    history: Iterator[tuple[slice, Array]]
+    """h (n, K) by blocks of items, on the backend."""
+
+
+def fit_by_blocks(
+    items: Items,
+    pairs: Pairs,
+    smoother: Smoother,
+    sets: NDArray[np.bool_],
+    landmarks: Sequence[Float32],
+    width: int,
+    dtype: DTypeLike = np.float32,
+    column_bytes: int | None = None,
+) -> Fitted:
+    """Regressions on the content of `landmarks` (L, D) for each of `sets` (S, M), the whole one first.
+
+    At most `width` axes are kept. Products are in `dtype`, their sums in float64; what is of L by L is the host's.
+    """
+    backend, kernel = items.backend, items.kernel
+    inverses = [_inverse_root(weighted(similarities(landmarks, landmarks, kernel.scale), kernel.weights, owned))
+                for owned in sets]  # fmt: skip
+
+    def put(x: Floats) -> Array:
+        return backend.asarray(np.ascontiguousarray(x), dtype)
+
+    bases = [put(inverse.T) for inverse in inverses]
+    noise = kernel.noise * np.eye(len(inverses[0]))
+    solvers = [linalg.cho_factor(gram + noise) for gram in normals(items, sets, bases, dtype)]
+    narrow = linalg.cho_solve(solvers[0], inverses[0]).T  # C^-T N^-1
+    sums = targets(items, pairs, smoother, sets, [put(narrow), *bases[1:]], dtype, column_bytes)
+    variance, W = principal_axes(sums.products[0], width)
+    others = [
+        inverse.T @ linalg.cho_solve(solver, product @ (W / variance))
+        for inverse, solver, product in zip(inverses[1:], solvers[1:], sums.products[1:], strict=True)
+    ]
+    coefficients = np.stack([inverses[0].T @ W, *others]).astype(np.float32)
+    return Fitted(coefficients, history(items, smoother, sets[0], put(narrow @ W), put(sums.smoothed @ W)))
+
+
+def _inverse_root(among: Floats) -> Floats:
+    """C^-1 (L, L) of the landmarks' kernel `among`."""
+    root = linalg.cholesky(jittered(among), lower=True)
+    out: Floats = linalg.solve_triangular(root, np.eye(len(root)), lower=True)
+    return out
+
+
+def principal_axes(gram: Floats, width: int) -> tuple[Floats, Floats]:
+    """Variances (K,), descending, and axes (L, K) of `gram` (L, L): the `width` longest, or all there are."""
+    variance, axes = linalg.eigh((gram + gram.T) / 2)
+    first = max(0, len(variance) - width)
+    keep = np.flatnonzero(variance > LEAST_AXIS * variance[-1])
+    keep = keep[keep >= first][::-1]
+    return variance[keep], axes[:, keep]
+
+
+def collect(fitted: Fitted, factor: Floats, popularity: Floats, out: Any, rows: NDArray[Any], backend: Any) -> Float32:
+    """Write h times `factor` (n,) into the `rows` (n,) of `out`; returns its mean over pairs, by `popularity` (n,)."""
+    total = np.zeros(out.shape[1])
+    for block, h in fitted.history:
+        h *= backend.asarray(factor[block], h.dtype)[:, None]
+        home = backend.to_host(h)
+        out[rows[block]] = home
+        total += popularity[block] @ home
+    mean: Float32 = (total / max(popularity.sum(), 1)).astype(np.float32)
+    return mean
