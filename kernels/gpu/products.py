@@ -7,9 +7,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import cupy
 import numpy as np
 
 Array = Any
+
+SMALL = 1 << 16
+BATCH_ROWS = 512
 
 
 def multiply(a: Array, b: Array, out: Array) -> None:
@@ -19,13 +23,26 @@ def multiply(a: Array, b: Array, out: Array) -> None:
 
 def add_products(a: Array, b: Array, out: Array) -> None:
     """Add a^T b to `out` (p, q)."""
-    _gemm("T", a.astype(np.float64), b.astype(np.float64), out, 1.0)
+    _add(a.astype(np.float64), b.astype(np.float64), out)
 
 
 def add_gram(a: Array, out: Array) -> None:
     """Add a^T a to `out` (p, p)."""
     wide = a.astype(np.float64)
-    _gemm("T", wide, wide, out, 1.0)
+    _add(wide, wide, out)
+
+
+def _add(a: Array, b: Array, out: Array) -> None:
+    """Add a^T b; a small result of many rows is the sum of many products, which keep the whole device busy."""
+    n = len(a)
+    batch = n // BATCH_ROWS if out.size <= SMALL else 0
+    whole = batch * BATCH_ROWS
+    if batch > 1:
+        parts = [x[:whole].reshape(batch, BATCH_ROWS, x.shape[1]) for x in (a, b)]
+        out += cupy.matmul(parts[0].transpose(0, 2, 1), parts[1]).sum(axis=0)
+        a, b = a[whole:], b[whole:]
+    if len(a):
+        _gemm("T", a, b, out, 1.0)
 
 
 def combine(own: Array, left: Array, z: Array, x: Array) -> None:

@@ -27,20 +27,13 @@ from milk_np.backend import Array, Backend
 from milk_np.data import Dataset
 from milk_np.regression.choice import Kernel
 from milk_np.regression.pairs import Pairs
+from milk_np.regression.smoother import BLOCK_ROWS, Smoother, row_slices
 
 Floats = NDArray[np.float64]
 Float32 = NDArray[np.float32]
 
-BLOCK_ROWS = {"cpu": 2048, "gpu": 16384}
-"""Items whose similarities are held at a time."""
 COLUMN_BYTES = {"cpu": 1 << 30, "gpu": 1 << 33}
 """Memory for the columns of Q that are worked on at a time."""
-
-
-def row_slices(n: int, step: int) -> Iterator[slice]:
-    """Slices of `step` rows that cover `n`."""
-    for start in range(0, n, step):
-        yield slice(start, min(n, start + step))
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,9 +44,11 @@ class Items:
     tables: Sequence[Array]
     """Raw features of each modality, of all items: on the backend, or on the host where they don't fit the device."""
     ids: NDArray[np.int32]
-    """(n,) the training items' rows in the tables."""
-    owned: NDArray[np.bool_]
-    """(n, M)."""
+    """(n,) the training items' rows in the tables, on the host."""
+    rows: Array
+    """The same on the backend."""
+    owned: Array
+    """(M, n) which of them own each modality."""
     centres: Sequence[Array]
     axes: Sequence[Array]
     """Whitening of each modality, (D, r), r = 0 for none."""
@@ -77,8 +72,8 @@ class Items:
         tables = [table_of(backend, ds.features[name], reserve) for name in ds.modalities]
         across = [put(np.ascontiguousarray(x.T)) for x in landmarks]
         return cls(
-            backend, tables, ids, ds.available[ids], [put(x) for x in centres.values()], [put(x) for x in axes], across,
-            kernel,
+            backend, tables, ids, put(ids), put(np.ascontiguousarray(ds.available[ids].T)),
+            [put(x) for x in centres.values()], [put(x) for x in axes], across, kernel,
         )  # fmt: skip
 
     @property
@@ -92,34 +87,49 @@ class Items:
 
     def similar(self, block: slice) -> Array:
         """exp(scale (x . l - 1)) of every modality, (M, n, L)."""
-        ids = self.ids[block]
-        out = self.backend.empty((len(self.tables), len(ids), self.n_landmarks), np.float32)
+        n = block.stop - block.start
+        out = self.backend.empty((len(self.tables), n, self.n_landmarks), np.float32)
         for m, across in enumerate(self.landmarks):
-            self.backend.kernels.multiply(self._content(m, block, ids), across, out[m])
+            self.backend.kernels.multiply(self._content(m, block), across, out[m])
         self.backend.kernels.exponentials(out, self.kernel.scale)
         return out
 
-    def _content(self, m: int, block: slice, ids: NDArray[np.int32]) -> Array:
-        backend, table = self.backend, self.tables[m]
-        if backend.name != "cpu" and isinstance(table, np.ndarray):  # streamed
-            table, ids = backend.asarray(table[ids]), np.arange(len(ids), dtype=np.int32)
-        x = backend.empty((len(ids), table.shape[1]), np.float32)
-        owned = backend.asarray(np.ascontiguousarray(self.owned[block, m]))
-        backend.kernels.content_rows(table, backend.asarray(ids), owned, self.centres[m], x)
-        axes = self.axes[m]
+    def _content(self, m: int, block: slice) -> Array:
+        """Whitened content (n, D or r) of a modality."""
+        backend, axes = self.backend, self.axes[m]
+        table, rows = self._raw(m, block)
+        x = backend.empty((len(rows), table.shape[1]), np.float32)
+        backend.kernels.content_rows(table, rows, self.owned[m, block], self.centres[m], x)
         if axes.shape[1] == 0:
             return x
-        inside = backend.empty((len(ids), axes.shape[1]), np.float32)
+        inside = backend.empty((len(x), axes.shape[1]), np.float32)
         backend.kernels.multiply(x, axes, inside)
         backend.kernels.whiten_rows(x, (axes**2).sum(axis=0) ** np.float32(0.5), inside)
         return inside
 
-    def weighted(self, similar: Array, owned: NDArray[np.bool_], dtype: DTypeLike) -> Array:
-        """K (n, L): the sum over the modalities `owned` (M,)."""
-        weights = np.where(owned, self.kernel.weights, 0).astype(np.float32)
+    def _raw(self, m: int, block: slice) -> tuple[Array, Array]:
+        """A table of raw features, and the rows of it that the items of `block` are."""
+        table = self.tables[m]
+        if self.backend.name == "cpu" or not isinstance(table, np.ndarray):
+            return table, self.rows[block]
+        part = self.backend.asarray(table[self.ids[block]])
+        return part, self.backend.asarray(np.arange(len(part), dtype=np.int32))
+
+    def weights(self, owned: NDArray[np.bool_]) -> Array:
+        """Weights (M,) of the modalities, 0 where they aren't `owned` (M,)."""
+        return self.backend.asarray(np.where(owned, self.kernel.weights, 0).astype(np.float32))
+
+    def weighted(self, similar: Array, weights: Array, dtype: DTypeLike) -> Array:
+        """K (n, L): the sum over the modalities."""
         out = self.backend.empty(similar.shape[1:], np.float32)
-        self.backend.kernels.weighted_sum(similar, self.backend.asarray(weights), out)
+        self.backend.kernels.weighted_sum(similar, weights, out)
         return out if np.dtype(dtype) == np.float32 else out.astype(dtype)
+
+    def features(self, similar: Array, weights: Array, base: Array) -> Array:
+        """K base (n, q), for `base` (L, q)."""
+        out = self.backend.empty((similar.shape[1], base.shape[1]), base.dtype)
+        self.backend.kernels.multiply(self.weighted(similar, weights, base.dtype), base, out)
+        return out
 
 
 def table_of(backend: Backend, raw: NDArray[Any], reserve: int) -> Array:
@@ -128,60 +138,19 @@ def table_of(backend: Backend, raw: NDArray[Any], reserve: int) -> Array:
     return raw if hasattr(table, "staged") else table
 
 
-@dataclass(frozen=True, eq=False)
-class Smoother:
-    """B = diag(own) + left right^T on a backend."""
-
-    backend: Backend
-    own: Array
-    """(n,)."""
-    left: Array
-    """(n, r)."""
-    right: Array
-    """(n, r)."""
-
-    def apply(self, x: Array) -> Floats:
-        """`x` (n, k) becomes B x; returns right^T x (r, k), of which it is made."""
-        return self._apply(self.left, self.right, x)
-
-    def apply_transposed(self, x: Array) -> None:
-        """`x` (n, k) becomes B^T x."""
-        self._apply(self.right, self.left, x)
-
-    def _apply(self, left: Array, right: Array, x: Array) -> Floats:
-        backend = self.backend
-        total = backend.zeros((right.shape[1], x.shape[1]), np.float64)
-        for rows in row_slices(len(x), BLOCK_ROWS[backend.name]):
-            backend.kernels.add_products(right[rows], x[rows], total)
-        self.combine(total.astype(x.dtype), slice(0, len(x)), x, left)
-        return backend.to_host(total)
-
-    def combine(self, z: Array, rows: slice, x: Array, left: Array | None = None) -> None:
-        """`x`, the `rows` of a matrix X, becomes those of B X, where z = right^T X."""
-        left = self.left if left is None else left
-        self.backend.kernels.combine(self.own[rows], left[rows], z, x)
-
-
-def normals(items: Items, sets: NDArray[np.bool_], bases: Sequence[Array], dtype: DTypeLike) -> list[Floats]:
-    """F^T F (L, L) of each of `sets` (S, M), F = K base for its base (L, L)."""
+def normals(items: Items, weights: Sequence[Array], bases: Sequence[Array]) -> list[Floats]:
+    """F^T F (L, L) of every set, F = K base for its `weights` (M,) and base (L, L)."""
     backend, L = items.backend, items.n_landmarks
-    out = [backend.zeros((L, L), np.float64) for _ in sets]
+    out = [backend.zeros((L, L), np.float64) for _ in bases]
     for block in items.blocks():
         similar = items.similar(block)
-        for owned, base, total in zip(sets, bases, out, strict=True):
-            backend.kernels.add_gram(_features(items, similar, owned, base, dtype), total)
+        for mine, base, total in zip(weights, bases, out, strict=True):
+            backend.kernels.add_gram(items.features(similar, mine, base), total)
     return [_symmetric(backend.to_host(total)) for total in out]
 
 
 def _symmetric(lower: Floats) -> Floats:
     return np.tril(lower) + np.tril(lower, -1).T
-
-
-def _features(items: Items, similar: Array, owned: NDArray[np.bool_], base: Array, dtype: DTypeLike) -> Array:
-    K = items.weighted(similar, owned, dtype)
-    out = items.backend.empty((len(K), base.shape[1]), dtype)
-    items.backend.kernels.multiply(K, base, out)
-    return out
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,56 +167,48 @@ def targets(
     items: Items,
     pairs: Pairs,
     smoother: Smoother,
-    sets: NDArray[np.bool_],
+    weights: Sequence[Array],
     bases: Sequence[Array],
-    dtype: DTypeLike,
     column_bytes: int | None = None,
 ) -> Targets:
-    """Sums with Q = B^T R^T R B G, G = K bases[0] of the first of `sets`, some columns of Q at a time."""
-    L, name = items.n_landmarks, items.backend.name
-    step = columns_at_a_time(len(items.ids), L, dtype, column_bytes or COLUMN_BYTES[name])
-    found = [_some_targets(items, pairs, smoother, sets, bases, dtype, part) for part in row_slices(L, step)]
+    """Sums with Q = B^T R^T R B G, G = K bases[0] of the first set, some columns of Q at a time."""
+    L, base = items.n_landmarks, bases[0]
+    step = columns_at_a_time(len(items.ids), L, base.dtype, column_bytes or COLUMN_BYTES[items.backend.name])
+    found = [_some_targets(items, pairs, smoother, weights, bases, part) for part in row_slices(L, step)]
     products = [np.hstack(parts) for parts in zip(*(each.products for each in found), strict=True)]
     return Targets(products, np.hstack([each.smoothed for each in found]))
 
 
 def columns_at_a_time(n: int, L: int, dtype: DTypeLike, column_bytes: int) -> int:
     """Columns of Q that fit `column_bytes`, a multiple of 64 unless it is all."""
-    fit = column_bytes // (n * np.dtype(dtype).itemsize)
+    fit = column_bytes // max(n * np.dtype(dtype).itemsize, 1)
     return L if fit >= L else max(64, fit // 64 * 64)
 
 
 def _some_targets(
-    items: Items,
-    pairs: Pairs,
-    smoother: Smoother,
-    sets: NDArray[np.bool_],
-    bases: Sequence[Array],
-    dtype: DTypeLike,
-    columns: slice,
+    items: Items, pairs: Pairs, smoother: Smoother, weights: Sequence[Array], bases: Sequence[Array], columns: slice
 ) -> Targets:
     """`targets` of some columns of Q."""
-    backend = items.backend
-    base = backend.copy(bases[0][:, columns])
-    Q = backend.empty((len(items.ids), base.shape[1]), dtype)
+    backend, base = items.backend, items.backend.copy(bases[0][:, columns])
+    Q = backend.empty((len(items.ids), base.shape[1]), base.dtype)
     for block in items.blocks():
-        backend.kernels.multiply(items.weighted(items.similar(block), sets[0], dtype), base, Q[block])
+        Q[block] = items.features(items.similar(block), weights[0], base)
     smoothed = smoother.apply(Q)
     pairs.gram_times(Q)
     smoother.apply_transposed(Q)
-    out = [backend.zeros((len(base), base.shape[1]), np.float64) for _ in sets]
+    out = [backend.zeros((len(base), base.shape[1]), np.float64) for _ in bases]
     for block in items.blocks():
         similar = items.similar(block)
-        for owned, each, total in zip(sets, bases, out, strict=True):
-            backend.kernels.add_products(_features(items, similar, owned, each, dtype), Q[block], total)
+        for mine, each, total in zip(weights, bases, out, strict=True):
+            backend.kernels.add_products(items.features(similar, mine, each), Q[block], total)
     return Targets([backend.to_host(total) for total in out], smoothed)
 
 
 def history(
-    items: Items, smoother: Smoother, owned: NDArray[np.bool_], maps: Array, smoothed: Array
+    items: Items, smoother: Smoother, weights: Array, maps: Array, smoothed: Array
 ) -> Iterator[tuple[slice, Array]]:
     """B K maps (n, K) by blocks of items, for `maps` (L, K); `smoothed` (r, K) is right^T K maps."""
     for block in items.blocks():
-        out = _features(items, items.similar(block), owned, maps, maps.dtype)
+        out = items.features(items.similar(block), weights, maps)
         smoother.combine(smoothed, block, out)
         yield block, out

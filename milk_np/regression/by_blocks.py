@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 from scipy import linalg
 
-from milk_np.backend import Array
+from milk_np.backend import Array, Backend
 from milk_np.regression.blocks import Items, Smoother, history, normals, targets
 from milk_np.regression.content import similarities
 from milk_np.regression.pairs import Pairs
@@ -25,8 +25,9 @@ from milk_np.regression.ridge import jittered, weighted
 Floats = NDArray[np.float64]
 Float32 = NDArray[np.float32]
 
-LEAST_AXIS = 1e-10
-"""Axes of less than this share of the largest one's variance are rounding noise."""
+LEAST_AXIS = {"d": 1e-10, "f": 1e-7}
+"""Axes of less than this share of the largest one's variance are rounding noise of float64, of float32: in float32 such
+axes have had 3e-8 at most."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,16 +63,17 @@ def fit_by_blocks(
 
     bases = [put(inverse.T) for inverse in inverses]
     noise = kernel.noise * np.eye(len(inverses[0]))
-    solvers = [linalg.cho_factor(gram + noise) for gram in normals(items, sets, bases, dtype)]
+    weights = [items.weights(owned) for owned in sets]
+    solvers = [linalg.cho_factor(gram + noise) for gram in normals(items, weights, bases)]
     narrow = linalg.cho_solve(solvers[0], inverses[0]).T  # C^-T N^-1
-    sums = targets(items, pairs, smoother, sets, [put(narrow), *bases[1:]], dtype, column_bytes)
-    variance, W = principal_axes(sums.products[0], width)
+    sums = targets(items, pairs, smoother, weights, [put(narrow), *bases[1:]], column_bytes)
+    variance, W = principal_axes(sums.products[0], width, LEAST_AXIS[np.dtype(dtype).char])
     others = [
         inverse.T @ linalg.cho_solve(solver, product @ (W / variance))
         for inverse, solver, product in zip(inverses[1:], solvers[1:], sums.products[1:], strict=True)
     ]
     coefficients = np.stack([inverses[0].T @ W, *others]).astype(np.float32)
-    return Fitted(coefficients, history(items, smoother, sets[0], put(narrow @ W), put(sums.smoothed @ W)))
+    return Fitted(coefficients, history(items, smoother, weights[0], put(narrow @ W), put(sums.smoothed @ W)))
 
 
 def _inverse_root(among: Floats) -> Floats:
@@ -81,22 +83,27 @@ def _inverse_root(among: Floats) -> Floats:
     return out
 
 
-def principal_axes(gram: Floats, width: int) -> tuple[Floats, Floats]:
-    """Variances (K,), descending, and axes (L, K) of `gram` (L, L): the `width` longest, or all there are."""
+def principal_axes(gram: Floats, width: int, least: float) -> tuple[Floats, Floats]:
+    """Variances (K,), descending, and axes (L, K) of `gram` (L, L): the `width` longest, or all there are.
+
+    Those of less than the share `least` of the longest one's variance are left out.
+    """
     variance, axes = linalg.eigh((gram + gram.T) / 2)
     first = max(0, len(variance) - width)
-    keep = np.flatnonzero(variance > LEAST_AXIS * variance[-1])
+    keep = np.flatnonzero(variance > least * variance[-1])
     keep = keep[keep >= first][::-1]
     return variance[keep], axes[:, keep]
 
 
-def collect(fitted: Fitted, factor: Floats, popularity: Floats, out: Any, rows: NDArray[Any], backend: Any) -> Float32:
-    """Write h times `factor` (n,) into the `rows` (n,) of `out`; returns its mean over pairs, by `popularity` (n,)."""
-    total = np.zeros(out.shape[1])
+def collect(
+    fitted: Fitted, backend: Backend, factor: Floats, popularity: Floats, rows: NDArray[Any], out: Float32
+) -> Float32:
+    """Write h times `factor` (n,) into the `rows` (n,) of `out` (I, K); its mean over pairs (K,), by `popularity`."""
+    scale, counts = backend.asarray(factor, np.float32)[:, None], backend.asarray(popularity, np.float32)[:, None]
+    total = backend.zeros((1, out.shape[1]), np.float64)
     for block, h in fitted.history:
-        h *= backend.asarray(factor[block], h.dtype)[:, None]
-        home = backend.to_host(h)
-        out[rows[block]] = home
-        total += popularity[block] @ home
-    mean: Float32 = (total / max(popularity.sum(), 1)).astype(np.float32)
+        h *= scale[block]
+        backend.kernels.add_products(counts[block], h, total)
+        out[rows[block]] = backend.to_host(h)
+    mean: Float32 = (backend.to_host(total)[0] / max(popularity.sum(), 1)).astype(np.float32)
     return mean

@@ -37,10 +37,12 @@ def variants() -> Iterator[tuple[str, dict[str, str | int]]]:
     """Families with the definitions that they are compiled under."""
     for family in ("grouping", "sampling", "topk"):
         yield family, {}
-    for family in ("adam", "extract", "margins", "penalties", "risk"):
+    for family in ("adam", "extract", "lists", "margins", "penalties", "risk"):
         for real, vec in (("float", 4), ("float", 2), ("float", 1), ("double", 2), ("double", 1)):
             for half in (0, 1) if family == "extract" else (0,):
                 yield family, {"REAL": real, "VEC": vec} | ({"HALF": half} if family == "extract" else {})
+    for half in (0, 1):
+        yield "content", {"HALF": half}
 
 
 def compiled(family: str, architecture: int, **defines: str | int) -> tuple[bytes, str]:
