@@ -35,24 +35,26 @@ extern "C" __global__ void content_rows(const Raw* __restrict__ raw, const int* 
         out[d] = mine ? out[d] * factor : 0.0f;
 }
 
-// `largest` is the largest factor, 0 where the r axes span everything.
-extern "C" __global__ void whiten_rows(const float* __restrict__ x, const float* __restrict__ factors, double largest,
-                                       int n, int D, int r, float* inside) {
+extern "C" __global__ void whiten_rows(const float* __restrict__ x, const float* __restrict__ factors, int n, int D,
+                                       int r, float* inside) {
     const i64 i = my_row(32);
     if (i >= n) return;
     x += i * D;
     inside += i * r;
     double square = 0, along = 0, whole = 0;
+    float largest = 0;
     for (int k = my_lane(32); k < r; k += 32) {
         const double value = inside[k], part = value / factors[k];
         square += value * value;
         along += part * part;
     }
-    for (int d = my_lane(32); largest > 0 && d < D; d += 32)
+    for (int k = 0; r < D && k < r; ++k)
+        largest = fmaxf(largest, factors[k]);
+    for (int d = my_lane(32); r < D && d < D; d += 32)
         whole += double(x[d]) * x[d];
     square = sum_lanes(square, 32);
     const double outside = sum_lanes(whole, 32) - sum_lanes(along, 32);
-    const float factor = inverse_length(square + largest * largest * (outside > 0 ? outside : 0.0));
+    const float factor = inverse_length(square + double(largest) * largest * (outside > 0 ? outside : 0.0));
     for (int k = my_lane(32); k < r; k += 32)
         inside[k] *= factor;
 }

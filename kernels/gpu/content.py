@@ -21,8 +21,7 @@ def content_rows(raw: Array, rows: Array, owned: Array, centre: Array, out: Arra
 def whiten_rows(x: Array, factors: Array, inside: Array) -> None:
     """`inside` (n, r), the rows of `x` (n, D) along r axes times their `factors` (r,), becomes of unit length."""
     (n, r), D = inside.shape, x.shape[1]
-    largest = np.float64(factors.max()) if r < D else np.float64(0)
-    _kernel("whiten_rows").threads(n * WARP, x, factors, largest, *map(np.int32, (n, D, r)), inside)
+    _kernel("whiten_rows").threads(n * WARP, x, factors, *map(np.int32, (n, D, r)), inside)
 
 
 def exponentials(cosines: Array, scale: float) -> None:

@@ -5,7 +5,7 @@
 
 // out (n, q): row s sums the rows of x that its list names, in double. `share` groups of lanes share a list, each every
 // share-th of its entries, and their sums are added in order: a list may be a million long.
-extern "C" __global__ void __launch_bounds__(THREADS)
+extern "C" __global__ void __launch_bounds__(THREADS, 4)
 sum_lists(const i64* __restrict__ indptr, const int* __restrict__ index, const Real* __restrict__ x, Real* out, i64 n,
           int q, int lanes, int share) {
     __shared__ double parts[THREADS * VEC];

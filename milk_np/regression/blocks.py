@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -76,6 +77,11 @@ class Items:
             [put(x) for x in centres.values()], [put(x) for x in axes], across, kernel,
         )  # fmt: skip
 
+    @cached_property
+    def factors(self) -> list[Array]:
+        """What the rows along each axis are multiplied with, (r,) of each modality."""
+        return [(axes**2).sum(axis=0) ** np.float32(0.5) for axes in self.axes]
+
     @property
     def n_landmarks(self) -> int:
         """L."""
@@ -104,7 +110,7 @@ class Items:
             return x
         inside = backend.empty((len(x), axes.shape[1]), np.float32)
         backend.kernels.multiply(x, axes, inside)
-        backend.kernels.whiten_rows(x, (axes**2).sum(axis=0) ** np.float32(0.5), inside)
+        backend.kernels.whiten_rows(x, self.factors[m], inside)
         return inside
 
     def _raw(self, m: int, block: slice) -> tuple[Array, Array]:

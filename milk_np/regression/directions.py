@@ -99,8 +99,19 @@ class _Krylov:
         T[old:, :old] = T[:old, old:].T
         T[old:, old:] = (T[old:, old:] + T[old:, old:].T) / 2
         self.T = T
-        self.next, self.coupling = self._orthonormal(image, float(np.abs(found).max(initial=0)))
+        self.next, self.coupling = self._beyond(image, float(np.abs(found).max(initial=0)))
         self.exhausted = self.next.shape[1] == 0
+
+    def _beyond(self, image: Array, size: float) -> tuple[Array, Floats]:
+        """`_orthonormal` of what of an `image` of this size is outside of Q.
+
+        Where little of it was left, rounding is much of that: what lies in Q again is taken out once more, and what then
+        loses more than half of its length was nothing else.
+        """
+        block, inside = self._orthonormal(image, 8 * float(np.finfo(self.dtype).eps) * size)
+        self._project(block)
+        block, again = self._orthonormal(block, 0.5)
+        return block, again @ inside
 
     def _apply(self, block: Array) -> Array:
         image = block * self.scale
@@ -120,20 +131,20 @@ class _Krylov:
                 at += len(found)
         return total
 
-    def _orthonormal(self, block: Array, size: float = 0.0) -> tuple[Array, Floats]:
-        """An orthonormal basis (n, c) of `block` (n, b), and the block in it (c, b); c < b where it has less rank.
+    def _orthonormal(self, block: Array, least: float = 0.0) -> tuple[Array, Floats]:
+        """An orthonormal basis (n, c) of `block` (n, b), and the block in it (c, b).
 
-        Directions of less than rounding, as a share of `size`, are none.
+        c < b where directions are shorter than `least`, or by rounding not to be told from none.
         """
         inside = np.eye(block.shape[1])
         for _ in range(PASSES):
             squares, axes = np.linalg.eigh(self._products(block, block))
-            least = (8 * np.finfo(self.dtype).eps * max(size, float(np.sqrt(max(squares.max(initial=0), 0))))) ** 2
-            some = squares > least
+            floor = 8 * float(np.finfo(self.dtype).eps) * float(squares.max(initial=0))
+            some = squares > max(least**2, floor)
             lengths = np.sqrt(squares[some])
             block = self._multiply(block, axes[:, some] / lengths)
             inside = (axes[:, some] * lengths).T @ inside
-            size = 0.0
+            least = 0.0
         return block, inside
 
     def ritz(self) -> tuple[Floats, Floats, Floats]:

@@ -69,19 +69,19 @@ class Smoother:
 
     def apply(self, x: Array) -> Floats:
         """`x` (n, k) becomes B x; returns right^T x (r, k), of which it is made."""
-        return self._apply(self.left, self.right, x)
+        return self.backend.to_host(self._apply(self.left, self.right, x))
 
     def apply_transposed(self, x: Array) -> None:
         """`x` (n, k) becomes B^T x."""
         self._apply(self.right, self.left, x)
 
-    def _apply(self, left: Array, right: Array, x: Array) -> Floats:
+    def _apply(self, left: Array, right: Array, x: Array) -> Array:
         backend = self.backend
         total = backend.zeros((right.shape[1], x.shape[1]), np.float64)
         for rows in row_slices(len(x), BLOCK_ROWS[backend.name]):
             backend.kernels.add_products(right[rows], x[rows], total)
         self.combine(total.astype(x.dtype), slice(0, len(x)), x, left)
-        return backend.to_host(total)
+        return total
 
     def combine(self, z: Array, rows: slice, x: Array, left: Array | None = None) -> None:
         """`x`, the `rows` of a matrix X, becomes those of B X, where z = right^T X."""
