@@ -40,9 +40,7 @@ def _rows(raw: Floats, rows: Ints, owned: NDArray[np.bool_], centre: Float32, ou
 
 
 @njit(parallel=True, cache=True)
-def _half_rows(
-    raw: NDArray[np.uint16], rows: Ints, owned: NDArray[np.bool_], centre: Float32, out: Float32
-) -> None:
+def _half_rows(raw: NDArray[np.uint16], rows: Ints, owned: NDArray[np.bool_], centre: Float32, out: Float32) -> None:
     """`_rows` for float16, whose bits `raw` holds; see `milk_np.kernels.cpu.extract`."""
     for r in prange(len(rows)):
         if owned[r]:

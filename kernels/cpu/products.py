@@ -1,6 +1,6 @@
 """Products of blocks of items, summed in float64 (contract: kernels/reference/products.py).
 
-A part of a product is BLAS's on one thread, and its shape doesn't depend on how many threads there are: nor do the bits.
+A part of a product is BLAS's on one thread, and its shape is the same for any number of threads: so are the bits.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ def add_products(a: Floats, b: Floats, out: NDArray[np.float64]) -> None:
 
 
 def add_gram(a: Floats, out: NDArray[np.float64]) -> None:
-    """Add the lower triangle of a^T a to that of `out` (p, p), like `add_products`; what is above it may hold anything."""
+    """Add the lower triangle of a^T a to that of `out` (p, p); what is above it may hold anything."""
     add_products(a, a, out)
 
 

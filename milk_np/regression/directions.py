@@ -1,8 +1,8 @@
 """Largest singular directions of the training pairs, by a block Krylov method that restarts (Stewart 2001).
 
-A = D^-1 R^T R D^-1 is applied to a few vectors at a time by the sparse kernels. A basis grows by A times its last block,
-orthogonal to all before; when it is full, the best Ritz vectors stay and it grows anew. What is wanted of A's
-eigenvectors is known by the residual |A v - value v|, which comes with the basis.
+A = D^-1 R^T R D^-1 is applied to a few vectors at a time by the sparse kernels. A basis grows by A times its last
+block, orthogonal to all before; when it is full, the best Ritz vectors stay and it grows anew. How near they are to
+A's eigenvectors is told by the residual |A v - value v|, which comes with the basis.
 """
 
 from __future__ import annotations
@@ -105,8 +105,8 @@ class _Krylov:
     def _beyond(self, image: Array, size: float) -> tuple[Array, Floats]:
         """`_orthonormal` of what of an `image` of this size is outside of Q.
 
-        Where little of it was left, rounding is much of that: what lies in Q again is taken out once more, and what then
-        loses more than half of its length was nothing else.
+        Where little of it was left, rounding is much of that: what lies in Q again is taken out once more, and what
+        loses more than half of its length by that was nothing else.
         """
         block, inside = self._orthonormal(image, 8 * float(np.finfo(self.dtype).eps) * size)
         self._project(block)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -62,6 +62,10 @@ class Smoother:
         """A smoothing of the host."""
         parts = smoothing.own, smoothing.left, smoothing.right
         return cls(backend, *(backend.asarray(np.ascontiguousarray(x), dtype) for x in parts))
+
+    def astype(self, dtype: DTypeLike) -> Self:
+        """The same in another type."""
+        return replace(self, **{name: getattr(self, name).astype(dtype) for name in ("own", "left", "right")})
 
     def on_host(self) -> Smoothing:
         """A copy on the host, for what is chosen there."""

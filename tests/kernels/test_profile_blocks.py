@@ -212,5 +212,3 @@ def test_the_bits_do_not_depend_on_threads():
             numba.set_num_threads(before)
     for one, two in zip(*results, strict=True):
         np.testing.assert_array_equal(one, two)
-
-
