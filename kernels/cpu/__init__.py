@@ -15,6 +15,7 @@ with own_folder():
     from milk_np.kernels.cpu.lists import sum_lists, transpose_lists
     from milk_np.kernels.cpu.margins import margins, margins_backward_items, margins_backward_users
     from milk_np.kernels.cpu.penalties import alignment, regulariser
+    from milk_np.kernels.cpu.places import places
     from milk_np.kernels.cpu.products import add_gram, add_products, combine, multiply
     from milk_np.kernels.cpu.profile import (
         leave_one_out,
@@ -57,6 +58,7 @@ __all__ = [
     "multiply",
     "owned_mean",
     "owned_mean_backward",
+    "places",
     "read_histories",
     "regulariser",
     "risk",

@@ -16,6 +16,8 @@ from milk_np.kernels.reference.products import SUM_ROWS
 
 Floats = NDArray[np.floating[Any]]
 
+WORK = 1 << 26
+"""Multiplications of a part: a few milliseconds."""
 PANEL = 256
 """Columns of a sum that one thread adds up: the product of a block stays in its second-level cache."""
 
@@ -26,7 +28,7 @@ def multiply(a: Floats, b: Floats, out: Floats) -> None:
     def part(rows: slice) -> None:
         np.matmul(a[rows], b, out=out[rows])
 
-    side_by_side(part, row_parts(len(a), SUM_ROWS))
+    side_by_side(part, row_parts(len(a), _rows_of_work(b.size)))
 
 
 def add_products(a: Floats, b: Floats, out: NDArray[np.float64]) -> None:
@@ -53,7 +55,12 @@ def combine(own: Floats, left: Floats, z: Floats, x: Floats) -> None:
     def part(rows: slice) -> None:
         _scale_and_add(own[rows], left[rows] @ z, x[rows])
 
-    side_by_side(part, row_parts(len(x), SUM_ROWS))
+    side_by_side(part, row_parts(len(x), _rows_of_work(z.size)))
+
+
+def _rows_of_work(numbers: int) -> int:
+    """Rows whose product with a matrix of so many numbers is worth a thread's while."""
+    return SUM_ROWS * max(1, WORK // (SUM_ROWS * max(numbers, 1)))
 
 
 def _add(a: Floats, b: Floats, out: NDArray[np.float64]) -> None:

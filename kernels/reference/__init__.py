@@ -7,6 +7,7 @@ from milk_np.kernels.reference.grouping import Groups, group
 from milk_np.kernels.reference.lists import sum_lists, transpose_lists
 from milk_np.kernels.reference.margins import margins, margins_backward_items, margins_backward_users
 from milk_np.kernels.reference.penalties import alignment, regulariser
+from milk_np.kernels.reference.places import places
 from milk_np.kernels.reference.products import add_gram, add_products, combine, multiply
 from milk_np.kernels.reference.profile import (
     leave_one_out,
@@ -44,6 +45,7 @@ __all__ = [
     "multiply",
     "owned_mean",
     "owned_mean_backward",
+    "places",
     "read_histories",
     "regulariser",
     "risk",

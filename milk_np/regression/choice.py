@@ -16,6 +16,7 @@ from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import lapack
 
 Floats = NDArray[np.float64]
 
@@ -113,7 +114,9 @@ def _errors(cosines: Sequence[Floats], gram: Floats, kernel: Kernel) -> Floats:
 
 def _left_out(K: Floats, gram: Floats, noise: float) -> Floats:
     """Squares of the leave-one-out errors (n,) under kernel matrix `K`."""
-    inverse = np.linalg.inv(K + noise * np.eye(len(K)))  # NumPy's, as the product below: two thread pools would fight
+    factor, _ = lapack.dpotrf(K + noise * np.eye(len(K)), lower=True, overwrite_a=True)
+    lower, _ = lapack.dpotri(factor, lower=True, overwrite_c=True)
+    inverse = np.tril(lower) + np.tril(lower, -1).T
     shares = inverse / np.diag(inverse)
     errors: Floats = np.einsum("ij,ij->j", shares, gram @ shares)
     return errors

@@ -212,3 +212,19 @@ def test_the_bits_do_not_depend_on_threads():
             numba.set_num_threads(before)
     for one, two in zip(*results, strict=True):
         np.testing.assert_array_equal(one, two)
+
+
+@quick
+@given(
+    seed=st.integers(0, 99), users=st.integers(1, 9), candidates=st.sampled_from([1, 7, 200]),
+    levels=st.integers(1, 9),
+)  # fmt: skip
+def test_places(seed, users, candidates, levels):
+    rng = np.random.default_rng(seed)
+    scores = rng.integers(levels, size=(users, candidates)).astype(np.float32)
+    user, item = np.nonzero(rng.random((users, candidates)) < 0.3)
+    found, expected = np.full(len(user), -1), np.full(len(user), -1)
+    cpu.places(scores, user, item, found)
+    reference.places(scores, user, item, expected)
+    np.testing.assert_array_equal(found, expected)
+    assert ((expected >= 0) & (expected < candidates)).all()
