@@ -12,9 +12,9 @@ from milk_np.cgroup import cgroup_memory, read
 from milk_np.config import Settings
 from milk_np.errors import OutOfMemoryError
 from milk_np.models import CLOSED_FORM
-from milk_np.regression.limits import HELD_ITEMS, HELD_LANDMARKS, HELD_USERS, MOST_SETS, TRIED
+from milk_np.regression.need import Need
 
-_FLOAT, _INT, _LONG, _DOUBLE = 4, 4, 8, 8
+_FLOAT, _INT, _LONG = 4, 4, 8
 _KERNELS = 128 * 2**20  # Numba, LLVM and the machine code, as measured
 _PAGE = resource.getpagesize()
 _LIBRARIES = 1 << 29
@@ -38,7 +38,9 @@ def training_bytes(
     vectors of all users and items are kept beside the parameters.
     """
     if settings.model in CLOSED_FORM:
-        return _profile_bytes(settings, n_users, n_items, n_train_pairs, widths)
+        need = Need(settings, n_users, n_items, n_items - n_new_items, n_train_pairs, widths).total()
+        users = _FLOAT * n_users * (min(settings.profile_width, settings.landmarks) + 2 * max(settings.cutoffs))
+        return {"compiled kernels": _KERNELS // 2, **need, "vectors of users": users}
     K, M, D = settings.dim, len(widths), sum(widths)
     B = min(settings.batch_size, max(n_train_pairs, 1))
     items = min(2 * B, n_items)
@@ -54,31 +56,6 @@ def training_bytes(
         "training pairs": n_train_pairs * (3 * _INT + _LONG) + _LONG * (n_users + 1),
         "normalisation and filling": n_items * M * 3 * _FLOAT,
         "evaluation": _FLOAT * (2 * n_items * K + n_new_items * K + n_users * (K + 2 * max(settings.cutoffs))),
-    }
-
-
-def _profile_bytes(
-    settings: Settings, n_users: int, n_items: int, n_train_pairs: int, widths: Sequence[int]
-) -> dict[str, int]:
-    """`training_bytes` of a kernel profile: features and similarities of n items to L landmarks, for one set of owned
-    modalities at a time, and the coefficients of all S sets."""
-    L, M = min(settings.landmarks, n_items), len(widths)
-    K, S = min(settings.profile_width, L), 2**M - 1
-    held = 0 if settings.whitening and settings.kernel_noise else min(n_items, HELD_ITEMS)
-    tried = 1 if settings.whitening else len(TRIED)
-    if S > MOST_SETS:
-        S = min(S, n_items + M + 1)  # those that occur
-    return {
-        "compiled kernels": _KERNELS,
-        "content": _FLOAT
-        * (3 * n_items * sum(widths) + L * (2 * sum(widths) + 5 * max(widths))),  # axes, one decomposition
-        "held-out items": _FLOAT
-        * held
-        * (sum(widths) + max(widths) + (tried * M + M + 4) * min(L, HELD_LANDMARKS) + min(n_users, HELD_USERS)),
-        "similarities": n_items * L * (M * _FLOAT + 3 * _DOUBLE) + 4 * _DOUBLE * L * L,
-        "vectors": n_items * K * (2 * _FLOAT + 4 * _DOUBLE) + S * L * K * (_FLOAT + _DOUBLE),
-        "training pairs": n_train_pairs * (2 * _INT + 2 * _DOUBLE) + _DOUBLE * n_users * (settings.smoothing_rank + 64),
-        "vectors of users": _FLOAT * n_users * (K + 2 * max(settings.cutoffs)),
     }
 
 
@@ -136,12 +113,14 @@ def bytes_text(size: float) -> str:
 
 
 def _advice(part: str) -> str:
+    if part in ("smoothing", "directions of the smoothing"):
+        return "lower --smoothing-rank"
     if part in ("similarities", "vectors", "vectors of users"):
         return "lower --landmarks or --profile-width"
     if part == "held-out items":
         return "give --whitening and --kernel-noise, so that they aren't chosen"
     if part == "a batch":
         return "lower --batch-size"
-    if part in ("training pairs", "compiled kernels", "content"):
+    if part in ("training pairs", "sorting pairs", "compiled kernels"):
         return "train on a machine with more memory"
     return "lower --dim"

@@ -11,7 +11,7 @@ Ints = NDArray[np.integer[Any]]
 
 
 def places(scores: NDArray[np.float32], user: Ints, item: Ints, out: NDArray[np.int64]) -> None:
-    """`out` (P,): from 0, each pair's item among `scores` (U, candidates) of its user; equal ones share their places."""
+    """`out` (P,): from 0, the place of each pair's item among its user's `scores` (U, candidates); equal ones share."""
     for p in range(len(out)):
         row, own = scores[user[p]], scores[user[p], item[p]]
         out[p] = (np.count_nonzero(row > own) + np.count_nonzero(row >= own) - 1) // 2

@@ -27,14 +27,12 @@ from numpy.typing import DTypeLike, NDArray
 from milk_np.backend import Array, Backend
 from milk_np.data import Dataset
 from milk_np.regression.choice import Kernel
+from milk_np.regression.need import BLOCK_ROWS, COLUMN_BYTES
 from milk_np.regression.pairs import Pairs
-from milk_np.regression.smoother import BLOCK_ROWS, Smoother, row_slices
+from milk_np.regression.smoother import Smoother, row_slices
 
 Floats = NDArray[np.float64]
 Float32 = NDArray[np.float32]
-
-COLUMN_BYTES = {"cpu": 1 << 30, "gpu": 1 << 33}
-"""Memory for the columns of Q that are worked on at a time."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,13 +14,12 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from milk_np.backend import Array, Backend
+from milk_np.regression.need import KRYLOV_BLOCK as BLOCK
 from milk_np.regression.pairs import Pairs
 from milk_np.rng import generator
 
 Floats = NDArray[np.float64]
 
-BLOCK = 16
-"""Vectors that A is applied to at a time."""
 MOST_CYCLES = 40
 PASSES = 2
 """Of orthogonalisation: twice is enough (Kahan)."""

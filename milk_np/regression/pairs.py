@@ -6,17 +6,12 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 from milk_np.backend import Array, Backend
 from milk_np.data import Dataset
 from milk_np.data.dataset import TRAIN
-
-MOST_COLUMNS = {"cpu": 64, "gpu": 128}
-LEAST_COLUMNS = 16
-"""One cache line of float32, or two of float64."""
-CACHED_BYTES = {"cpu": 1 << 25, "gpu": 1 << 33}
-"""What the rows of users may take at a time before fewer columns are worked on."""
+from milk_np.regression.need import columns_at_a_time
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +48,7 @@ class Pairs:
 
     def gram_times(self, x: Array) -> None:
         """`x` (n, k) becomes R^T R x, some columns at a time."""
-        step = self.columns_at_a_time(x.dtype)
+        step = columns_at_a_time(self.backend.name, x.itemsize * sum(self.shape))
         for first in range(0, x.shape[1], step):
             self._gram_times(x, slice(first, min(x.shape[1], first + step)))
 
@@ -64,9 +59,3 @@ class Pairs:
         self.backend.kernels.sum_lists(*self.users, part, rows)
         self.backend.kernels.sum_lists(*self.items, rows, part)
         x[:, columns] = part
-
-    def columns_at_a_time(self, dtype: DTypeLike) -> int:
-        """Columns whose rows of all users and items stay in a cache, within bounds."""
-        name, size = self.backend.name, np.dtype(dtype).itemsize * sum(self.shape)
-        wanted = CACHED_BYTES[name] // max(size, 1) // LEAST_COLUMNS * LEAST_COLUMNS
-        return max(LEAST_COLUMNS, min(MOST_COLUMNS[name], wanted))

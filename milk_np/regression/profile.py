@@ -19,6 +19,7 @@ from milk_np.regression.choice import START_NOISE, Kernel, choose, normalised
 from milk_np.regression.content import Vectors, content_of
 from milk_np.regression.held_out import HeldOut
 from milk_np.regression.limits import CHOICE_ITEMS, HELD_ITEMS
+from milk_np.regression.need import MOST_IN_MEMORY, PRECISE_ITEMS
 from milk_np.regression.pairs import Pairs
 from milk_np.regression.ridge import owned_sets
 from milk_np.regression.samples import pairs_with, smoothed_gram
@@ -36,12 +37,8 @@ history (I, K), h times popularity^-rarity, zero for new items; mean_item (K,), 
 (S, M) of modalities; coefficients (S, L, K); kernel (2 + 2 M,): scale, noise, weights, exponents of the whitening;
 error: leave-one-out, as a share.
 """
-PRECISE_ITEMS = 1 << 15
-"""Most items whose smoothing is found in float64, nearly exactly; beyond, in float32."""
 TOLERANCES = {True: 1e-6, False: 1e-3}
 """Residuals of its directions, as shares of the largest eigenvalue."""
-MOST_IN_MEMORY = 1 << 28
-"""Numbers of the history vectors that are held in memory."""
 
 
 def fit_profile(ds: Dataset, centres: Mapping[str, Vectors], settings: Settings) -> Arrays:
@@ -94,7 +91,8 @@ def table_of_zeros(shape: tuple[int, int]) -> Vectors:
     """Zeros (n, K): in memory, or if there are many on disk, in a file without a name that goes with them."""
     if shape[0] * shape[1] <= MOST_IN_MEMORY:
         return np.zeros(shape, np.float32)
-    return np.memmap(TemporaryFile(), np.float32, "w+", shape=shape)
+    with TemporaryFile() as file:
+        return np.memmap(file, np.float32, "w+", shape=shape)
 
 
 def choose_kernel(

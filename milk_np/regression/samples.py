@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from milk_np.recommend import chosen_rows
+from milk_np.regression.need import BLOCK_ROWS
 from milk_np.regression.pairs import Pairs
-from milk_np.regression.smoother import BLOCK_ROWS, Smoother, row_slices
+from milk_np.regression.smoother import Smoother, row_slices
 from milk_np.rng import generator
 
 Floats = NDArray[np.float64]

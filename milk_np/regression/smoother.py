@@ -11,13 +11,11 @@ from numpy.typing import DTypeLike, NDArray
 
 from milk_np.backend import Array, Backend
 from milk_np.regression.directions import directions, squares_of
+from milk_np.regression.need import BLOCK_ROWS
 from milk_np.regression.pairs import Pairs
 from milk_np.regression.smoothing import LEAST_FREE, OWN, Smoothing
 
 Floats = NDArray[np.float64]
-
-BLOCK_ROWS = {"cpu": 2048, "gpu": 16384}
-"""Items that are worked on at a time."""
 
 
 def row_slices(n: int, step: int) -> Iterator[slice]:
