@@ -80,7 +80,7 @@ def test_a_kernel_profile_is_told_what_shrinks_its_need() -> None:
         Need(best.replace(**given), 2000, 900, 720, 30_000, (64, 32)).steps()["held-out items"]
         for given in ({}, {"whitening": (0.5,)}, {"whitening": (0.5,), "kernel_noise": 1.0})
     ]
-    assert held[0] > held[1] > 2 * held[2]
+    assert held[0] > held[1] > held[2]
 
 
 def test_a_kernel_profile_of_a_million_items_is_told_what_it_takes() -> None:

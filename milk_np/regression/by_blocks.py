@@ -17,10 +17,11 @@ from numpy.typing import DTypeLike, NDArray
 from scipy import linalg
 
 from milk_np.backend import Array, Backend
-from milk_np.regression.blocks import Items, Smoother, history, normals, targets
+from milk_np.regression.blocks import Items, history, normals, targets
 from milk_np.regression.content import similarities
 from milk_np.regression.pairs import Pairs
 from milk_np.regression.ridge import jittered, weighted
+from milk_np.regression.smoother import Smoother
 
 Floats = NDArray[np.float64]
 Float32 = NDArray[np.float32]

@@ -78,7 +78,7 @@ class Need:
     @property
     def sets(self) -> int:
         """Sets of owned modalities."""
-        every = 2 ** len(self.widths) - 1
+        every = int(2 ** len(self.widths)) - 1
         return every if every <= MOST_SETS else min(every, self.n_items + len(self.widths) + 1)
 
     def _sparse(self, size: int) -> int:

@@ -39,7 +39,7 @@ def smoothed_gram(pairs: Pairs, smoother: Smoother, few: Numbers) -> Floats:
 def users_of(pairs: Pairs, items: Numbers) -> Any:
     """Columns `items` (k,) of R: (U, k), sparse."""
     lists = [pairs.backend.to_host(x) for x in pairs.items]
-    indptr, users = chosen_rows((lists[0], lists[1]), items)
+    indptr, users = chosen_rows((lists[0], lists[1]), items.astype(np.int32))
     return sparse.csc_array((np.ones(len(users)), users, indptr), (pairs.shape[0], len(items)))
 
 

@@ -11,6 +11,8 @@ from kernel_cases import assert_close
 
 import milk_np.kernels.reference as reference
 from milk_np.backend import NumpyBackend, get_backend
+from milk_np.data import apply_protocol, make_synthetic
+from milk_np.models.kernel_profile import KernelProfile
 from milk_np.regression import smoother as smoothing_module
 from milk_np.regression.blocks import Items
 from milk_np.regression.by_blocks import Fitted, collect, fit_by_blocks
@@ -234,3 +236,20 @@ def test_sums_copy_only_what_is_of_landmarks_and_streamed_features(streamed: boo
     assert spent["h2d"] <= 2 * S + 4 + (2 * M * blocks * passes if streamed else 0)
     assert spent["d2h_bytes"] <= 8 * (2 * S * L * L + case.rank * L)
     assert spent["d2h"] <= 2 * S + 1
+
+
+# The model
+
+
+@pytest.mark.parametrize("whitening", [(), (0.5,)])
+def test_a_model_of_the_device_lists_what_that_of_the_host_does(whitening: tuple[float, ...]) -> None:
+    ds = apply_protocol(make_synthetic(150, 120, 1500, {"image": 14, "text": 9}, seed=2), "MTMT")
+    host, device = (
+        KernelProfile(device=name, landmarks=40, whitening=whitening, topk=(5,), valid_metric="ndcg@5").fit(ds)
+        for name in ("cpu", "gpu")
+    )
+    assert device.kernel == host.kernel
+    one, two = (model.user_factors() @ model.item_factors(ds.new_items()).T for model in (host, device))
+    assert np.abs(one - two).max() < 1e-3 * np.abs(one).max()
+    lists = [model.recommend(k=5).found for model in (host, device)]
+    assert (lists[0] == lists[1]).mean() > 0.995
