@@ -53,9 +53,9 @@ class KernelProfile(StoredModel):
 
     Settings: `profile_width` (K), `landmarks`, `smoothing`, `smoothing_rank`, `smoothing_power`, `rarity`, `prior`,
     `kernel_scale`, `kernel_noise`, `modality_weights`, `whitening`, and `seed`, which draws the landmarks. Where they
-    are unset, the weights are chosen by the leave-one-out error, noise and whitening by ranking held-out items. Fitting
-    runs on the host, its regressions in float64, on one thread of BLAS: the same bits whatever the number of threads.
-    Ranking runs on `device`.
+    are unset, the weights are chosen by the leave-one-out error, noise and whitening by ranking held-out items. Sums
+    over items and pairs, made by blocks, and ranking run on `device`; what is chosen on samples, and all that is of
+    landmarks by landmarks, on the host. The bits of a fit on the host don't depend on the number of threads.
 
     Attributes
     ----------

@@ -22,8 +22,9 @@ from milk_np.regression.limits import CHOICE_ITEMS, HELD_ITEMS
 from milk_np.regression.need import MOST_IN_MEMORY, PRECISE_ITEMS
 from milk_np.regression.pairs import Pairs
 from milk_np.regression.ridge import owned_sets
-from milk_np.regression.samples import pairs_with, smoothed_gram
+from milk_np.regression.samples import pairs_with, smoothed_gram, users_of
 from milk_np.regression.smoother import Smoother
+from milk_np.regression.smoothing import DENSE, Smoothing
 from milk_np.regression.whitening import candidate_axes, whitened
 from milk_np.rng import generator
 
@@ -74,17 +75,18 @@ def fit_profile(ds: Dataset, centres: Mapping[str, Vectors], settings: Settings)
 
 
 def fit_smoother(pairs: Pairs, settings: Settings) -> Smoother:
-    """The smoothing that the settings ask for, precise where that is cheap."""
+    """The smoothing that the settings ask for: exact for few users or items, precise where that is cheap."""
+    options: dict[str, Any] = {
+        "rank": settings.smoothing_rank,
+        "ridge": settings.smoothing,
+        "power": settings.smoothing_power,
+    }
+    if min(pairs.shape) <= DENSE:
+        R = users_of(pairs, np.arange(pairs.shape[1]))
+        return Smoother.of(pairs.backend, Smoothing.fit(R, **options), np.float32)
     precise = pairs.shape[1] <= PRECISE_ITEMS
-    smoother = Smoother.fit(
-        pairs,
-        rank=settings.smoothing_rank,
-        ridge=settings.smoothing,
-        power=settings.smoothing_power,
-        tolerance=TOLERANCES[precise],
-        dtype=np.float64 if precise else np.float32,
-    )
-    return smoother.astype(np.float32)
+    dtype = np.float64 if precise else np.float32
+    return Smoother.fit(pairs, **options, tolerance=TOLERANCES[precise], dtype=dtype).astype(np.float32)
 
 
 def table_of_zeros(shape: tuple[int, int]) -> Vectors:
