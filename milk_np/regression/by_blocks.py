@@ -56,8 +56,8 @@ def fit_by_blocks(
     At most `width` axes are kept. Products are in `dtype`, their sums in float64; what is of L by L is the host's.
     """
     backend, kernel = items.backend, items.kernel
-    inverses = [_inverse_root(weighted(similarities(landmarks, landmarks, kernel.scale), kernel.weights, owned))
-                for owned in sets]  # fmt: skip
+    similar = similarities(landmarks, landmarks, kernel.scale)
+    inverses = [_inverse_root(weighted(similar, kernel.weights, owned)) for owned in sets]
 
     def put(x: Floats) -> Array:
         return backend.asarray(np.ascontiguousarray(x), dtype)
@@ -80,7 +80,8 @@ def fit_by_blocks(
 def _inverse_root(among: Floats) -> Floats:
     """C^-1 (L, L) of the landmarks' kernel `among`."""
     root = linalg.cholesky(jittered(among), lower=True)
-    out: Floats = linalg.solve_triangular(root, np.eye(len(root)), lower=True)
+    inverse, _ = linalg.lapack.dtrtri(root, lower=True)
+    out: Floats = np.tril(inverse)
     return out
 
 

@@ -39,7 +39,7 @@ class Smoothing:
 
     @classmethod
     def fit(cls, R: Any, *, rank: int, ridge: float, power: float) -> Self:
-        """Smoothing of the sparse pairs `R` (U, n), of few users or items, at `rank` r, or fewer where R has no more."""
+        """Smoothing of the sparse pairs `R` (U, n) of few users or items, at `rank` r, or fewer where R has no more."""
         n = R.shape[1]
         r = min(rank, min(R.shape) - 1)
         if r < 1:
