@@ -18,6 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import lapack
 
+from milk_np.kernels.cpu.tasks import side_by_side
+
 Floats = NDArray[np.float64]
 
 NOISES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
@@ -105,11 +107,14 @@ def _errors(cosines: Sequence[Floats], gram: Floats, kernel: Kernel) -> Floats:
     """Mean of the errors with all modalities and of those with one of them missing, (n,)."""
     M = len(cosines)
     parts = [w * np.exp(kernel.scale * (x - 1)) for w, x in zip(kernel.weights, cosines, strict=True)]
-    whole = _left_out(sum(parts, np.zeros_like(gram)), gram, kernel.noise)
-    if M == 1:
-        return whole
-    fewer = [_left_out(sum(some, np.zeros_like(gram)), gram, kernel.noise) for some in combinations(parts, M - 1)]
-    return (whole + sum(fewer, np.zeros(len(gram))) / len(fewer)) / 2
+    some = [tuple(parts), *(combinations(parts, M - 1) if M > 1 else ())]
+    out = np.empty((len(some), len(gram)))
+
+    def fill(s: int) -> None:
+        out[s] = _left_out(sum(some[s], np.zeros_like(gram)), gram, kernel.noise)
+
+    side_by_side(fill, range(len(some)))
+    return (out[0] + out[1:].mean(axis=0)) / 2 if M > 1 else out[0]
 
 
 def _left_out(K: Floats, gram: Floats, noise: float) -> Floats:

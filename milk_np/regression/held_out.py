@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from scipy import linalg, sparse
 
 from milk_np.kernels.cpu import places
+from milk_np.kernels.cpu.tasks import side_by_side
 from milk_np.regression.choice import Kernel
 from milk_np.regression.limits import HELD_LANDMARKS, HELD_USERS
 from milk_np.regression.ridge import choose_sets, jittered
@@ -157,11 +158,15 @@ class HeldOut:
         outside = features[: features.shape[1]]  # the landmarks
         ridge = np.float32(max(noise, LEAST_NOISE)) * np.eye(outside.shape[1], dtype=np.float32)
         whole = outside.T @ outside + sum(grams, ridge)
-        for fold, x, gram, out in zip(self.folds, parts, grams, scores, strict=True):
+
+        def fill(f: int) -> None:
+            fold = self.folds[f]
             mine = slice(*np.searchsorted(self.which[fold.order], [s, s + 1]))
             if mine.start < mine.stop:
-                solved = linalg.cho_solve(linalg.cho_factor(whole - gram), x[mine].T)
-                np.matmul(fold.known(features), solved, out=out[:, mine])
+                solved = linalg.cho_solve(linalg.cho_factor(whole - grams[f]), parts[f][mine].T)
+                np.matmul(fold.known(features), solved, out=scores[f][:, mine])
+
+        side_by_side(fill, range(len(self.folds)))
 
 
 def _sets(M: int) -> NDArray[np.bool_]:
