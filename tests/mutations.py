@@ -271,7 +271,7 @@ MUTATIONS = [
     Mutation("held out: users are known by what is held out", "milk_np/regression/held_out.py",
              "outside[items[inside]] = 0", "outside[items[inside]] = 1"),
     Mutation("held out: regressed on what is held out", "milk_np/regression/held_out.py",
-             "linalg.cho_factor(whole - gram)", "linalg.cho_factor(whole)"),
+             "linalg.cho_factor(whole - grams[f])", "linalg.cho_factor(whole)"),
     Mutation("held out: smoothed columns inside stay", "milk_np/regression/held_out.py", "right * ~inside", "right"),
     Mutation("held out: landmarks are held out too", "milk_np/regression/held_out.py",
              "np.concatenate([np.full(L, -1), rng.permutation(n - L) % FOLDS])", "rng.permutation(n) % FOLDS"),

@@ -114,7 +114,8 @@ def _errors(cosines: Sequence[Floats], gram: Floats, kernel: Kernel) -> Floats:
         out[s] = _left_out(sum(some[s], np.zeros_like(gram)), gram, kernel.noise)
 
     side_by_side(fill, range(len(some)))
-    return (out[0] + out[1:].mean(axis=0)) / 2 if M > 1 else out[0]
+    whole: Floats = out[0]
+    return (whole + out[1:].mean(axis=0)) / 2 if M > 1 else whole
 
 
 def _left_out(K: Floats, gram: Floats, noise: float) -> Floats:
