@@ -34,19 +34,6 @@ __device__ __forceinline__ void store(T* at, Vector<T> pack) {
     *reinterpret_cast<Vector<T>*>(at) = pack;
 }
 
-// The bits of a float16 as a float32, exact for every finite number. A subnormal one is its last 10 bits times 2^-24,
-// which is not subnormal in float32: CuPy has the compiler flush those to zero, so none may come up on the way.
-__device__ __forceinline__ float widen(unsigned short half) {
-    const unsigned magnitude = half & 0x7fffu, sign = (half & 0x8000u) << 16;
-    const float subnormal = magnitude * 5.9604644775390625e-8f;
-    const unsigned bits = magnitude < 0x400u ? __float_as_uint(subnormal) : (magnitude << 13) + (112u << 23);
-    return __int_as_float(int(bits | sign));
-}
-
-__device__ __forceinline__ float widen(float value) {
-    return value;
-}
-
 // A row of a table is the work of `lanes` neighbouring threads of a warp, a power of two: few for narrow rows, so that
 // no thread idles, and 32 at most, so that a sum over a row needs no shared memory.
 __device__ __forceinline__ i64 my_row(int lanes) {

@@ -1,15 +1,6 @@
 // Content of items as the kernel profile sees it (contract: reference/content.py). A warp makes a row.
 #include "common.cuh"
-
-#ifndef HALF
-#define HALF 0
-#endif
-
-#if HALF
-typedef unsigned short Raw;  // the bits of a float16
-#else
-typedef float Raw;
-#endif
+#include "half.cuh"
 
 __device__ __forceinline__ float inverse_length(double square) {
     const double length = sqrt(square);

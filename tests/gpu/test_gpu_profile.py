@@ -110,7 +110,7 @@ def test_transposed_lists(rows: int, columns: int, longest: int, order: int) -> 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("n", [1, 33, 64])
 def test_products(n: int, dtype: Any, batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernel_module("products"), "BATCH_ROWS", batch)
+    monkeypatch.setattr(kernel_module("gram"), "BATCH_ROWS", batch)
     rng = np.random.default_rng(n)
     a, b, z = (rng.standard_normal(shape).astype(dtype) for shape in ((n, 5), (n, 7), (5, 7)))
     own = rng.standard_normal(n).astype(dtype)
