@@ -56,7 +56,7 @@ class Recorded:
         current.wait_event(after)
 
     def branch(self, work: Callable[[], None]) -> Callable[[], None]:
-        """Capture `work` beside what follows it, up to a call of what this returns."""
+        """Capture `work` as a parallel branch, until the returned function is called."""
         before, after = _event(), _event()
         before.record(self._stream)
         self._side.wait_event(before)
