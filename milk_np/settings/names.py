@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-METRICS = ("recall", "ndcg", "hr", "mrr", "map", "coverage")
 PROTOCOLS = ("FTFT", "FTMT", "MTFT", "MTMT")
 MASK = ("protocol", "missing_train", "missing_test", "missing_mix", "missing_seed")
 """Settings that say which modalities are taken away."""

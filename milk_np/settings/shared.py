@@ -13,7 +13,8 @@ from functools import cache
 from typing import Any, ClassVar, Literal, Self, cast
 
 from milk_np.errors import SettingsError
-from milk_np.settings.names import GROUPS, METRICS, PROTOCOLS
+from milk_np.settings.metrics import METRICS
+from milk_np.settings.names import GROUPS, PROTOCOLS
 from milk_np.settings.option import Option, Value, option, refuse_unknown
 from milk_np.settings.toml import toml_value
 
