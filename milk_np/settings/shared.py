@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Literal, Self, cast
 
 from milk_np.errors import SettingsError
 from milk_np.settings.metrics import METRICS
-from milk_np.settings.names import GROUPS, PROTOCOLS
+from milk_np.settings.names import DEVICES, GROUPS, PROTOCOLS
 from milk_np.settings.option import Option, Value, option, refuse_unknown
 from milk_np.settings.toml import toml_value
 
@@ -86,7 +86,7 @@ class Settings:
         "all", str, "evaluation", "items ranked: all new items, or only those of the split that is scored",
         choices=("all", "split"),
     )
-    device: str = option("cpu", str, "machine", "where to compute", choices=("cpu", "gpu", "auto"))
+    device: str = option("cpu", str, "machine", "where to compute", choices=(*DEVICES, "auto"))
     threads: int = option(
         0, int, "machine", "threads; 0: all cores that this process may use", low=0, high=4096,
     )

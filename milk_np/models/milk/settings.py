@@ -70,7 +70,7 @@ class MilkSettings(TripletSettings):
 
     def _check_together(self) -> None:
         super()._check_together()
-        if self.users != "free" and self.device == "gpu":
+        if self.users != "free" and self.device not in ("cpu", "auto"):
             raise SettingsError(
                 f"users (--users): got {self.users!r}, which needs --device cpu; on the GPU users are free as yet"
             )
