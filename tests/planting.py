@@ -87,12 +87,13 @@ class Copy:
             text=True,
             check=False,
         )
-        return failure(done.returncode, done.stdout + done.stderr)
+        outside = f"{os.path.relpath(ROOT, self.site)}/"  # pytest names tests from the folder that it runs in
+        return failure(done.returncode, (done.stdout + done.stderr).replace(outside, ""))
 
 
 def failure(code: int, shown: str) -> str:
     """What a run of pytest that ended with `code` says of its failure; nothing if it passed."""
-    found = re.search(r"^(?:FAILED|ERROR) (?:\.\./)*(\S+)", shown, re.MULTILINE)
+    found = re.search(r"^(?:FAILED|ERROR) (\S+)", shown, re.MULTILINE)
     barrier = re.search(r"barrier divergence, line \d+", shown)
     crash = f"exit code {code}" if code < 0 or (code and not found) else ""
     return " ".join(filter(None, (found.group(1) if found else "", barrier.group(0) if barrier else "", crash)))
