@@ -133,7 +133,7 @@ def test_a_row_is_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
     backend = get_backend("other")
     assert isinstance(backend, OtherBackend)
     assert not backend.captures
-    assert Settings.options()["device"].choices == ("cpu", "gpu", "auto")
+    assert Settings.options()["device"].choices == (*(name for name in DEVICES if name != "other"), "auto")
 
 
 def test_a_process_that_computes_on_the_cpu_never_loads_cupy() -> None:
