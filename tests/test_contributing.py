@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(not TEXT.exists(), reason="the tests run without
 
 
 class Step(NamedTuple):
-    """A piece of a walk: a new file, or rows `after` a line that begins so."""
+    """A piece of a walk: a new file, or rows below the line that begins with `after`."""
 
     path: str
     after: str
@@ -40,9 +40,8 @@ def walk(name: str) -> str:
 
 def steps(name: str) -> list[Step]:
     """The pieces of a walk, in order."""
-    found = re.findall(
-        r"^```(?:python|toml) (\S+)(?: after ([^\n]+))?\n(.*?)^```$", walk(name), re.MULTILINE | re.DOTALL
-    )
+    piece = r"^`(\S+)`(?:, below `([^`\n]+)`)?:\n\n```(?:python|toml)\n(.*?)^```$"
+    found = re.findall(piece, walk(name), re.MULTILINE | re.DOTALL)
     return [Step(*each) for each in found]
 
 
