@@ -9,7 +9,11 @@ from typing import Any
 from harness import RESULTS, markdown
 
 README = Path(__file__).resolve().parent / "README.md"
-BEGIN, END = "<!-- tables: written by tables.py -->", "<!-- end of tables -->"
+MARKS = {
+    RESULTS: ("<!-- tables: written by tables.py -->", "<!-- end of tables -->"),
+    RESULTS / "gpu": ("<!-- gpu tables: written by tables.py -->", "<!-- end of gpu tables -->"),
+}
+"""Folders of results, and where their tables go."""
 ORDER = ("epoch", "step", "sampling", "gather", "optimiser", "evaluation", "topk", "startup", "memory", "gpu")
 
 
@@ -19,9 +23,9 @@ def place(record: dict[str, Any]) -> tuple[int, str]:
     return ORDER.index(family) if family in ORDER else len(ORDER), record["subject"]
 
 
-def saved() -> list[dict[str, Any]]:
-    """All results that are tables of subjects, in order."""
-    records = [json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))]
+def saved(folder: Path = RESULTS) -> list[dict[str, Any]]:
+    """All results of a folder that are tables of subjects, in order."""
+    records = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
     return sorted((record for record in records if "columns" in record), key=place)
 
 
@@ -39,13 +43,15 @@ def versions(records: list[dict[str, Any]]) -> str:
     return "Python " + latest["python"] + ", " + ", ".join(f"{k} {v}" for k, v in latest["versions"].items()) + "."
 
 
-def filled(text: str, records: list[dict[str, Any]]) -> str:
+def filled(text: str) -> str:
     """`text` with everything between the marks replaced by the tables."""
-    before, rest = text.split(BEGIN)
-    after = rest.split(END)[1]
-    body = "\n\n".join([versions(records), *map(section, records)])
-    return f"{before}{BEGIN}\n\n{body}\n\n{END}{after}"
+    for folder, (begin, end) in MARKS.items():
+        before, rest = text.split(begin)
+        records = saved(folder)
+        body = "\n\n".join([versions(records), *map(section, records)])
+        text = f"{before}{begin}\n\n{body}\n\n{end}{rest.split(end)[1]}"
+    return text
 
 
 if __name__ == "__main__":
-    README.write_text(filled(README.read_text(), saved()))
+    README.write_text(filled(README.read_text()))

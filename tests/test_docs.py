@@ -153,4 +153,4 @@ def test_tables_of_the_benchmarks_are_the_saved_results(monkeypatch: pytest.Monk
     monkeypatch.syspath_prepend(BENCHMARKS)
     tables = import_module("tables")
     text = (BENCHMARKS / "README.md").read_text()
-    assert tables.filled(text, tables.saved()) == text
+    assert tables.filled(text) == text
