@@ -10,7 +10,7 @@ extract        rows of a feature table times a weight, without building the rows
 margins        score difference between a triplet's two items, per modality, and its backward pass
 risk           BPR risk of every environment, their mean (or sum) and variance, and its backward pass
 penalties      alignment of the modalities, and the regulariser, each with its backward pass
-profile        a user as the sum of their own items, the positive left out, and its backward pass (not on the GPU yet)
+histories      a user as the sum of their own items, the positive left out, and its backward pass (not on the GPU yet)
 adam           Adam, dense and by rows
 topk           the K best of a product of two tables
 =============  =====================================================================================

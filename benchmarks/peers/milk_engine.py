@@ -102,7 +102,7 @@ class Program:
     def evaluate(self) -> dict[str, float]:
         """Metrics on the valid new items, as in training."""
         self.trainer.flush()
-        return evaluate(self.model, self.ds, Split.VALID).metrics
+        return evaluate(self.model, self.ds, Split.VALIDATION).metrics
 
     def state(self) -> dict[str, np.ndarray]:
         """Parameters as float32 arrays under the problem's names."""

@@ -13,11 +13,7 @@ with own_folder():
     from milk_np.kernels.cpu.extract import extract, extract_all, extract_all_backward, extract_backward, gather
     from milk_np.kernels.cpu.gram import add_gram, add_products, combine, multiply
     from milk_np.kernels.cpu.grouping import group
-    from milk_np.kernels.cpu.lists import sum_lists, transpose_lists
-    from milk_np.kernels.cpu.margins import margins, margins_backward_items, margins_backward_users
-    from milk_np.kernels.cpu.penalties import alignment, regulariser
-    from milk_np.kernels.cpu.places import places
-    from milk_np.kernels.cpu.profile import (
+    from milk_np.kernels.cpu.histories import (
         leave_one_out,
         leave_one_out_backward,
         owned_mean,
@@ -25,6 +21,10 @@ with own_folder():
         read_histories,
         sum_rows,
     )
+    from milk_np.kernels.cpu.lists import sum_lists, transpose_lists
+    from milk_np.kernels.cpu.margins import margins, margins_backward_items, margins_backward_users
+    from milk_np.kernels.cpu.penalties import alignment, regulariser
+    from milk_np.kernels.cpu.places import places
     from milk_np.kernels.cpu.risk import risk
     from milk_np.kernels.cpu.sampling import draw_batch, shuffle
     from milk_np.kernels.cpu.topk import top_k

@@ -5,11 +5,7 @@ from milk_np.kernels.reference.content import content_rows, exponentials, weight
 from milk_np.kernels.reference.extract import extract, extract_all, extract_all_backward, extract_backward, gather
 from milk_np.kernels.reference.gram import add_gram, add_products, combine, multiply
 from milk_np.kernels.reference.grouping import Groups, group
-from milk_np.kernels.reference.lists import sum_lists, transpose_lists
-from milk_np.kernels.reference.margins import margins, margins_backward_items, margins_backward_users
-from milk_np.kernels.reference.penalties import alignment, regulariser
-from milk_np.kernels.reference.places import places
-from milk_np.kernels.reference.profile import (
+from milk_np.kernels.reference.histories import (
     leave_one_out,
     leave_one_out_backward,
     owned_mean,
@@ -17,6 +13,10 @@ from milk_np.kernels.reference.profile import (
     read_histories,
     sum_rows,
 )
+from milk_np.kernels.reference.lists import sum_lists, transpose_lists
+from milk_np.kernels.reference.margins import margins, margins_backward_items, margins_backward_users
+from milk_np.kernels.reference.penalties import alignment, regulariser
+from milk_np.kernels.reference.places import places
 from milk_np.kernels.reference.risk import risk
 from milk_np.kernels.reference.sampling import draw_batch, shuffle
 from milk_np.kernels.reference.topk import top_k

@@ -158,7 +158,7 @@ def _evaluated(trained: Recommender, ds: Dataset, settings: Settings) -> tuple[d
         other = make_model(registry.adapted(settings, {"model": name}))
         tests[name] = score(other.fit(ds), Split.TEST)
     beside = {name: test.to_dict() for name, test in tests.items() if name != settings.model}
-    valid = score(trained, Split.VALID).to_dict()
+    valid = score(trained, Split.VALIDATION).to_dict()
     return tests, {"valid": valid, "test": tests[settings.model].to_dict(), "beside": beside}
 
 
@@ -186,14 +186,14 @@ def _device(settings: Settings) -> str:
     if device == "auto":
         problem = gpu_problem()
         device = "cpu" if problem else "gpu"
-    if device == "gpu" and settings.kind == "closed form":
-        return "cpu, ranking on the gpu"
+    if device != "cpu" and settings.kind == "closed form":
+        return f"cpu, ranking on the {device}"
     return f"{device} ({problem})" if problem else device
 
 
 def _refuse_what_cannot_run(settings: Settings, ds: Dataset) -> None:
     """Raise an error before training, not after, if a list would be longer than the number of new items."""
-    counts = [len(ds.new_items(split)) for split in (Split.VALID, Split.TEST)]
+    counts = [len(ds.new_items(split)) for split in (Split.VALIDATION, Split.TEST)]
     candidates = sum(counts) if settings.candidates == "all" else min(counts)
     if settings.cutoffs[-1] > candidates:
         raise SettingsError(

@@ -17,10 +17,10 @@ from milk_np.errors import SettingsError
 
 
 class Split(IntEnum):
-    """What a pair or an item is for; new items are those of VALID and TEST."""
+    """What a pair or an item is for; new items are those of VALIDATION and TEST."""
 
     TRAIN = 0
-    VALID = 1
+    VALIDATION = 1
     TEST = 2
 
 
@@ -87,7 +87,7 @@ class Arrays:
 
     def new_items(self, split: int | None = None) -> NDArray[np.int32]:
         """Ids of the new items of a split (1 validation, 2 test), ascending; of both when `split` is None."""
-        if split not in (None, Split.VALID, Split.TEST):
+        if split not in (None, Split.VALIDATION, Split.TEST):
             raise SettingsError(f"split: expected 1 (valid), 2 (test) or None (both), got {split!r}")
         chosen = self.item_split > Split.TRAIN if split is None else self.item_split == split
         return np.flatnonzero(chosen).astype(np.int32)

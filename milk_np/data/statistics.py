@@ -7,7 +7,7 @@ import numpy as np
 from milk_np.data.arrays import Arrays, Split
 from milk_np.data.rows import constant_rows
 
-_GROUPS = (("train", Split.TRAIN), ("valid (new items)", Split.VALID), ("test (new items)", Split.TEST))
+_GROUPS = (("train", Split.TRAIN), ("valid (new items)", Split.VALIDATION), ("test (new items)", Split.TEST))
 
 
 def statistics(ds: Arrays) -> str:

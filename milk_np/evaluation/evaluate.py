@@ -17,9 +17,9 @@ from milk_np.errors import DataError, SettingsError
 from milk_np.evaluation.metrics import PerUser, averages, best_place, coverage, hits, per_user
 from milk_np.files import write_npz_atomic
 from milk_np.serving.ranking import Factors, Scorer, TopK, best_candidates
-from milk_np.settings.names import METRICS
+from milk_np.settings.metrics import METRICS
 
-SPLITS: dict[int, str] = {Split.VALID: "valid", Split.TEST: "test"}
+SPLITS: dict[int, str] = {Split.VALIDATION: "valid", Split.TEST: "test"}
 CANDIDATES = ("all", "split")
 _NUMBERS = ("complete", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 

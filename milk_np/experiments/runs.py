@@ -76,7 +76,7 @@ def execute(run: Run) -> Result:
     """Do the run. Its result does not depend on the number of threads."""
     ds, start, busy = masked(run), time.perf_counter(), time.process_time()
     model = make_model(run.settings).fit(ds)
-    test, valid = (_score(model, ds, run.settings, split) for split in (Split.TEST, Split.VALID))
+    test, valid = (_score(model, ds, run.settings, split) for split in (Split.TEST, Split.VALIDATION))
     took, worked = time.perf_counter() - start, time.process_time() - busy
     summary = {
         **run.identity(),

@@ -120,7 +120,7 @@ class _Loop:
             with self._timed("evaluation"), interruption.at_once():
                 settings = self.settings
                 result = evaluate(
-                    self.model, self.ds, Split.VALID, topk=settings.cutoffs, candidates=settings.candidates
+                    self.model, self.ds, Split.VALIDATION, topk=settings.cutoffs, candidates=settings.candidates
                 )
         except KeyboardInterrupt:
             self._save(0)

@@ -40,10 +40,10 @@ def training_bytes(
     B = min(settings.batch_size, max(n_train_pairs, 1))
     items = min(2 * B, n_items)
     environments = 1 if "ceim" in settings.without else settings.env_draws * M + 1
-    free, profiles = settings.users != "profile", settings.users != "free"
-    if profiles:
+    free, by_history = settings.users != "profile", settings.users != "free"
+    if by_history:
         items = n_items
-    histories = profiles * (_INT * 6 * n_train_pairs + _FLOAT * K * (5 * B + 2 * items + n_users + n_items))
+    histories = by_history * (_INT * 6 * n_train_pairs + _FLOAT * K * (5 * B + 2 * items + n_users + n_items))
     return {
         "compiled kernels": KERNELS,
         "parameters and optimiser": 5 * _FLOAT * (free * n_users * K + D * K + M * K),

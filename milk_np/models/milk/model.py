@@ -19,11 +19,11 @@ from milk_np.files import require
 from milk_np.models.base import Vectors
 from milk_np.models.milk import memory
 from milk_np.models.milk.axes import Rows, start_at_axes
+from milk_np.models.milk.history_vectors import ARRAYS as OF_HISTORIES
+from milk_np.models.milk.history_vectors import HistoryVectors
 from milk_np.models.milk.memory_gpu import device_bytes
 from milk_np.models.milk.objective import Table
 from milk_np.models.milk.parameters import Parameters, blank_parameters, initial_parameters
-from milk_np.models.milk.profiles import ARRAYS as PROFILES
-from milk_np.models.milk.profiles import Profiles
 from milk_np.models.milk.step import MilkStep
 from milk_np.models.milk.trainer import MilkTrainer
 from milk_np.models.stepped import SteppedModel
@@ -63,7 +63,7 @@ class Milk(SteppedModel):
         self.params: Parameters | None = None
         self._tables: list[Table] = []
         self._owned: Array = None
-        self._profiles: Profiles | None = None
+        self._history_vectors: HistoryVectors | None = None
         self._lazy_backend: Backend | None = None
 
     # Vectors
@@ -75,9 +75,9 @@ class Milk(SteppedModel):
         free = np.array(backend.to_host(P), np.float32)
         if params.scale is None:
             return free
-        profiles = self._profiled().users
-        profiles = profiles if users is None else profiles[users]
-        return profiles + free if len(params.P) else np.array(profiles)
+        known = self._of_histories().users
+        known = known if users is None else known[users]
+        return known + free if len(params.P) else np.array(known)
 
     def encode_users(self, histories: Sequence[Ids]) -> Vectors:
         """Vectors (n, K) of users who weren't in the data, from the items of the data that each of them has.
@@ -90,7 +90,7 @@ class Milk(SteppedModel):
                 "encode_users: this model's users are free vectors, which only training gives; train it with "
                 "users='profile' (--users profile) or 'both'"
             )
-        return self._profiled().of(histories)
+        return self._of_histories().of(histories)
 
     def item_factors(self, items: NDArray[np.int32] | None = None) -> Vectors:
         """Fused vectors (n, K) of items of the fitted data; of all I when None."""
@@ -147,32 +147,32 @@ class Milk(SteppedModel):
         backend.require(need)
         self.imputer = make_imputer(settings.impute).fit(ds)
         self._tables = [self._table(table, sum(need.values())) for table in feature_tables(ds, self.imputer)]
-        self._items, self._profiles, self._catalogue = None, None, Catalogue.of(ds)
+        self._items, self._history_vectors, self._catalogue = None, None, Catalogue.of(ds)
         self._owned = backend.asarray(ds.available)
         self.params = self._initial(ds)
         return MilkTrainer(self, MilkStep(backend, ds, settings, self._tables, self.params), backend)
 
     def _initial(self, ds: Dataset) -> Parameters:
         """Parameters to start from; with profiles of users, the extractors start at the features' principal axes."""
-        settings, profiled = self.settings, self.settings.users != "free"
+        settings, by_history = self.settings, self.settings.users != "free"
         widths = [ds.features[name].shape[1] for name in ds.modalities]
         n_users = 0 if settings.users == "profile" else ds.n_users
-        params = initial_parameters(self._backend, n_users, widths, settings.dim, settings.seed, scaled=profiled)
-        for m, table in enumerate(self._tables if profiled else []):
+        params = initial_parameters(self._backend, n_users, widths, settings.dim, settings.seed, scaled=by_history)
+        for m, table in enumerate(self._tables if by_history else []):
             rows = Rows(table, np.flatnonzero(training_owners(ds, m)).astype(np.int32))
             start_at_axes(self._backend, rows, params.W[m], params.b[m], settings.seed, m)
         return params
 
     def moved(self) -> None:
         """Parameters have changed: values computed from them are computed again when needed."""
-        self._profiles = None
+        self._history_vectors = None
 
-    def _profiled(self) -> Profiles:
+    def _of_histories(self) -> HistoryVectors:
         """The profiles under the current parameters."""
-        if self._profiles is None:
+        if self._history_vectors is None:
             scale, histories = np.asarray(self._fitted().scale), self.catalogue.csr(Split.TRAIN)
-            self._profiles = Profiles.build(self._backend, self._own_means(), scale, histories)
-        return self._profiles
+            self._history_vectors = HistoryVectors.build(self._backend, self._own_means(), scale, histories)
+        return self._history_vectors
 
     def arrays(self) -> Arrays:
         """Copies of the parameters on the host."""
@@ -191,7 +191,7 @@ class Milk(SteppedModel):
         arrays: dict[str, Any] = {}
         if self.params is not None:
             arrays |= {name: self._backend.to_host(array) for name, array in self.params.arrays()}
-            arrays |= {} if self.params.scale is None else self._profiled().arrays()
+            arrays |= {} if self.params.scale is None else self._of_histories().arrays()
         self._write(path, arrays)
 
     def _read(self, path: str | Path, arrays: Arrays) -> None:
@@ -201,13 +201,13 @@ class Milk(SteppedModel):
         require(path, arrays, *(f"b{m}" for m in range(M)))
         place = self._backend.asarray
         widths = [len(arrays[f"W{m}"]) for m in range(M)]
-        P, profiled = arrays["P"], self.settings.users != "free"
-        require(path, arrays, *((*PROFILES, "scale") if profiled else ()))
-        self.params = blank_parameters(self._backend, len(P), widths, P.shape[1], scaled=profiled)
+        P, by_history = arrays["P"], self.settings.users != "free"
+        require(path, arrays, *((*OF_HISTORIES, "scale") if by_history else ()))
+        self.params = blank_parameters(self._backend, len(P), widths, P.shape[1], scaled=by_history)
         for name, array in self.params.arrays():
             array[...] = place(arrays[name])
-        if profiled:
-            self._profiles = Profiles.from_arrays(self._backend, arrays["scale"], arrays)
+        if by_history:
+            self._history_vectors = HistoryVectors.from_arrays(self._backend, arrays["scale"], arrays)
 
     # What is there after fit or load
 

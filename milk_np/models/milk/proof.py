@@ -26,8 +26,8 @@ TERMS = {
 
 def prove(seed: int = 0) -> list[tuple[str, float]]:
     """Name and relative error of each term's gradient along a random direction of all parameters, in float64."""
-    profiles = [(f"whole, users {kind}", _error(WHOLE, seed, kind)) for kind in USERS if kind != "free"]
-    return [(name, _error(weights, seed)) for name, weights in TERMS.items()] + profiles
+    by_history = [(f"whole, users {kind}", _error(WHOLE, seed, kind)) for kind in USERS if kind != "free"]
+    return [(name, _error(weights, seed)) for name, weights in TERMS.items()] + by_history
 
 
 def _error(weights: Weights, seed: int, kind: str = "free") -> float:
@@ -39,8 +39,8 @@ def _error(weights: Weights, seed: int, kind: str = "free") -> float:
         Table(rng.standard_normal((ITEMS, D)).astype(np.float32), np.empty((0, D), np.float32), source, scale)
         for D in WIDTHS
     ]
-    free_users, profiled = 0 if kind == "profile" else N_USERS, kind != "free"
-    params = initial_parameters(backend, free_users, WIDTHS, LATENT, seed, np.float64, scaled=profiled)
+    free_users, by_history = 0 if kind == "profile" else N_USERS, kind != "free"
+    params = initial_parameters(backend, free_users, WIDTHS, LATENT, seed, np.float64, scaled=by_history)
     users = rng.integers(0, N_USERS, TRIPLETS).astype(np.int32)
     items = rng.integers(0, ITEMS, 2 * TRIPLETS).astype(np.int32)
     who = make_users(kind, backend, N_USERS, owned, histories_of(users, items[:TRIPLETS]))

@@ -1,7 +1,7 @@
 """How the user of a triplet t = (u, i, j) is represented: free vector, profile of their own items, or the sum.
 
 free      q_t = p_u
-profile   q_t = exp(g) v_t / |v_t|, v_t the sum of their other items' vectors (kernels/reference/profile.py)
+profile   q_t = exp(g) v_t / |v_t|, v_t the sum of their other items' vectors (kernels/reference/histories.py)
 both      q_t = p_u + exp(g) v_t / |v_t|
 
 The objective requests a batch's rows and q, and passes q's gradient back; it treats all kinds alike.
@@ -44,7 +44,7 @@ class Seen(NamedTuple):
     rows: Array  # (B)
     groups: Groups
     gradient: Array
-    profiles: Any = None  # what their backward pass reads, `Profiles`, where there are any
+    lengths: Any = None  # what their backward pass reads, `Lengths`, where there are any
 
 
 class Covered(NamedTuple):
@@ -123,14 +123,14 @@ class Lists(NamedTuple):
     start: Array  # (n_u + 1) where each distinct user's history begins
 
 
-class Profiles(NamedTuple):
+class Lengths(NamedTuple):
     """What the profiles' backward pass reads."""
 
     unit: Array  # (B, K)
     inverse: Array  # (B)
 
 
-class ProfileUsers(Users):
+class HistoryUsers(Users):
     """q_t = exp(g) v_t / |v_t|: the user's other items, at a length that all users share. P has no rows.
 
     The regulariser covers |q_t|^2: otherwise g could grow while the items' vectors shrink, and their norms would cost
@@ -162,7 +162,7 @@ class ProfileUsers(Users):
         K.owned_mean(c, groups.unique, self._owned, h)
         K.sum_rows(h, start, groups.slot, total)
         K.leave_one_out(total, h, batch.by_user.slot, groups.slot[:B], start, params.scale, unit, inverse, q)
-        return Seen(q, self._counted(B), self._each_alone(B), dq, Profiles(unit, inverse))
+        return Seen(q, self._counted(B), self._each_alone(B), dq, Lengths(unit, inverse))
 
     def covered(self, params: Parameters, batch: Batch, seen: Seen) -> Covered:
         """|q_t|^2."""
@@ -176,7 +176,7 @@ class ProfileUsers(Users):
         groups, origin, _ = batch.lists
         by_origin, dh = self._take("by origin", B + len(by_user.unique), dc), self._take("dh", dc.shape[1], dc)
         left, users = by_origin[:B], by_origin[B:]
-        K.leave_one_out_backward(seen.gradient, *seen.profiles, params.scale, left, dscale)
+        K.leave_one_out_backward(seen.gradient, *seen.lengths, params.scale, left, dscale)
         K.sum_rows(left, by_user.start, by_user.order, users)
         users *= -1  # `left` is the gradient of what is taken away from the sum
         K.sum_rows(by_origin, groups.start, origin[groups.order], dh)
@@ -195,7 +195,7 @@ class ProfileUsers(Users):
         return Groups(ends[:B], ends[:B], ends, ends[:B])
 
 
-class BothUsers(ProfileUsers):
+class BothUsers(HistoryUsers):
     """q_t = p_u + exp(g) v_t / |v_t|. The regulariser covers |p_u|^2, as it does for free users."""
 
     def forward(self, params: Parameters, c: Array, batch: Batch) -> Seen:
@@ -225,4 +225,4 @@ def make_users(kind: str, backend: Backend, n_users: int, owned: Array, historie
         return FreeUsers(backend, n_users, len(owned))
     if histories is None:
         raise ValueError(f"users of kind {kind!r} need their histories")
-    return {"profile": ProfileUsers, "both": BothUsers}[kind](backend, n_users, owned, histories)
+    return {"profile": HistoryUsers, "both": BothUsers}[kind](backend, n_users, owned, histories)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from milk_np.backends.base import Backend
-from milk_np.kernels.reference.profile import SMALL
+from milk_np.kernels.reference.histories import SMALL
 from milk_np.models.base import Vectors
 from milk_np.serving.histories import Ids, compressed
 from milk_np.serving.ranking import Rows
@@ -20,7 +20,7 @@ BLOCK = 1 << 14
 
 
 @dataclass(frozen=True, eq=False)
-class Profiles:
+class HistoryVectors:
     """Profiles of the users of the data, and the item vectors that other users' profiles are made of.
 
     Attributes
@@ -41,7 +41,7 @@ class Profiles:
     def build(cls, backend: Backend, means: Vectors, scale: NDArray[Any], histories: Rows) -> Self:
         """Profiles from h, g (1) and the users' items."""
         length = float(np.exp(scale[0]))
-        return cls(backend, means, length, profiles(backend, means, length, *histories))
+        return cls(backend, means, length, history_vectors(backend, means, length, *histories))
 
     @classmethod
     def from_arrays(cls, backend: Backend, scale: NDArray[Any], arrays: Mapping[str, NDArray[Any]]) -> Self:
@@ -55,10 +55,10 @@ class Profiles:
 
     def of(self, histories: Sequence[Ids]) -> Vectors:
         """Profiles (n, K) of users who have these items each."""
-        return profiles(self.backend, self.means, self.length, *compressed(histories, len(self.means)))
+        return history_vectors(self.backend, self.means, self.length, *compressed(histories, len(self.means)))
 
 
-def profiles(
+def history_vectors(
     backend: Backend, means: Vectors, length: float, indptr: NDArray[np.int64], items: NDArray[np.int32]
 ) -> Vectors:
     """`length` v / |v| of every row (n, K), v the sum of `means` over the row's items; by blocks of rows."""

@@ -1,4 +1,4 @@
-"""Users as profiles of their own items (contract: kernels/reference/profile.py).
+"""Users described by their own items (contract: kernels/reference/histories.py).
 
 One thread makes a row, adding in the order of its list: no result depends on the number of threads.
 """
@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
-from milk_np.kernels.reference.profile import SMALL
+from milk_np.kernels.reference.histories import SMALL
 
 Ints = NDArray[np.integer[Any]]
 Floats = NDArray[np.floating[Any]]
