@@ -14,7 +14,7 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator
 
-from gpu_subjects import common, epoch, profile, search
+from gpu_subjects import closed_form, common, epoch, search
 from harness import RESULTS, Outcome
 from options import Options
 from worker import pin_threads
@@ -26,7 +26,7 @@ SUBJECTS: dict[str, Callable[[Options, bool], Iterator[Outcome]]] = {
     "epoch": epoch.measure,
     "phases": epoch.phases,
     "topk": search.measure,
-    "profile": profile.measure,
+    "closed-form": closed_form.measure,
 }
 """Each yields its outcomes; told not to time, it checks alone."""
 

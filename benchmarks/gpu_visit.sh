@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # gpu_visit.sh [PART ...]: all that has to be learnt of a GPU in one visit of a few minutes, without a package index.
 #
-# Parts, in this order: setup tests parity sanitizer epoch phases topk profile longest; and lab, which
+# Parts, in this order: setup tests parity sanitizer epoch phases topk closed-form longest; and lab, which
 # times the variants of kernels. Each writes its output to
 # OUT/PART.log as it goes, and OUT/results.tar is made anew when a part ends, so that a visit cut short has lost nothing.
 # A part that fails doesn't stop those after it; the exit code is the number of parts that failed.
@@ -91,10 +91,10 @@ part() {
     tar -cf "$out/results.tar" --exclude=results.tar --exclude=visit -C "$root/benchmarks/results" gpu -C "$out" . 2>/dev/null
 }
 
-for name in "${@:-setup tests parity sanitizer epoch phases topk profile longest}"; do
+for name in "${@:-setup tests parity sanitizer epoch phases topk closed-form longest}"; do
     for each in $name; do
         case $each in
-        epoch | phases | topk | profile) part "$each" benchmark "$each" ;;
+        epoch | phases | topk | closed-form) part "$each" benchmark "$each" ;;
         setup | tests | parity | sanitizer | longest | lab) part "$each" "$each" ;;
         *) echo "gpu_visit.sh: no part $each" >&2 && exit 2 ;;
         esac

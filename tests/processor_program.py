@@ -20,8 +20,8 @@ threads.prepare()
 
 from milk_np.data import Dataset, make_synthetic  # noqa: E402
 from milk_np.evaluation.evaluate import evaluate  # noqa: E402
+from milk_np.kernels.blas import openblas_pools  # noqa: E402
 from milk_np.kernels.cpu.vectors import WIDE  # noqa: E402
-from milk_np.machine.blas import openblas_pools  # noqa: E402
 from milk_np.models.registry import make_model, make_settings  # noqa: E402
 from milk_np.serving.recommend import recommend, score_items  # noqa: E402
 

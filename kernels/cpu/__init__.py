@@ -9,10 +9,14 @@ let_idle_threads_sleep()  # before Numba starts them, which the first kernel let
 
 with own_folder():
     from milk_np.kernels.cpu.adam import adam, adam_catch_up, adam_rows
+    from milk_np.kernels.cpu.content import content_rows, exponentials, weighted_sum, whiten_rows
     from milk_np.kernels.cpu.extract import extract, extract_all, extract_all_backward, extract_backward, gather
+    from milk_np.kernels.cpu.gram import add_gram, add_products, combine, multiply
     from milk_np.kernels.cpu.grouping import group
+    from milk_np.kernels.cpu.lists import sum_lists, transpose_lists
     from milk_np.kernels.cpu.margins import margins, margins_backward_items, margins_backward_users
     from milk_np.kernels.cpu.penalties import alignment, regulariser
+    from milk_np.kernels.cpu.places import places
     from milk_np.kernels.cpu.profile import (
         leave_one_out,
         leave_one_out_backward,
@@ -35,8 +39,13 @@ __all__ = [
     "adam",
     "adam_catch_up",
     "adam_rows",
+    "add_gram",
+    "add_products",
     "alignment",
+    "combine",
+    "content_rows",
     "draw_batch",
+    "exponentials",
     "extract",
     "extract_all",
     "extract_all_backward",
@@ -48,12 +57,18 @@ __all__ = [
     "margins",
     "margins_backward_items",
     "margins_backward_users",
+    "multiply",
     "owned_mean",
     "owned_mean_backward",
+    "places",
     "read_histories",
     "regulariser",
     "risk",
     "shuffle",
+    "sum_lists",
     "sum_rows",
     "top_k",
+    "transpose_lists",
+    "weighted_sum",
+    "whiten_rows",
 ]

@@ -2,8 +2,11 @@
 
 from milk_np.kernels.gpu import replay as replay  # only a device has these
 from milk_np.kernels.gpu.adam import adam, adam_catch_up, adam_rows
+from milk_np.kernels.gpu.content import content_rows, exponentials, weighted_sum, whiten_rows
 from milk_np.kernels.gpu.extract import extract, extract_all, extract_all_backward, extract_backward, gather
+from milk_np.kernels.gpu.gram import add_gram, add_products, combine, multiply
 from milk_np.kernels.gpu.grouping import group
+from milk_np.kernels.gpu.lists import sum_lists, transpose_lists
 from milk_np.kernels.gpu.margins import margins, margins_backward_items, margins_backward_users
 from milk_np.kernels.gpu.penalties import alignment, regulariser
 from milk_np.kernels.gpu.risk import risk
@@ -14,8 +17,13 @@ __all__ = [
     "adam",
     "adam_catch_up",
     "adam_rows",
+    "add_gram",
+    "add_products",
     "alignment",
+    "combine",
+    "content_rows",
     "draw_batch",
+    "exponentials",
     "extract",
     "extract_all",
     "extract_all_backward",
@@ -25,8 +33,13 @@ __all__ = [
     "margins",
     "margins_backward_items",
     "margins_backward_users",
+    "multiply",
     "regulariser",
     "risk",
     "shuffle",
+    "sum_lists",
     "top_k",
+    "transpose_lists",
+    "weighted_sum",
+    "whiten_rows",
 ]

@@ -1,19 +1,21 @@
-"""Products with rows of feature tables that are read in place (contract: kernels/reference/extract.py).
+"""Products with rows of feature tables that are read where they lie (contract: kernels/reference/extract.py).
 
 Single precision, tables on the device; all modalities in one launch. The order of the additions, and so every bit,
-follows from the shapes of the whole call and from the number of the device's multiprocessors alone.
+follows from the shapes of the whole call, the number of rows before the padding, and the number of blocks that the
+device holds; timing and the amount of padding have no part in it. Padding rows (-1) lie behind all others.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
+from itertools import count
 from typing import Any, NamedTuple
 
 import cupy
 import numpy as np
 
-from milk_np.kernels.gpu.launch import access, kernel, zeros
+from milk_np.kernels.gpu.launch import Kernel, access, kernel, multiprocessors, zeros
 from milk_np.kernels.gpu.memory import empty
 
 Array = Any
@@ -23,27 +25,21 @@ THREADS = 128
 TILE, WIDTH, DEPTH = 128, 64, 16
 """Rows and columns of a block's results, and terms of which it has the numbers at once; as in products.cu."""
 FAN = 4
-"""Sums of splits that a block adds at once."""
-SUMS_BYTES = 17 * 16 * THREADS
+"""Sums of blocks that one of them adds at once."""
+SUMS_BYTES = 68 * 4 * THREADS
 """A block's sums."""
 MOST = 8
 """Modalities of a launch."""
-BLOCKS_FORWARD, BLOCKS_BACKWARD = 4, 3
-"""Blocks for a multiprocessor, which works on three at once; forward, some have only padding rows and end at once."""
+BLOCKS: int | None = None
+"""Blocks of a launch for a multiprocessor; None for as many as it holds at a time, so that all end together."""
 FETCH = 128
 """Bytes of a row that the second-level cache takes from memory at once, where a thread asks for 16."""
-LEAST_SLICES = 4
-"""Slices of DEPTH terms that are worth a block."""
+LEAST = 4
+"""Units of work, slices of DEPTH terms of a tile, that are worth a block."""
 
 POINTERS = ("raw", "fill", "source", "scale", "wide", "bias", "out", "dbias")
-MODALITY = np.dtype(
-    [(name, np.uint64) for name in POINTERS]
-    + [("sums", np.int64)]
-    + [(name, np.int32) for name in ("D", "first", "tiles", "splits", "nodes")],
-    align=True,
-)
-"""A modality as products.cu has it; those that are left over in a launch begin behind its last block."""
-BEHIND = np.iinfo(np.int32).max
+MODALITY = np.dtype([(name, np.uint64) for name in POINTERS] + [("D", np.int32)], align=True)
+"""A modality as products.cu has it."""
 
 
 class Part(NamedTuple):
@@ -60,13 +56,13 @@ class Part(NamedTuple):
 def forward(
     tables: Sequence[Table], rows: Array, weights: Sequence[Array], biases: Sequence[Array], out: Sequence[Array]
 ) -> None:
-    """c = x W + b of every modality for the rows `rows`, into `out`; b in padding rows."""
+    """c = x W + b of every modality for the rows `rows`, into `out`; b in rows of nobody."""
     arrays = zip(tables, weights, biases, out, strict=True)
     parts = [Part(table, len(weight), weight, bias, c, None) for table, weight, bias, c in arrays]
     n, K = out[0].shape
     for group in _groups(parts):
-        tiles = [-(-n // TILE)] * len(group)
-        _launch("rows_forward", group, rows, (n, K), tiles, [-(-part.D // DEPTH) for part in group], BLOCKS_FORWARD)
+        units = sum(-(-n // TILE) * max(1, -(-part.D // DEPTH)) for part in group)
+        _launch("rows_forward", group, rows, (n, K), units)
 
 
 def backward(
@@ -77,17 +73,8 @@ def backward(
     parts = [Part(table, len(dweight), dc, None, dweight, dbias) for table, dc, dweight, dbias in arrays]
     n, K = dout[0].shape
     for group in _groups(parts):
-        tiles = [-(-part.D // TILE) for part in group]
-        _launch("rows_backward", group, rows, (n, K), tiles, [-(-n // DEPTH)] * len(group), BLOCKS_BACKWARD)
-
-
-def splits(tiles: Sequence[int], slices: Sequence[int], blocks: int) -> list[int]:
-    """Blocks that share a tile's terms, of each modality: all have about the same share, and there are `blocks` in all.
-
-    `tiles` are the modalities' numbers of tiles, `slices` the numbers of slices of each tile.
-    """
-    total = sum(many * each for many, each in zip(tiles, slices, strict=True))
-    return [max(1, min(each * blocks // max(1, total), each // LEAST_SLICES)) for each in slices]
+        units = sum(max(1, -(-part.D // TILE)) * max(1, -(-n // DEPTH)) for part in group)
+        _launch("rows_backward", group, rows, (n, K), units)
 
 
 def _groups(parts: Sequence[Part]) -> list[list[Part]]:
@@ -96,22 +83,27 @@ def _groups(parts: Sequence[Part]) -> list[list[Part]]:
     return [group[i : i + MOST] for group in by_type for i in range(0, len(group), MOST)]
 
 
-def _launch(
-    name: str, parts: list[Part], rows: Array, shape: tuple[int, int], tiles: list[int], slices: list[int], blocks: int
-) -> None:
-    """Launch the kernel `name`; `blocks` are those for a multiprocessor."""
+def _launch(name: str, parts: list[Part], rows: Array, shape: tuple[int, int], units: int) -> None:
+    """Launch the kernel `name` for `units` slices of a tile of columns at most; padding is not known here."""
     n, K = shape
-    columns, modalities = -(-K // WIDTH), np.zeros(MOST, MODALITY)
-    modalities["first"] = BEHIND
-    whole = [many * columns for many in tiles]
-    first = sums = 0
-    for m, each in enumerate(splits(whole, slices, blocks * _multiprocessors(cupy.cuda.runtime.getDevice()))):
-        nodes = _nodes(each)
-        modalities[m] = (*_pointers(parts[m]), sums, parts[m].D, first, tiles[m], each, nodes)
-        first, sums = first + whole[m] * each, sums + whole[m] * nodes
-    scratch = (empty(sums * SUMS_BYTES, np.uint8), zeros("products", sums)) if sums else (np.intp(0), np.intp(0))
-    arguments = modalities.view(np.dtype((np.void, modalities.nbytes)))[0], rows, np.int32(n), np.int32(K), *scratch
-    kernel("products", name, **_variant(parts, K)).blocks(first, THREADS, *arguments)
+    run, modalities = kernel("products", name, **_variant(parts, K)), np.zeros(MOST, MODALITY)
+    for m, part in enumerate(parts):
+        modalities[m] = (*_pointers(part), part.D)
+    blocks = min(multiprocessors() * _held(run), max(1, units * -(-K // WIDTH) // LEAST))
+    levels = next(level for level in count(1) if FAN**level >= blocks)
+    scratch = empty(2 * blocks * SUMS_BYTES, np.uint8), zeros("products", 2 * blocks * levels)
+    every, sizes = modalities.view(np.dtype((np.void, modalities.nbytes)))[0], map(np.int32, (n, K))
+    run.blocks(blocks, THREADS, every, np.int32(len(parts)), rows, *sizes, *scratch)
+
+
+def _held(run: Kernel) -> int:
+    """Blocks of a launch for a multiprocessor."""
+    return BLOCKS or _resident(run, cupy.cuda.runtime.getDevice())
+
+
+@cache
+def _resident(run: Kernel, device: int) -> int:
+    return run.resident(THREADS)
 
 
 def _pointers(part: Part) -> list[int]:
@@ -125,17 +117,3 @@ def _variant(parts: list[Part], K: int) -> dict[str, int]:
     wide = [array for part in parts for array in (part.wide, part.out)]
     half = int(parts[0].table[0].dtype == np.float16)
     return {"VEC": vec, "KVEC": 4 if access(K, *wide) == 4 else 1, "HALF": half, "FETCH": FETCH}
-
-
-@cache
-def _multiprocessors(device: int) -> int:
-    return int(cupy.cuda.runtime.deviceGetAttribute(cupy.cuda.runtime.cudaDevAttrMultiProcessorCount, device))
-
-
-def _nodes(count: int) -> int:
-    """Sums that are kept on the way from `count` splits to one."""
-    nodes = 0
-    while count > 1:
-        nodes += count
-        count = -(-count // FAN)
-    return nodes

@@ -15,7 +15,7 @@ struct alignas(N * sizeof(T)) Numbers {
 };
 typedef Numbers<float, 4> Quad;
 
-// A modality's table, what its rows are multiplied by, where the results go, and its blocks.
+// A modality's table, what its rows are multiplied by, and where the results go.
 struct Modality {
     const Raw* raw;
     const float* fill;
@@ -25,13 +25,13 @@ struct Modality {
     const float* bias;
     float* out;  // c (n, K), or the gradient of W (D, K)
     float* dbias;
-    i64 sums;  // the first of its kept sums
-    int D, first, tiles, splits, nodes;  // its first block; tiles for a tile of columns; kept sums of a tile
+    int D;
 };
 
 struct Modalities {
-    Modality of[MOST];  // those that are left over begin behind the last block
+    Modality of[MOST];
 };
+
 // Up to four numbers, N at an access; those beyond `left` are zero.
 template <int N, class T, class To>
 __device__ __forceinline__ void fetch(const T* at, int left, To* to, int count = 4) {
@@ -43,6 +43,20 @@ __device__ __forceinline__ void fetch(const T* at, int left, To* to, int count =
         for (int k = 0; k < N; ++k)
             to[q + k] = part.v[k];
     }
+}
+
+// The same for rows of K numbers; the compiler may not put it off until later.
+__device__ __forceinline__ void fetch_now(const float* at, int left, float* to) {
+#if defined(__CUDA_ARCH__) && KVEC == 4
+    for (int k = 0; k < 4; ++k)
+        to[k] = 0;
+    if (left > 0)
+        asm volatile("ld.global.nc.v4.f32 {%0, %1, %2, %3}, [%4];"
+                     : "=f"(to[0]), "=f"(to[1]), "=f"(to[2]), "=f"(to[3])
+                     : "l"(at));
+#else
+    fetch<KVEC>(at, left, to);
+#endif
 }
 
 // Four numbers of a row on their way from memory, as they are there: to widen them now would be to wait for them.
@@ -68,18 +82,33 @@ struct Held {
 };
 #endif
 
-// 16 bytes of a row; their neighbours are wanted soon, so the second-level cache takes these too.
-__device__ __forceinline__ Quad fetch_ahead(const float* at) {
-#ifdef __CUDA_ARCH__
+#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
+#define COPIES 1  // where the architecture can, and 16 bytes are one access, they go past the registers
+#else
+#define COPIES 0
+#endif
+#define COPY_ROWS (COPIES && !HALF && VEC == 4)
+#define COPY_WIDE (COPIES && KVEC == 4)
+
+// 16 bytes to shared memory, zeros if they aren't `there`. Their neighbours are wanted soon, so the second-level cache
+// takes these too.
+__device__ __forceinline__ void copy(float* to, const void* from, bool there) {
+#if __CUDA_ARCH__ >= 800
 #define TEXT_OF(number) #number
 #define TEXT(number) TEXT_OF(number)
-    Quad to;
-    asm volatile("ld.global.nc.L2::" TEXT(FETCH) "B.v4.f32 {%0, %1, %2, %3}, [%4];"
-                 : "=f"(to.v[0]), "=f"(to.v[1]), "=f"(to.v[2]), "=f"(to.v[3])
-                 : "l"(at));
-    return to;
+    asm volatile("cp.async.cg.shared.global.L2::" TEXT(FETCH) "B [%0], [%1], 16, %2;" ::"r"(
+                     unsigned(__cvta_generic_to_shared(to))),
+                 "l"(from), "r"(there ? 16 : 0)
+                 : "memory");
 #else
-    return *reinterpret_cast<const Quad*>(at);
+    *reinterpret_cast<Quad*>(to) = there ? *reinterpret_cast<const Quad*>(from) : Quad{0, 0, 0, 0};
+#endif
+}
+
+// Wait for this thread's copies. What other threads copied is there after a barrier.
+__device__ __forceinline__ void await_copies() {
+#if __CUDA_ARCH__ >= 800
+    asm volatile("cp.async.wait_all;" ::: "memory");
 #endif
 }
 
@@ -100,11 +129,6 @@ __device__ __forceinline__ void fetch_row(const char* at, int origin, int left, 
 #if HALF
     if (origin >= 0) return fetch_half(reinterpret_cast<const Raw*>(at), left, to);
     fetch<VEC>(reinterpret_cast<const unsigned*>(at), left, to.bits);
-#elif VEC == 4
-    Quad quad = {0, 0, 0, 0};
-    if (left > 0) quad = fetch_ahead(reinterpret_cast<const float*>(at));
-    for (int k = 0; k < 4; ++k)
-        to.full[k] = quad.v[k];
 #else
     fetch<VEC>(reinterpret_cast<const float*>(at), left, to.full);
 #endif

@@ -4,118 +4,86 @@
 #define TILE 128
 #define WIDTH 64
 #define DEPTH 16
-#define FAN 4      // sums that a block adds at once
-#define SUMS 17    // 16 bytes each: a thread's 8 x 8 results, and its share of the bias's gradient
 
 typedef float Results[8][8];
 
+// A slice of terms in shared memory, as it lies in global memory. Forward, a row's terms lie side by side; then what 8
+// lanes read of 8 rows is on different banks, thanks to the gap behind each.
+template <bool FORWARD>
 struct Slice {
-    float x[DEPTH][TILE], w[DEPTH][WIDTH];
+    float x[FORWARD ? TILE : DEPTH][FORWARD ? DEPTH + 4 : TILE], w[DEPTH][WIDTH];
 };
 
-// A lane's place in the 8 x 4 lanes of a warp's 64 x 32 results. Of lanes next to each other two share a row, and those
-// two apart a column: then shared memory serves 16 lanes at a time.
-__device__ __forceinline__ int first_row() {
-    return threadIdx.x / 64 * 64 + (threadIdx.x >> 1 & 7) * 4;
-}
-
-__device__ __forceinline__ int first_column() {
-    return threadIdx.x / 32 % 2 * 32 + (threadIdx.x & 1) * 4 + (threadIdx.x >> 4 & 1) * 8;
-}
-
-// Place in a tile of a thread's i-th row, or column: two times four that lie together.
+// Place in a tile of a thread's i-th row: next to that of other lanes, or two times four that lie together. A warp has
+// 64 x 32 results. Of lanes next to each other two share a row, and those two apart a column: then shared memory serves
+// 16 lanes at a time.
+template <bool FORWARD>
 __device__ __forceinline__ int row_of(int i) {
-    return first_row() + i / 4 * 32 + i % 4;
+    const int warp = threadIdx.x / 64 * 64, lane = threadIdx.x >> 1 & 7;
+    return FORWARD ? warp + lane + 8 * i : warp + lane * 4 + i / 4 * 32 + i % 4;
 }
 
+// And of its j-th column.
 __device__ __forceinline__ int column_of(int j) {
-    return first_column() + j / 4 * 16 + j % 4;
+    return threadIdx.x / 32 % 2 * 32 + (threadIdx.x & 1) * 4 + (threadIdx.x >> 4 & 1) * 8 + j / 4 * 16 + j % 4;
 }
 
-// In the forward product, x is turned on its way to shared memory. What four lanes then write would fall on the same
-// banks; so every four terms, rows change places among 32.
-__device__ __forceinline__ int turned(int d, int row) {
-    return row ^ (d / 4 % 4 * 8);
+__device__ __forceinline__ Quad quad_at(const float* at) {
+    return *reinterpret_cast<const Quad*>(at);
 }
 
-// Terms that are multiplied without a jump: as many as take the fewest instructions for an address.
-template <bool TURNED>
-struct Stretch {
-    static const int TERMS = TURNED ? 4 : 8;
-};
-
-// Adds a stretch of terms, from term `begin` on.
-template <bool TURNED>
-__device__ __forceinline__ void multiply_stretch(const Slice& slice, int begin, int row, int column, Results& sum) {
-#pragma unroll
-    for (int d = begin; d < begin + Stretch<TURNED>::TERMS; ++d) {
-        const int start = TURNED ? turned(d, row) : row;
-        Quad a[2], b[2];
-        for (int h = 0; h < 2; ++h) {
-            a[h] = *reinterpret_cast<const Quad*>(&slice.x[d][start + 32 * h]);
-            b[h] = *reinterpret_cast<const Quad*>(&slice.w[d][column + 16 * h]);
-        }
+// Multiplies in an order in which each multiply-add shares an operand with the one before. That one is kept; the two
+// banks of registers give the two others in the same cycle if each has one.
+__device__ __forceinline__ void multiply_stretch(const Slice<true>& slice, int begin, Results& sum) {
+    Quad a[8];
+    for (int i = 0; i < 8; ++i)
+        a[i] = quad_at(&slice.x[row_of<true>(i)][begin]);
+    for (int d = 0; d < 4; ++d) {
+        const Quad b[2] = {quad_at(&slice.w[begin + d][column_of(0)]), quad_at(&slice.w[begin + d][column_of(4)])};
         for (int i = 0; i < 8; ++i)
-            for (int j = 0; j < 8; ++j)
-                sum[i][j] += a[i / 4].v[i % 4] * b[j / 4].v[j % 4];
+            for (int step = 0; step < 8; ++step) {
+                const int j = i % 2 ? 7 - step : step;
+                sum[i][j] = fmaf(a[i].v[d], b[j / 4].v[j % 4], sum[i][j]);
+            }
     }
 }
 
-// A loop, not one long row of instructions: the compiler would move the loads of the next slice down to the middle.
-template <bool TURNED>
-__device__ __forceinline__ void multiply(const Slice& slice, Results& sum) {
-    const int row = first_row(), column = first_column();
-#pragma unroll 1
-    for (int d = 0; d < DEPTH; d += Stretch<TURNED>::TERMS)
-        multiply_stretch<TURNED>(slice, d, row, column, sum);
+__device__ __forceinline__ void multiply_stretch(const Slice<false>& slice, int begin, Results& sum) {
+#pragma unroll
+    for (int d = begin; d < begin + 4; ++d) {
+        const Quad a[2] = {quad_at(&slice.x[d][row_of<false>(0)]), quad_at(&slice.x[d][row_of<false>(4)])};
+        const Quad b[2] = {quad_at(&slice.w[d][column_of(0)]), quad_at(&slice.w[d][column_of(4)])};
+        for (int j = 0; j < 8; ++j)
+            for (int step = 0; step < 8; ++step) {
+                const int i = j % 2 ? 7 - step : step;
+                sum[i][j] = fmaf(a[i / 4].v[i % 4], b[j / 4].v[j % 4], sum[i][j]);
+            }
+    }
+}
+
+// How much of the loop is one row of instructions is a matter of how well the compiler spreads the operands over the
+// two banks then.
+template <bool FORWARD>
+__device__ __forceinline__ void multiply(const Slice<FORWARD>& slice, Results& sum) {
+#pragma unroll(FORWARD ? 1 : 4)
+    for (int d = 0; d < DEPTH; d += 4)
+        multiply_stretch(slice, d, sum);
 }
 
 // Adds up `count` slices. Behind the last one a feed asks for nothing: a branch here would let the compiler put the
 // loads behind the multiplication.
-template <class Feed>
-__device__ __forceinline__ void accumulate(Feed& feed, int count, Slice* slice, Results& sum) {
-    feed.ask(0);
+template <class Feed, bool FORWARD>
+__device__ __forceinline__ void accumulate(Feed& feed, int count, Slice<FORWARD>* slice, Results& sum) {
+    feed.ask(0, slice[0]);
     feed.settle(0, slice[0]);
     for (int s = 0; s < count; ++s) {
+        await_copies();
         __syncthreads();
-        feed.ask(s + 1);
-        multiply<Feed::TURNED>(slice[s & 1], sum);
+        feed.ask(s + 1, slice[s & 1 ^ 1]);
+        multiply(slice[s & 1], sum);
         feed.settle(s + 1, slice[s & 1 ^ 1]);
     }
-}
-
-__device__ __forceinline__ void keep(const Results& sum, const Quad& extra, Quad* part) {
-    for (int q = 0; q < 16; ++q)
-        part[q * THREADS + threadIdx.x] = {sum[q / 2][q % 2 * 4], sum[q / 2][q % 2 * 4 + 1], sum[q / 2][q % 2 * 4 + 2],
-                                           sum[q / 2][q % 2 * 4 + 3]};
-    part[16 * THREADS + threadIdx.x] = extra;
-}
-
-__device__ __forceinline__ void add_kept(const Quad* part, Results& sum, Quad& extra) {
-    for (int q = 0; q < SUMS; ++q) {
-        const Quad more = part[q * THREADS + threadIdx.x];
-        for (int k = 0; k < 4; ++k)
-            (q < 16 ? sum[q / 2 % 8][q % 2 * 4 + k] : extra.v[k]) += more.v[k];
-    }
-}
-
-// Adds up a tile's sums of `splits` blocks, FAN at a time, and these again. True, with the whole sum, in one of them.
-// `part` and `ticket` are the tile's own, with room for the sums of all levels; `last` is shared.
-__device__ __forceinline__ bool add_up(int split, int splits, Quad* part, unsigned* ticket, bool* last, Results& sum,
-                                       Quad& extra) {
-    for (int count = splits, at = split; count > 1; count = (count + FAN - 1) / FAN, at /= FAN) {
-        const int first = at / FAN * FAN, members = min(FAN, count - first);
-        keep(sum, extra, part + (i64)at * SUMS * THREADS);
-        if (!last_of(members, ticket + at / FAN, last)) return false;
-        for (int i = 0; i < 64; ++i)
-            sum[i / 8][i % 8] = 0;
-        extra = {0, 0, 0, 0};
-        for (int m = first; m < first + members; ++m)
-            add_kept(part + (i64)m * SUMS * THREADS, sum, extra);
-        part += (i64)count * SUMS * THREADS;
-        ticket += (count + FAN - 1) / FAN;
-    }
-    return true;
+    await_copies();
 }
 
 __device__ __forceinline__ void clear(Results& sum) {

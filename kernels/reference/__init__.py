@@ -1,10 +1,14 @@
 """Each kernel in plain NumPy: the specification that the fast versions are compared with."""
 
 from milk_np.kernels.reference.adam import adam, adam_catch_up, adam_rows
+from milk_np.kernels.reference.content import content_rows, exponentials, weighted_sum, whiten_rows
 from milk_np.kernels.reference.extract import extract, extract_all, extract_all_backward, extract_backward, gather
+from milk_np.kernels.reference.gram import add_gram, add_products, combine, multiply
 from milk_np.kernels.reference.grouping import Groups, group
+from milk_np.kernels.reference.lists import sum_lists, transpose_lists
 from milk_np.kernels.reference.margins import margins, margins_backward_items, margins_backward_users
 from milk_np.kernels.reference.penalties import alignment, regulariser
+from milk_np.kernels.reference.places import places
 from milk_np.kernels.reference.profile import (
     leave_one_out,
     leave_one_out_backward,
@@ -22,8 +26,13 @@ __all__ = [
     "adam",
     "adam_catch_up",
     "adam_rows",
+    "add_gram",
+    "add_products",
     "alignment",
+    "combine",
+    "content_rows",
     "draw_batch",
+    "exponentials",
     "extract",
     "extract_all",
     "extract_all_backward",
@@ -35,12 +44,18 @@ __all__ = [
     "margins",
     "margins_backward_items",
     "margins_backward_users",
+    "multiply",
     "owned_mean",
     "owned_mean_backward",
+    "places",
     "read_histories",
     "regulariser",
     "risk",
     "shuffle",
+    "sum_lists",
     "sum_rows",
     "top_k",
+    "transpose_lists",
+    "weighted_sum",
+    "whiten_rows",
 ]

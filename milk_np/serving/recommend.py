@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from milk_np.data.arrays import Split
 from milk_np.data.rows import unit_rows
 from milk_np.errors import DataError, SettingsError
-from milk_np.machine.blas import one_blas_thread
+from milk_np.kernels.blas import one_blas_thread
 from milk_np.serving.histories import Ids, compressed
 from milk_np.serving.ranking import Rows, Scorer, best_candidates, blocks, finite, search_of
 

@@ -1,4 +1,4 @@
-"""Rows of feature tables and products with them: types, odd widths, splits, rows of nobody, rows kept on the host."""
+"""Rows of feature tables and products with them: types, odd widths, spans, rows of nobody, rows kept on the host."""
 
 from __future__ import annotations
 
@@ -82,10 +82,10 @@ def test_rows_in_pieces(dtype, monkeypatch):
 
 @examples(40)
 @given(
-    data=st.data(), seed=seeds, M=st.integers(1, 10), order=st.sampled_from(ORDERS), blocks=st.sampled_from([1, 4, 40])
+    data=st.data(), seed=seeds, M=st.integers(1, 10), order=st.sampled_from(ORDERS), blocks=st.sampled_from([1, 7, 60])
 )
 def test_all_modalities_in_one_launch(data, seed, M, order, blocks):
-    """Odd shapes and both types, padding at the end, few splits and many: right, and the same bits in any order."""
+    """Odd shapes and both types, padding at the end, few blocks and many: right, and the same bits in any order."""
     rng, products = np.random.default_rng(seed), kernel_module("products")
     n, padding, K = (data.draw(st.sampled_from(of)) for of in ([1, 15, 128, 700], [0, 3, 130], [1, 17, 64, 100]))
     tables = [
@@ -96,8 +96,8 @@ def test_all_modalities_in_one_launch(data, seed, M, order, blocks):
     W = [rng.standard_normal((table[0].shape[1], K)).astype(np.float32) for table in tables]
     b, g = rng.standard_normal((M, K)).astype(np.float32), rng.standard_normal((M, n + padding, K)).astype(np.float32)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(products, "BLOCKS_FORWARD", blocks)
-        patch.setattr(products, "BLOCKS_BACKWARD", blocks)
+        patch.setattr(products, "multiprocessors", lambda: 1)
+        patch.setattr(products, "BLOCKS", blocks)
         first = run_all(tables, rows, W, b, g, order)
         again = run_all(tables, rows, W, b, g, order + 1)
     for m, table in enumerate(tables):
@@ -161,17 +161,24 @@ def test_either_program_multiplies(products, monkeypatch):
     assert (cache is None) == (products == "rows")
 
 
+@examples(8)
 @given(
-    tiles=st.lists(st.integers(1, 500), min_size=1, max_size=4),
-    blocks=st.integers(1, 1000),
-    data=st.data(),
+    seed=seeds, n=st.sampled_from([1, 130, 700]), padding=st.sampled_from([1, 300]), blocks=st.sampled_from([1, 5, 30])
 )
-def test_splits_are_worth_a_block_and_not_too_many(tiles, blocks, data):
-    products = kernel_module("products")
-    slices = [data.draw(st.integers(0, 3000)) for _ in tiles]
-    found = products.splits(tiles, slices, blocks)
-    assert all(1 <= each <= max(1, s // products.LEAST_SLICES) for each, s in zip(found, slices, strict=True))
-    assert sum(t * each for t, each in zip(tiles, found, strict=True)) <= max(blocks, 0) + sum(tiles)
+def test_padding_changes_no_bit(seed, n, padding, blocks):
+    """Where a batch ends in its slots is nothing to the rows before."""
+    rng, products = np.random.default_rng(seed), kernel_module("products")
+    table, rows = virtual_table(rng, 520, np.float32), rng.integers(0, ITEMS, n).astype(np.int32)
+    W, b, g = (rng.standard_normal(shape).astype(np.float32) for shape in ((520, 64), (1, 64), (1, n + padding, 64)))
+    padded = np.append(rows, np.full(padding, -1, np.int32))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(products, "multiprocessors", lambda: 1)
+        patch.setattr(products, "BLOCKS", blocks)
+        short = run_all([table], rows, [W], b, g[:, :n], 0)
+        long = run_all([table], padded, [W], b, g, 1)
+    np.testing.assert_array_equal(short[0][0], long[0][0, :n])
+    np.testing.assert_array_equal(short[1][0], long[1][0])
+    np.testing.assert_array_equal(short[2][0], long[2][0])
 
 
 def test_rows_are_gathered_once_if_they_fit():
@@ -196,11 +203,15 @@ def test_rows_of_nobody_are_finite_and_add_nothing(place):
     assert (x[3:] == 0).all()
 
 
-def test_no_rows_give_no_gradient():
-    table = tuple(map(put, virtual_table(np.random.default_rng(0), 5, np.float32)))
-    c, dW, db, x = run(gpu, put, table, np.zeros(0, np.int32), np.ones((5, 4)), np.ones(4), np.zeros((0, 4)))
-    assert c.shape == (0, 4)
-    assert x.shape == (0, 5)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("padding", [0, 200])
+def test_no_rows_give_no_gradient(dtype, padding):
+    table, rows = virtual_table(np.random.default_rng(0), 5, np.float32), np.full(padding, -1, np.int32)
+    W, b, g = np.ones((5, 4), dtype), np.ones(4, dtype), np.zeros((padding, 4), dtype)
+    c, dW, db, x = run(gpu, put, tuple(map(put, table)), rows, W, b, g)
+    assert c.shape == (padding, 4)
+    assert (home(c) == 1).all()
+    assert x.shape == (padding, 5)
     assert (home(dW) == 0).all()
     assert (home(db) == 0).all()
 

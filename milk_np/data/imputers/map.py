@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from milk_np.data.dataset import Dataset
 from milk_np.data.imputers.base import Fitted, Imputer, training_owners
 from milk_np.data.rows import FeatureArray, mean_unit_row, precise_unit_rows, row_blocks, unit_rows
-from milk_np.machine.blas import one_blas_thread
+from milk_np.kernels.blas import one_blas_thread
 
 RIDGE = 0.1
 """Penalty on the map's squared entries, as a share of the mean eigenvalue of the covariance it inverts."""

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from milk_np.data.dataset import Dataset
 from milk_np.data.split import split_new_items
 from milk_np.errors import SettingsError
-from milk_np.machine.blas import one_blas_thread
+from milk_np.kernels.blas import one_blas_thread
 from milk_np.rng import generator
 
 BUILT_IN_WIDTHS = {"image": 128, "text": 96, "audio": 64}

@@ -4,7 +4,14 @@
 smoothing      from the items that a user chose to all that those who chose alike did (collaborative)
 content        rows of the modalities that an item owns, and their similarity to landmark items (kernel)
 whitening      principal axes of the content, along which items differ much, shrunk
-ridge          kernel ridge regression on landmarks, one for each set of owned modalities
+ridge          kernel ridge regression on landmarks, one for each set of owned modalities: which sets
+blocks         its sums over items, by blocks, on a backend
+by_blocks      the regressions and history vectors from these sums
+pairs          sparse products with the training pairs, on a backend
+directions     largest singular directions of the pairs, at any size
+smoother       smoothing on a backend, made of these
+samples        what choices need of the pairs
+need           memory of it all
 choice         weights of the modalities by the leave-one-out error
 held_out       how a kernel would rank training items that are held out
 by_ranking     noise and whitening by that

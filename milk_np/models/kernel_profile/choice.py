@@ -16,6 +16,9 @@ from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import lapack
+
+from milk_np.kernels.cpu.tasks import side_by_side
 
 Floats = NDArray[np.float64]
 
@@ -104,16 +107,22 @@ def _errors(cosines: Sequence[Floats], gram: Floats, kernel: Kernel) -> Floats:
     """Mean of the errors with all modalities and of those with one of them missing, (n,)."""
     M = len(cosines)
     parts = [w * np.exp(kernel.scale * (x - 1)) for w, x in zip(kernel.weights, cosines, strict=True)]
-    whole = _left_out(sum(parts, np.zeros_like(gram)), gram, kernel.noise)
-    if M == 1:
-        return whole
-    fewer = [_left_out(sum(some, np.zeros_like(gram)), gram, kernel.noise) for some in combinations(parts, M - 1)]
-    return (whole + sum(fewer, np.zeros(len(gram))) / len(fewer)) / 2
+    some = [tuple(parts), *(combinations(parts, M - 1) if M > 1 else ())]
+    out = np.empty((len(some), len(gram)))
+
+    def fill(s: int) -> None:
+        out[s] = _left_out(sum(some[s], np.zeros_like(gram)), gram, kernel.noise)
+
+    side_by_side(fill, range(len(some)))
+    whole: Floats = out[0]
+    return (whole + out[1:].mean(axis=0)) / 2 if M > 1 else whole
 
 
 def _left_out(K: Floats, gram: Floats, noise: float) -> Floats:
     """Squares of the leave-one-out errors (n,) under kernel matrix `K`."""
-    inverse = np.linalg.inv(K + noise * np.eye(len(K)))  # NumPy's, as the product below: two thread pools would fight
+    factor, _ = lapack.dpotrf(K + noise * np.eye(len(K)), lower=True, overwrite_a=True)
+    lower, _ = lapack.dpotri(factor, lower=True, overwrite_c=True)
+    inverse = np.tril(lower) + np.tril(lower, -1).T
     shares = inverse / np.diag(inverse)
     errors: Floats = np.einsum("ij,ij->j", shares, gram @ shares)
     return errors

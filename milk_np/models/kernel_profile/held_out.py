@@ -22,7 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg, sparse
 
-from milk_np.data.rows import row_blocks
+from milk_np.kernels.cpu import places
+from milk_np.kernels.cpu.tasks import side_by_side
 from milk_np.models.kernel_profile.choice import Kernel
 from milk_np.models.kernel_profile.limits import HELD_LANDMARKS, HELD_USERS
 from milk_np.models.kernel_profile.ridge import choose_sets, jittered
@@ -52,12 +53,24 @@ class Fold:
     user: Numbers
     """(P,) and `item` (P,): the pairs of users with items inside, by their number among these."""
     item: Numbers
+    order: Numbers
+    """The items inside, those that are held out with the same modalities next to each other: their places among all
+    items, (items inside,)."""
 
     @classmethod
     def of(
-        cls, R: Any, smoothing: Smoothing, items: Numbers, inside: NDArray[np.bool_], rng: np.random.Generator
+        cls,
+        R: Any,
+        smoothing: Smoothing,
+        items: Numbers,
+        inside: NDArray[np.bool_],
+        which: Numbers,
+        rng: np.random.Generator,
     ) -> Fold:
-        """The fold `inside` (n,) of the training items `items` (n,), for at most HELD_USERS users of `R` (U, all)."""
+        """The fold `inside` (n,) of the training items `items` (n,), for at most HELD_USERS users of `R` (U, all).
+
+        `which` (n,) is the set of modalities that each item is held out with.
+        """
         pairs = R[:, items[inside]].tocsr()
         users = np.sort(rng.permutation(np.flatnonzero(np.diff(pairs.indptr)))[:HELD_USERS])
         chosen = pairs[users].tocoo()
@@ -65,7 +78,9 @@ class Fold:
         outside[items[inside]] = 0
         known = R.tocsr()[users] @ sparse.diags_array(outside)
         direct, left, right = (x.astype(np.float32) for x in smoothing.parts(known, items))
-        return cls(inside, direct, left, right * ~inside, chosen.row, chosen.col)
+        places = np.flatnonzero(inside)
+        order = places[np.argsort(which[places], kind="stable")]
+        return cls(inside, direct, left, right * ~inside, chosen.row, chosen.col, order)
 
     def known(self, features: Vectors) -> Vectors:
         """Y F (U, L) for the `features` F (n, L) of all items."""
@@ -110,37 +125,48 @@ class HeldOut:
         self.which = choose_sets(_without_one(owned, rng), self.sets)
         fold = np.concatenate([np.full(L, -1), rng.permutation(n - L) % FOLDS])
         columns = R.tocsc()
-        self.folds = [Fold.of(columns, smoothing, items, fold == f, rng) for f in range(FOLDS)]
+        self.folds = [Fold.of(columns, smoothing, items, fold == f, self.which, rng) for f in range(FOLDS)]
 
     def scores(self, kernel: Kernel) -> list[Vectors]:
         """Of each fold's users for its items, (U, items inside)."""
+        sorted_ = self._scores(kernel)
+        return [x[:, np.argsort(fold.order)] for x, fold in zip(sorted_, self.folds, strict=True)]
+
+    def ndcg(self, kernel: Kernel) -> Floats:
+        """NDCG at CUTOFF of every user in every fold with an item of hers."""
+        out = []
+        for scores, fold in zip(self._scores(kernel), self.folds, strict=True):
+            out.append(ndcg(scores, fold.user, np.argsort(fold.order)[fold.item]))
+        return np.concatenate(out)
+
+    def _scores(self, kernel: Kernel) -> list[Vectors]:
+        """`scores` with the items inside of each fold in its `order`."""
         similar = [
             np.float32(weight) * np.exp(np.float32(kernel.scale) * (each[exponent] - 1))
             for weight, exponent, each in zip(kernel.weights, kernel.whitening, self.cosines, strict=True)
         ]
-        out = [np.empty((len(fold.left), np.count_nonzero(fold.inside)), np.float32) for fold in self.folds]
+        out = [np.empty((len(fold.left), len(fold.order)), np.float32) for fold in self.folds]
         for s in np.unique(self.which):
             owned = [k for k, mine in zip(similar, self.sets[s], strict=True) if mine]
             self._fill_in(_features(sum(owned[1:], owned[0])), kernel.noise, s, out)
         return out
 
-    def ndcg(self, kernel: Kernel) -> Floats:
-        """NDCG at CUTOFF of every user in every fold with an item of hers."""
-        scored = zip(self.scores(kernel), self.folds, strict=True)
-        return np.concatenate([ndcg(each, fold.user, fold.item) for each, fold in scored])
-
     def _fill_in(self, features: Vectors, noise: float, s: int, scores: list[Vectors]) -> None:
         """Fill in the columns of the items held out with set `s`, whose `features` (n, L) are those of all items."""
-        parts = [features[fold.inside] for fold in self.folds]
+        parts = [features[fold.order] for fold in self.folds]
         grams = [x.T @ x for x in parts]
         outside = features[: features.shape[1]]  # the landmarks
         ridge = np.float32(max(noise, LEAST_NOISE)) * np.eye(outside.shape[1], dtype=np.float32)
         whole = outside.T @ outside + sum(grams, ridge)
-        for fold, x, gram, out in zip(self.folds, parts, grams, scores, strict=True):
-            mine = self.which[fold.inside] == s
-            if mine.any():
-                factors = linalg.cho_factor(whole - gram)
-                out[:, mine] = fold.known(features) @ linalg.cho_solve(factors, x[mine].T)
+
+        def fill(f: int) -> None:
+            fold = self.folds[f]
+            mine = slice(*np.searchsorted(self.which[fold.order], [s, s + 1]))
+            if mine.start < mine.stop:
+                solved = linalg.cho_solve(linalg.cho_factor(whole - grams[f]), parts[f][mine].T)
+                np.matmul(fold.known(features), solved, out=scores[f][:, mine])
+
+        side_by_side(fill, range(len(self.folds)))
 
 
 def _sets(M: int) -> NDArray[np.bool_]:
@@ -176,12 +202,10 @@ def ndcg(scores: Vectors, user: Numbers, item: Numbers) -> Floats:
     Equal scores share their places: of a user with nothing outside of the fold, all are equal.
     """
     gain = 1 / np.log2(np.arange(2, CUTOFF + 2))
-    found = np.zeros(len(scores))
-    for block in row_blocks(len(user), scores.shape[1]):
-        rows, own = scores[user[block]], scores[user[block], item[block]][:, None]
-        place = (np.count_nonzero(rows > own, axis=1) + np.count_nonzero(rows >= own, axis=1) - 1) // 2
-        listed = place < CUTOFF
-        np.add.at(found, user[block][listed], gain[place[listed]])
+    found, place = np.zeros(len(scores)), np.empty(len(user), np.int64)
+    places(scores, user, item, place)
+    listed = place < CUTOFF
+    np.add.at(found, user[listed], gain[place[listed]])
     chosen = np.bincount(user, minlength=len(scores))
     some = chosen > 0
     out: Floats = found[some] / np.cumsum(gain)[np.minimum(chosen[some], CUTOFF) - 1]

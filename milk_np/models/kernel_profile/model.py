@@ -33,7 +33,7 @@ from milk_np.data.arrays import Split
 from milk_np.data.imputers.constant import MeanImputer
 from milk_np.errors import SettingsError
 from milk_np.files import require
-from milk_np.machine.blas import one_blas_thread
+from milk_np.kernels.blas import one_blas_thread
 from milk_np.models.base import Vectors
 from milk_np.models.kernel_profile import memory
 from milk_np.models.kernel_profile.choice import Kernel
@@ -56,11 +56,12 @@ class KernelProfile(StoredModel):
 
     Settings: `profile_width` (K), `landmarks`, `smoothing`, `smoothing_rank`, `smoothing_power`, `rarity`, `prior`,
     `kernel_scale`, `kernel_noise`, `modality_weights`, `whitening`, and `seed`, which draws the landmarks. Where they
-    are unset, the weights are chosen by the leave-one-out error, noise and whitening by ranking held-out items. Fitting
-    runs on the host, its regressions in float64, on one thread of BLAS: the same bits whatever the number of threads.
-    The products that make an item's vector are BLAS's too, whose rounding depends on a row's place among others: an
-    item's vector, and its scores, may differ by rounding (float32) when other items are encoded with it, and those of
-    equal items may. A user's vector is the same to the bit. Ranking runs on `device`.
+    are unset, the weights are chosen by the leave-one-out error, noise and whitening by ranking held-out items. Sums
+    over items and pairs, made by blocks, and ranking run on `device`; what is chosen on samples, and all that is of
+    landmarks by landmarks, on the host. The bits of a fit on the host don't depend on the number of threads. The
+    products that make an item's vector are BLAS's, whose rounding depends on a row's place among others: an item's
+    vector, and its scores, may differ by rounding (float32) when other items are encoded with it, and those of equal
+    items may. A user's vector is the same to the bit.
 
     Attributes
     ----------

@@ -9,13 +9,10 @@ regression; with fewer, its subset of regressors.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import combinations
-from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import linalg
 
 from milk_np.models.kernel_profile.limits import MOST_SETS
 
@@ -25,35 +22,6 @@ Owned = NDArray[np.bool_]
 JITTER = 1e-4
 """Share of its mean that is added to the diagonal of K_L: equal items leave it singular, and similarities in float32 a
 little less than that."""
-
-
-@dataclass(frozen=True, eq=False)
-class Ridge:
-    """Regression on the features that one set of owned modalities gives."""
-
-    root: Floats
-    """C (L, L), lower."""
-    features: Floats
-    """F (n, L)."""
-    normal: Any
-    """Factors of F^T F + noise I."""
-
-    @classmethod
-    def fit(cls, similar: Floats, among: Floats, noise: float) -> Self:
-        """`similar` (n, L) of the training items to the landmarks, `among` (L, L) the landmarks, both weighted sums."""
-        root = linalg.cholesky(jittered(among), lower=True)
-        features = np.ascontiguousarray(linalg.solve_triangular(root, similar.T, lower=True).T)
-        return cls(root, features, linalg.cho_factor(features.T @ features + noise * np.eye(len(root))))
-
-    def solve(self, x: Floats) -> Floats:
-        """(F^T F + noise I)^-1 x, for `x` (L, K)."""
-        out: Floats = linalg.cho_solve(self.normal, x)
-        return out
-
-    def coefficients(self, targets: Floats) -> Floats:
-        """(L, K) that take similarities to the regression's estimate of `targets` (n, K)."""
-        out: Floats = linalg.solve_triangular(self.root, self.solve(self.features.T @ targets), lower=True, trans=1)
-        return out
 
 
 def jittered(among: Floats) -> Floats:

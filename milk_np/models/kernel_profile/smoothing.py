@@ -15,9 +15,6 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg, sparse
-from scipy.sparse.linalg import svds
-
-from milk_np.rng import generator
 
 Floats = NDArray[np.float64]
 
@@ -26,8 +23,7 @@ OWN = 0.25
 LEAST_FREE = 1e-3
 """Of each item, at least this share is left to be predicted by the others; a share of 0 would divide by 0."""
 DENSE = 512
-"""Users or items up to which all directions of R are computed. ARPACK goes on from random vectors, which nothing seeds,
-once it has found all that a small R has: no two runs would give the same bits."""
+"""Users or items up to which all directions of R are computed; `milk_np.models.kernel_profile.smoother` is for more."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +39,7 @@ class Smoothing:
 
     @classmethod
     def fit(cls, R: Any, *, rank: int, ridge: float, power: float) -> Self:
-        """Smoothing of the sparse pairs `R` (U, n) at `rank` r, or fewer where R has no more."""
+        """Smoothing of the sparse pairs `R` (U, n) of few users or items, at `rank` r, or fewer where R has no more."""
         n = R.shape[1]
         r = min(rank, min(R.shape) - 1)
         if r < 1:
@@ -75,10 +71,6 @@ class Smoothing:
 def _directions(R: Any, r: int) -> tuple[Floats, Floats]:
     """The r largest singular values of `R` (U, n) and its right singular vectors (n, r)."""
     U, n = R.shape
-    if min(U, n) > DENSE:
-        start = generator(0, "smoothing").standard_normal(min(U, n))
-        _, s, vt = svds(R, k=r, v0=start, return_singular_vectors=True)
-        return np.asarray(s, np.float64), vt.T
     if n <= U:
         squares, basis = linalg.eigh((R.T @ R).toarray(), subset_by_index=(n - r, n - 1))
         return np.sqrt(np.maximum(squares, 0)), basis

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -40,15 +40,12 @@ class MilkStep:
         self._weights = objective_weights(settings)
         owned = backend.asarray(ds.available)
         histories = None if settings.users == "free" else Histories(*map(backend.asarray, ds.csr(Split.TRAIN)))
-        self._new_objective = lambda: Objective(
-            backend,
-            tables,
-            owned,
-            ds.n_users,
-            self._weights,
-            make_users(settings.users, backend, ds.n_users, owned, histories),
-        )
-        self._objective = self._new_objective()
+
+        def new_objective() -> Objective:
+            users = make_users(settings.users, backend, ds.n_users, owned, histories)
+            return Objective(backend, tables, owned, ds.n_users, self._weights, users)
+
+        self._objective = new_objective()
         self.optimiser = Adam(backend, params, settings.lr)
         self.sampler = TripletSampler(
             backend,
@@ -61,7 +58,7 @@ class MilkStep:
         self._record = backend.zeros((self.sampler.steps, self._environments() + 2), np.float64)
         self._theta: tuple[int, Array] = (0, None)
         self._ahead = _Ahead(self.sampler, [table.raw for table in tables])
-        self._replays = self._replayed()
+        self._replays = self._replayed(new_objective)
 
     def run(self, epoch: int, step: int) -> None:
         """Step `step` (from 0) of `epoch` (from 1)."""
@@ -75,7 +72,7 @@ class MilkStep:
         gradients = self._objective(self.params, users, items, theta, self._record[step], by_user)
         self.optimiser.step(gradients)
 
-    def _replayed(self) -> list[Replay]:
+    def _replayed(self, new_objective: Callable[[], Objective]) -> list[Replay]:
         """What replays the batches of each size on a device; none where a step's launches differ, or on the host."""
         fixed = self._settings.users == "free" and not self._weights.all_parameters
         resident = all(self._backend.resident(table.raw) for table in self.tables)
@@ -84,7 +81,7 @@ class MilkStep:
         mixing, rest = (self._environments(), self._M), (self.optimiser, self.sampler, self.params, self._record)
         whole = self.sampler.n_triplets // self.sampler.batch_size
         sizes = (range(whole), range(whole, self.sampler.steps))
-        return [Replay(self._backend, self._new_objective(), *rest, mixing, steps) for steps in sizes if steps]
+        return [Replay(self._backend, new_objective(), *rest, mixing, steps) for steps in sizes if steps]
 
     def losses(self, steps: int) -> dict[str, float]:
         """Weighted parts of the objective, means over the first `steps` steps of the current epoch."""

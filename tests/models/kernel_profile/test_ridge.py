@@ -6,8 +6,9 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+from in_memory import Ridge
 
-from milk_np.models.kernel_profile.ridge import JITTER, Ridge, choose_sets, owned_sets, weighted
+from milk_np.models.kernel_profile.ridge import JITTER, choose_sets, owned_sets, weighted
 
 NOISE = 0.5
 

@@ -119,16 +119,6 @@ def test_the_same_pairs_give_the_same_bits(shape: tuple[int, int], twice: bool) 
         np.testing.assert_array_equal(getattr(one, each), getattr(two, each))
 
 
-@pytest.mark.parametrize("shape", [(40, 25), (25, 40)])
-def test_large_sets_have_the_directions_of_small_ones(shape: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
-    R = sparse.csr_array((np.random.default_rng(3).random(shape) < 0.3).astype(float))
-    small = Smoothing.fit(R, rank=5, ridge=2.0, power=0.5)
-    monkeypatch.setattr("milk_np.models.kernel_profile.smoothing.DENSE", 0)
-    large, again = (Smoothing.fit(R, rank=5, ridge=2.0, power=0.5) for _ in range(2))
-    np.testing.assert_allclose(whole(large, shape[1]), whole(small, shape[1]), atol=1e-10)
-    np.testing.assert_array_equal(large.left, again.left)
-
-
 @pytest.mark.parametrize("rank", [0, 4])
 def test_parts_are_the_smoothed_rows(rank: int) -> None:
     R = sparse.csr_array((np.random.default_rng(1).random((20, 30)) < 0.2).astype(np.float64))

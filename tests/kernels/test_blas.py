@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import scipy.linalg  # noqa: F401  brings an OpenBLAS of its own
 
-from milk_np.machine.blas import one_blas_thread, openblas_pools
+from milk_np.kernels.blas import one_blas_thread, openblas_pools
 
 
 def test_one_thread_inside_and_as_before_afterwards() -> None:

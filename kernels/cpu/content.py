@@ -1,0 +1,121 @@
+"""Content of items as the kernel profile sees it (contract: kernels/reference/content.py)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit, prange
+from numpy.typing import NDArray
+
+from milk_np.kernels.cpu.tasks import row_parts, side_by_side
+from milk_np.kernels.reference.content import SHORTEST_ROW
+
+Ints = NDArray[np.integer[Any]]
+Floats = NDArray[np.floating[Any]]
+Float32 = NDArray[np.float32]
+
+TASK_ROWS = 256
+REORDERED = {"reassoc", "contract"}
+"""Sums over a row may be those of several numbers side by side: one order for every number of threads."""
+
+
+def content_rows(raw: Floats, rows: Ints, owned: NDArray[np.bool_], centre: Float32, out: Float32) -> None:
+    """`out` (n, D): rows of `raw` less `centre`, of unit length."""
+    if raw.dtype == np.float16:
+        _half_rows(raw.view(np.uint16), rows, owned, centre, out)
+    else:
+        _rows(raw, rows, owned, centre, out)
+
+
+@njit(parallel=True, cache=True)
+def _rows(raw: Floats, rows: Ints, owned: NDArray[np.bool_], centre: Float32, out: Float32) -> None:
+    for r in prange(len(rows)):
+        if owned[r]:
+            for d in range(out.shape[1]):
+                out[r, d] = raw[rows[r], d] - centre[d]
+            _to_unit(out[r], _squares(out[r]))
+        else:
+            out[r] = 0
+
+
+@njit(parallel=True, cache=True)
+def _half_rows(raw: NDArray[np.uint16], rows: Ints, owned: NDArray[np.bool_], centre: Float32, out: Float32) -> None:
+    """`_rows` for float16, whose bits `raw` holds; see `milk_np.kernels.cpu.extract`."""
+    for r in prange(len(rows)):
+        if owned[r]:
+            bits = out[r].view(np.uint32)
+            for d in range(out.shape[1]):
+                half = np.uint32(raw[rows[r], d])
+                bits[d] = ((half & np.uint32(0x8000)) << np.uint32(16)) | ((half & np.uint32(0x7FFF)) << np.uint32(13))
+            for d in range(out.shape[1]):
+                out[r, d] = out[r, d] * np.float32(2.0**112) - centre[d]
+            _to_unit(out[r], _squares(out[r]))
+        else:
+            out[r] = 0
+
+
+@njit(cache=True, fastmath=REORDERED)
+def _squares(row: Float32) -> float:
+    total = 0.0
+    for d in range(len(row)):
+        total += np.float64(row[d]) * np.float64(row[d])
+    return total
+
+
+@njit(cache=True, fastmath=REORDERED)
+def _scaled_squares(row: Float32, factors: NDArray[np.float64]) -> float:
+    total = 0.0
+    for d in range(len(row)):
+        scaled = np.float64(row[d]) * factors[d]
+        total += scaled * scaled
+    return total
+
+
+@njit(cache=True, error_model="numpy")
+def _to_unit(row: Float32, square: float) -> None:
+    length = np.sqrt(square)
+    factor = np.float32(1 / length) if length > SHORTEST_ROW else np.float32(0)
+    for d in range(len(row)):
+        row[d] *= factor
+
+
+def whiten_rows(x: Float32, factors: Float32, inside: Float32) -> None:
+    """`inside` (n, r), the rows of `x` (n, D) along r axes times their `factors` (r,), becomes of unit length."""
+    largest = float(factors.max()) if len(factors) < x.shape[1] else 0.0
+    _whiten(x, 1 / factors.astype(np.float64), largest, inside)
+
+
+@njit(parallel=True, cache=True)
+def _whiten(x: Float32, inverse: NDArray[np.float64], largest: float, inside: Float32) -> None:
+    for i in prange(len(inside)):
+        square = _squares(inside[i])
+        if largest:
+            square += largest**2 * max(_squares(x[i]) - _scaled_squares(inside[i], inverse), 0.0)
+        _to_unit(inside[i], square)
+
+
+def exponentials(cosines: Float32, scale: float) -> None:
+    """`cosines` become exp(scale (cosine - 1))."""
+    flat = cosines.reshape(-1, cosines.shape[-1])
+
+    def part(rows: slice) -> None:
+        x = flat[rows]
+        x -= np.float32(1)
+        x *= np.float32(scale)
+        np.exp(x, out=x)
+
+    side_by_side(part, row_parts(len(flat), TASK_ROWS))
+
+
+@njit(parallel=True, cache=True)
+def weighted_sum(similar: Float32, weights: NDArray[np.float32], out: Float32) -> None:
+    """`out` (n, L): sum over m of weights[m] similar[m]; a weight of 0 leaves its part out."""
+    M, n, L = similar.shape
+    for i in prange(n):
+        for k in range(L):
+            out[i, k] = 0
+        for m in range(M):
+            if weights[m] != 0:
+                for k in range(L):
+                    out[i, k] += weights[m] * similar[m, i, k]

@@ -1,0 +1,218 @@
+"""The sums of the closed form by blocks of items: nothing of n training items by L landmarks need be held.
+
+With K (n, L) the weighted similarities that a set of owned modalities gives, C C^T the landmarks' and F = K C^-T the
+features of `milk_np.models.kernel_profile.ridge`, everything that the fit needs of the items is
+
+F^T F                      of every set             (`normals`)
+G^T Q and F^T Q            Q = B^T R^T R B G        (`targets`)
+B G W                      the history vectors      (`history`)
+
+with G = F N^-1 of the whole set, N = F^T F + noise I. Similarities are made anew in each pass. Products are summed in
+float64 over float32 products of 256 rows. Sums of K^T K in the place of F^T F would be cheaper; but C^-1 and N^-1
+stretch what is small in K, rounding included, and the least axes of the users would be lost in it.
+
+Q is worked on some columns at a time: as many as `column_bytes` hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from milk_np.backends.base import Array, Backend
+from milk_np.data import Dataset
+from milk_np.models.kernel_profile.choice import Kernel
+from milk_np.models.kernel_profile.need import BLOCK_ROWS, COLUMN_BYTES
+from milk_np.models.kernel_profile.pairs import Pairs
+from milk_np.models.kernel_profile.smoother import Smoother, row_slices
+
+Floats = NDArray[np.float64]
+Float32 = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Items:
+    """Training items on a backend, and what their content is compared with."""
+
+    backend: Backend
+    tables: Sequence[Array]
+    """Raw features of each modality, of all items: on the backend, or on the host where they don't fit the device."""
+    ids: NDArray[np.int32]
+    """(n,) the training items' rows in the tables, on the host."""
+    rows: Array
+    """The same on the backend."""
+    owned: Array
+    """(M, n) which of them own each modality."""
+    centres: Sequence[Array]
+    axes: Sequence[Array]
+    """Whitening of each modality, (D, r), r = 0 for none."""
+    landmarks: Sequence[Array]
+    """Their content, whitened, transposed: (D or r, L)."""
+    kernel: Kernel
+
+    @classmethod
+    def of(
+        cls,
+        ds: Dataset,
+        backend: Backend,
+        centres: Mapping[str, Float32],
+        axes: Sequence[Float32],
+        landmarks: Sequence[Float32],
+        kernel: Kernel,
+        reserve: int = 0,
+    ) -> Self:
+        """The training items of `ds`; `reserve` bytes of the device are left free by the features."""
+        ids, put = ds.train_items, backend.asarray
+        tables = [table_of(backend, ds.features[name], reserve) for name in ds.modalities]
+        across = [put(np.ascontiguousarray(x.T)) for x in landmarks]
+        return cls(
+            backend, tables, ids, put(ids), put(np.ascontiguousarray(ds.available[ids].T)),
+            [put(x) for x in centres.values()], [put(x) for x in axes], across, kernel,
+        )  # fmt: skip
+
+    @cached_property
+    def factors(self) -> list[Array]:
+        """What the rows along each axis are multiplied with, (r,) of each modality."""
+        return [(axes**2).sum(axis=0) ** np.float32(0.5) for axes in self.axes]
+
+    @property
+    def n_landmarks(self) -> int:
+        """L."""
+        return int(self.landmarks[0].shape[1])
+
+    def blocks(self) -> Iterator[slice]:
+        """Items whose similarities are made together."""
+        return row_slices(len(self.ids), BLOCK_ROWS[self.backend.name])
+
+    def similar(self, block: slice) -> Array:
+        """exp(scale (x . l - 1)) of every modality, (M, n, L)."""
+        n = block.stop - block.start
+        out = self.backend.empty((len(self.tables), n, self.n_landmarks), np.float32)
+        for m, across in enumerate(self.landmarks):
+            self.backend.kernels.multiply(self._content(m, block), across, out[m])
+        self.backend.kernels.exponentials(out, self.kernel.scale)
+        return out
+
+    def _content(self, m: int, block: slice) -> Array:
+        """Whitened content (n, D or r) of a modality."""
+        backend, axes = self.backend, self.axes[m]
+        table, rows = self._raw(m, block)
+        x = backend.empty((len(rows), table.shape[1]), np.float32)
+        backend.kernels.content_rows(table, rows, self.owned[m, block], self.centres[m], x)
+        if axes.shape[1] == 0:
+            return x
+        inside = backend.empty((len(x), axes.shape[1]), np.float32)
+        backend.kernels.multiply(x, axes, inside)
+        backend.kernels.whiten_rows(x, self.factors[m], inside)
+        return inside
+
+    def _raw(self, m: int, block: slice) -> tuple[Array, Array]:
+        """A table of raw features, and the rows of it that the items of `block` are."""
+        table = self.tables[m]
+        if self.backend.name == "cpu" or not isinstance(table, np.ndarray):
+            return table, self.rows[block]
+        part = self.backend.asarray(table[self.ids[block]])
+        return part, self.backend.asarray(np.arange(len(part), dtype=np.int32))
+
+    def weights(self, owned: NDArray[np.bool_]) -> Array:
+        """Weights (M,) of the modalities, 0 where they aren't `owned` (M,)."""
+        return self.backend.asarray(np.where(owned, self.kernel.weights, 0).astype(np.float32))
+
+    def weighted(self, similar: Array, weights: Array, dtype: DTypeLike) -> Array:
+        """K (n, L): the sum over the modalities."""
+        out = self.backend.empty(similar.shape[1:], np.float32)
+        self.backend.kernels.weighted_sum(similar, weights, out)
+        return out if np.dtype(dtype) == np.float32 else out.astype(dtype)
+
+    def features(self, similar: Array, weights: Array, base: Array) -> Array:
+        """K base (n, q), for `base` (L, q)."""
+        out = self.backend.empty((similar.shape[1], base.shape[1]), base.dtype)
+        self.backend.kernels.multiply(self.weighted(similar, weights, base.dtype), base, out)
+        return out
+
+
+def table_of(backend: Backend, raw: NDArray[Any], reserve: int) -> Array:
+    """Raw features on the backend, or on the host if they and `reserve` bytes don't fit the device."""
+    table = backend.features(raw, reserve)
+    return raw if hasattr(table, "staged") else table
+
+
+def normals(items: Items, weights: Sequence[Array], bases: Sequence[Array]) -> list[Floats]:
+    """F^T F (L, L) of every set, F = K base for its `weights` (M,) and base (L, L)."""
+    backend, L = items.backend, items.n_landmarks
+    out = [backend.zeros((L, L), np.float64) for _ in bases]
+    for block in items.blocks():
+        similar = items.similar(block)
+        for mine, base, total in zip(weights, bases, out, strict=True):
+            backend.kernels.add_gram(items.features(similar, mine, base), total)
+    return [_symmetric(backend.to_host(total)) for total in out]
+
+
+def _symmetric(lower: Floats) -> Floats:
+    return np.tril(lower) + np.tril(lower, -1).T
+
+
+@dataclass(frozen=True, eq=False)
+class Targets:
+    """What `targets` adds up."""
+
+    products: list[Floats]
+    """Of each set F^T Q (L, L), and G^T Q in the first one's place."""
+    smoothed: Floats
+    """right^T G (r, L), of which B G is made."""
+
+
+def targets(
+    items: Items,
+    pairs: Pairs,
+    smoother: Smoother,
+    weights: Sequence[Array],
+    bases: Sequence[Array],
+    column_bytes: int | None = None,
+) -> Targets:
+    """Sums with Q = B^T R^T R B G, G = K bases[0] of the first set, some columns of Q at a time."""
+    L, base = items.n_landmarks, bases[0]
+    step = columns_at_a_time(len(items.ids), L, base.dtype, column_bytes or COLUMN_BYTES[items.backend.name])
+    found = [_some_targets(items, pairs, smoother, weights, bases, part) for part in row_slices(L, step)]
+    products = [np.hstack(parts) for parts in zip(*(each.products for each in found), strict=True)]
+    return Targets(products, np.hstack([each.smoothed for each in found]))
+
+
+def columns_at_a_time(n: int, L: int, dtype: DTypeLike, column_bytes: int) -> int:
+    """Columns of Q that fit `column_bytes`, a multiple of 64 unless it is all."""
+    fit = column_bytes // max(n * np.dtype(dtype).itemsize, 1)
+    return L if fit >= L else max(64, fit // 64 * 64)
+
+
+def _some_targets(
+    items: Items, pairs: Pairs, smoother: Smoother, weights: Sequence[Array], bases: Sequence[Array], columns: slice
+) -> Targets:
+    """`targets` of some columns of Q."""
+    backend, base = items.backend, items.backend.copy(bases[0][:, columns])
+    Q = backend.empty((len(items.ids), base.shape[1]), base.dtype)
+    for block in items.blocks():
+        Q[block] = items.features(items.similar(block), weights[0], base)
+    smoothed = smoother.apply(Q)
+    pairs.gram_times(Q)
+    smoother.apply_transposed(Q)
+    out = [backend.zeros((len(base), base.shape[1]), np.float64) for _ in bases]
+    for block in items.blocks():
+        similar = items.similar(block)
+        for mine, each, total in zip(weights, bases, out, strict=True):
+            backend.kernels.add_products(items.features(similar, mine, each), Q[block], total)
+    return Targets([backend.to_host(total) for total in out], smoothed)
+
+
+def history(
+    items: Items, smoother: Smoother, weights: Array, maps: Array, smoothed: Array
+) -> Iterator[tuple[slice, Array]]:
+    """B K maps (n, K) by blocks of items, for `maps` (L, K); `smoothed` (r, K) is right^T K maps."""
+    for block in items.blocks():
+        out = items.features(items.similar(block), weights, maps)
+        smoother.combine(smoothed, block, out)
+        yield block, out

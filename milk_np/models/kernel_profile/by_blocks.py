@@ -1,0 +1,111 @@
+"""The closed form from its sums: regressions of every set of owned modalities, history vectors, coefficients.
+
+The whole set's regression gives the users' vectors their axes: with N = F^T F + noise I, C C^T the landmarks' kernel
+and G = F N^-1, the Gram matrix of R B G is G^T Q = W diag(variance) W^T, history vectors are B G W, and the targets
+T = B^T R^T R B G W / variance = Q W / variance. So the coefficients are C^-T W of the whole set, which has Q in closed
+form, and C^-T N^-1 (F^T Q) W / variance of every other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+from scipy import linalg
+
+from milk_np.backends.base import Array, Backend
+from milk_np.models.kernel_profile.blocks import Items, history, normals, targets
+from milk_np.models.kernel_profile.content import similarities
+from milk_np.models.kernel_profile.pairs import Pairs
+from milk_np.models.kernel_profile.ridge import jittered, weighted
+from milk_np.models.kernel_profile.smoother import Smoother
+
+Floats = NDArray[np.float64]
+Float32 = NDArray[np.float32]
+
+LEAST_AXIS = {"d": 1e-10, "f": 1e-7}
+"""Axes of less than this share of the largest one's variance are rounding noise of float64, of float32: in float32 such
+axes have had 3e-8 at most."""
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """The regressions of S sets, and the vectors of the items' histories."""
+
+    coefficients: Float32
+    """(S, L, K)."""
+    history: Iterator[tuple[slice, Array]]
+    """h (n, K) by blocks of items, on the backend."""
+
+
+def fit_by_blocks(
+    items: Items,
+    pairs: Pairs,
+    smoother: Smoother,
+    sets: NDArray[np.bool_],
+    landmarks: Sequence[Float32],
+    width: int,
+    dtype: DTypeLike = np.float32,
+    column_bytes: int | None = None,
+) -> Fitted:
+    """Regressions on the content of `landmarks` (L, D) for each of `sets` (S, M), the whole one first.
+
+    At most `width` axes are kept. Products are in `dtype`, their sums in float64; what is of L by L is the host's.
+    """
+    backend, kernel = items.backend, items.kernel
+    similar = similarities(landmarks, landmarks, kernel.scale)
+    inverses = [_inverse_root(weighted(similar, kernel.weights, owned)) for owned in sets]
+
+    def put(x: Floats) -> Array:
+        return backend.asarray(np.ascontiguousarray(x), dtype)
+
+    bases = [put(inverse.T) for inverse in inverses]
+    noise = kernel.noise * np.eye(len(inverses[0]))
+    weights = [items.weights(owned) for owned in sets]
+    solvers = [linalg.cho_factor(gram + noise) for gram in normals(items, weights, bases)]
+    narrow = linalg.cho_solve(solvers[0], inverses[0]).T  # C^-T N^-1
+    sums = targets(items, pairs, smoother, weights, [put(narrow), *bases[1:]], column_bytes)
+    variance, W = principal_axes(sums.products[0], width, LEAST_AXIS[np.dtype(dtype).char])
+    others = [
+        inverse.T @ linalg.cho_solve(solver, product @ (W / variance))
+        for inverse, solver, product in zip(inverses[1:], solvers[1:], sums.products[1:], strict=True)
+    ]
+    coefficients = np.stack([inverses[0].T @ W, *others]).astype(np.float32)
+    return Fitted(coefficients, history(items, smoother, weights[0], put(narrow @ W), put(sums.smoothed @ W)))
+
+
+def _inverse_root(among: Floats) -> Floats:
+    """C^-1 (L, L) of the landmarks' kernel `among`."""
+    root = linalg.cholesky(jittered(among), lower=True)
+    inverse, _ = linalg.lapack.dtrtri(root, lower=True)
+    out: Floats = np.tril(inverse)
+    return out
+
+
+def principal_axes(gram: Floats, width: int, least: float) -> tuple[Floats, Floats]:
+    """Variances (K,), descending, and axes (L, K) of `gram` (L, L): the `width` longest, or all there are.
+
+    Those of less than the share `least` of the longest one's variance are left out.
+    """
+    variance, axes = linalg.eigh((gram + gram.T) / 2)
+    first = max(0, len(variance) - width)
+    keep = np.flatnonzero(variance > least * variance[-1])
+    keep = keep[keep >= first][::-1]
+    return variance[keep], axes[:, keep]
+
+
+def collect(
+    fitted: Fitted, backend: Backend, factor: Floats, popularity: Floats, rows: NDArray[Any], out: Float32
+) -> Float32:
+    """Write h times `factor` (n,) into the `rows` (n,) of `out` (I, K); its mean over pairs (K,), by `popularity`."""
+    scale, counts = backend.asarray(factor, np.float32)[:, None], backend.asarray(popularity, np.float32)[:, None]
+    total = backend.zeros((1, out.shape[1]), np.float64)
+    for block, h in fitted.history:
+        h *= scale[block]
+        backend.kernels.add_products(counts[block], h, total)
+        out[rows[block]] = backend.to_host(h)
+    mean: Float32 = (backend.to_host(total)[0] / max(popularity.sum(), 1)).astype(np.float32)
+    return mean

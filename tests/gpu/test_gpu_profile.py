@@ -1,0 +1,256 @@
+"""The kernel profile's sums on the device: every kernel against its reference, the whole fit against the host's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from gpu_cases import EMULATOR, ORDERS, Guarded, counted, gpu, home, kernel_module, put, thread_order
+from kernel_cases import assert_close
+
+import milk_np.kernels.reference as reference
+from milk_np.backends.numba import NumpyBackend
+from milk_np.backends.select import get_backend
+from milk_np.data import apply_protocol, make_synthetic
+from milk_np.models.kernel_profile import smoother as smoothing_module
+from milk_np.models.kernel_profile.blocks import Items
+from milk_np.models.kernel_profile.by_blocks import Fitted, collect, fit_by_blocks
+from milk_np.models.kernel_profile.choice import Kernel
+from milk_np.models.kernel_profile.model import KernelProfile
+from milk_np.models.kernel_profile.pairs import Pairs
+from milk_np.models.kernel_profile.ridge import owned_sets
+from milk_np.models.kernel_profile.smoother import Smoother
+
+pytestmark = pytest.mark.gpu
+
+
+def compare(run: Any, order: int, shape: Any, dtype: Any = np.float32) -> None:
+    """`run` a kernel of both packages into an output of `shape`, on the device between guards."""
+    guarded, expected = Guarded(shape, dtype), np.full(shape, np.nan, dtype)
+    run(reference, lambda x: x, expected)
+    with thread_order(order):
+        run(gpu, put, guarded.array)
+    assert_close(guarded.home(), expected, np.dtype(dtype).type, terms=8)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize("D", [1, 31, 33, 130])
+def test_content(D: int, half: bool, order: int) -> None:
+    rng = np.random.default_rng(D)
+    raw = rng.standard_normal((40, D)).astype(np.float16 if half else np.float32)
+    centre, owned = raw[7].astype(np.float32), rng.random(33) < 0.7
+    rows = rng.permutation(40)[:33].astype(np.int32)
+    raw[rows[~owned]] = np.nan
+    compare(lambda k, to, out: k.content_rows(to(raw), to(rows), to(owned), to(centre), out), order, (33, D))
+
+
+@pytest.mark.parametrize("order", ORDERS[:2])
+@pytest.mark.parametrize(("D", "r"), [(1, 1), (40, 3), (40, 40), (70, 33)])
+def test_whitened(D: int, r: int, order: int) -> None:
+    rng = np.random.default_rng(D)
+    x = rng.standard_normal((21, D)).astype(np.float32)
+    x[4] = 0
+    axes = np.linalg.qr(rng.standard_normal((D, r)))[0].astype(np.float32)
+    factors = (0.5 + rng.random(r)).astype(np.float32)
+
+    def run(kernels: Any, to: Any, out: Any) -> None:
+        out[...] = to(x @ (axes * factors))
+        kernels.whiten_rows(to(x), to(factors), out)
+
+    compare(run, order, (21, r))
+
+
+@pytest.mark.parametrize("order", ORDERS[:2])
+@pytest.mark.parametrize("M", [1, 3])
+def test_similarities(M: int, order: int) -> None:
+    rng = np.random.default_rng(M)
+    cosines = rng.uniform(-1, 1, (M, 19, 23)).astype(np.float32)
+    weights = np.array([0.0, 0.3, 0.7][-M:], np.float32)
+
+    def run(kernels: Any, to: Any, out: Any) -> None:
+        similar = to(cosines.copy())
+        kernels.exponentials(similar, 1.5)
+        kernels.weighted_sum(similar, to(weights), out)
+
+    compare(run, order, (19, 23))
+
+
+def lists(rng: np.random.Generator, rows: int, columns: int, longest: int) -> tuple[np.ndarray, np.ndarray]:
+    lengths = rng.integers(0, longest, rows) * (rng.random(rows) < 0.8)
+    indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    return indptr, rng.integers(0, columns, indptr[-1]).astype(np.int32)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("q", [1, 4, 16, 31, 128, 200])
+@pytest.mark.parametrize("longest", [5, 400])
+def test_sums_of_lists(longest: int, q: int, dtype: Any, order: int) -> None:
+    rng = np.random.default_rng(q)
+    indptr, index = lists(rng, 37, 50, longest)
+    x = rng.standard_normal((50, q)).astype(dtype)
+    compare(lambda k, to, out: k.sum_lists(to(indptr), to(index), to(x), out), order, (37, q), dtype)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize(("rows", "columns", "longest"), [(37, 50, 9), (1, 1, 2), (5, 600, 90), (300, 2, 3), (4, 5, 1)])
+def test_transposed_lists(rows: int, columns: int, longest: int, order: int) -> None:
+    indptr, index = lists(np.random.default_rng(rows), rows, columns, longest)
+    expected = reference.transpose_lists(indptr, index, columns)
+    with thread_order(order):
+        found = gpu.transpose_lists(put(indptr), put(index), columns)
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(home(a), b)
+        assert a.dtype == b.dtype
+
+
+@pytest.mark.parametrize("batch", [4, 512])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n", [1, 33, 64])
+def test_products(n: int, dtype: Any, batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernel_module("gram"), "BATCH_ROWS", batch)
+    rng = np.random.default_rng(n)
+    a, b, z = (rng.standard_normal(shape).astype(dtype) for shape in ((n, 5), (n, 7), (5, 7)))
+    own = rng.standard_normal(n).astype(dtype)
+
+    def products(kernels: Any, to: Any, out: Any) -> None:
+        out[...] = 1
+        kernels.add_products(to(a), to(b), out)
+
+    def gram(kernels: Any, to: Any, out: Any) -> None:
+        out[...] = 1
+        kernels.add_gram(to(a), out)
+
+    def combined(kernels: Any, to: Any, out: Any) -> None:
+        out[...] = to(b)
+        kernels.combine(to(own), to(a), to(z), out)
+
+    for run, shape, kind in ((products, (5, 7), np.float64), (gram, (5, 5), np.float64), (combined, (n, 7), dtype)):
+        guarded, expected = Guarded(shape, kind), np.full(shape, np.nan, kind)
+        run(reference, lambda x: x, expected)
+        run(gpu, put, guarded.array)
+        assert_close(guarded.home(), expected, dtype, terms=n)
+    compare(lambda k, to, out: k.multiply(to(a), to(z), out), 0, (n, 7), dtype)
+
+
+# The whole fit
+
+
+class Case:
+    """Items of three modalities, some missing, one whitened; users of a few items each."""
+
+    n, U, L, rank = 90, 70, 30, 6
+
+    def __init__(self, half: bool = False) -> None:
+        rng = np.random.default_rng(5)
+        widths, kind = (9, 6, 7), np.float16 if half else np.float32
+        self.raw = [rng.standard_normal((self.n + 8, D)).astype(kind) for D in widths]
+        self.ids = np.sort(rng.permutation(self.n + 8)[: self.n]).astype(np.int32)
+        self.owned = rng.random((self.n, 3)) < 0.8
+        self.owned[:, 0] |= ~self.owned.any(axis=1)
+        self.centres = [rng.standard_normal(D).astype(np.float32) / 3 for D in widths]
+        turned = np.linalg.qr(rng.standard_normal((9, 5)))[0] * (0.5 + rng.random(5))
+        self.axes = [turned.astype(np.float32), *(np.zeros((D, 0), np.float32) for D in widths[1:])]
+        self.indptr, self.items = lists(rng, self.U, self.n, 12)
+        self.landmarks = [x[: self.L] for x in self.content()]
+
+    def content(self) -> list[np.ndarray]:
+        out = []
+        for m, raw in enumerate(self.raw):
+            x = np.empty((self.n, raw.shape[1]), np.float32)
+            reference.content_rows(raw, self.ids, self.owned[:, m], self.centres[m], x)
+            if self.axes[m].shape[1]:
+                inside = x @ self.axes[m]
+                reference.whiten_rows(x, np.linalg.norm(self.axes[m], axis=0), inside)
+                x = inside
+            out.append(x)
+        return out
+
+    def set_up(self, backend: Any, dtype: Any, streamed: bool) -> tuple[Items, Pairs, Smoother]:
+        put = backend.asarray
+        kernel = Kernel(1.0, 0.3, (0.5, 0.3, 0.2), (0.5, 0.0, 0.0))
+        items = Items(
+            backend, self.raw if streamed else [put(x) for x in self.raw], self.ids, put(self.ids),
+            put(np.ascontiguousarray(self.owned.T)), [put(x) for x in self.centres], [put(x) for x in self.axes],
+            [put(np.ascontiguousarray(x.T)) for x in self.landmarks], kernel,
+        )  # fmt: skip
+        pairs = Pairs.from_lists(backend, self.indptr, self.items, self.n)
+        smoother = Smoother.fit(pairs, rank=self.rank, ridge=3.0, power=0.5, tolerance=1e-6, dtype=dtype)
+        return items, pairs, smoother
+
+    def scores(self, backend: Any, dtype: Any, streamed: bool = False, column_bytes: int | None = None) -> np.ndarray:
+        """Of the users for all items by the regression of each set of modalities (U, S n)."""
+        items, pairs, smoother = self.set_up(backend, dtype, streamed)
+        fitted = self.fit(items, pairs, smoother, column_bytes)
+        h = np.zeros((self.n, fitted.coefficients.shape[2]), np.float32)
+        collect(fitted, backend, np.ones(self.n), pairs.popularity(), np.arange(self.n), h)
+        users = np.zeros((self.U, h.shape[1]), np.float32)
+        reference.sum_lists(self.indptr, self.items, h, users)
+        similar = np.stack([np.exp(x @ y.T - 1) for x, y in zip(self.content(), self.landmarks, strict=True)])
+        parts = np.array(items.kernel.weights)[:, None, None] * similar
+        k = [parts[owned].sum(axis=0) for owned in owned_sets(self.owned)]
+        return users @ np.concatenate([a @ b for a, b in zip(k, fitted.coefficients, strict=True)]).T
+
+    def fit(self, items: Items, pairs: Pairs, smoother: Smoother, column_bytes: int | None = None) -> Fitted:
+        sets, dtype = owned_sets(self.owned), smoother.left.dtype
+        return fit_by_blocks(items, pairs, smoother, sets, self.landmarks, 1024, dtype, column_bytes)
+
+
+@pytest.fixture
+def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(smoothing_module, "BLOCK_ROWS", {"cpu": 32, "gpu": 32})
+    monkeypatch.setattr("milk_np.models.kernel_profile.blocks.BLOCK_ROWS", {"cpu": 32, "gpu": 32})
+
+
+@pytest.mark.usefixtures("_small_blocks")
+@pytest.mark.parametrize(("half", "streamed"), [(False, False), (True, False), (True, True)])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 2e-6), (np.float32, 1e-3)])
+def test_the_same_scores_as_on_the_host(half: bool, streamed: bool, dtype: Any, tolerance: float) -> None:
+    case = Case(half)
+    expected = case.scores(NumpyBackend(), np.float64)
+    found = case.scores(get_backend("gpu"), dtype, streamed, column_bytes=64 * case.n * 4)
+    assert np.abs(found - expected).max() < tolerance * np.abs(expected).max()
+
+
+@counted
+@pytest.mark.usefixtures("_small_blocks")
+@pytest.mark.parametrize("streamed", [False, True])
+def test_sums_copy_only_what_is_of_landmarks_and_streamed_features(streamed: bool) -> None:
+    """To the device: L x L bases, and the features where they are streamed. Back: sums of L x L, and no more."""
+    case, backend = Case(half=True), get_backend("gpu")
+    items, pairs, smoother = case.set_up(backend, np.float32, streamed)
+    assert len(items.factors) == 3  # made once
+    names = ("h2d", "d2h", "h2d_bytes", "d2h_bytes")
+    before = {name: getattr(EMULATOR.stats, name) for name in names}
+    fitted = case.fit(items, pairs, smoother)
+    for _ in fitted.history:
+        pass
+    spent = {name: getattr(EMULATOR.stats, name) - before[name] for name in names}
+    S, L, K = fitted.coefficients.shape
+    passes, blocks, M = 4, -(-case.n // 32), 3
+    bases = 4 * ((S + 1) * L * L + L * K + case.rank * K)
+    features = passes * sum(x[case.ids].nbytes + 4 * case.n for x in case.raw) if streamed else 0
+    weights = 4 * M * S
+    assert spent["h2d_bytes"] <= bases + features + weights + 4 * S
+    assert spent["h2d"] <= 2 * S + 4 + (2 * M * blocks * passes if streamed else 0)
+    assert spent["d2h_bytes"] <= 8 * (2 * S * L * L + case.rank * L)
+    assert spent["d2h"] <= 2 * S + 1
+
+
+# The model
+
+
+@pytest.mark.parametrize("whitening", [(), (0.5,)])
+def test_a_model_of_the_device_lists_what_that_of_the_host_does(whitening: tuple[float, ...]) -> None:
+    ds = apply_protocol(make_synthetic(150, 120, 1500, {"image": 14, "text": 9}, seed=2), "MTMT")
+    host, device = (
+        KernelProfile(device=name, landmarks=40, whitening=whitening, topk=(5,), valid_metric="ndcg@5").fit(ds)
+        for name in ("cpu", "gpu")
+    )
+    assert device.kernel == host.kernel
+    one, two = (model.user_factors() @ model.item_factors(ds.new_items()).T for model in (host, device))
+    assert np.abs(one - two).max() < 1e-3 * np.abs(one).max()
+    lists = [model.recommend(k=5).found for model in (host, device)]
+    assert (lists[0] == lists[1]).mean() > 0.995
