@@ -1,47 +1,26 @@
-"""Plants an error in each gradient term, kernel and closed form, one at a time, and shows which test catches it.
+"""Errors in each gradient term, kernel and closed form, and the tests that have to catch them.
 
-`python tests/mutations.py [WORD]` runs those whose name or file holds WORD (all by default), in a copy of the
-package, and prints a Markdown table. An error that no test catches makes it end with exit code 1.
+`python tests/mutations.py [WORD ...]` plants those whose name or file holds a WORD (all by default), one at a time, in
+a copy of the package, and prints a Markdown table. An error that no test catches makes it end with exit code 1.
 """
 
 from __future__ import annotations
 
-import os
-import re
-import shutil
-import subprocess
 import sys
-import tempfile
-from dataclasses import dataclass
-from pathlib import Path
 
-from milk_np.kernels.cpu import disk_cache
+from planting import Mutation, Proof, run
 
-ROOT = Path(__file__).resolve().parent.parent
-PROOFS = (
-    "tests/nn",
-    "tests/models/milk/test_environments.py",
-    "tests/models/milk/test_objective.py",
-    "tests/models/milk/test_users.py",
-    "tests/golden",
-    "tests/kernels",
+PROOFS = Proof(
+    (
+        "tests/nn",
+        "tests/models/milk/test_environments.py",
+        "tests/models/milk/test_objective.py",
+        "tests/models/milk/test_users.py",
+        "tests/golden",
+        "tests/kernels",
+    )
 )
-CLOSED_FORM = ("tests/models/kernel_profile",)
-
-
-@dataclass(frozen=True)
-class Mutation:
-    """`old`, which stands exactly once in `file`, becomes `new`."""
-
-    name: str
-    file: str
-    old: str
-    new: str
-
-    @property
-    def proofs(self) -> tuple[str, ...]:
-        """The tests that have to catch it."""
-        return CLOSED_FORM if self.file.startswith("milk_np/models/kernel_profile") else PROOFS
+CLOSED_FORM = Proof(("tests/models/kernel_profile",))
 
 
 def _both(name: str, family: str, reference: tuple[str, str], cpu: tuple[str, str]) -> list[Mutation]:
@@ -299,65 +278,10 @@ MUTATIONS = [
 ]  # fmt: skip
 
 
-class Copy:
-    """A copy of the package in `folder`, always in the same place, and the code compiled for it.
-
-    Functions in files that an error leaves alone are not compiled again: the right package's compiled code is taken.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.site, self.compiled = folder / "site", folder / "compiled"
-        self.put(None)
-        self.right = self._code()
-
-    def put(self, mutation: Mutation | None) -> None:
-        """Make the copy anew, with the error in it."""
-        shutil.rmtree(self.site, ignore_errors=True)
-        leave = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(ROOT / "milk_np", self.site / "milk_np", ignore=leave)
-        shutil.copytree(ROOT / "kernels", self.site / "milk_np" / "kernels", ignore=leave)
-        if mutation is None:
-            return
-        inside = mutation.file if mutation.file.startswith("milk_np") else f"milk_np/{mutation.file}"
-        path = self.site / inside
-        text = path.read_text()
-        if text.count(mutation.old) != 1:
-            raise SystemExit(f"{mutation.file}: {mutation.old!r} stands there {text.count(mutation.old)} times")
-        path.write_text(text.replace(mutation.old, mutation.new))
-        if self.right.exists() and not self._code().exists():
-            shutil.copytree(self.right, self._code())
-
-    def _code(self) -> Path:
-        """Where the copy's compiled kernels are kept."""
-        return self.compiled / "milk_np" / f"kernels-{disk_cache.fingerprint(self.site / 'milk_np' / 'kernels')}"
-
-
-def caught_by(copy: Copy, proofs: tuple[str, ...] = PROOFS) -> str:
-    """The first test of `proofs` that fails on the copy, or nothing."""
-    command = [sys.executable, "-P", "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *proofs]
-    own = {"PYTHONPATH": str(copy.site), "NUMBA_CACHE_DIR": str(copy.compiled), "PYTHONDONTWRITEBYTECODE": "1"}
-    environment = {**os.environ, **own}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    found = re.search(r"^(?:FAILED|ERROR) (\S+)", done.stdout, re.MULTILINE)
-    return found.group(1) if found else ""
-
-
-def main(word: str = "") -> int:
-    missed = 0
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Copy(Path(folder))
-        chosen = [mutation for mutation in MUTATIONS if word in mutation.name + mutation.file]
-        for proofs in sorted({mutation.proofs for mutation in chosen}):
-            if test := caught_by(copy, proofs):
-                raise SystemExit(f"{test} fails without any error planted")
-        print("| planted error | in | caught by |\n|---|---|---|", flush=True)
-        for mutation in chosen:
-            copy.put(mutation)
-            test = caught_by(copy, mutation.proofs)
-            missed += not test
-            print(f"| {mutation.name} | {mutation.file} | {test or '**nothing**'} |", flush=True)
-    return int(missed > 0)
+def proof_of(mutation: Mutation) -> Proof:
+    """The tests that have to catch it."""
+    return CLOSED_FORM if mutation.file.startswith("milk_np/models/kernel_profile") else PROOFS
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    sys.exit(run(MUTATIONS, proof_of, sys.argv[1:]))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -24,8 +24,19 @@ class Backend(ABC):
     """Arrays and kernels of one device."""
 
     name: str
+    """The device's name in the settings."""
     kernels: Any
     """Module with the functions of `milk_np.kernels`."""
+    captures: ClassVar[bool] = False
+    """Whether launches of kernels can be captured and replayed; `kernels` then has the module `replay`."""
+
+    @classmethod
+    def opened(cls, threads: int = 0) -> Self:
+        """The backend, computing with `threads` of the host where that matters (0: as many as there are).
+
+        Raises DeviceError, with the cause, if the device can't be used.
+        """
+        return cls()
 
     @abstractmethod
     def empty(self, shape: int | tuple[int, ...], dtype: DTypeLike) -> Array:

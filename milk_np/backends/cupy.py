@@ -27,6 +27,7 @@ class CupyBackend(Backend):
     """CuPy arrays on the current device; kernels "gpu"."""
 
     name = "gpu"
+    captures = True
 
     def __init__(self) -> None:
         self.kernels = import_module("milk_np.kernels.gpu")

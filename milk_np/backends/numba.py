@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -22,6 +22,11 @@ class NumpyBackend(Backend):
         self.kernels = import_module(f"milk_np.kernels.{kernels}")
         if threads and kernels == "cpu":
             self.kernels.set_threads(threads)
+
+    @classmethod
+    def opened(cls, threads: int = 0) -> Self:
+        """Numba's kernels on `threads` threads."""
+        return cls(threads=threads)
 
     def empty(self, shape: int | tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
         """An uninitialised array that starts on an `ALIGNMENT` boundary."""

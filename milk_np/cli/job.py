@@ -186,8 +186,8 @@ def _device(settings: Settings) -> str:
     if device == "auto":
         problem = gpu_problem()
         device = "cpu" if problem else "gpu"
-    if device == "gpu" and settings.kind == "closed form":
-        return "cpu, ranking on the gpu"
+    if device != "cpu" and settings.kind == "closed form":
+        return f"cpu, ranking on the {device}"
     return f"{device} ({problem})" if problem else device
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,24 +15,17 @@ from milk_np.cli.prepare_options import (
     MASK_SETTINGS,
     PROGRAM,
     RAW_OPTIONS,
+    SOURCE_OPTIONS,
     SYNTHETIC_OPTIONS,
-    TABLE_OPTIONS,
     make_parser,
 )
+from milk_np.data.importers.formats import FORMATS, reader
 from milk_np.errors import SettingsError
 
 if TYPE_CHECKING:
     from milk_np.data import Dataset, Preparation
     from milk_np.data.missing import Mask
     from milk_np.data.synthetic.planted import Plan
-
-ACCEPTED = {
-    "table": TABLE_OPTIONS,
-    "folder": ("user_col", "item_col", "split_col"),
-    "milk": (),
-    "mmrec": (),
-    "data": (),
-}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -72,7 +65,7 @@ def _check(given: argparse.Namespace) -> None:
     if given.synthetic:
         if given.sources:
             raise SettingsError(f"SOURCE: expected none with --synthetic, got {given.sources[0]}")
-        _refuse(given, (*TABLE_OPTIONS, *RAW_OPTIONS, "format"), "raw data, not to --synthetic")
+        _refuse(given, (*SOURCE_OPTIONS, *RAW_OPTIONS, "format"), "raw data, not to --synthetic")
         return
     if not given.sources:
         raise SettingsError("SOURCE: expected a table, a folder or a data set (or --synthetic), got nothing")
@@ -86,25 +79,17 @@ def _refuse(given: argparse.Namespace, names: Sequence[str], where: str) -> None
 
 
 def _import(given: argparse.Namespace) -> Dataset:
-    from milk_np import data
     from milk_np.data.importers.detect import detect_format
 
     source = Path(given.sources[0])
     kind = given.format or detect_format(source)
-    _refuse(given, [name for name in TABLE_OPTIONS if name not in ACCEPTED[kind]], f"tables, not to {source}")
-    if kind != "table" and len(given.sources) > 1:
+    options = FORMATS[kind].options
+    _refuse(given, [name for name in SOURCE_OPTIONS if name not in options], f"tables, not to {source}")
+    if "features" not in options and len(given.sources) > 1:
         raise SettingsError(f"SOURCE: expected one {kind} source, also got {given.sources[1]}")
-    how = preparation(given)
-    readers: dict[str, Callable[..., Dataset]] = {
-        "folder": data.from_folder,
-        "milk": data.from_milk_folder,
-        "mmrec": data.from_mmrec_folder,
-        "data": data.from_dataset,
-    }
-    columns = {name: getattr(given, name) for name in TABLE_OPTIONS[1:] if getattr(given, name)}
-    if kind == "table":
-        return data.from_tables(source, _features(given), how, **columns)
-    return readers[kind](source, how, **columns)
+    named = {name: getattr(given, name) for name in options if name != "features" and getattr(given, name)}
+    files = [_features(given)] if "features" in options else []
+    return reader(kind)(source, *files, preparation(given), **named)
 
 
 def _features(given: argparse.Namespace) -> dict[str, str]:

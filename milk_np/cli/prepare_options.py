@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from milk_np.cli.parser import Parser, add_settings
+from milk_np.data.importers.formats import FORMATS
 
 PROGRAM = "milk-prepare"
 EXAMPLES = (
@@ -20,7 +21,7 @@ EXAMPLES = (
     "milk-prepare --info data.npz",
 )
 MASK_SETTINGS = ("protocol", "missing_train", "missing_test", "missing_mix", "missing_seed")
-TABLE_OPTIONS = ("features", "user_col", "item_col", "split_col", "item_ids")
+SOURCE_OPTIONS = tuple(dict.fromkeys(name for each in FORMATS.values() for name in each.options))
 RAW_OPTIONS = ("k_core", "new_items", "split_seed", "merge_duplicates", "missing_rows", "modalities")
 SYNTHETIC_OPTIONS = ("users", "items", "pairs", "widths", "seed")
 
@@ -71,7 +72,7 @@ def _add_table(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     add(
         "--format",
-        choices=("data", "table", "folder", "milk", "mmrec"),
+        choices=tuple(FORMATS),
         help="kind of source (default: detected from file names)",
     )
     add(

@@ -17,7 +17,7 @@ from milk_np.errors import DataError, SettingsError
 from milk_np.evaluation.metrics import PerUser, averages, best_place, coverage, hits, per_user
 from milk_np.files import write_npz_atomic
 from milk_np.serving.ranking import Factors, Scorer, TopK, best_candidates
-from milk_np.settings.names import METRICS
+from milk_np.settings.metrics import METRICS
 
 SPLITS: dict[int, str] = {Split.VALID: "valid", Split.TEST: "test"}
 CANDIDATES = ("all", "split")

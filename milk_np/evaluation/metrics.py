@@ -1,33 +1,21 @@
-"""Ranking metrics of top-K lists, for all users at once.
+"""What top-K lists hold, counted for all users at once; the metrics' formulas are in `milk_np.settings.metrics`.
 
 A list holds candidate positions, best first, and is padded with -1 where a user has fewer than K candidates.
 Relevant candidates come as compressed rows: those of user u are `relevant[indptr[u]:indptr[u + 1]]`,
-ascending. With h_r = 1 if the item at rank r is relevant, else 0, and R the number of relevant candidates of
-a user:
-
-recall@K    sum_{r<=K} h_r / R
-ndcg@K      sum_{r<=K} h_r / log2(r + 1), over the same sum for min(K, R) hits at the head of the list
-hr@K        1 if any of h_1 ... h_K is 1, else 0
-mrr@K       1 / rank of the first hit, 0 if there is none within K
-map@K       sum_{r<=K} h_r (h_1 + ... + h_r) / r, over min(K, R)
-coverage@K  share of the candidates that appear among at least one user's first K
-
-All but the last are averaged over users.
+ascending.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from milk_np.data.rows import row_blocks
-from milk_np.settings.names import METRICS
-
-USER_METRICS = tuple(name for name in METRICS if name != "coverage")
-"""Metrics with one value per user."""
+from milk_np.settings.metrics import FORMULAS, Counts
 
 PerUser = dict[str, NDArray[np.float64]]
 
@@ -61,21 +49,23 @@ def per_user(hit: NDArray[np.bool_], n_relevant: NDArray[np.int64], topk: Sequen
 
 def _with_hits(hit: NDArray[np.bool_], n_relevant: NDArray[np.int64], topk: Sequence[int]) -> PerUser:
     """`per_user` of users who have a hit."""
-    ranks = np.arange(1, hit.shape[1] + 1)
-    found = np.cumsum(hit, axis=1)
-    gain = np.cumsum(hit / np.log2(ranks + 1), axis=1)
-    ideal = np.cumsum(1 / np.log2(ranks + 1))
-    precision = np.cumsum(hit * found / ranks, axis=1)
+    found, gain, precision, ideal = _summed(hit)
     first = np.argmax(hit, axis=1) + 1
     out: PerUser = {}
     for k in topk:
-        reachable = np.minimum(n_relevant, k)
-        out[f"recall@{k}"] = found[:, k - 1] / n_relevant
-        out[f"ndcg@{k}"] = gain[:, k - 1] / ideal[reachable - 1]
-        out[f"hr@{k}"] = (found[:, k - 1] > 0).astype(np.float64)
-        out[f"mrr@{k}"] = np.where(found[:, k - 1] > 0, 1 / first, 0.0)
-        out[f"map@{k}"] = precision[:, k - 1] / reachable
+        last, reachable = k - 1, np.minimum(n_relevant, k)
+        sums = {"gain": gain[:, last], "precision": precision[:, last], "ideal": ideal[reachable - 1]}
+        counts = Counts(k, hit[:, :k], found[:, last], n_relevant, first, reachable=reachable, **sums)
+        out |= {f"{name}@{k}": formula(counts) for name, formula in FORMULAS.items()}
     return out
+
+
+def _summed(hit: NDArray[np.bool_]) -> tuple[NDArray[Any], ...]:
+    """Sums over the first places, for every length of list; see `Counts`."""
+    ranks = np.arange(1, hit.shape[1] + 1)
+    found = np.cumsum(hit, axis=1)
+    gain = np.cumsum(hit / np.log2(ranks + 1), axis=1)
+    return found, gain, np.cumsum(hit * found / ranks, axis=1), np.cumsum(1 / np.log2(ranks + 1))
 
 
 def averages(values: PerUser) -> dict[str, float]:

@@ -12,7 +12,7 @@ from milk_np.reports import numbers, page
 from milk_np.reports.dots import Dots, Point
 from milk_np.reports.lines import Curve, Lines
 from milk_np.reports.markup import Markup, tag
-from milk_np.settings.names import METRICS
+from milk_np.settings.metrics import METRICS
 from milk_np.training.progress import parts_of
 from milk_np.training.run_folder import ENV, RunFolder
 

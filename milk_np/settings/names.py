@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-METRICS = ("recall", "ndcg", "hr", "mrr", "map", "coverage")
+DEVICES = {
+    "cpu": "milk_np.backends.numba:NumpyBackend",
+    "gpu": "milk_np.backends.cupy:CupyBackend",
+}
+"""Where to compute: a device, and its backend as `module:class`."""
 PROTOCOLS = ("FTFT", "FTMT", "MTFT", "MTMT")
 MASK = ("protocol", "missing_train", "missing_test", "missing_mix", "missing_seed")
 """Settings that say which modalities are removed."""

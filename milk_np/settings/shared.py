@@ -13,7 +13,8 @@ from functools import cache
 from typing import Any, ClassVar, Literal, Self, cast
 
 from milk_np.errors import SettingsError
-from milk_np.settings.names import GROUPS, METRICS, PROTOCOLS
+from milk_np.settings.metrics import METRICS
+from milk_np.settings.names import DEVICES, GROUPS, PROTOCOLS
 from milk_np.settings.option import Option, Value, option, refuse_unknown
 from milk_np.settings.toml import toml_value
 
@@ -86,7 +87,7 @@ class Settings:
         "all", str, "evaluation", "items to rank: all new items, or only those of the evaluated split",
         choices=("all", "split"),
     )
-    device: str = option("cpu", str, "machine", "device to compute on", choices=("cpu", "gpu", "auto"))
+    device: str = option("cpu", str, "machine", "device to compute on", choices=(*DEVICES, "auto"))
     threads: int = option(
         0, int, "machine", "number of threads; 0: all cores available to this process", low=0, high=4096,
     )

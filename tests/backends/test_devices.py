@@ -15,6 +15,8 @@ from milk_np.backends.numba import NumpyBackend
 from milk_np.backends.select import get_backend
 from milk_np.cli import train
 from milk_np.errors import DeviceError
+from milk_np.settings.names import DEVICES
+from milk_np.settings.shared import Settings
 
 
 class Driver(SimpleNamespace):
@@ -117,6 +119,21 @@ def test_auto_takes_the_cpu_where_there_is_no_gpu(monkeypatch: pytest.MonkeyPatc
 def test_the_cpu_is_used_without_looking_for_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(select, "gpu_problem", lambda: pytest.fail("a GPU was looked for"))
     assert isinstance(get_backend("cpu"), NumpyBackend)
+
+
+class OtherBackend(NumpyBackend):
+    """A device of its own."""
+
+    name = "other"
+
+
+def test_a_row_is_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(DEVICES, "other", f"{__name__}:OtherBackend")
+    monkeypatch.setattr(select, "gpu_problem", lambda: pytest.fail("a GPU was looked for"))
+    backend = get_backend("other")
+    assert isinstance(backend, OtherBackend)
+    assert not backend.captures
+    assert Settings.options()["device"].choices == (*(name for name in DEVICES if name != "other"), "auto")
 
 
 def test_a_process_that_computes_on_the_cpu_never_loads_cupy() -> None:

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from milk_np.data import Dataset, make_mask, make_synthetic
 from milk_np.errors import DataError, DivergedError, SettingsError
 from milk_np.evaluation.evaluate import Evaluation, evaluate, group_name
-from milk_np.evaluation.metrics import USER_METRICS
 from milk_np.files import read_npz
 from milk_np.kernels.reference.topk import top_k as reference_top_k
 from milk_np.serving import ranking
+from milk_np.settings.metrics import FORMULAS
 
 Vectors = tuple[NDArray[np.float32], NDArray[np.float32]]
 
@@ -55,8 +55,8 @@ def slow(model: Vectors, ds: Dataset, split: int, k: int, candidates: list[int],
         score = {i: float(model[0][u].astype(np.float64) @ model[1][i]) for i in candidates}
         ranked = sorted(candidates, key=lambda i: (-score[i], i))[:k]
         values.append(slow_user(ranked, relevant))
-    means = dict(zip(USER_METRICS, np.mean(values, axis=0).tolist(), strict=True))
-    return {"users": len(rows), **{f"{name}@{k}": means[name] for name in USER_METRICS}}
+    means = dict(zip(FORMULAS, np.mean(values, axis=0).tolist(), strict=True))
+    return {"users": len(rows), **{f"{name}@{k}": means[name] for name in FORMULAS}}
 
 
 def slow_user(ranked: list[int], relevant: set[int]) -> list[float]:

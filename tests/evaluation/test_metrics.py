@@ -13,7 +13,7 @@ from ir_measures import AP, RR, R, Success, nDCG
 from numpy.typing import NDArray
 
 from milk_np.evaluation import metrics
-from milk_np.settings.names import METRICS
+from milk_np.settings.metrics import FORMULAS
 
 TOPK = (1, 2, 5, 10)
 
@@ -67,7 +67,7 @@ cases = st.builds(
 @given(case=cases)
 def test_against_the_slow_implementation(case: Case) -> None:
     values = case.values()
-    assert set(values) == {f"{name}@{k}" for name in metrics.USER_METRICS for k in TOPK}
+    assert set(values) == {f"{name}@{k}" for name in FORMULAS for k in TOPK}
     for user, ranked in enumerate(case.lists.tolist()):
         for k in TOPK:
             for name, expected in slow(ranked, set(case.truth[user].tolist()), k).items():
@@ -157,5 +157,12 @@ def test_coverage_counts_listed_candidates(case: Case) -> None:
         assert value == {f"coverage@{k}": len(listed) / case.n_candidates}
 
 
-def test_names_are_those_of_the_settings() -> None:
-    assert {*metrics.USER_METRICS, "coverage"} == set(METRICS)
+def test_a_formula_is_a_metric(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(FORMULAS, "precision", lambda of: of.found / of.k)
+    monkeypatch.setitem(FORMULAS, "last", lambda of: of.hit[:, -1] * 1.0)
+    case = Case(n_users=9, n_candidates=20, width=10, seed=2)
+    values = case.values()
+    for u, (ranked, relevant) in enumerate(zip(case.lists.tolist(), case.truth, strict=True)):
+        for k in TOPK:
+            assert values[f"precision@{k}"][u] == len({*ranked[:k]} & {*relevant.tolist()}) / k
+            assert values[f"last@{k}"][u] == float(ranked[k - 1] in relevant)

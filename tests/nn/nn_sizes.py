@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import numpy as np
+from planting import Mutation
 from scipy.sparse import csr_array
 
 MODULES = (
@@ -26,10 +27,9 @@ def library(**replaced: ModuleType) -> SimpleNamespace:
 def planted(module: str, old: str, new: str) -> ModuleType:
     """A module of `milk_np.nn` with `old`, which stands in it exactly once, replaced by `new`."""
     original = import_module(f"milk_np.nn.{module}")
-    source = Path(original.__file__).read_text()
-    assert source.count(old) == 1, f"{old!r} stands {source.count(old)} times in {module}.py, not once"
+    mutation = Mutation(new, f"milk_np/nn/{module}.py", old, new)
     wrong = ModuleType(original.__name__)
-    exec(compile(source.replace(old, new), original.__file__, "exec"), wrong.__dict__)
+    exec(compile(mutation.planted(Path(original.__file__).read_text()), original.__file__, "exec"), wrong.__dict__)
     return wrong
 
 

@@ -13,11 +13,11 @@ from typing import Any, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
+from milk_np.data.importers.formats import TABLE_SUFFIXES
 from milk_np.data.storage import read_npy
 from milk_np.data.validation import some
 from milk_np.errors import DataError, MissingExtraError
 
-TABLE_SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".inter", ".inter.gz", ".parquet")
 _CHUNK = 1 << 17
 
 Column = NDArray[np.int64] | NDArray[np.str_]

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from milk_np.data.importers.columns import TABLE_SUFFIXES, is_table
+from milk_np.data.importers.formats import FORMATS
 from milk_np.errors import DataError
-
-FORMATS = ("data", "table", "folder", "milk", "mmrec")
-"""A data set; a table; a folder of a table and .npy features; the authors' folder; MMRec's."""
 
 
 def detect_format(path: Path) -> str:
@@ -17,22 +14,16 @@ def detect_format(path: Path) -> str:
         raise DataError(f"{path}: no such file or folder; expected a table, a data set or a folder of raw data")
     if path.is_file():
         return _of_file(path)
-    marks = (
-        ("data", "meta.json"),
-        ("milk", "train.txt"),
-        ("mmrec", "*.inter"),
-        ("folder", "interactions.*"),
-    )
-    for name, pattern in marks:
+    marks = {name: each.mark for name, each in FORMATS.items() if each.mark}
+    for name, pattern in marks.items():
         if any(path.glob(pattern)):
             return name
-    looked_for = ", ".join(pattern for _, pattern in marks)
-    raise DataError(f"{path}: expected a folder with one of {looked_for}; got none of them")
+    raise DataError(f"{path}: expected a folder with one of {', '.join(marks.values())}; got none of them")
 
 
 def _of_file(path: Path) -> str:
-    if path.suffix == ".npz":
-        return "data"
-    if is_table(path):
-        return "table"
-    raise DataError(f"{path}: expected a file ending in .npz, {', '.join(TABLE_SUFFIXES)}, got {path.name}")
+    for name, each in FORMATS.items():
+        if path.name.lower().endswith(each.suffixes):
+            return name
+    suffixes = ", ".join(suffix for each in FORMATS.values() for suffix in each.suffixes)
+    raise DataError(f"{path}: expected a file ending in {suffixes}, got {path.name}")

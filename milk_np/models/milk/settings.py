@@ -72,7 +72,7 @@ class MilkSettings(TripletSettings):
 
     def _check_together(self) -> None:
         super()._check_together()
-        if self.users != "free" and self.device == "gpu":
+        if self.users != "free" and self.device not in ("cpu", "auto"):
             raise SettingsError(
                 f"users (--users): got {self.users!r}, which needs --device cpu; "
                 "profiles of users are not supported on the GPU yet"

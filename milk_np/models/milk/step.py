@@ -76,7 +76,7 @@ class MilkStep:
         """What replays the batches of each size on a device; none where a step's launches differ, or on the host."""
         fixed = self._settings.users == "free" and not self._weights.all_parameters
         resident = all(self._backend.resident(table.raw) for table in self.tables)
-        if not (self._backend.name == "gpu" and fixed and resident):
+        if not (self._backend.captures and fixed and resident):
             return []
         mixing, rest = (self._environments(), self._M), (self.optimiser, self.sampler, self.params, self._record)
         whole = self.sampler.n_triplets // self.sampler.batch_size
