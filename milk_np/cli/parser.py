@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from typing import NoReturn
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NoReturn, cast
 
 from milk_np.settings.option import Option, Value
 from milk_np.settings.shared import Settings
@@ -67,14 +67,18 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
 
 
 def add_settings(
-    parser: argparse.ArgumentParser, names: Iterable[str] | None = None, of: type[Settings] = Settings
+    parser: argparse.ArgumentParser,
+    names: Iterable[str] | None = None,
+    of: type[Settings] = Settings,
+    changed: Mapping[str, object] | None = None,
 ) -> None:
     """Add the options of the settings `of` a model (all, or those named), grouped, with their defaults in the help.
 
-    An option that isn't given sets no attribute, so that a file's value is kept.
+    `changed` has the defaults that the command changes. An option that isn't given sets no attribute, so that a file's
+    value is kept.
     """
     groups: dict[str, argparse._ArgumentGroup] = {}
-    table, defaults = of.options(), of()
+    table, defaults = of.options(), of(**cast(dict[str, Any], changed or {}))
     for name in table if names is None else names:
         option = table[name]
         if option.group not in groups:

@@ -77,7 +77,7 @@ def _parser() -> Parser:
     parser.add_argument("--report-only", action="store_true", help="run nothing; write the report of the finished runs")
     add_search(parser)
     add_common(parser)
-    add_settings(parser, SHARED, registry.settings_class(registry.DEFAULT))
+    add_settings(parser, SHARED, registry.settings_class(registry.DEFAULT), QUICK)
     return parser
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from milk_np.cli.choices import read_settings
 from milk_np.cli.common import run_command
-from milk_np.cli.experiment_options import SHARED, add_search, own_defaults, own_options, sayer, usual_patience
+from milk_np.cli.experiment_options import QUICK, SHARED, add_search, own_defaults, own_options, sayer, usual_patience
 from milk_np.cli.parser import Parser, add_common, add_settings
 from milk_np.errors import SettingsError
 from milk_np.machine.threads import allowed_cores
@@ -70,7 +70,8 @@ def _parser() -> Parser:
     parser.add_argument("--models", metavar="NAMES", default="milk", help=models)
     add_search(parser, repeats=False)
     add_common(parser)
-    add_settings(parser, ("without", "protocol", "missing_mix", "missing_seed", "topk", *SHARED), MilkSettings)
+    names = ("without", "protocol", "missing_mix", "missing_seed", "topk", *SHARED)
+    add_settings(parser, names, MilkSettings, QUICK)
     return parser
 
 

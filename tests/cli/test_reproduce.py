@@ -12,6 +12,9 @@ from pathlib import Path
 import pytest
 
 from milk_np.cli import reproduce, train, tune
+from milk_np.cli.choices import read_settings
+from milk_np.cli.experiment_options import QUICK as DEFAULTS
+from milk_np.cli.experiment_options import SHARED
 from milk_np.data import make_synthetic
 from milk_np.models.registry import model_class
 
@@ -146,6 +149,21 @@ def test_tuned_settings_go_into_a_file_that_training_reads(
     config = tmp_path / "tuned" / "duif.toml"
     assert run(train, "--data", data, "--config", config, "--quiet", "--out", tmp_path / "run") == 0
     assert (tmp_path / "run" / "report.html").exists()
+
+
+def test_the_help_shows_the_defaults_that_apply() -> None:
+    line = ["--data", "a.npz", "--out", "b"]
+    tuned = tune._parser()
+    reproduced = reproduce._parser()
+    bases = {
+        tuned: tune._base(tuned.parse_args(line), "milk"),
+        reproduced: read_settings(reproduced.parse_args(["fig1", *line]), DEFAULTS, "milk"),
+    }
+    for parser, base in bases.items():
+        shown = {action.dest: str(action.help) for action in parser._actions}
+        for name in SHARED:
+            assert f"(default: {getattr(base, name)})" in shown[name]
+        assert "(default: 100)" in shown["epochs"]
 
 
 @pytest.mark.parametrize(
