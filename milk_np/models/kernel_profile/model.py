@@ -155,6 +155,13 @@ class KernelProfile(StoredModel):
 
     # Fitting
 
+    def check(self, ds: Dataset) -> None:
+        """Raises SettingsError if weights or exponents are given, but not one for each modality (one exponent may be
+        for all), DeviceError without the device."""
+        get_backend(self.settings.device, self.settings.threads)
+        self._check_modalities("modality_weights", ds, shared=False)
+        self._check_modalities("whitening", ds, shared=True)
+
     def fit(
         self,
         ds: Dataset,
@@ -165,12 +172,9 @@ class KernelProfile(StoredModel):
     ) -> Self:
         """Fit in closed form; a signal ends it where it stands. There is nothing to `resume` from: it starts anew.
 
-        Raises SettingsError if weights or exponents are given, but not one for each modality (one exponent may be for
-        all), DeviceError without the device.
+        Raises what `check` raises.
         """
-        get_backend(self.settings.device, self.settings.threads)
-        self._check_modalities("modality_weights", ds, shared=False)
-        self._check_modalities("whitening", ds, shared=True)
+        self.check(ds)
         phases = Phases(callback)
         self._ds, self._catalogue, self._items = ds, Catalogue.of(ds), None
         self.imputer, self._arrays = MeanImputer().fit(ds), {}
