@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from milk_np.data.dataset import Dataset
 from milk_np.data.importers.assemble import Preparation, Raw, assemble
-from milk_np.data.importers.columns import TABLE_SUFFIXES, Column, read_columns, read_ids
+from milk_np.data.importers.columns import Column, read_columns, read_ids
+from milk_np.data.importers.formats import TABLE_SUFFIXES
 from milk_np.data.importers.numbering import rows_of
 from milk_np.data.rows import FeatureArray
 from milk_np.data.split import split_from_labels
