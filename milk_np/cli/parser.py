@@ -71,14 +71,15 @@ def add_settings(
     names: Iterable[str] | None = None,
     of: type[Settings] = Settings,
     changed: Mapping[str, object] | None = None,
+    replaced: Mapping[str, Option] | None = None,
 ) -> None:
     """Add the options of the settings `of` a model (all, or those named), grouped, with their defaults in the help.
 
-    `changed` has the defaults that the command changes. An option that isn't given sets no attribute, so that a file's
-    value is kept.
+    `changed` has the defaults that the command changes, `replaced` the options that it accepts or describes otherwise.
+    An option that isn't given sets no attribute, so that a file's value is kept.
     """
     groups: dict[str, argparse._ArgumentGroup] = {}
-    table, defaults = of.options(), of(**cast(dict[str, Any], changed or {}))
+    table, defaults = {**of.options(), **(replaced or {})}, of(**cast(dict[str, Any], changed or {}))
     for name in table if names is None else names:
         option = table[name]
         if option.group not in groups:
