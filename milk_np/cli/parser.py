@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NoReturn, cast
 
+from milk_np.models import registry
 from milk_np.settings.option import Option, Value
 from milk_np.settings.shared import Settings
 from milk_np.text import VERSION, nearest
@@ -22,10 +23,10 @@ class Parser(argparse.ArgumentParser):
     """Argument parser without abbreviations; for an unknown option, the error names the most similar one."""
 
     foreign: Callable[[str], str | None]
-    """The error for an option that belongs to another model; None if no model has it."""
+    """The error for an option that belongs to another model or command; None if none has it."""
 
     def __init__(self, prog: str, description: str, examples: Sequence[str] = ()) -> None:
-        self.foreign = lambda name: None
+        self.foreign = _of_training
         epilog = "examples:\n" + "\n".join(f"  {line}" for line in examples) if examples else ""
         super().__init__(
             prog=prog,
@@ -57,6 +58,16 @@ class Parser(argparse.ArgumentParser):
             if part.startswith("--") and name not in self._option_string_actions:
                 unknown = f"unknown option {name}{nearest(name, self._option_string_actions)}"
                 self.error(self.foreign(name.removeprefix("--")) or unknown)
+
+
+def _of_training(spelling: str) -> str | None:
+    """The error for a setting of training in a command that doesn't take it."""
+    setting = registry.spellings().get(spelling)
+    if setting is None:
+        return None
+    spaces = (registry.settings_class(name)().tuning_space() for name in registry.MODELS)
+    searched = ", and milk-tune searches it" if any(setting in space for space in spaces) else ""
+    return f"unknown option --{spelling}; it is a setting of milk-train{searched}"
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):

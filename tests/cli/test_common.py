@@ -9,12 +9,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from milk_np import errors
+from milk_np.cli import evaluate, recommend, reproduce, tune
 from milk_np.cli.choices import given_settings, read_settings
 from milk_np.cli.common import run_command
 from milk_np.cli.parser import Parser, add_common, add_settings
@@ -83,6 +85,29 @@ def test_an_unknown_option_names_the_nearest_right_one(
     message = refused(capsys, option, "3")
     assert f"unknown option {option.partition('=')[0]}; did you mean {right}?" in message
     assert "See milk-test --help." in message
+
+
+@pytest.mark.parametrize("command", [tune, recommend, evaluate, reproduce])
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--lr", "--lr; it is a setting of milk-train, and milk-tune searches it\n"),
+        ("--penalty-coeff", "--penalty-coeff; it is a setting of milk-train, and milk-tune searches it\n"),
+        ("--risk", "--risk; it is a setting of milk-train\n"),
+        ("--landmarks", "--landmarks; it is a setting of milk-train\n"),
+    ],
+)
+def test_a_setting_of_training_is_told_as_such(
+    capsys: pytest.CaptureFixture[str], command: ModuleType, option: str, message: str
+) -> None:
+    with pytest.raises(SystemExit):
+        command.main([option, "3"])
+    assert f"error: unknown option {message}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--xy", "--zebra", "--halp-me-please"])
+def test_no_option_is_suggested_that_is_not_like_it(capsys: pytest.CaptureFixture[str], option: str) -> None:
+    assert "did you mean" not in refused(capsys, option)
 
 
 def test_options_are_not_abbreviated(capsys: pytest.CaptureFixture[str]) -> None:
