@@ -7,16 +7,11 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NoReturn, cast
 
+from milk_np.errors import EXIT_CODES
 from milk_np.models import registry
 from milk_np.settings.option import Option, Value
 from milk_np.settings.shared import Settings
 from milk_np.text import VERSION, nearest
-
-EXIT_CODES = (
-    "exit codes: 0 success, 1 unexpected error, 2 wrong option or setting, 3 unusable data or file,\n"
-    "            4 training diverged, 5 device or memory, 130 interrupted (after saving),\n"
-    "            141 output pipe closed"
-)
 
 
 class Parser(argparse.ArgumentParser):
@@ -32,7 +27,7 @@ class Parser(argparse.ArgumentParser):
             prog=prog,
             usage="%(prog)s [options]",
             description=description,
-            epilog=f"{epilog}\n\n{EXIT_CODES}".strip(),
+            epilog=f"{epilog}\n\n{_exit_codes()}".strip(),
             allow_abbrev=False,
             formatter_class=_Formatter,
         )
@@ -58,6 +53,10 @@ class Parser(argparse.ArgumentParser):
             if part.startswith("--") and name not in self._option_string_actions:
                 unknown = f"unknown option {name}{nearest(name, self._option_string_actions)}"
                 self.error(self.foreign(name.removeprefix("--")) or unknown)
+
+
+def _exit_codes() -> str:
+    return "exit codes:\n" + "\n".join(f"  {code:<4} {meaning}" for code, meaning in EXIT_CODES.items())
 
 
 def _of_training(spelling: str) -> str | None:

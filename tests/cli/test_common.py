@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from milk_np import errors
 from milk_np.cli import evaluate, recommend, reproduce, tune
 from milk_np.cli.choices import given_settings, read_settings
-from milk_np.cli.common import run_command
+from milk_np.cli.common import EXIT_BROKEN_PIPE, EXIT_INTERRUPTED, EXIT_UNEXPECTED, run_command
 from milk_np.cli.parser import Parser, add_common, add_settings
 from milk_np.models.milk.settings import MilkSettings
 
@@ -65,7 +65,7 @@ def test_help_shows_groups_defaults_choices_examples_and_exit_codes(
         parse("--help")
     assert caught.value.code == 0
     shown = capsys.readouterr().out
-    for text in ("objective:", "(default: 0.001)", "paper|reference", "milk-test --lr .1", "exit codes: 0"):
+    for text in ("objective:", "(default: 0.001)", "paper|reference", "milk-test --lr .1", "exit codes:\n  0    done"):
         assert text in shown
 
 
@@ -188,6 +188,12 @@ def test_each_cause_has_its_exit_code_and_message(
     assert shown.startswith("milk-test: error: ")
     assert text in shown
     assert "Traceback" not in shown
+
+
+def test_every_exit_code_is_in_the_table() -> None:
+    kinds = [made for made in vars(errors).values() if isinstance(made, type) and issubclass(made, errors.MilkError)]
+    codes = {kind.exit_code for kind in kinds} | {EXIT_UNEXPECTED, EXIT_INTERRUPTED, EXIT_BROKEN_PIPE}
+    assert codes | {0} == errors.EXIT_CODES.keys()
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError("surprise"), ModuleNotFoundError("x", name="milk_np.gone")])
