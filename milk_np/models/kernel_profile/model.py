@@ -55,13 +55,13 @@ class KernelProfile(StoredModel):
     """Users described by what they chose, items by what their owned modalities say of it; fitted in one pass.
 
     Settings: `profile_width` (K), `landmarks`, `smoothing`, `smoothing_rank`, `smoothing_power`, `rarity`, `prior`,
-    `kernel_scale`, `kernel_noise`, `modality_weights`, `whitening`, and `seed`, which draws the landmarks. Where they
-    are unset, the weights are chosen by the leave-one-out error, noise and whitening by ranking held-out items. Sums
-    over items and pairs, made by blocks, and ranking run on `device`; what is chosen on samples, and all that is of
-    landmarks by landmarks, on the host. The bits of a fit on the host don't depend on the number of threads. The
-    products that make an item's vector are BLAS's, whose rounding depends on a row's place among others: an item's
-    vector, and its scores, may differ by rounding (float32) when other items are encoded with it, and those of equal
-    items may. A user's vector is the same to the bit.
+    `owned_sets`, `kernel_scale`, `kernel_noise`, `modality_weights`, `whitening`, and `seed`, which draws the
+    landmarks. Where they are unset, the weights are chosen by the leave-one-out error, noise and whitening by ranking
+    held-out items. Sums over items and pairs, made by blocks, and ranking run on `device`; what is chosen on samples,
+    and all that is of landmarks by landmarks, on the host. The bits of a fit on the host don't depend on the number of
+    threads. The products that make an item's vector are BLAS's, whose rounding depends on a row's place among others:
+    an item's vector, and its scores, may differ by rounding (float32) when other items are encoded with it, and those
+    of equal items may. A user's vector is the same to the bit.
 
     Attributes
     ----------
