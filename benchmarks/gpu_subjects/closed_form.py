@@ -24,7 +24,7 @@ def measure(options: Options, timing: bool) -> Iterator[Outcome]:
         rows.append({**dict(zip(names, size, strict=True)), **taken})
     if timing:
         note = (
-            "Seconds by phase, on data made on the device: image 512 + text 384 numbers, float16, a quarter of the items "
-            "lack one; the kernel is given. The first size compiles."
+            "Seconds by phase, on data made on the device: image 512 + text 384 numbers, float16, a quarter of the "
+            "items lack one; the kernel is given. The first size compiles."
         )
         yield Outcome("profile", "Fitting the kernel profile on a GPU", list(rows[0]), rows, [device_name(), note], {})
