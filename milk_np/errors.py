@@ -7,6 +7,18 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+EXIT_CODES = {
+    0: "done",
+    1: "unexpected error: please report it",
+    2: "wrong option or setting, or an optional library that isn't installed",
+    3: "data or a file that can't be used; also a full disk or a folder that can't be written",
+    4: "training diverged: a loss was no longer a finite number",
+    5: "device or memory: no usable GPU, or not enough memory",
+    130: "interrupted by Ctrl-C or SIGTERM; a training run has saved its state first",
+    141: "the program that read the output stopped reading (such as head)",
+}
+"""What a command's exit code means."""
+
 
 class MilkError(Exception):
     """Base class of the errors with a known cause; `exit_code` is what a command returns for it."""

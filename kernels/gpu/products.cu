@@ -11,7 +11,7 @@
 #include "tiles.cuh"
 #include "spans.cuh"
 
-#define LISTED 512  // rows whose places a block keeps at a time, followed by a slice of padding rows
+#define LISTED 512  // rows of which a block keeps the places at a time, and a slice of nobody's behind them
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1000
 #define RESIDENT 2  // blocks of a multiprocessor at least: there a third would have too few registers
 #else

@@ -1,4 +1,4 @@
-"""Products with rows of feature tables that are read in place (contract: kernels/reference/extract.py).
+"""Products with rows of feature tables that are read where they lie (contract: kernels/reference/extract.py).
 
 Single precision, tables on the device; all modalities in one launch. The order of the additions, and so every bit,
 follows from the shapes of the whole call, the number of rows before the padding, and the number of blocks that the
@@ -56,7 +56,7 @@ class Part(NamedTuple):
 def forward(
     tables: Sequence[Table], rows: Array, weights: Sequence[Array], biases: Sequence[Array], out: Sequence[Array]
 ) -> None:
-    """c = x W + b of every modality for the rows `rows`, into `out`; b in padding rows."""
+    """c = x W + b of every modality for the rows `rows`, into `out`; b in rows of nobody."""
     arrays = zip(tables, weights, biases, out, strict=True)
     parts = [Part(table, len(weight), weight, bias, c, None) for table, weight, bias, c in arrays]
     n, K = out[0].shape

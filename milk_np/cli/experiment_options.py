@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from milk_np.cli.choices import given_settings
 from milk_np.cli.parser import Parser
+from milk_np.errors import SettingsError
+from milk_np.models import registry
+from milk_np.settings.option import Option
 from milk_np.settings.shared import Settings
+from milk_np.settings.triplets import TripletSettings
 
 SHARED = (
     "preset",
@@ -32,15 +37,35 @@ QUICK: dict[str, object] = {"epochs": 100, "eval_every": 2, "patience": 4}
 """Defaults that differ from milk-train's: learning rates are larger here, so runs are shorter."""
 
 
+def shared_options() -> dict[str, Option]:
+    """Options that differ from milk-train's: a preset of MILK is one of its own, and data are always given."""
+    protocol = replace(Settings.options()["protocol"], none="the mask stored in the data")
+    return {"preset": TripletSettings.options()["preset"], "protocol": protocol}
+
+
 def own_defaults(options: Mapping[str, object]) -> dict[str, object]:
     """Those of QUICK that are among a model's `options`."""
     return {name: value for name, value in QUICK.items() if name in options}
 
 
-def own_options(given: argparse.Namespace, options: Mapping[str, object]) -> argparse.Namespace:
-    """The given options without the settings that are not among a model's `options`: those are for other models."""
-    others = given_settings(given).keys() - options.keys()
+def own_options(given: argparse.Namespace, model: str) -> argparse.Namespace:
+    """The given options without the settings, or the preset, that `model` doesn't have: those are for other models."""
+    others = {name for name, value in given_settings(given).items() if not _takes(model, name, value)}
     return argparse.Namespace(**{name: value for name, value in vars(given).items() if name not in others})
+
+
+def refuse_unused(given: argparse.Namespace, models: Sequence[str]) -> None:
+    """Raise SettingsError for a setting, or a preset, that none of `models` has."""
+    for name, value in given_settings(given).items():
+        if not any(_takes(model, name, value) for model in models):
+            owners = ", ".join(model for model in registry.trained() if _takes(model, name, value))
+            what = f"the preset {value} is" if name == "preset" else "a setting"
+            raise SettingsError(f"{name} (--{name.replace('_', '-')}): {what} of {owners}; --models names none of them")
+
+
+def _takes(model: str, name: str, value: object) -> bool:
+    cls = registry.settings_class(model)
+    return value in cls.presets if name == "preset" else name in cls.options()
 
 
 def usual_patience(settings: Settings) -> dict[str, object]:

@@ -65,6 +65,7 @@ class Job:
         self.say(self.preamble)
         _refuse_what_cannot_run(settings, self.ds)
         memory.refuse_if_too_large(need, available, model.memory_advice)
+        make_model(settings.without_machine()).check(self.ds)
 
     def train_all(self) -> None:
         """Train every seed; several seeds get a folder each, and a summary over them."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from milk_np.cli.choices import read_settings
 from milk_np.cli.common import run_command
-from milk_np.cli.experiment_options import QUICK, SHARED, add_search, sayer
+from milk_np.cli.experiment_options import QUICK, SHARED, add_search, sayer, shared_options
 from milk_np.cli.parser import Parser, add_common, add_settings
 from milk_np.errors import SettingsError
 from milk_np.machine.threads import allowed_cores
@@ -77,7 +77,7 @@ def _parser() -> Parser:
     parser.add_argument("--report-only", action="store_true", help="run nothing; write the report of the finished runs")
     add_search(parser)
     add_common(parser)
-    add_settings(parser, SHARED, registry.settings_class(registry.DEFAULT))
+    add_settings(parser, SHARED, registry.settings_class(registry.DEFAULT), QUICK, shared_options())
     return parser
 
 

@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING
 
 from milk_np.cli.choices import read_settings
 from milk_np.cli.common import run_command
-from milk_np.cli.experiment_options import SHARED, add_search, own_defaults, own_options, sayer, usual_patience
+from milk_np.cli.experiment_options import (
+    QUICK,
+    SHARED,
+    add_search,
+    own_defaults,
+    own_options,
+    refuse_unused,
+    sayer,
+    shared_options,
+    usual_patience,
+)
 from milk_np.cli.parser import Parser, add_common, add_settings
 from milk_np.errors import SettingsError
 from milk_np.machine.threads import allowed_cores
@@ -48,6 +58,7 @@ def _run(line: list[str]) -> int:
 
     say, out = sayer(given.quiet, time.perf_counter()), Path(given.out)
     models = [_known(name.strip()) for name in given.models.split(",")]
+    refuse_unused(given, models)
     searches = [_search(Path(given.data), _base(given, m)) for m in models]
     jobs = given.jobs or allowed_cores()
     try:
@@ -70,7 +81,8 @@ def _parser() -> Parser:
     parser.add_argument("--models", metavar="NAMES", default="milk", help=models)
     add_search(parser, repeats=False)
     add_common(parser)
-    add_settings(parser, ("without", "protocol", "missing_mix", "missing_seed", "topk", *SHARED), MilkSettings)
+    names = ("without", "protocol", "missing_mix", "missing_seed", "topk", *SHARED)
+    add_settings(parser, names, MilkSettings, QUICK, shared_options())
     return parser
 
 
@@ -85,7 +97,7 @@ def _known(name: str) -> str:
 def _base(given: argparse.Namespace, model: str) -> Settings:
     """The settings that a model's trials share: those of the command's options that the model has."""
     mine = registry.settings_class(model).options()
-    return read_settings(own_options(given, mine), own_defaults(mine), model)
+    return read_settings(own_options(given, model), own_defaults(mine), model)
 
 
 def _search(data: Path, base: Settings) -> Search:

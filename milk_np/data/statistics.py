@@ -72,6 +72,11 @@ def warnings(ds: Arrays) -> list[str]:
         int((~seen & (ds.item_split == Split.TRAIN)).sum()),
         "training {item has} no pair: used as negatives only",
     )
+    every = trained[trained == max(1, int((ds.item_split == Split.TRAIN).sum()))]
+    found += _count(
+        int(every.sum()),
+        "training {pair of a user} with every training item: left out unless negatives come from all items",
+    )
     for label, split in _GROUPS[1:]:
         if not (ds.split == split).any():
             found.append(f"no pair in {label}: that split can't be evaluated")
@@ -85,7 +90,14 @@ def warnings(ds: Arrays) -> list[str]:
     return found
 
 
-_PLURAL = {"user has": "users have", "item has": "items have", "row": "rows", "is": "are", "has": "have"}
+_PLURAL = {
+    "user has": "users have",
+    "item has": "items have",
+    "pair of a user": "pairs of users",
+    "row": "rows",
+    "is": "are",
+    "has": "have",
+}
 
 
 def _count(number: int, text: str) -> list[str]:

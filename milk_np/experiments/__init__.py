@@ -2,7 +2,7 @@
 
 variants     what an experiment consists of: variants of the settings, protocols, claims
 catalogue    the experiments: a new model or variant is one more line there
-spaces       configurations to try when tuning
+spaces       which configurations of a model's tuning space to try
 runs         one run: a draw of new items, a mask, a model, both evaluations
 store        finished runs by the hash of their data and settings: none is ever repeated
 pool         parallel runs in processes

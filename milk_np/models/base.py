@@ -38,6 +38,12 @@ class Recommender(ABC):
     memory_advice: ClassVar[Mapping[str, str]] = {}
     """By purpose, how to reduce the need."""
 
+    def check(self, ds: Dataset) -> None:  # noqa: B027 - a model without conditions has nothing to check
+        """Raise the error that `fit(ds)` would begin with: a device that can't be used, data that don't suit.
+
+        `milk-train` calls it before it makes the run's folder.
+        """
+
     @abstractmethod
     def fit(self, ds: Dataset) -> Self:
         """Learn from the training pairs and the features of `ds`; returns the model itself."""

@@ -27,7 +27,7 @@ def to_numbers(asked: Sequence[str], ids: NDArray[np.str_] | None, n: int, kind:
     numbers = order[place]
     for text, number in zip(asked, numbers.tolist(), strict=True):
         if ids[number] != text:
-            raise DataError(f"{kind} {text!r} is not in the data set{nearest(text, _similar(text, ids))}")
+            raise DataError(f"{kind} {text!r} is not in the data set{nearest(text, _similar(text, ids), 0.5)}")
     return numbers.astype(np.int32)
 
 

@@ -17,6 +17,7 @@ from milk_np.settings.metrics import METRICS
 from milk_np.settings.names import DEVICES, GROUPS, PROTOCOLS
 from milk_np.settings.option import Option, Value, option, refuse_unknown
 from milk_np.settings.toml import toml_value
+from milk_np.text import nearest
 
 Kind = Literal["steps", "closed form", "untrained"]
 Space = Mapping[str, tuple[Value, ...]]
@@ -92,6 +93,16 @@ class Settings:
         0, int, "machine", "number of threads; 0: all cores available to this process", low=0, high=4096,
     )
     # fmt: on
+
+    def __new__(cls, *values: object, **named: object) -> Self:
+        """Raises SettingsError for a name that the class doesn't have, before `__init__` would raise TypeError."""
+        for name in named:
+            if name not in cls.options():
+                raise SettingsError(
+                    f"{name}: {cls.__name__} has no such setting{nearest(name, cls.options())}; a model's own settings "
+                    "are in the model's class, such as milk_np.MilkSettings or milk_np.KernelProfileSettings"
+                )
+        return super().__new__(cls)
 
     def __post_init__(self) -> None:
         for name, accepted in self.options().items():

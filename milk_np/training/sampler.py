@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from milk_np.backends.base import Array, Backend
 from milk_np.data import Dataset
@@ -13,6 +14,22 @@ from milk_np.errors import DataError
 from milk_np.rng import stream_key
 
 BATCHES_AT_ONCE = 16
+
+
+def usable_pairs(ds: Dataset, negatives: str) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+    """The items that `negatives` ("train" or "all") are drawn from, and which training pairs can have one.
+
+    Raises DataError if none can.
+    """
+    candidates = ds.train_items if negatives == "train" else np.arange(ds.n_items, dtype=np.int32)
+    user, _ = ds.interactions(Split.TRAIN)
+    usable = (np.diff(ds.csr(Split.TRAIN)[0]) < len(candidates))[user]
+    if not usable.any():
+        raise DataError(
+            f"training pairs: every user has chosen all {len(candidates)} items that negatives are drawn from, so "
+            "there is nothing to learn; add items, or draw negatives from all items (--negatives all)"
+        )
+    return candidates, usable
 
 
 class TripletSampler:
@@ -25,20 +42,13 @@ class TripletSampler:
 
         With a `pool`, a batch's negatives come from that many candidates, drawn again for every batch: each negative
         is still uniform, but a batch has fewer distinct items.
-        Pairs of a user who chose every candidate have no negative and are left out (`left_out` counts them).
+        Pairs of a user who chose every candidate have no negative and are left out.
         """
         self._kernels: Any = backend.kernels
         self._seed, self.batch_size = seed, batch_size
-        candidates = ds.train_items if negatives == "train" else np.arange(ds.n_items, dtype=np.int32)
+        candidates, usable = usable_pairs(ds, negatives)
         user, item = ds.interactions(Split.TRAIN)
         indptr, indices = ds.csr(Split.TRAIN)
-        usable = (np.diff(indptr) < len(candidates))[user]
-        self.left_out = int((~usable).sum())
-        if not usable.any():
-            raise DataError(
-                f"training pairs: every user has chosen all {len(candidates)} items that negatives are drawn from, so "
-                "there is nothing to learn; add items, or draw negatives from all items (--negatives all)"
-            )
         self.n_triplets, self.n_items = int(usable.sum()), ds.n_items
         ranks = np.searchsorted(candidates, indices).astype(np.int32)
         place = backend.asarray

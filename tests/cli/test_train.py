@@ -18,7 +18,7 @@ import pytest
 
 from milk_np.backends import driver as devices
 from milk_np.cli import job, train
-from milk_np.data import make_synthetic
+from milk_np.data import Dataset, make_synthetic
 from milk_np.machine import memory
 from milk_np.models.kernel_profile.settings import KernelProfileSettings
 from milk_np.models.milk.model import Milk
@@ -373,6 +373,42 @@ def test_a_gpu_that_is_not_there_ends_with_5(
     line: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert "--device" in failed(capsys, 5, *line, "--device", "gpu", "--out", tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        ("--preset", "best", "--modality-weights", "1,2,3,4,5"),
+        ("--preset", "best", "--whitening", "0,1,0,1,0"),
+    ],
+)
+def test_a_refused_run_can_be_corrected_in_the_same_folder(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], more: tuple[str, ...]
+) -> None:
+    line = ("--data", data, "--protocol", "FTMT", "--topk", "5", "--valid-metric", "ndcg@5", "--out", tmp_path / "run")
+    assert "one for each of" in failed(capsys, 2, *line, *more)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("model", ["milk", "duif", "kernel-profile"])
+def test_a_device_that_can_not_be_opened_leaves_no_folder(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, model: str
+) -> None:
+    monkeypatch.setattr("milk_np.backends.select.gpu_problem", lambda: "no driver")
+    line = ("--data", data, "--topk", "5", "--valid-metric", "ndcg@5", "--out", tmp_path / "run")
+    assert "no driver" in failed(capsys, 5, *line, "--model", model, "--device", "gpu")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("model", ["milk", "duif"])
+def test_data_without_negatives_leave_no_folder(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, model: str
+) -> None:
+    monkeypatch.setattr(Dataset, "train_items", np.zeros(0, np.int32))
+    line = ("--data", data, "--topk", "5", "--valid-metric", "ndcg@5", "--out", tmp_path / "run")
+    assert "nothing to learn" in failed(capsys, 3, *line, "--model", model)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_job_that_does_not_fit_is_refused(

@@ -245,6 +245,18 @@ def test_statistics_warn_only_of_rows_that_are_available() -> None:
     assert "1 row of m1 has the same value" in text
 
 
+def test_statistics_warn_of_pairs_that_can_have_no_negative() -> None:
+    made = small_arrays()
+    assert "every training item" not in Dataset(**made).statistics()
+    items = np.flatnonzero(made["item_split"] == 0).astype(np.int32)
+    rest = made["split"] != 0
+    made["user"] = np.concatenate([np.zeros(len(items), np.int32), made["user"][rest]])
+    made["item"] = np.concatenate([items, made["item"][rest]])
+    made["split"] = np.concatenate([np.zeros(len(items), np.int8), made["split"][rest]])
+    text = Dataset(**made).statistics()
+    assert f"{len(items)} training pairs of users with every training item: left out" in text
+
+
 def test_statistics_count_missing_items_by_split() -> None:
     lines = small().statistics().splitlines()
     assert next(line.split() for line in lines if line.startswith("m0")) == [

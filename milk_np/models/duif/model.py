@@ -35,6 +35,11 @@ class Duif(Milk):
     memory_need = staticmethod(memory.training_bytes)
     memory_advice = memory.ADVICE
 
+    def check(self, ds: Dataset) -> None:
+        """As MILK's, on the concatenated modalities, of which only the size matters here."""
+        width = sum(int(ds.features[name].shape[1]) for name in ds.modalities)
+        super().check(self._side_by_side(ds, np.broadcast_to(np.float32(0), (ds.n_items, width))))
+
     def trainer(self, ds: Dataset) -> Trainer:
         """Impute and concatenate the modalities, and set up the step on them."""
         imputer = make_imputer(self.settings.impute).fit(ds)

@@ -32,6 +32,7 @@ from milk_np.serving.catalogue import Catalogue
 from milk_np.serving.histories import Ids
 from milk_np.serving.ranking import TopK
 from milk_np.settings.shared import Settings
+from milk_np.training.sampler import usable_pairs
 from milk_np.training.trainer import Trainer
 
 ENCODE_ROWS = 8192
@@ -141,10 +142,15 @@ class Milk(SteppedModel):
 
     # Training
 
+    def check(self, ds: Dataset) -> None:
+        """Raises DeviceError without the device or its memory, DataError if no pair can have a negative."""
+        self._backend.require(device_bytes(self.settings, ds))
+        usable_pairs(ds, str(self.settings.resolve().negatives))
+
     def trainer(self, ds: Dataset) -> Trainer:
         """Impute and normalise (virtually), initialise parameters, set up the step."""
+        self.check(ds)
         settings, backend, need = self.settings, self._backend, device_bytes(self.settings, ds)
-        backend.require(need)
         self.imputer = make_imputer(settings.impute).fit(ds)
         self._tables = [self._table(table, sum(need.values())) for table in feature_tables(ds, self.imputer)]
         self._items, self._history_vectors, self._catalogue = None, None, Catalogue.of(ds)

@@ -1,7 +1,7 @@
 """The objective of MILK on a batch of triplets, forward and backward in one pass (paper Eq. 5 to 16).
 
 c^m = x^m W^m + b^m                      extract, for the batch's distinct items only
-s^m_t = q_t . (c^m_i - c^m_j)            margins; q_t is the user's vector, p_u where users are free (nn/users.py)
+s^m_t = q_t . (c^m_i - c^m_j)            margins; q_t is the user's vector, p_u where users are free (`.users`)
 y^e_t = sum_m theta_e^m s^m_t            environments, linear in the margins
 L_e = mean_t softplus(-y^e_t)            risk of an environment
 objective = base sum_e L_e + beta Var_e(L_e) + lambda L_align + gamma L_reg
