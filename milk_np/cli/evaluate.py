@@ -46,7 +46,8 @@ def _run(line: list[str]) -> int:
     from milk_np.data.arrays import Split
     from milk_np.evaluation.evaluate import evaluate
 
-    result = evaluate(model, ds, Split[given.split.upper()], topk=settings.topk, candidates=settings.candidates)
+    split = {"valid": Split.VALIDATION, "test": Split.TEST}[given.split]
+    result = evaluate(model, ds, split, topk=settings.topk, candidates=settings.candidates)
     _save(result, given, ds)
     if not given.quiet:
         print(result.table())
