@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from milk_np.cli.choices import given_settings
 from milk_np.cli.parser import Parser
+from milk_np.cli.types import positive, share, whole
 from milk_np.errors import SettingsError
 from milk_np.models import registry
 from milk_np.settings.option import Option
@@ -72,31 +73,6 @@ def usual_patience(settings: Settings) -> dict[str, object]:
     """The default patience of training, for a model that has this setting."""
     patience = type(settings)().to_dict().get("patience")
     return {} if patience is None else {"patience": patience}
-
-
-def positive(text: str) -> int:
-    """A whole number of at least 1, or argparse's error."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text!r}")
-    return int(text)
-
-
-def whole(text: str) -> int:
-    """A whole number of at least 0, or argparse's error."""
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"expected a whole number of at least 0, got {text!r}")
-    return int(text)
-
-
-def share(text: str) -> float:
-    """A share between 0 and 1, or argparse's error."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 < value < 1:
-        raise argparse.ArgumentTypeError(f"expected a share between 0 and 1, got {text!r}")
-    return value
 
 
 def add_search(parser: Parser, *, repeats: bool = True) -> None:

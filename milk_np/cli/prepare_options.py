@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from milk_np.cli.parser import Parser, add_settings
+from milk_np.cli.types import share
 from milk_np.data.importers.formats import FORMATS
 
 PROGRAM = "milk-prepare"
@@ -92,7 +93,7 @@ def _add_raw(group: argparse._ArgumentGroup) -> None:
     add("--name", metavar="NAME", help="name of the data set (default: from the source)")
     add("--modalities", type=_words, metavar="NAMES", help="modalities to keep, in this order (default: all)")
     add("--k-core", type=_count, metavar="K", help="keep users and items with at least K pairs (default: all)")
-    add("--new-items", type=_share, metavar="X", help="share of items that become new (default: 0.2)")
+    add("--new-items", type=share, metavar="X", help="share of items that become new (default: 0.2)")
     add("--split-seed", type=_count, metavar="N", help="random seed of the choice of new items (default: 0)")
     add("--merge-duplicates", action="store_true", help="count repeated pairs once (default: an error)")
     add(
@@ -130,16 +131,6 @@ def _count(text: str) -> int:
     except (ValueError, OverflowError):
         pass
     raise argparse.ArgumentTypeError(f"expected a whole number such as 1000 or 1e6, got {text!r}")
-
-
-def _share(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 < value < 1:
-        raise argparse.ArgumentTypeError(f"expected a share between 0 and 1, got {text!r}")
-    return value
 
 
 def _words(text: str) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from milk_np.cli.choices import given_settings, model_help
 from milk_np.cli.common import run_command
 from milk_np.cli.parser import Parser, add_settings
+from milk_np.cli.types import positive
 from milk_np.errors import SettingsError
 from milk_np.settings.shared import Settings
 
@@ -71,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--items", metavar="IDS|FILE", help="users for these items")
     add("--similar", metavar="IDS|FILE", help="items like these")
     add("--new-item", metavar="FILE.npz", help=_NEW_ITEM)
-    add("--topk", type=_length, default=20, metavar="N", help="length of a list (default: 20)")
+    add("--topk", type=positive, default=20, metavar="N", help="length of a list (default: 20)")
     add("--candidates", choices=("new", "all"), help=_CANDIDATES)
     add("--include-seen", action="store_true", help="also list pairs of the training data")
     add("--out", metavar="FILE", help="write .csv, .jsonl or .parquet instead of printing")
@@ -93,12 +94,6 @@ _NEW_ITEM = (
     "no array; optionally item_ids"
 )
 _CANDIDATES = "items to choose from (default: new; all with --similar)"
-
-
-def _length(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text!r}")
-    return int(text)
 
 
 def _check(given: argparse.Namespace) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from milk_np.errors import DataError, ModalityError, OutOfMemoryError
-from milk_np.files import write_atomic
+from milk_np.files import sync, write_atomic
 
 FORMAT = 1
 REQUIRED = ("user", "item", "split", "item_split", "modalities", "available")
@@ -211,12 +211,3 @@ def _replace_folder(temporary: Path, path: Path) -> None:
     else:
         os.replace(temporary, path)
     sync(path.parent)
-
-
-def sync(path: Path) -> None:
-    """Flush a file or folder to disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -12,7 +12,6 @@ NO_CEIM = Variant("w/o CEIM", {"without": ("ceim",)})
 NEITHER = Variant("w/o both", {"without": ("cmam", "ceim")})
 PRINTED = Variant("MILK, printed weights", {}, weights="printed")
 DUIF = Variant("DUIF", {"model": "duif"})
-DUIF_RAW = Variant("DUIF, raw features", {"model": "duif-raw"})
 KERNEL = Variant("kernel profile", {"model": "kernel-profile"}, weights="none")
 
 RANDOM = Variant("random order", {"model": "random"}, weights="none")

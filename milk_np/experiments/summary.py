@@ -13,7 +13,7 @@ from milk_np.evaluation.significance import Values, holm, mean_and_deviation, pa
 from milk_np.experiments.published import printed, printed_loss
 from milk_np.experiments.reproduce import DataSet, Reproduction
 from milk_np.experiments.runs import Run
-from milk_np.experiments.variants import Experiment, Variant
+from milk_np.experiments.variants import Experiment
 
 ALL = "all"
 
@@ -166,8 +166,3 @@ def _add_losses(table: Table) -> None:
 def lost(complete: Iterable[float], missing: Iterable[float]) -> list[float]:
     """Relative change of each repeat from complete to missing, negative for a loss; nan if complete is 0."""
     return [(m - c) / c if c else math.nan for c, m in zip(complete, missing, strict=True)]
-
-
-def variant_of(experiment: Experiment, label: str) -> Variant:
-    """The variant of a row."""
-    return next(variant for variant in experiment.variants if variant.label == label)

@@ -153,9 +153,9 @@ def own_settings(name: str, settings: Settings | None, options: Mapping[str, obj
     refuse_foreign(normal_keys(options, spellings(), "setting"), name)
     if options.get("model", name) != name:
         raise SettingsError(f"model: got {options['model']!r}, this one is {name}; see milk_np.models.registry")
-    for setting in (*MASK, "seeds"):
+    for setting, instead in _ELSEWHERE.items():
         if setting in options:
-            raise SettingsError(f"{setting}: {_ELSEWHERE[setting == 'seeds']}")
+            raise SettingsError(f"{setting}: {instead}")
     if settings is None:
         return make_settings({"model": name, **options})
     if type(settings) is Settings or settings.model == name:
@@ -163,10 +163,9 @@ def own_settings(name: str, settings: Settings | None, options: Mapping[str, obj
     raise SettingsError(f"settings: expected those of {name}, got those of {settings.model}")
 
 
-_ELSEWHERE = (
-    "a model uses the data as they are; remove modalities with milk_np.data.apply_protocol(ds, ...) first",
-    "a model is fitted with one seed; give seed instead",
-)
+_MASKED = "a model uses the data as they are; remove modalities with milk_np.data.apply_protocol(ds, ...) first"
+_ELSEWHERE = {**dict.fromkeys(MASK, _MASKED), "seeds": "a model is fitted with one seed; give seed instead"}
+"""Where to give the settings that only the commands apply."""
 
 
 # Settings in files

@@ -77,9 +77,9 @@ class Users(ABC):
     def forward(self, params: Parameters, c: Array, batch: Batch) -> Seen:
         """The users' vectors, from the extracted rows `c` (M, n, K)."""
 
-    @abstractmethod
     def covered(self, params: Parameters, batch: Batch, seen: Seen) -> Covered:
-        """What the regulariser covers; its gradient begins as that of q, which is in `seen` by now."""
+        """What the regulariser covers, |q_t|^2 here; its gradient begins as that of q, which is in `seen` by now."""
+        return Covered(seen.table, seen.groups, seen.gradient)
 
     @abstractmethod
     def backward(
@@ -103,10 +103,6 @@ class FreeUsers(Users):
         """P itself."""
         gradient = self._take("dP", len(batch.by_user.unique), c)
         return Seen(params.P, batch.users, batch.by_user, gradient)
-
-    def covered(self, params: Parameters, batch: Batch, seen: Seen) -> Covered:
-        """|p_u|^2."""
-        return Covered(seen.table, seen.groups, seen.gradient)
 
     def backward(
         self, params: Parameters, batch: Batch, seen: Seen, covered: Covered, dc: Array, dscale: Any
@@ -163,10 +159,6 @@ class HistoryUsers(Users):
         K.sum_rows(h, start, groups.slot, total)
         K.leave_one_out(total, h, batch.by_user.slot, groups.slot[:B], start, params.scale, unit, inverse, q)
         return Seen(q, self._counted(B), self._each_alone(B), dq, Lengths(unit, inverse))
-
-    def covered(self, params: Parameters, batch: Batch, seen: Seen) -> Covered:
-        """|q_t|^2."""
-        return Covered(seen.table, seen.groups, seen.gradient)
 
     def backward(
         self, params: Parameters, batch: Batch, seen: Seen, covered: Covered, dc: Array, dscale: Any
