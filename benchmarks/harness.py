@@ -198,15 +198,3 @@ def markdown(columns: list[str], rows: list[dict[str, Any]]) -> list[str]:
 def cell(value: Any) -> str:
     """Text of a value: numbers to three significant digits."""
     return f"{value:.3g}" if isinstance(value, float) else str(value)
-
-
-def timing_rows(
-    seconds: Mapping[str, list[float]], base: str, missing: Mapping[str, str], unit: float = 1.0
-) -> list[dict[str, Any]]:
-    """One row per program: median time (seconds / unit), ratio to `base`; absent programs say why."""
-    rows = []
-    for name, taken in seconds.items():
-        ratio = ratios(seconds, name, base)
-        spread = f"{ratio.least:.3g} to {ratio.most:.3g}"
-        rows.append({"program": name, "time": median(taken) / unit, f"times {base}": ratio.text(), "range": spread})
-    return rows + [{"program": name, "time": reason} for name, reason in missing.items()]

@@ -5,12 +5,12 @@ Numba, `gpu/` in CUDA C, under the same names and with the same arguments. A fil
 
 =============  =====================================================================================
 sampling       shuffled positives with uniform negatives, keyed by counters: no state, no sort
-grouping       the distinct ids of a batch and where each of them stands
+grouping       the distinct ids of a batch and their positions
 extract        rows of a feature table times a weight, without building the rows, and its backward pass
-margins        how much better an item pair's first item suits a user, per modality, and its backward pass
+margins        score difference between a triplet's two items, per modality, and its backward pass
 risk           BPR risk of every environment, their mean (or sum) and variance, and its backward pass
 penalties      alignment of the modalities, and the regulariser, each with its backward pass
-histories      a user as the sum of her own items, the positive left out, and its backward pass (not on the GPU yet)
+histories      a user as the sum of their own items, the positive left out, and its backward pass (not on the GPU yet)
 adam           Adam, dense and by rows
 topk           the K best of a product of two tables
 =============  =====================================================================================
@@ -18,7 +18,7 @@ topk           the K best of a product of two tables
 Symbols: U users, I items, M modalities, E environments, B triplets in a batch, K latent width, D raw width,
 n distinct items of a batch. Kernels trust their callers: shapes and types are checked once, at the public edge.
 
-Rows of nobody: where a number of rows depends on the data, a device keeps as many as there can be, and the ones that
-are left over carry the id -1 (`reference/grouping.py`). Its kernels skip them: parameters and moments stay as they are,
-gradients of such rows are zero, extracted rows are finite and never read. On the CPU there are no such rows.
+Padding rows: where the number of rows depends on the data, a device allocates the maximum, and the unused rows have
+the id -1 (`reference/grouping.py`). Its kernels skip them: parameters and moments are unchanged, gradients of such
+rows are zero, extracted rows are finite and never read. On the CPU there are no padding rows.
 """

@@ -1,8 +1,8 @@
-"""BLAS on one thread for a while.
+"""Limit BLAS to one thread for a while.
 
-NumPy and SciPy bring an OpenBLAS each, with threads of its own. Where many small factorisations follow each other, the
-threads of one wait for cores that those of the other hold: ten and more times slower on a busy machine. The order of
-its sums, and so the last bits, depend on their number as well.
+NumPy and SciPy each come with an OpenBLAS that has its own threads. In a sequence of many small factorisations, the
+threads of one wait for cores held by those of the other, which is ten or more times slower on a busy machine. The
+order of the sums, and so the last bits, also depend on the number of threads.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _SUFFIXES = ("64_", "_64", "")
 
 
 class _Limit:
-    """How many callers, of all Python's threads, want one thread of BLAS: the first sets it, the last takes it back."""
+    """How many callers, in all Python threads, want one BLAS thread: the first sets it, the last restores it."""
 
     def __init__(self) -> None:
         self._lock, self._callers = threading.Lock(), 0
@@ -48,7 +48,7 @@ _LIMIT = _Limit()
 
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """Every OpenBLAS of this process works on one thread inside; another BLAS is left as it is."""
+    """Inside, every OpenBLAS of this process uses one thread; other BLAS libraries are left as they are."""
     _LIMIT.enter()
     try:
         yield
@@ -57,7 +57,7 @@ def one_blas_thread() -> Iterator[None]:
 
 
 def openblas_pools(maps: Path = Path("/proc/self/maps")) -> list[Pool]:
-    """How to read and set the number of threads of every OpenBLAS that is loaded."""
+    """Functions that read and set the number of threads of every loaded OpenBLAS."""
     try:
         lines = maps.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""What idle threads do; settled before OpenMP starts, so this file loads nothing."""
+"""What idle threads do; set before OpenMP starts, so this file imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import os
 
 
 def let_idle_threads_sleep() -> None:
-    """Have idle OpenMP threads sleep soon: spinning on, they would starve BLAS. Nothing where the user chose a policy.
+    """Let idle OpenMP threads sleep soon, since spinning ones would starve BLAS. A policy set by the user is kept.
 
-    They spin 10,000 times first, a tenth of a millisecond or so, which takes them from one kernel of a step to the
-    next: waking a thread takes longer than the smaller kernels do. It has to be settled before the threads start.
+    They spin 10,000 times first, about a tenth of a millisecond, which bridges the gap between two kernels of a step:
+    waking a thread takes longer than the smaller kernels do. This has to be set before the threads start.
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ["OMP_WAIT_POLICY"] = "PASSIVE"

@@ -15,16 +15,29 @@ if TYPE_CHECKING:
     from milk_np.data import Dataset
     from milk_np.evaluation.evaluate import evaluate
     from milk_np.models.kernel_profile.model import KernelProfile
+    from milk_np.models.kernel_profile.settings import KernelProfileSettings
     from milk_np.models.milk.model import Milk
+    from milk_np.models.milk.settings import MilkSettings
     from milk_np.settings.shared import Settings
 
 __version__ = text.VERSION
-__all__ = ["Dataset", "KernelProfile", "Milk", "Settings", "__version__", "evaluate"]
+__all__ = [
+    "Dataset",
+    "KernelProfile",
+    "KernelProfileSettings",
+    "Milk",
+    "MilkSettings",
+    "Settings",
+    "__version__",
+    "evaluate",
+]
 
 _HOMES = {
     "Dataset": "milk_np.data",
     "KernelProfile": "milk_np.models.kernel_profile.model",
+    "KernelProfileSettings": "milk_np.models.kernel_profile.settings",
     "Milk": "milk_np.models.milk.model",
+    "MilkSettings": "milk_np.models.milk.settings",
     "Settings": "milk_np.settings.shared",
     "evaluate": "milk_np.evaluation.evaluate",
 }

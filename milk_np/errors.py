@@ -1,15 +1,27 @@
-"""The errors a user can meet, each with the exit code that the commands end with.
+"""The errors that a user can see, each with the exit code of the commands.
 
-Every message names the argument or file, says what was expected and what came, and what to do about it.
+Every message names the argument or file, what was expected, what was found, and what to do about it.
 """
 
 from __future__ import annotations
 
 from typing import ClassVar
 
+EXIT_CODES = {
+    0: "done",
+    1: "unexpected error: please report it",
+    2: "wrong option or setting, or an optional library that isn't installed",
+    3: "data or a file that can't be used; also a full disk or a folder that can't be written",
+    4: "training diverged: a loss was no longer a finite number",
+    5: "device or memory: no usable GPU, or not enough memory",
+    130: "interrupted by Ctrl-C or SIGTERM; a training run has saved its state first",
+    141: "the program that read the output stopped reading (such as head)",
+}
+"""What a command's exit code means."""
+
 
 class MilkError(Exception):
-    """Root of the errors that have a known cause; `exit_code` is what a command returns for it."""
+    """Base class of the errors with a known cause; `exit_code` is what a command returns for it."""
 
     exit_code: ClassVar[int] = 1
 
@@ -37,7 +49,7 @@ class DivergedError(MilkError, RuntimeError):
 
 
 class DeviceError(MilkError, RuntimeError):
-    """The device that was asked for can't be used."""
+    """The requested device can't be used."""
 
     exit_code = 5
 
@@ -47,6 +59,6 @@ class OutOfMemoryError(DeviceError):
 
 
 class MissingExtraError(MilkError, ImportError):
-    """An optional dependency is not installed; the message names the extra that brings it."""
+    """An optional dependency is not installed; the message names the extra that installs it."""
 
     exit_code = 2

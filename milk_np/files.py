@@ -1,4 +1,4 @@
-"""Files that are whole or absent: atomic writes, and `.npz` archives that are read without unpickling.
+"""Atomic file writes, and `.npz` archives that are read without unpickling.
 
 A write goes to a temporary file in the same folder, is forced to the disk and then renamed over the target.
 If it fails, or the process dies, the previous file stays as it was. Equal contents give identical bytes.
@@ -27,7 +27,7 @@ Arrays = dict[str, np.ndarray[Any, np.dtype[Any]]]
 
 
 def write_atomic(path: str | Path, write: Callable[[BinaryIO], None]) -> None:
-    """Let `write` fill a temporary file beside `path`, then put it in the place of `path`.
+    """Let `write` fill a temporary file next to `path`, then rename it to `path`.
 
     On any failure, Ctrl-C included, the temporary file is removed and `path` is untouched.
     """
@@ -42,7 +42,7 @@ def write_atomic(path: str | Path, write: Callable[[BinaryIO], None]) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    _sync_folder(path.parent)
+    sync(path.parent)
 
 
 def write_text_atomic(path: str | Path, text: str) -> None:
@@ -51,7 +51,7 @@ def write_text_atomic(path: str | Path, text: str) -> None:
 
 
 def write_json_atomic(path: str | Path, value: object) -> None:
-    """Write indented JSON atomically; a value that is not finite is refused, since JSON has none."""
+    """Write indented JSON atomically; raises ValueError for NaN and infinity, which JSON doesn't have."""
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
     write_text_atomic(path, text + "\n")
 
@@ -96,14 +96,14 @@ def load_arrays(path: str | Path, only: Sequence[str] | None = None) -> Arrays:
     except OSError as error:
         raise DataError(f"{path}: {error.strerror or error}; check the path") from error
     except (zipfile.BadZipFile, NotImplementedError) as error:
-        raise DataError(f"{path}: not an .npz archive, or cut short ({error}); write or copy it again") from error
+        raise DataError(f"{path}: not an .npz archive, or truncated ({error}); write or copy it again") from error
 
 
 def require(path: str | Path, arrays: Mapping[str, object], *names: str) -> None:
-    """Raise DataError if one of the entries is absent."""
+    """Raise DataError if one of the entries is missing."""
     for name in names:
         if name not in arrays:
-            raise DataError(f"{path}: entry {name!r} is absent; it has {', '.join(sorted(arrays)) or 'none'}")
+            raise DataError(f"{path}: entry {name!r} is missing; the file has {', '.join(sorted(arrays)) or 'none'}")
 
 
 def parse_meta(path: str | Path, entry: np.ndarray[Any, np.dtype[Any]]) -> dict[str, Any]:
@@ -119,22 +119,22 @@ def parse_meta(path: str | Path, entry: np.ndarray[Any, np.dtype[Any]]) -> dict[
 
 def _checked_meta(path: str | Path, arrays: Arrays, kind: str) -> dict[str, Any]:
     if _META not in arrays:
-        raise DataError(f"{path}: has no {_META!r} entry, so it is no {kind} file of milk_np")
+        raise DataError(f"{path}: has no {_META!r} entry, so it is not a {kind} file of milk_np")
     meta = parse_meta(path, arrays[_META])
     if meta.get("kind") != kind:
-        raise DataError(f"{path}: expected a {kind} file, this one holds {meta.get('kind')!r}")
+        raise DataError(f"{path}: expected a {kind} file, got {meta.get('kind')!r}")
     check_version(path, meta)
     return meta
 
 
 def check_version(path: str | Path, meta: Mapping[str, object], newest: int = FORMAT_VERSION) -> None:
-    """Raise DataError unless `meta["version"]` is one that this program reads."""
+    """Raise DataError unless this program can read `meta["version"]`."""
     version = meta.get("version")
     if not isinstance(version, int) or version < 1:
         raise DataError(f"{path}: has no format version, expected a number from 1 to {newest}")
     if version > newest:
         raise DataError(
-            f"{path}: format version {version} is newer than {newest}, which this program reads; "
+            f"{path}: format version {version} is newer than {newest}, the newest that this program reads; "
             "install a newer milk_np"
         )
 
@@ -161,9 +161,9 @@ def _write_all(file: BinaryIO, data: bytes) -> None:
     file.write(data)
 
 
-def _sync_folder(folder: Path) -> None:
-    """Force the rename itself to the disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """Flush a file, or a folder (a rename in it), to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -1,4 +1,4 @@
-"""Words of messages: the version, sizes, the nearest right name."""
+"""Parts of messages: the version, sizes, durations, the most similar known name."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ VERSION = "0.1.0"
 
 
 def bytes_text(size: float) -> str:
-    """A size in MB or GB of 1024, such as 3.4 GB."""
+    """A size in binary MB or GB, such as 3.4 GB."""
     if math.isinf(size):
         return "no limit"
     return f"{size / 2**30:.1f} GB" if size >= 2**30 else f"{size / 2**20:.1f} MB"
 
 
-def nearest(name: str, names: Iterable[str]) -> str:
-    """A sentence that suggests the name nearest to a mistyped one, or an empty text."""
+def nearest(name: str, names: Iterable[str], least: float = 0.7) -> str:
+    """A suggestion of the known name most similar to a mistyped one, or an empty text if none is as similar as `least`,
+    of 1."""
     import difflib  # here, so that importing the package stays cheap
 
     known = {known.lower(): known for known in names}
-    close = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
+    close = difflib.get_close_matches(name.lower(), known, n=1, cutoff=least)
     return f"; did you mean {known[close[0]]}?" if close else ""
 
 

@@ -13,11 +13,16 @@ from pathlib import Path
 
 import pytest
 
+from milk_np.errors import EXIT_CODES
+from milk_np.models import registry
+
 ROOT = Path(__file__).parents[1]
 README, BENCHMARKS = ROOT / "README.md", ROOT / "benchmarks"
 GUIDES = sorted((ROOT / "docs").glob("*.md"))
-PAGES = [README, *GUIDES, BENCHMARKS / "README.md"]
-TRAINED = ("milk", "duif", "duif-raw", "kernel-profile")
+LINKED = [README, *GUIDES, BENCHMARKS / "README.md"]
+PAGES = [*LINKED, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
+OTHERS = {"milk-np", "milk-count", "--strict"}
+"""The package, the command that CONTRIBUTING.md shows how to write, and an option of mypy."""
 MOST_WORDS = 1100
 
 pytestmark = pytest.mark.skipif(
@@ -79,7 +84,7 @@ def scripts() -> set[str]:
 @cache
 def options(command: str) -> frozenset[str]:
     """Options of a command; those of every model that milk-train trains."""
-    models = [["--model", name] for name in TRAINED] if command == "milk-train" else []
+    models = [["--model", name] for name in registry.trained()] if command == "milk-train" else []
     lines = [[sys.executable, str(ROOT / "bin" / command), *more, "--help"] for more in ([], *models)]
     texts = [subprocess.run(line, capture_output=True, text=True, check=True).stdout for line in lines]
     return named(" ".join(texts))
@@ -106,10 +111,10 @@ def test_a_link_that_leads_nowhere_is_seen(tmp_path: Path) -> None:
 def test_every_guide_is_in_the_index() -> None:
     index = ROOT / "docs" / "README.md"
     listed = {(index.parent / link.partition("#")[0]).resolve() for link in links(index.read_text())}
-    assert {*PAGES} - {index} <= listed
+    assert {*LINKED} - {index} <= listed
 
 
-@pages
+@pytest.mark.parametrize("page", LINKED, ids=lambda page: str(page.relative_to(ROOT)))  # walks make what they import
 def test_python_compiles_and_imports_what_there_is(page: Path) -> None:
     for block in blocks(page.read_text(), "python"):
         for node in ast.walk(compile(block, str(page), "exec", ast.PyCF_ONLY_AST)):
@@ -125,7 +130,7 @@ def test_python_compiles_and_imports_what_there_is(page: Path) -> None:
 @pages
 def test_commands_exist_with_their_options(page: Path) -> None:
     text = page.read_text()
-    assert set(re.findall(r"(?<![\w./-])milk-[a-z]+(?!\w)", text)) - scripts() <= {"milk-np"}
+    assert set(re.findall(r"(?<![\w./-])milk-[a-z]+(?!\w)", text)) - scripts() <= OTHERS
     for line in commands(text):
         parts = re.split(r"(?:^|[;&\s/])(milk-[a-z]+)", line)
         for command, rest in zip(parts[1::2], parts[2::2], strict=True):
@@ -137,7 +142,13 @@ def test_commands_exist_with_their_options(page: Path) -> None:
 def test_options_in_the_text_exist(page: Path) -> None:
     known = frozenset[str]().union(*(options(command) for command in scripts()))
     own = named(" ".join(path.read_text() for path in BENCHMARKS.glob("*.py")))
-    assert named(prose(page.read_text())) <= known | own
+    assert named(prose(page.read_text())) <= known | own | OTHERS
+
+
+def test_the_table_of_exit_codes_is_that_of_the_commands() -> None:
+    text = (ROOT / "docs" / "file-format.md").read_text().partition("## Exit codes")[2]
+    rows = re.findall(r"^\| (\d+) \| (.+) \|$", text, re.MULTILINE)
+    assert {int(code): meaning for code, meaning in rows} == EXIT_CODES
 
 
 def test_the_readme_is_one_page() -> None:

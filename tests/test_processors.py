@@ -20,6 +20,8 @@ Results = dict[str, NDArray[np.generic]]
 PROGRAM = Path(__file__).with_name("processor_program.py")
 TOLERANCE = 2e-5
 """Of scores, as a share of a model's largest: float32 sums of some hundred products, through a short training."""
+TOLERANCES = {"kernel-profile": 2e-4}
+"""It is fitted from float32 products of blocks of items, whose rounding the regression magnifies: 5.4e-5 was seen."""
 
 
 def run(data: Path, out: Path, variables: dict[str, str]) -> Results:
@@ -60,7 +62,7 @@ def test_another_processor_gives_the_same_lists_and_metrics(data: Path, here: Re
 def assert_same_lists(one: Results, other: Results, name: str) -> None:
     """Equal but for neighbours in a list whose scores can't be told apart."""
     score, found = (one[f"{name}: {part}"] for part in ("score", "found"))
-    atol = TOLERANCE * np.abs(one[f"{name}: scores of all"]).max()
+    atol = TOLERANCES.get(name, TOLERANCE) * np.abs(one[f"{name}: scores of all"]).max()
     for part in ("score", "scores of all"):
         np.testing.assert_allclose(other[f"{name}: {part}"], one[f"{name}: {part}"], rtol=0, atol=atol, err_msg=name)
     row, place = np.nonzero(other[f"{name}: found"] != found)

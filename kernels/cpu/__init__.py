@@ -1,4 +1,4 @@
-"""The kernels in Numba. Importing this package loads Numba, and nothing else in the project does."""
+"""The kernels in Numba. Importing this package loads Numba; only `milk-doctor` does so too, to report on it."""
 
 import numba
 

@@ -1,4 +1,4 @@
-"""Products with rows of a feature table, multiplied where they lie (contract: kernels/reference/extract.py).
+"""Products with rows of a feature table, multiplied in place (contract: kernels/reference/extract.py).
 
 Every number of a result is one chain of multiply-adds in a fixed order, whatever the number of threads. The lock of
 the interpreter is released meanwhile, so that the next batch's rows can be read ahead.

@@ -1,4 +1,4 @@
-"""The distinct ids of a batch and where each of them stands (contract: kernels/reference/grouping.py)."""
+"""The distinct ids of a batch and their positions (contract: kernels/reference/grouping.py)."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ def sum_rows(table: Floats, start: Ints, index: Ints, out: Floats) -> None:
 
 @njit(cache=True)
 def _share(owned: NDArray[np.bool_], item: int) -> float:
-    """One over the number of modalities that an item owns."""
+    """One over the number of an item's modalities."""
     count = 0
     for m in range(owned.shape[1]):
         count += owned[item, m]
@@ -62,7 +62,7 @@ def _share(owned: NDArray[np.bool_], item: int) -> float:
 
 @njit(parallel=True, cache=True)
 def owned_mean(c: Floats, rows: Ints, owned: NDArray[np.bool_], out: Floats) -> None:
-    """`out` (n, K): mean of `c` over the modalities that each item owns."""
+    """`out` (n, K): mean of `c` over each item's available modalities."""
     for r in prange(out.shape[0]):
         mean = out[r]
         share = c.dtype.type(_share(owned, rows[r]))

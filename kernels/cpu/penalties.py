@@ -22,7 +22,7 @@ SUMS = {"reassoc", "contract", "nsz"}
 
 @njit(cache=True)
 def _mine(rows: Ints, owned: NDArray[np.bool_], slot: Ints) -> NDArray[np.bool_]:
-    """(n, M) which modalities each row owns; none where it is no triplet's positive."""
+    """(n, M) which modalities each row has; none if it is no triplet's positive."""
     n, M = len(rows), owned.shape[1]
     mine = np.zeros((n, M), np.bool_)
     for t in range(len(slot) // 2):
@@ -51,7 +51,7 @@ def _pair_scales(mine: NDArray[np.bool_], K: int) -> Floats:
 def alignment(
     c: Floats, rows: Ints, owned: NDArray[np.bool_], slot: Ints, weight: float, dc: Floats, term: Floats
 ) -> None:
-    """Mean squared difference between owned modalities into `term`, its weighted gradient onto `dc`."""
+    """Mean squared difference between available modalities into `term`; adds its weighted gradient to `dc`."""
     M, n, K = c.shape
     mine = _mine(rows, owned, slot)
     scales = _pair_scales(mine, K)

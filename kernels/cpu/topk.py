@@ -28,7 +28,7 @@ _CHUNK = 1 << 16
 _BLOCK = 16 * ROWS
 """Queries that a thread takes at a time, about: at K = 64 they and their buffers fit the second-level cache."""
 _SPARE = 2 * COLUMNS
-"""Room in a buffer, beside k: at least so many scores wait for a cut, and as many as k."""
+"""Room in a buffer, in addition to k: the buffer is cut once this many scores wait, but at least k."""
 _BELOW = 2
 """Places from a score to one that is less: 0.0 and -0.0 are neighbours, and equal."""
 _COUNTED = 8192

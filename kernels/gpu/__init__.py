@@ -1,4 +1,4 @@
-"""The kernels in CUDA C, through CuPy. Importing this package loads CuPy; only the GPU's backend does."""
+"""The kernels in CUDA C, through CuPy. Importing this package loads CuPy; only the GPU backend does so."""
 
 from milk_np.kernels.gpu import replay as replay  # only a device has these
 from milk_np.kernels.gpu.adam import adam, adam_catch_up, adam_rows

@@ -17,9 +17,9 @@ NOT_SUPPORTED = 801
 class Recorded:
     """A function that launches kernels with arguments that never change: run once, then captured and replayed.
 
-    The first call runs it on a stream of its own, so that kernels are compiled and libraries have what they need. What
-    it allocates comes from a pool of its own, which lives as long as the graph, so that nobody else is given memory
-    that the graph writes to. Where nothing can be captured, every call runs it.
+    The first call runs it on a separate stream, so that kernels are compiled and libraries initialised. Its memory
+    comes from a separate pool, which lives as long as the graph, so that memory that the graph writes to is not used
+    elsewhere. If nothing can be captured, every call runs it.
     """
 
     def __init__(self, work: Callable[[], None]) -> None:
@@ -56,7 +56,7 @@ class Recorded:
         current.wait_event(after)
 
     def branch(self, work: Callable[[], None]) -> Callable[[], None]:
-        """Capture `work` beside what follows it, up to a call of what this returns."""
+        """Capture `work` as a parallel branch, until the returned function is called."""
         before, after = _event(), _event()
         before.record(self._stream)
         self._side.wait_event(before)
@@ -105,9 +105,9 @@ _capturing: list[Recorded] = []
 
 
 def aside(work: Callable[[], None]) -> Callable[[], None]:
-    """Work that needn't wait for what is launched next, nor that for it, until what this returns is called.
+    """Run `work` concurrently with what is launched next, until the returned function is called.
 
-    It is a branch of the graph that is being captured; where none is, it is launched at once.
+    It becomes a branch of the graph being captured; if there is none, it is launched at once.
     """
     if _capturing:
         return _capturing[-1].branch(work)

@@ -1,6 +1,6 @@
 """Linear extractor on rows of a feature table (contract: kernels/reference/extract.py).
 
-Single precision with the table on the device reads the rows where they lie (`products`). Double precision, and rows
+Single precision with the table on the device reads the rows in place (`products`). Double precision, and rows
 that stay on the host, are gathered for cuBLAS. Products are in true single precision: CuPy leaves TF32 off unless the
 user turns it on.
 """
@@ -21,7 +21,7 @@ Array = Any
 Table = tuple[Array, Array, Array, Array]
 
 PRODUCTS = "rows"
-"""Who multiplies in single precision: "rows", our kernels on rows where they lie; "cublas", on gathered rows."""
+"""What multiplies in single precision: "rows", our kernels on rows in place; "cublas", on gathered rows."""
 GATHERED_BYTES = 1 << 28
 """Gathered rows that are kept until the backward pass; more are gathered twice, in parts of this size."""
 
@@ -76,7 +76,7 @@ def extract_backward(
 def extract_all(
     tables: Sequence[Table], rows: Array, weights: Sequence[Array], biases: Sequence[Array], out: Array
 ) -> list[Any]:
-    """c = x W + b of every modality into `out` (M, n, K), in one launch where the rows are read where they lie."""
+    """c = x W + b of every modality into `out` (M, n, K), in one launch if the rows are read in place."""
     arrays = list(zip(tables, weights, biases, out, strict=True))
     if all(_in_place(table[0], weight) for table, weight, _, _ in arrays):
         products.forward(tables, rows, weights, biases, out)
@@ -92,7 +92,7 @@ def extract_all_backward(
     dbiases: Sequence[Array],
     caches: Sequence[Any],
 ) -> None:
-    """dW = x^T dout and db = sum of dout of every modality, in one launch where the rows are read where they lie."""
+    """dW = x^T dout and db = sum of dout of every modality, in one launch if the rows are read in place."""
     arrays = list(zip(tables, dout, dweights, dbiases, caches, strict=True))
     if all(cache is None and _in_place(table[0], dweight) for table, _, dweight, _, cache in arrays):
         return products.backward(tables, rows, dout, dweights, dbiases)
@@ -106,7 +106,7 @@ def gather(raw: Array, fill: Array, source: Array, scale: Array, rows: Array, ou
 
 
 def _in_place(raw: Array, weight: Array) -> bool:
-    """Whether our kernels multiply the rows where they lie."""
+    """Whether our kernels multiply the rows in place."""
     return PRODUCTS == "rows" and weight.dtype == np.float32 and not isinstance(raw, HostRows)
 
 

@@ -1,4 +1,4 @@
-"""The distinct ids of batches and where each of them stands (contract: kernels/reference/grouping.py): one launch."""
+"""The distinct ids of batches and their positions (contract: kernels/reference/grouping.py): one launch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SHARED_IDS = 8192
 
 
 def group(ids: Array, table: Array) -> Groups:
-    """Group `ids` (T) by value, with room for as many distinct values as there can be: no size has to come home."""
+    """Group `ids` (T) by value, with room for the maximum number of distinct values, so the host needn't wait."""
     out = Groups(*(empty((1, n), np.int32) for n in widths(len(ids), len(table))))
     _group(ids[None], table[None], out, np.int64(0))
     return Groups(*(each[0] for each in out))

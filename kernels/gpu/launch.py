@@ -1,4 +1,4 @@
-"""Compiles the CUDA C that lies beside this file, on first use, and launches it on CuPy's current stream."""
+"""Compiles the CUDA C next to this file on first use, and launches it on CuPy's current stream."""
 
 from __future__ import annotations
 

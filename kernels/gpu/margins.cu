@@ -23,7 +23,7 @@ extern "C" __global__ void margins(const Real* __restrict__ P, const Real* __res
     }
 }
 
-// out (rows, K): gradient of the batch's distinct users, each the sum over her triplets, in their order.
+// out (rows, K): gradient of the batch's distinct users, each the sum over their triplets, in order.
 extern "C" __global__ void margins_backward_users(const Real* __restrict__ c, const int* __restrict__ slot,
                                                   const Real* __restrict__ ds, const int* __restrict__ start,
                                                   const int* __restrict__ order, Real* out, int rows, int B, int M,

@@ -1,4 +1,4 @@
-"""Memory of the device: what can still be had, and arrays or an error with the numbers."""
+"""Memory of the device: what is available, and allocation with a clear error."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ def free_bytes() -> int:
 
 
 def empty(shape: int | tuple[int, ...], dtype: DTypeLike) -> Array:
-    """An array on the device whose numbers are not set. Raises OutOfMemoryError with what was asked for and left."""
+    """An uninitialised array on the device. Raises OutOfMemoryError with the requested and available memory."""
     try:
         return cupy.empty(shape, dtype)
     except cupy.cuda.memory.OutOfMemoryError:
         asked = math.prod(np.atleast_1d(shape).tolist()) * np.dtype(dtype).itemsize
         raise OutOfMemoryError(
-            f"the GPU's memory doesn't hold another {bytes_text(asked)}: {numbers()}; lower --batch-size or --dim, or "
+            f"the GPU has no memory for another {bytes_text(asked)}: {numbers()}; lower --batch-size or --dim, or "
             "use --device cpu"
         ) from None
 
 
 def numbers() -> str:
-    """What this process uses, what can still be had, and the limit of CuPy's pool if there is one."""
+    """Memory in use by this process, memory available, and the limit of CuPy's pool if there is one."""
     pool = cupy.get_default_memory_pool()
     limit = f", CuPy's limit {bytes_text(pool.get_limit())}" if pool.get_limit() else ""
-    return f"{bytes_text(pool.used_bytes())} in use here, {bytes_text(free_bytes())} can be had{limit}"
+    return f"{bytes_text(pool.used_bytes())} in use by this process, {bytes_text(free_bytes())} available{limit}"

@@ -40,7 +40,7 @@ __device__ __forceinline__ void await_slice() {
 #endif
 }
 
-// Wait for all, also for what nobody will use.
+// Wait for all, also for what will not be used.
 __device__ __forceinline__ void await_all() {
 #if __CUDA_ARCH__ >= 800
     asm volatile("cp.async.wait_all;" ::: "memory");

@@ -3,12 +3,12 @@
 
 #define THREADS 256
 
-// Whether an item owns both modalities a and b.
+// Whether an item has both modalities a and b.
 __device__ __forceinline__ bool owns(const bool* owned, i64 item, int M, int a, int b) {
     return owned[item * M + a] && owned[item * M + b];
 }
 
-// How many distinct positives own each pair of modalities, into `count` (M * M): a thread a triplet. Of the triplets
+// How many distinct positives have each pair of modalities, into `count` (M * M): a thread a triplet. Of the triplets
 // with one positive, whichever comes first sets its `flag` (n) and counts it; whole numbers don't mind the order.
 extern "C" __global__ void alignment_count(const int* __restrict__ rows, const bool* __restrict__ owned,
                                            const int* __restrict__ slot, int B, int M, int* flag, int* count) {
@@ -66,7 +66,7 @@ alignment_pull(const Real* __restrict__ c, const int* __restrict__ rows, const b
         count[pair] = 0;
 }
 
-// count |p|^2 of a distinct user, and its gradient onto her row of dP.
+// count |p|^2 of a distinct user, and its gradient onto that user's row of dP.
 __device__ __forceinline__ double shrink_user(const Real* p, Real* dp, int count, Real step, int K, int lanes) {
     double total = 0;
     for (int k = my_lane(lanes) * VEC; k < K; k += lanes * VEC) {

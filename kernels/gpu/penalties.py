@@ -16,7 +16,7 @@ THREADS = 256
 
 
 def alignment(c: Array, rows: Array, owned: Array, slot: Array, weight: float, dc: Array, term: Array) -> None:
-    """Mean squared difference between owned modalities into `term`, its weighted gradient onto `dc`."""
+    """Mean squared difference between available modalities into `term`; adds its weighted gradient to `dc`."""
     (M, n, K), B = c.shape, len(slot) // 2
     flag, count = zeros("alignment flags", n), zeros("alignment counts", M * M)
     kernel("penalties", "alignment_count").threads(B, rows, owned, slot, np.int32(B), np.int32(M), flag, count)

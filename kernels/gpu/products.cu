@@ -1,4 +1,4 @@
-// Products with rows of virtual feature tables, read where they lie (contract: reference/extract.py).
+// Products with rows of virtual feature tables, read in place (contract: reference/extract.py).
 //
 // A block computes tiles of TILE x WIDTH results, a thread 8 x 8 of them, over slices of DEPTH terms: the numbers of
 // the next slice are on their way from memory while those of this one are multiplied. All blocks of a launch are

@@ -19,13 +19,13 @@ MOST_K = 256
 MOST_BYTES = 1 << 29
 """Packed queries and lists at a time, and packed items; a quarter of what is free, where that is less."""
 START_COST = 1200
-"""Instructions of a warp for a query's first list, beside `4 depth` for its scores in a tile of 128 items."""
+"""Instructions of a warp for a query's first list, in addition to `4 depth` for its scores in a tile of 128 items."""
 OVERHEAD_WARPS = 5
 """With w warps, a multiprocessor is as fast as w / (w + this)."""
 TOLERANCE = 0.04
 """What a plan with fewer lists may take longer than the fastest."""
 OWN_BYTES = 3 << 10
-"""Shared memory that a block takes beside what it asks for, at most."""
+"""Maximum shared memory that a block takes in addition to what it requests."""
 _PACKED = 32
 _MERGING = 256
 

@@ -38,9 +38,9 @@ def adam(param: Floats, grad: Floats, first: Floats, second: Floats, lr: float, 
 def adam_catch_up(table: Floats, first: Floats, second: Floats, seen: Ints, rows: Ints, lr: float, step: int) -> None:
     """Bring the distinct rows `rows` of `table` to where dense Adam has them after `step` steps.
 
-    `seen` (U) is the step that each row stands at. A step without a gradient still moves a row by its decaying
-    moments; these moves are made up for here, the same operations in the same order as `adam` with a zero gradient.
-    They only shrink (0.9^k), so from the first one that no longer changes the row, only the moments go on decaying.
+    `seen` (U) is the last step applied to each row. A step without a gradient still moves a row by its decaying
+    moments; the missed moves are applied here, the same operations in the same order as `adam` with a zero gradient.
+    They only shrink (0.9^k), so from the first one that no longer changes the row, only the moments keep decaying.
     """
     kind = table.dtype.type
     for row in rows:
@@ -62,7 +62,7 @@ def adam_rows(
 ) -> None:
     """Step number `step` on the distinct rows `rows` (n) of `table`, with their gradients `grad` (n, K).
 
-    The rows have to stand at `step - 1` (`adam_catch_up`); all others stay where they are.
+    The rows must be at `step - 1` (`adam_catch_up`); all others stay unchanged.
     """
     p, m, v = table[rows], first[rows], second[rows]
     adam(p, grad, m, v, lr, step)

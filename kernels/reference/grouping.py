@@ -1,4 +1,4 @@
-"""The distinct ids of a batch and where each of them stands, so that sums over equal ids need no atomics."""
+"""The distinct ids of a batch and their positions, so that sums over equal ids need no atomics."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class Groups(NamedTuple):
 
     `order[start[s]:start[s + 1]]` are the positions of `unique[s]`, ascending.
 
-    A device can't tell its host how many distinct values there are without keeping it waiting. Its arrays may therefore
-    have more rows than that: after the n distinct values, `unique` is -1 and `start` is T, which makes the groups of
-    those rows empty. The other kernels of that device leave out what belongs to such rows, or set it to zero.
+    A device can't report the number of distinct values to its host without synchronising. Its arrays may therefore
+    have padding rows: after the n distinct values, `unique` is -1 and `start` is T, which makes the groups of
+    those rows empty. The other kernels of that device skip such rows, or set them to zero.
     """
 
     unique: Any  # (n or more) int32

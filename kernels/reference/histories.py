@@ -1,11 +1,11 @@
-"""Users described by their own items: a profile q_t of the user of every triplet t = (u, i, j), and its backward pass.
+"""Users as profiles of their own items: q_t for the user of every triplet t = (u, i, j), and its backward pass.
 
-h_j = mean over the modalities that item j owns of c^m_j
+h_j = mean of c^m_j over the available modalities of item j
 v_t = sum of h over u's history without the positive i
-q_t = exp(g) v_t / sqrt(|v_t|^2 + SMALL^2), 0 where the history holds nothing but i
+q_t = exp(g) v_t / sqrt(|v_t|^2 + SMALL^2), 0 where the history holds only i
 
-The positive is left out of its own user's profile, or the profile would tell the answer. Sums over histories are sums
-of rows by compressed lists, and so are their gradients, by the transposed lists.
+The positive is left out of its own user's profile, otherwise the profile would reveal the answer. Sums over histories
+are sums of rows by compressed lists, and so are their gradients, by the transposed lists.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ def read_histories(indptr: Ints, history: Ints, users: Ints, items: Ints) -> tup
     `indptr` (U + 1) and `history` hold every user's items; `users` (n_u) are the batch's distinct users, `items` (2B)
     its positives, then its negatives. `ids` are `items` and then the N items of the users' histories, those of user s
     at `start[s]:start[s + 1]`. `origin` says where the gradient of each comes from, as rows of a table that has B rows
-    of the triplets and then n_u of the users: a positive from its triplet, which leaves it out; a negative from
-    nowhere, -1; an item of a history from its user.
+    of the triplets and then n_u of the users: a positive's from its triplet, which leaves it out; a negative's from
+    nowhere, -1; that of an item of a history from its user.
     """
     B = len(items) // 2
     lists = [history[indptr[u] : indptr[u + 1]] for u in users]
@@ -48,7 +48,7 @@ def sum_rows(table: Floats, start: Ints, index: Ints, out: Floats) -> None:
 
 
 def owned_mean(c: Floats, rows: Ints, owned: NDArray[np.bool_], out: Floats) -> None:
-    """`out` (n, K): mean of `c` (M, n, K) over the modalities that the items `rows` (n) own, by `owned` (I, M)."""
+    """`out` (n, K): mean of `c` (M, n, K) over the available modalities `owned` (I, M) of the items `rows` (n)."""
     np.einsum("nm,mnk->nk", _shares(rows, owned, out), c, out=out)
 
 
@@ -58,7 +58,7 @@ def owned_mean_backward(dh: Floats, rows: Ints, owned: NDArray[np.bool_], dc: Fl
 
 
 def _shares(rows: Ints, owned: NDArray[np.bool_], like: Floats) -> Floats:
-    """(n, M) weight of each modality of an item: one over how many it owns, 0 where it doesn't own it."""
+    """(n, M) weight of each modality of an item: one over its number of modalities, 0 where it is missing."""
     mine = owned[rows].astype(like.dtype)
     shares: Floats = mine / np.maximum(mine.sum(axis=1, keepdims=True), 1)
     return shares
@@ -78,7 +78,7 @@ def leave_one_out(
     """`q` (B, K) = exp(g) `unit`, with `unit` (B, K) = v times `inverse` (B), v = total[owner] - h[positive].
 
     `total` (n_u, K) sums the histories, whose ends are `start` (n_u + 1); `h` (n, K); `owner` (B) is the row of each
-    triplet's user, `positive` (B) that of its positive, which is one of her items; `scale` (1) holds g. Where the
+    triplet's user, `positive` (B) that of its positive, which is one of their items; `scale` (1) holds g. Where the
     positive is all of the history, all three are 0.
     """
     v = total[owner] - h[positive]

@@ -26,8 +26,8 @@ def alignment(
 ) -> None:
     """Mean squared difference between the modalities of the batch's distinct positives, summed over modality pairs.
 
-    `c` (M, n, K); `rows` (n) item ids; `owned` (I, M) says which modalities an item owns. A pair of modalities counts
-    the elements of the items that own both. Adds `weight` times the gradient to `dc`; `term` (1) float64 receives the
+    `c` (M, n, K); `rows` (n) item ids; `owned` (I, M) says which modalities an item has. A pair of modalities counts
+    the elements of the items that have both. Adds `weight` times the gradient to `dc`; `term` (1) float64 receives the
     unweighted term.
     """
     mine = owned[rows] & positive_rows(slot, len(rows))[:, None]

@@ -1,4 +1,4 @@
-"""A step that can be replayed: what changes from step to step lies in memory, so that no argument of it does.
+"""A step that can be replayed: all that changes from step to step is in memory, so its arguments stay the same.
 
 A clock (3) int64 counts: the slot of the next batch among those that were drawn ahead, the row of the schedule, and
 the steps of Adam so far. A schedule has a row for each step of an epoch: the mixing weights of its environments, and

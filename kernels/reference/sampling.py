@@ -71,8 +71,8 @@ def draw_batch(
     candidate that is not the user's, r uniform: found by one binary search, with no rejection.
 
     `pool` has positions in `candidates` that negatives are confined to, or none for no such limit. Members are tried
-    at random, up to `TRIES` of them; a user who owns them all gets any candidate. While the pool itself is a uniform
-    subset, so is each negative among the candidates that the user doesn't own: no candidate differs from another.
+    at random, up to `TRIES` of them; a user who chose them all gets any candidate. As long as the pool is a uniform
+    subset, each negative is uniform among the candidates that the user hasn't chosen.
     """
     rows = shuffle(shuffle_key, first, count, len(pair_user))
     users = pair_user[rows]

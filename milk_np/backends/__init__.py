@@ -1,1 +1,1 @@
-"""Where arrays live and which kernels work on them."""
+"""Where arrays are stored and which kernels work on them."""

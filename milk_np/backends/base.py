@@ -1,7 +1,7 @@
-"""Where arrays live and which kernels work on them.
+"""Where arrays are stored and which kernels work on them.
 
-The engine is one program of kernel calls on a backend's arrays. `backends.numba` runs it with Numba's kernels, or
-with the plain NumPy references for proofs; `backends.cupy` with CUDA C.
+The engine is one program of kernel calls on a backend's arrays. `backends.numba` runs it with Numba kernels, or
+with the plain NumPy references for gradient checks; `backends.cupy` with CUDA C.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 Array = Any
-"""An array of the backend: a NumPy array, or its twin on the device."""
+"""An array of the backend: a NumPy array, or its counterpart on the device."""
 
 ALIGNMENT = 64
-"""Bytes that tables start on, so that no vector of the widest registers straddles two cache lines."""
+"""Alignment of tables in bytes, so that no vector of the widest registers straddles two cache lines."""
 
 
 class Backend(ABC):
@@ -40,11 +40,11 @@ class Backend(ABC):
 
     @abstractmethod
     def empty(self, shape: int | tuple[int, ...], dtype: DTypeLike) -> Array:
-        """An array whose numbers are not set."""
+        """An uninitialised array."""
 
     @abstractmethod
     def asarray(self, values: Any, dtype: DTypeLike | None = None) -> Array:
-        """`values` as an array of this backend, copied only where that is needed."""
+        """`values` as an array of this backend, copied only if needed."""
 
     @abstractmethod
     def to_host(self, array: Array) -> NDArray[Any]:
@@ -56,19 +56,19 @@ class Backend(ABC):
 
     @abstractmethod
     def features(self, raw: NDArray[Any], reserve: int = 0) -> Array:
-        """Raw feature rows, where `extract` reads them; `reserve` bytes of the device are left free."""
+        """Raw feature rows, stored where `extract` reads them; `reserve` bytes of the device are left free."""
 
     def resident(self, features: Array) -> bool:
-        """Whether feature rows lie where the kernels run, and don't pass by in parts."""
+        """Whether feature rows are stored where the kernels run, and aren't streamed in parts."""
         return True
 
     def aside(self, work: Callable[[], None]) -> Callable[[], None]:
-        """Let `work` run beside what follows, up to a call of what this returns; here, at once."""
+        """Run `work` concurrently with what follows, until the returned function is called; here, at once."""
         work()
         return lambda: None
 
     def recorded(self, work: Callable[[], None]) -> Callable[[], None]:
-        """`work`, which launches kernels whose arguments never change, in the form that is fastest to call again."""
+        """`work`, which launches kernels whose arguments never change, in the form that is fastest to repeat."""
         return work
 
     def top_k(
@@ -84,11 +84,11 @@ class Backend(ABC):
         return self.to_host(index), self.to_host(score)
 
     def offsets(self, indptr: NDArray[np.int64]) -> Array:
-        """Offsets of compressed rows, in the integer type that the sampling kernel of this backend takes."""
+        """Offsets of compressed rows, in the integer type of this backend's sampling kernel."""
         return self.asarray(indptr, np.int64)
 
     def full(self, shape: int | tuple[int, ...], value: float, dtype: DTypeLike) -> Array:
-        """An array of one number."""
+        """An array filled with `value`."""
         out = self.empty(shape, dtype)
         out[...] = value
         return out
@@ -105,14 +105,14 @@ class Backend(ABC):
 
 
 class Scratch:
-    """Arrays that are used again at every step: asking twice for a name gives the same memory."""
+    """Arrays that every step reuses: the same name gives the same memory."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
         self._stores: dict[tuple[str, np.dtype[Any]], Array] = {}
 
     def take(self, name: str, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
-        """An array whose numbers are not set; it is only good until the name is asked for again."""
+        """An uninitialised array, valid until the name is taken again."""
         key = name, np.dtype(dtype)
         count = int(np.prod(shape))
         store = self._stores.get(key)

@@ -1,6 +1,6 @@
 """The GPU through CuPy: arrays on the device, kernels in CUDA C. Importing this file loads CuPy.
 
-Only `milk_np.backends.select` imports it, once a GPU is asked for.
+Only `milk_np.backends.select` imports it, when a GPU is requested.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ class CupyBackend(Backend):
         self.kernels = import_module("milk_np.kernels.gpu")
 
     def empty(self, shape: int | tuple[int, ...], dtype: DTypeLike) -> Array:
-        """An array on the device whose numbers are not set."""
+        """An uninitialised array on the device."""
         return empty(shape, dtype)
 
     def asarray(self, values: Any, dtype: DTypeLike | None = None) -> Array:
-        """`values` as a C-contiguous array on the device; from the host by blocks of rows, for large memory maps."""
+        """`values` as a C-contiguous array on the device, copied in blocks of rows because of large memory maps."""
         if isinstance(values, cupy.ndarray):
             return cupy.ascontiguousarray(values, dtype)
         values = np.asanyarray(values)
@@ -54,29 +54,29 @@ class CupyBackend(Backend):
         return cupy.asnumpy(array)  # type: ignore[no-any-return]
 
     def require(self, need: Mapping[str, int]) -> None:
-        """Raise OutOfMemoryError with the numbers if what training needs, features apart, isn't free on the device."""
+        """Raise OutOfMemoryError with the numbers if the device lacks the memory for training, apart from features."""
         total = sum(need.values())
         if total > free_bytes():
             largest = max(need, key=lambda name: need[name])
             raise OutOfMemoryError(
-                f"training needs about {bytes_text(total)} on the GPU beside the features, the largest part is "
+                f"training needs about {bytes_text(total)} on the GPU on top of the features, the largest part is "
                 f"{largest} ({bytes_text(need[largest])}): {numbers()}; lower --dim or --batch-size, or --device cpu"
             )
 
     def resident(self, features: Array) -> bool:
-        """Whether feature rows lie on the device."""
+        """Whether feature rows are on the device."""
         return not isinstance(features, HostRows)
 
     def aside(self, work: Callable[[], None]) -> Callable[[], None]:
-        """`work` on a branch of the graph that is being captured, if one is; else at once."""
+        """`work` on a branch of the graph being captured, if there is one; otherwise at once."""
         return aside(work)
 
     def recorded(self, work: Callable[[], None]) -> Callable[[], None]:
-        """`work`, which the device captures as a graph when it is called for the second time."""
+        """`work`, which the device captures as a graph at the second call."""
         return Recorded(work)
 
     def features(self, raw: NDArray[Any], reserve: int = 0) -> Array:
-        """Raw rows on the device; on the host, to be streamed, if `reserve` bytes of the device wouldn't stay free."""
+        """Raw rows on the device; on the host, to be streamed, if fewer than `reserve` bytes would stay free."""
         return HostRows(raw) if raw.nbytes + reserve > free_bytes() else self.asarray(raw)
 
 
@@ -106,7 +106,7 @@ def _name() -> str:
 
 
 def _library_problem() -> str | None:
-    """Whether the libraries that compile kernels and multiply matrices are there."""
+    """What is wrong with the libraries that compile kernels and multiply matrices; None if they can be loaded."""
     try:
         cupy.cuda.nvrtc.getVersion()
         import_module("cupy.cublas")

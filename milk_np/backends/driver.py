@@ -1,4 +1,4 @@
-"""What stands between this process and an NVIDIA GPU, told without CuPy: its package, the driver, devices."""
+"""Checks of the way to an NVIDIA GPU without importing CuPy: its package, the driver, devices."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from importlib.util import find_spec
 DRIVER = "libcuda.so.1"
 CUPY = ("cupy-cuda13x", "cupy-cuda12x", "cupy-cuda11x", "cupy")
 INSTALL = 'pip install "milk-np[gpu]" (CUDA 13) or "milk-np[gpu12]" (CUDA 12)'
-LIBRARIES = 'pip install "cupy-cuda13x[ctk]" (or "cupy-cuda12x[ctk]") brings it, as the CUDA toolkit does'
+LIBRARIES = 'pip install "cupy-cuda13x[ctk]" (or "cupy-cuda12x[ctk]") installs it, as does the CUDA toolkit'
 OLDEST = 75
-"""Compute capability that the kernels are compiled for at least: Turing, 2018."""
+"""Minimum compute capability of the kernels: Turing, 2018."""
 _NO_DEVICE = 100
 
 
 def cupy_distributions() -> list[str]:
-    """The installed distributions that bring CuPy, with versions; more than one is a fault."""
+    """The installed distributions of CuPy, with versions; more than one is an error."""
     found = []
     for name in CUPY:
         try:
@@ -59,13 +59,13 @@ def version_problem(library: str = DRIVER) -> str | None:
         return None
     have = ".".join(map(str, driver))
     return (
-        f"{cupy_distributions()[0]} is for CUDA {wanted}, the driver supports CUDA {have} at most: install CuPy for it "
+        f"{cupy_distributions()[0]} is for CUDA {wanted}, the driver supports at most CUDA {have}: install CuPy for it "
         f'(pip install "milk-np[gpu12]" for CUDA 12, after uninstalling the other), or a newer driver'
     )
 
 
 def age_problem(name: str, capability: int) -> str | None:
-    """What is wrong with a device whose compute capability, such as 61 for 6.1, is below what the kernels need."""
+    """What is wrong with a device whose compute capability, such as 61 for 6.1, is too low for the kernels."""
     if capability >= OLDEST:
         return None
     have, need = (f"{number // 10}.{number % 10}" for number in (capability, OLDEST))
@@ -85,7 +85,7 @@ def driver_cuda(library: str = DRIVER) -> tuple[int, int] | None:
 
 
 def cupy_cuda() -> int | None:
-    """Major version of the CUDA that the installed CuPy is for; None if its name doesn't say."""
+    """Major CUDA version of the installed CuPy; None if its name doesn't say."""
     found = [match for text in cupy_distributions() if (match := re.match(r"cupy-cuda(\d+)x ", text))]
     return int(found[0][1]) if found else None
 

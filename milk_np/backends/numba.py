@@ -1,4 +1,4 @@
-"""The CPU: NumPy arrays, and Numba's kernels or the plain references."""
+"""The CPU: NumPy arrays, with Numba kernels or the plain references."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class NumpyBackend(Backend):
     name = "cpu"
 
     def __init__(self, kernels: Literal["cpu", "reference"] = "cpu", threads: int = 0) -> None:
-        """`threads` of Numba; 0 leaves its number as it is."""
+        """`threads` for Numba; 0 leaves the number unchanged."""
         self.kernels = import_module(f"milk_np.kernels.{kernels}")
         if threads and kernels == "cpu":
             self.kernels.set_threads(threads)
@@ -29,7 +29,7 @@ class NumpyBackend(Backend):
         return cls(threads=threads)
 
     def empty(self, shape: int | tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
-        """An array whose numbers are not set, on an `ALIGNMENT` boundary."""
+        """An uninitialised array that starts on an `ALIGNMENT` boundary."""
         dtype = np.dtype(dtype)
         count = int(np.prod(shape))
         store = np.empty(count * dtype.itemsize + ALIGNMENT, np.uint8)
@@ -41,7 +41,7 @@ class NumpyBackend(Backend):
         return np.asanyarray(values, dtype=dtype, order="C")
 
     def offsets(self, indptr: NDArray[np.int64]) -> NDArray[Any]:
-        """Offsets in 32 bits where they fit: half the memory, and negatives are drawn twice as fast."""
+        """Offsets in 32 bits if they fit: half the memory, and negatives are drawn twice as fast."""
         return self.asarray(indptr, np.int32 if indptr[-1] <= np.iinfo(np.int32).max else np.int64)
 
     def to_host(self, array: Array) -> NDArray[Any]:
@@ -49,7 +49,7 @@ class NumpyBackend(Backend):
         return np.asarray(array)
 
     def require(self, need: Mapping[str, int]) -> None:
-        """Nothing: the commands compare what training needs with the memory of the host."""
+        """Do nothing: the commands already check the memory of the host."""
 
     def features(self, raw: NDArray[Any], reserve: int = 0) -> NDArray[Any]:
         """`raw` itself, C-contiguous; a memory map stays one."""

@@ -1,4 +1,4 @@
-"""The backend of a device, and why a GPU can't be used where it can't."""
+"""The backend of a device, and the reason if a GPU can't be used."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from milk_np.settings.names import DEVICES
 
 
 def get_backend(device: str = "cpu", threads: int = 0) -> Backend:
-    """Backend of `device`: one of DEVICES, or "auto" (the GPU where it can be used).
+    """Backend of `device`: one of DEVICES, or "auto" (the GPU if it can be used).
 
-    Raises DeviceError, with the cause, if a GPU is asked for and can't be used.
+    Raises DeviceError, with the cause, if a GPU is requested and can't be used.
     """
     problem = gpu_problem() if device in ("gpu", "auto") else None
     if device == "gpu" and problem is not None:
@@ -30,7 +30,7 @@ def gpu_problem() -> str | None:
     found = driver.cupy_problem()
     if found is not None:
         missing = driver.driver_problem()
-        return f"{missing}; besides, {found}" if missing else found
+        return f"{missing}; also, {found}" if missing else found
     try:
         from milk_np.backends.cupy import problem
     except ImportError as error:

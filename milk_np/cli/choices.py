@@ -1,4 +1,4 @@
-"""Settings of a command: which model they are of, what the line, a file and a base say, in this order."""
+"""Settings of a command: the model that they belong to, and values from the line, a file and a base, in this order."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from milk_np.settings.toml import read_toml
 
 
 def add_model_settings(parser: Parser, line: Sequence[str]) -> None:
-    """Add the settings of the model that `line`, or the file that it names, chooses; those of others are refused."""
+    """Add the settings of the model that `line`, or its --config file, chooses; other models' settings are errors."""
     name = _chosen_model(line)
     if registry.settings_class(name).kind == "untrained":
         raise SettingsError(
             f"model (--model): {name} needs no training, expected one of {', '.join(registry.trained())}; "
-            f"score it with milk-evaluate --model {name}"
+            f"evaluate it with milk-evaluate --model {name}"
         )
     add_settings(parser, of=registry.settings_class(name))
-    for option in ("--model", "--preset"):  # what they accept decides which options there are: checked by then
+    for option in ("--model", "--preset"):  # already checked: they decide which options there are
         parser._option_string_actions[option].type = None
     parser._option_string_actions["--model"].metavar = "|".join(registry.trained())
 
@@ -46,9 +46,9 @@ def read_settings(
 ) -> Settings:
     """Settings of `base`, overridden by the file of `--config`, overridden by the command line.
 
-    `model` is whose settings they are; otherwise the values say. The model that a preset of the file stands for goes
-    with it when the line names another preset. A file may name other models' settings as long as it leaves them at
-    their defaults, as version 0.1.0 wrote them.
+    They are settings of `model`, or of the model that the values name. When the line names another preset than the
+    file, the model that the file's preset stands for is dropped too. A file may name other models' settings as long
+    as it leaves them at their defaults, as version 0.1.0 wrote them.
     """
     line, path = given_settings(given), getattr(given, "config", None)
     file = _file_values(path) if path is not None else {}
@@ -61,8 +61,8 @@ def read_settings(
 
 
 def _over(below: Mapping[str, object], above: Mapping[str, object]) -> dict[str, object]:
-    """`below`, overridden by `above`: another preset takes away the model that the one below stood for, a model the
-    preset that it doesn't have."""
+    """`below`, overridden by `above`: another preset drops the model that the one below stood for, and another model
+    drops a preset that it doesn't have."""
     kept = dict(below)
     if "model" in above and "preset" in kept and not _has_preset(above["model"], kept["preset"]):
         del kept["preset"]
@@ -76,7 +76,7 @@ def _has_preset(model: object, preset: object) -> bool:
 
 
 def _idle(setting: str, value: object, name: str) -> bool:
-    """Whether a value is another model's, at its default."""
+    """Whether a value belongs to another model's setting and is its default."""
     if setting in registry.settings_class(name).options():
         return False
     first = registry.settings_class(registry.owners(setting)[0])
@@ -90,7 +90,7 @@ def given_settings(given: argparse.Namespace) -> dict[str, object]:
 
 
 def refuse_idle_mask(given: argparse.Namespace, settings: Settings) -> None:
-    """Raise SettingsError for rates of missing modalities that nothing would apply."""
+    """Raise SettingsError for rates of missing modalities that would have no effect."""
     idle = [name for name in MASK[1:] if name in given_settings(given)]
     if idle and settings.protocol is None:
         raise SettingsError(
@@ -112,6 +112,6 @@ def _check_file(path: str, values: Mapping[str, object], name: str) -> None:
 
 
 def model_help() -> str:
-    """What --model names."""
+    """What --model accepts."""
     *others, last = registry.untrained()
-    return f"folder of a run, a model.npz, or {', '.join(others)} or {last}, which need no training"
+    return f"run folder, model.npz file, or {', '.join(others)} or {last}, which need no training"

@@ -1,4 +1,4 @@
-"""What every command shares: it is run with its threads settled, and what it raises becomes an exit code."""
+"""What every command shares: threads are set before it runs, and the errors that it raises become exit codes."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ EXIT_BROKEN_PIPE = 141
 
 
 def run_command(program: str, body: Callable[[list[str]], int], argv: Sequence[str] | None = None) -> int:
-    """Run a command's body and turn what it raises into a message on stderr and an exit code.
+    """Run a command's body; errors become a message on stderr and an exit code.
 
-    Threads are settled first, so the body has to import NumPy and Numba itself. SIGTERM and SIGHUP interrupt as Ctrl-C
+    Threads are set first, so the body has to import NumPy and Numba itself. SIGTERM and SIGHUP interrupt as Ctrl-C
     does.
     """
     line = list(sys.argv[1:] if argv is None else argv)
@@ -64,7 +64,7 @@ def _answer(program: str, error: BaseException) -> int:
 def _explain(error: OSError) -> str:
     name = f"{error.filename}: " if error.filename else ""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"{name}the disk is full; free space or choose another --out (files already there are whole)"
+        return f"{name}the disk is full; free space or choose another --out (files already written are complete)"
     return f"{name}{error.strerror or error}; check the path and its permissions"
 
 
@@ -74,7 +74,7 @@ def _fail(program: str, message: str, code: int) -> int:
 
 
 def _leave_pipe() -> int:
-    """The reader of stdout went away: keep the interpreter from complaining about it at exit."""
+    """The reader of stdout has gone: keep the interpreter from complaining about it at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return EXIT_BROKEN_PIPE
 

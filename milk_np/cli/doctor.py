@@ -1,4 +1,4 @@
-"""milk-doctor: what is installed, how the machine is used, why the GPU is or isn't, and a gradient proof."""
+"""milk-doctor: what is installed, how the machine is used, whether the GPU works, and a check of the gradients."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from milk_np.machine import memory, threads
 from milk_np.machine.environment import CORE, cpu_name, kernel_cache, versions
 from milk_np.text import VERSION, bytes_text
 
+DESCRIPTION = "Check what is installed, how the machine is used, whether the GPU works, and the gradients."
 State = Literal["ok", "--", "!!"]
 GRADIENT_LIMIT = 1e-7
 
@@ -25,12 +26,12 @@ EXTRAS = {
     "progress": ("tqdm", "progress bar"),
     "tune": ("optuna", "milk-tune --search optuna"),
 }
-EXAMPLES = ("milk-doctor", "milk-doctor --threads 2      # the same with two threads")
+EXAMPLES = ("milk-doctor", "milk-doctor --threads 2      # check with two threads")
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the report: ok, -- (absent, not needed) or !! (broken)."""
+    """One line of the report: ok, -- (missing, not needed) or !! (does not work)."""
 
     state: State
     what: str
@@ -43,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(line: list[str]) -> int:
-    parser = Parser("milk-doctor", __doc__.partition(": ")[2], EXAMPLES)
+    parser = Parser("milk-doctor", DESCRIPTION, EXAMPLES)
     add_settings(parser, ["threads"])
     parser.parse_args(line)
     broken = 0
@@ -54,15 +55,15 @@ def _run(line: list[str]) -> int:
             print(f"  {finding.state}  {finding.what:<25} {finding.text}", flush=True)
         if section is _libraries and broken:
             break  # the rest needs them
-    print("Everything needed works." if not broken else f"{broken} broken; see the lines marked !!")
+    print(f"{_count(broken, 'problem')}; see the lines marked !!" if broken else "Everything needed works.")
     return EXIT_UNEXPECTED if broken else 0
 
 
 def _machine() -> Iterator[Finding]:
     yield Finding("ok", "milk_np", f"{VERSION} in {Path(__file__).parents[1]}")
     yield Finding("ok", "Python", f"{sys.version.split()[0]} ({sys.executable})")
-    yield Finding("ok", "processor", f"{cpu_name()}, {threads.allowed_cores()} cores may be used")
-    yield Finding("ok", "memory", f"{bytes_text(memory.available_bytes())} can be had")
+    yield Finding("ok", "processor", f"{cpu_name()}, {_count(threads.allowed_cores(), 'core')} available")
+    yield Finding("ok", "memory", f"{bytes_text(memory.available_bytes())} available")
 
 
 def _libraries() -> Iterator[Finding]:
@@ -82,8 +83,8 @@ def _threads() -> Iterator[Finding]:
     yield _run_a_kernel(cpu)
     yield _layer()
     policy = os.environ.get("OMP_WAIT_POLICY", "not set")
-    soon = f"idle threads sleep, after {os.environ.get('GOMP_SPINCOUNT', '0')} spins at most"
-    idle = soon if policy.upper() == "PASSIVE" else "idle threads may spin and slow BLAS down"
+    soon = f"idle threads sleep after at most {os.environ.get('GOMP_SPINCOUNT', '0')} spins"
+    idle = soon if policy.upper() == "PASSIVE" else "idle threads may spin and slow down BLAS"
     yield Finding("ok" if policy.upper() == "PASSIVE" else "--", "OMP_WAIT_POLICY", f"{policy}: {idle}")
     yield _cache()
 
@@ -97,13 +98,14 @@ def _blas() -> Iterator[Finding]:
     except ImportError:
         from milk_np.machine.environment import blas_name
 
-        asked = os.environ.get("OPENBLAS_NUM_THREADS", "its own number of")
-        yield Finding("ok", "BLAS", f"{blas_name()}, {asked} threads asked for")
+        asked = os.environ.get("OPENBLAS_NUM_THREADS")
+        count = "default number of threads" if asked is None else f"{_count(int(asked), 'thread')} requested"
+        yield Finding("ok", "BLAS", f"{blas_name()}, {count}")
         return
     for pool in threadpool_info():
         if pool["user_api"] == "blas":
             name = f"{pool['internal_api']} {pool['version']} ({pool.get('architecture', 'unknown')})"
-            yield Finding("ok", "BLAS", f"{name}, {pool['num_threads']} threads")
+            yield Finding("ok", "BLAS", f"{name}, {_count(pool['num_threads'], 'thread')}")
 
 
 def _run_a_kernel(cpu: Any) -> Finding:
@@ -114,27 +116,29 @@ def _run_a_kernel(cpu: Any) -> Finding:
     index, _ = cpu.top_k(rows, rows, 1, None, None)
     seconds = time.perf_counter() - start
     right = index[:, 0].tolist() == [0, 1, 2, 3]
-    return Finding("ok" if right else "!!", "Numba kernel", f"ran in {seconds:.1f} s, compiling or loading included")
+    return Finding("ok" if right else "!!", "Numba kernel", f"ran in {seconds:.1f} s, including compiling or loading")
 
 
 def _layer() -> Finding:
     import numba
 
-    return Finding("ok", "Numba threads", f"{numba.get_num_threads()} threads, layer {numba.threading_layer()}")
+    return Finding(
+        "ok", "Numba threads", f"{_count(numba.get_num_threads(), 'thread')}, layer {numba.threading_layer()}"
+    )
 
 
 def _cache() -> Finding:
     """Where compiled kernels are kept; without such a place every process compiles them again."""
     path = kernel_cache()
     if path is None:
-        return Finding("--", "kernel cache", "none: every start compiles; set NUMBA_CACHE_DIR to a folder")
+        return Finding("--", "kernel cache", "none: kernels are compiled at every start; set NUMBA_CACHE_DIR")
     if os.access(path, os.W_OK) or os.access(path.parent, os.W_OK):
         return Finding("ok", "kernel cache", str(path))
-    return Finding("--", "kernel cache", f"{path} can't be written; set NUMBA_CACHE_DIR to another folder")
+    return Finding("--", "kernel cache", f"can't write to {path}; set NUMBA_CACHE_DIR to another folder")
 
 
 def _gpu() -> Iterator[Finding]:
-    """A GPU that works speaks for itself; otherwise every link of the chain to it is looked at."""
+    """The GPU if it works; otherwise the driver, CuPy and the reason that it can't be used."""
     from milk_np.backends.select import get_backend
     from milk_np.errors import DeviceError
 
@@ -143,10 +147,10 @@ def _gpu() -> Iterator[Finding]:
         get_backend("gpu")
     except DeviceError as error:
         driver, cupy = devices.driver_problem(), devices.cupy_problem()
-        names = f"offers {', '.join(devices.device_names())}"
+        names = f"found {', '.join(devices.device_names())}"
         yield Finding("--" if driver else "ok", "driver", driver or names)
         yield Finding("--" if cupy else "ok", "CuPy", cupy or ", ".join(found))
-        yield Finding("--", "--device gpu", str(error))
+        yield Finding("--", "--device gpu", str(error).removeprefix("--device gpu: "))
         return
     from milk_np.backends.cupy import description
 
@@ -164,12 +168,16 @@ def _gradients() -> Iterator[Finding]:
     yield Finding("ok", "time", f"{time.perf_counter() - start:.1f} s")
 
 
+def _count(n: int, what: str) -> str:
+    return f"{n} {what}" if n == 1 else f"{n} {what}s"
+
+
 SECTIONS: tuple[tuple[str, Callable[[], Iterator[Finding]]], ...] = (
     ("Machine", _machine),
     ("Libraries", _libraries),
     ("Threads", _threads),
     ("GPU", _gpu),
-    ("Gradients against finite differences (float64)", _gradients),
+    ("Gradients compared with finite differences (float64)", _gradients),
 )
 
 

@@ -1,4 +1,4 @@
-"""milk-evaluate: how well a model ranks the new items of a data set, whole and by missing modalities."""
+"""milk-evaluate: how well a model ranks the new items of a data set, overall and by number of missing modalities."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 PROGRAM = "milk-evaluate"
 DESCRIPTION = """Rank the new items for every user who has a pair in the split, and print the metrics.
 
-They are given over all such users, and by how many modalities the items to be found miss. A trained model
-is scored under the protocol of missing modalities that it was trained with, unless another is asked for."""
+Metrics are averaged over these users, overall and by how many modalities the items to be found miss.
+A trained model is evaluated under the protocol of missing modalities that it was trained with, unless
+--protocol is given."""
 EXAMPLES = (
     "milk-evaluate --model runs/shop --data shop.npz",
     "milk-evaluate --model runs/shop --data shop.npz --protocol FTMT --missing-mix .1,.45,.45 --json m.json",
@@ -45,7 +46,8 @@ def _run(line: list[str]) -> int:
     from milk_np.data.arrays import Split
     from milk_np.evaluation.evaluate import evaluate
 
-    result = evaluate(model, ds, Split[given.split.upper()], topk=settings.topk, candidates=settings.candidates)
+    split = {"valid": Split.VALIDATION, "test": Split.TEST}[given.split]
+    result = evaluate(model, ds, split, topk=settings.topk, candidates=settings.candidates)
     _save(result, given, ds)
     if not given.quiet:
         print(result.table())
@@ -55,17 +57,17 @@ def _run(line: list[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(PROGRAM, DESCRIPTION, EXAMPLES)
     parser.add_argument("--model", dest="source", required=True, metavar="RUN|FILE|NAME", help=model_help())
-    parser.add_argument("--data", metavar="FILE|DIR", help="data set made by milk-prepare (default: the built-in one)")
-    parser.add_argument("--split", choices=SPLITS, default="test", help="pairs to find (default: test)")
-    parser.add_argument("--per-user", metavar="FILE.npz", help="write each user's metrics")
-    parser.add_argument("--json", metavar="FILE", help="write the metrics as JSON")
+    parser.add_argument("--data", metavar="FILE|DIR", help="data set made by milk-prepare (default: the built-in set)")
+    parser.add_argument("--split", choices=SPLITS, default="test", help="split to evaluate (default: test)")
+    parser.add_argument("--per-user", metavar="FILE.npz", help="file to write each user's metrics to")
+    parser.add_argument("--json", metavar="FILE", help="file to write the metrics to, as JSON")
     parser.add_argument("--quiet", action="store_true", help="print errors only")
     add_settings(parser, NAMES)
     return parser
 
 
 def _opened(given: argparse.Namespace) -> tuple[Scorer, Dataset, Settings]:
-    """Model, data under the protocol that applies, and settings: the line's over those of the training."""
+    """Model, data under the protocol that applies, and settings: those of training, overridden by the command line."""
     from milk_np.cli.model_file import OnData, is_untrained, load_model, make_untrained
 
     if is_untrained(given.source):
@@ -75,14 +77,14 @@ def _opened(given: argparse.Namespace) -> tuple[Scorer, Dataset, Settings]:
     device = str(given_settings(given).get("device", Settings().device))
     model = load_model(given.source, device)
     if "impute" in given_settings(given):
-        raise SettingsError("--impute: a trained model fills what is missing as it did in training; leave it out")
+        raise SettingsError("--impute: a trained model imputes missing modalities as in training; leave out --impute")
     settings = Settings.from_mapping({**_of_training(model.settings.to_dict()), **given_settings(given)})
     ds = _data(given, settings)
     return OnData.of(model, ds), ds, settings
 
 
 def _of_training(settings: Mapping[str, object]) -> dict[str, object]:
-    """The settings of the training that say what is measured."""
+    """The training settings that evaluation uses."""
     return {name: settings[name] for name in (*MASK, "topk", "candidates")}
 
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 BESIDE = ("profile", "random")
-"""Models without training that a trained one is shown beside."""
+"""Models without training that a trained one is compared with."""
 
 
 @dataclass
@@ -48,14 +48,14 @@ class Job:
     preamble: str = ""
 
     def say(self, text: str, run: RunFolder | None = None) -> None:
-        """Print, unless the user wants quiet, and keep it in the run's log."""
+        """Print unless --quiet, and add to the run's log."""
         if not self.quiet:
             print(text, flush=True)
         if run is not None:
             run.log(text)
 
     def describe(self) -> None:
-        """Show the data, what will run and the memory it needs; refuse what can't run."""
+        """Show the data, what will run and the memory it needs; raise an error if it can't run."""
         settings = self.settings.resolve()
         model, sizes, available = registry.model_class(settings.model), data_sizes(self.ds), memory.available_bytes()
         need = model.memory_need(settings, **sizes)
@@ -65,9 +65,10 @@ class Job:
         self.say(self.preamble)
         _refuse_what_cannot_run(settings, self.ds)
         memory.refuse_if_too_large(need, available, model.memory_advice)
+        make_model(settings.without_machine()).check(self.ds)
 
     def train_all(self) -> None:
-        """Train every seed; several in folders of their own, with a summary over them."""
+        """Train every seed; several seeds get a folder each, and a summary over them."""
         seeds = self.settings.seed_list
         if len(seeds) == 1:
             self.train_one(self._open(self.out, self.settings), self.settings.replace(seed=seeds[0], seeds=1))
@@ -80,15 +81,15 @@ class Job:
         self._summarise(root, seeds, summaries)
 
     def train_one(self, run: RunFolder, settings: Settings) -> dict[str, Any]:
-        """Train one seed, unless its folder holds a finished run; evaluate and save. Returns the summary."""
+        """Train one seed unless its folder holds a finished run; evaluate and save. Returns the summary."""
         finished = run.summary() if self.resume else None
         if finished and not _more_epochs(finished, settings):
-            more = "; a larger --epochs would train on" if isinstance(settings, StepSettings) else ""
-            self.say(f"{run.path} is finished already{more}")
+            more = "; raise --epochs to continue" if isinstance(settings, StepSettings) else ""
+            self.say(f"{run.path} is already finished{more}")
             return finished
         if not kernels_compiled():
-            self.say("compiling the kernels, which this installation does once (some fifteen seconds)\n")
-        # The command has settled the threads; model.npz doesn't tell them.
+            self.say("compiling kernels (once per installation, about fifteen seconds)\n")
+        # The command has set the threads already; model.npz doesn't store their number.
         start, model = time.perf_counter(), make_model(settings.resolve().without_machine())
         callback = self._callback(settings, run)
         cast("StoredModel", model).fit(self.ds, callback=callback, run=run, resume=self.resume)
@@ -125,29 +126,29 @@ class Job:
     def _show(self, run: RunFolder, settings: Settings, tests: dict[str, Evaluation]) -> None:
         k = max(settings.topk)
         self.say(f"\n{tests[settings.model].table()}\n", run)
-        self.say("beside models that need no training (test)", run)
+        self.say("compared with models that need no training (test)", run)
         self.say(compare_table(tests, (f"ndcg@{k}", f"recall@{k}")), run)
         self.say(f"\nsaved in {run.path}", run)
 
     def _summarise(self, root: RunFolder, seeds: Sequence[int], summaries: Sequence[dict[str, Any]]) -> None:
-        """Mean and sample deviation over the seeds, shown and saved."""
+        """Show and save mean and sample standard deviation over the seeds."""
         splits = {split: over_seeds([each[split] for each in summaries]) for split in ("valid", "test")}
         names = [name for name in ("epochs", "best_epoch") if name in summaries[0]]
         epochs: dict[str, Any] = {name: [each[name] for each in summaries] for name in names}
         root.write_summary(self._identity(self.settings) | {"seeds": list(seeds), **epochs, **splits})
         metrics = [f"{name}@{k}" for k in self.settings.topk for name in ("recall", "ndcg")]
-        self.say(f"\nmean ± sample deviation over {len(seeds)} seeds", root)
+        self.say(f"\nmean ± sample standard deviation over {len(seeds)} seeds", root)
         self.say(seeds_table(splits, metrics), root)
         self.say(f"\nsaved in {root.path}", root)
 
 
 def _more_epochs(finished: dict[str, Any], settings: Settings) -> bool:
-    """Whether a finished run would train on."""
+    """Whether a finished run would train further."""
     return isinstance(settings, StepSettings) and int(finished["epochs"]) < settings.epochs
 
 
 def _evaluated(trained: Recommender, ds: Dataset, settings: Settings) -> tuple[dict[str, Evaluation], dict[str, Any]]:
-    """Test evaluations of the model and of those without training, and the part of the summary they make."""
+    """Test evaluations of the model and of those without training, and their part of the summary."""
     from milk_np.evaluation.evaluate import evaluate
 
     def score(model: Recommender, split: Split) -> Evaluation:
@@ -163,7 +164,7 @@ def _evaluated(trained: Recommender, ds: Dataset, settings: Settings) -> tuple[d
 
 
 def _what_runs(settings: Settings, pairs: int) -> str:
-    """The preset and the settings that matter most, in a few lines; `pairs` are there to train on."""
+    """The preset and the settings that matter most, in a few lines; `pairs` is the number of training pairs."""
     rates = f"train {settings.missing_train:g}, new {settings.missing_mix or settings.missing_test}"
     mask = "as stored in the data" if settings.protocol is None else f"{settings.protocol} ({rates})"
     described = settings.described()
@@ -181,7 +182,7 @@ def _what_runs(settings: Settings, pairs: int) -> str:
 
 
 def _device(settings: Settings) -> str:
-    """What is computed on, and why the CPU if the choice was left open."""
+    """The device, and with --device auto the reason if it is the CPU."""
     device, problem = settings.training_device, None
     if device == "auto":
         problem = gpu_problem()
@@ -192,11 +193,11 @@ def _device(settings: Settings) -> str:
 
 
 def _refuse_what_cannot_run(settings: Settings, ds: Dataset) -> None:
-    """Say before training, not after, that a list is longer than the new items."""
+    """Raise an error before training, not after, if a list would be longer than the number of new items."""
     counts = [len(ds.new_items(split)) for split in (Split.VALIDATION, Split.TEST)]
     candidates = sum(counts) if settings.candidates == "all" else min(counts)
     if settings.cutoffs[-1] > candidates:
         raise SettingsError(
             f"topk (--topk, --valid-metric): got {settings.cutoffs[-1]}, expected at most {candidates}, the "
-            "number of new items that are ranked"
+            "number of new items to rank"
         )

@@ -1,4 +1,4 @@
-"""What a command's --model and --data name: a trained model, or one without training, over a data set."""
+"""What a command's --model and --data refer to: a trained model, or one without training, on a data set."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 
 
 def is_untrained(text: str) -> bool:
-    """Whether --model names a model that is made from the data alone."""
+    """Whether --model names a model without training."""
     return text in registry.untrained()
 
 
 def load_model(text: str, device: str) -> StoredModel:
-    """The trained model in a run's folder or a file.
+    """The trained model in a run folder or a file.
 
-    Raises SettingsError if there is none, naming the folders of the seeds where a run has several.
+    Raises SettingsError if there is none; if a run has several seeds, the message names a seed's folder.
     """
     from milk_np.models.stored import load
 
@@ -49,7 +49,7 @@ def model_path(text: str) -> Path:
         return file
     seeds = sorted(str(seed) for seed in path.glob("seed-*") if RunFolder(seed).model.is_file())
     if seeds:
-        raise SettingsError(f"--model {text}: holds several runs; choose one, such as {seeds[0]}")
+        raise SettingsError(f"--model {text}: contains several runs; choose one, such as {seeds[0]}")
     missing = f"has no {file.name}" if path.is_dir() else "does not exist"
     raise SettingsError(f"--model {text}: {missing}; expected a {model_help()}")
 
@@ -61,14 +61,14 @@ def make_untrained(text: str, ds: Dataset, settings: Settings) -> Recommender:
 
 @dataclass(frozen=True, eq=False)
 class OnData:
-    """A trained model that ranks the items of `ds` by the features that they own there."""
+    """A trained model that ranks the items of `ds` by their features there."""
 
     model: StoredModel
     ds: Dataset
 
     @classmethod
     def of(cls, model: StoredModel, ds: Dataset) -> OnData:
-        """The model over `ds`, or DataError if it was trained with other users or modalities."""
+        """The model on `ds`, or DataError if it was trained with other users or modalities."""
         _check_same("users", model.catalogue.n_users, ds.n_users)
         imputer = model.imputer
         if imputer is not None:
@@ -83,11 +83,11 @@ class OnData:
     def encode_users(self, histories: Sequence[Ids]) -> Vectors:
         """Vectors (n, K) of users who weren't in training; see `Recommender.encode_users`."""
         if _item_names(self.ds) != _item_names(self.model.catalogue):
-            raise DataError("--history: the items of --data aren't those of the training; leave --data out")
+            raise DataError("--history: the items in --data differ from those of training; leave out --data")
         return self.model.encode_users(histories)
 
     def item_factors(self, items: NDArray[np.int32] | None = None) -> Vectors:
-        """Vectors (n, K) of `items`, or of all, encoded from their features by blocks."""
+        """Vectors (n, K) of `items`, or of all, encoded from their features in blocks."""
         ids = np.arange(self.ds.n_items, dtype=np.int32) if items is None else items
         widest = max(rows.shape[1] for rows in self.ds.features.values())
         return np.concatenate([self._encode(ids[block]) for block in row_blocks(len(ids), widest)])
@@ -108,10 +108,13 @@ class OnData:
 
 
 def _item_names(known: Dataset | Catalogue) -> list[str] | int:
-    """Original ids of the items, or their number where there are none."""
+    """Original ids of the items, or the number of items where there are no ids."""
     return known.n_items if known.item_ids is None else known.item_ids.tolist()
 
 
 def _check_same(what: str, trained: object, given: object) -> None:
     if trained != given:
-        raise DataError(f"--data: the model was trained with {what} {trained}, here are {given}; give its own data")
+        raise DataError(
+            f"--data: {what}: expected {trained} as in training, got {given}; give the data set that the model was "
+            "trained on"
+        )

@@ -1,37 +1,33 @@
-"""The parser of every command: it explains mistakes, and makes options of settings."""
+"""The parser of every command: it explains mistakes, and turns settings into options."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-import textwrap
-from collections.abc import Callable, Iterable, Sequence
-from typing import NoReturn
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NoReturn, cast
 
+from milk_np.errors import EXIT_CODES
+from milk_np.models import registry
 from milk_np.settings.option import Option, Value
 from milk_np.settings.shared import Settings
 from milk_np.text import VERSION, nearest
 
-EXIT_CODES = (
-    "exit codes: 0 done, 1 unexpected error, 2 wrong option or setting, 3 unusable data or file, "
-    "4 training diverged, 5 device or memory, 130 interrupted (after saving)"
-)
-
 
 class Parser(argparse.ArgumentParser):
-    """Argument parser without abbreviations, whose errors name the nearest right option."""
+    """Argument parser without abbreviations; for an unknown option, the error names the most similar one."""
 
     foreign: Callable[[str], str | None]
-    """What is wrong with an option of this spelling that belongs elsewhere; None if nothing knows it."""
+    """The error for an option that belongs to another model or command; None if none has it."""
 
     def __init__(self, prog: str, description: str, examples: Sequence[str] = ()) -> None:
-        self.foreign = lambda name: None
+        self.foreign = _of_training
         epilog = "examples:\n" + "\n".join(f"  {line}" for line in examples) if examples else ""
         super().__init__(
             prog=prog,
             usage="%(prog)s [options]",
             description=description,
-            epilog=f"{epilog}\n\n{textwrap.fill(EXIT_CODES, 100)}".strip(),
+            epilog=f"{epilog}\n\n{_exit_codes()}".strip(),
             allow_abbrev=False,
             formatter_class=_Formatter,
         )
@@ -40,7 +36,7 @@ class Parser(argparse.ArgumentParser):
     def parse_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: None = None
     ) -> argparse.Namespace:
-        """Parse, after naming the first unknown option and joining negative numbers to their options."""
+        """Parse; before that, report the first unknown option and join negative numbers to their options."""
         line = list(sys.argv[1:] if args is None else args)
         self._refuse_unknown(line)
         return super().parse_args(_join_negatives(line), namespace)
@@ -59,22 +55,41 @@ class Parser(argparse.ArgumentParser):
                 self.error(self.foreign(name.removeprefix("--")) or unknown)
 
 
+def _exit_codes() -> str:
+    return "exit codes:\n" + "\n".join(f"  {code:<4} {meaning}" for code, meaning in EXIT_CODES.items())
+
+
+def _of_training(spelling: str) -> str | None:
+    """The error for a setting of training in a command that doesn't take it."""
+    setting = registry.spellings().get(spelling)
+    if setting is None:
+        return None
+    spaces = (registry.settings_class(name)().tuning_space() for name in registry.MODELS)
+    searched = ", and milk-tune searches it" if any(setting in space for space in spaces) else ""
+    return f"unknown option --{spelling}; it is a setting of milk-train{searched}"
+
+
 class _Formatter(argparse.RawDescriptionHelpFormatter):
-    """Help with room for long option names, examples kept as written."""
+    """Help with room for long option names; examples are kept as written."""
 
     def __init__(self, prog: str) -> None:
         super().__init__(prog, max_help_position=32, width=110)
 
 
 def add_settings(
-    parser: argparse.ArgumentParser, names: Iterable[str] | None = None, of: type[Settings] = Settings
+    parser: argparse.ArgumentParser,
+    names: Iterable[str] | None = None,
+    of: type[Settings] = Settings,
+    changed: Mapping[str, object] | None = None,
+    replaced: Mapping[str, Option] | None = None,
 ) -> None:
     """Add the options of the settings `of` a model (all, or those named), grouped, with their defaults in the help.
 
-    An option that isn't given leaves no attribute, so that a file's value can stand.
+    `changed` has the defaults that the command changes, `replaced` the options that it accepts or describes otherwise.
+    An option that isn't given sets no attribute, so that a file's value is kept.
     """
     groups: dict[str, argparse._ArgumentGroup] = {}
-    table, defaults = of.options(), of()
+    table, defaults = {**of.options(), **(replaced or {})}, of(**cast(dict[str, Any], changed or {}))
     for name in table if names is None else names:
         option = table[name]
         if option.group not in groups:

@@ -51,15 +51,15 @@ def _info(given: argparse.Namespace) -> int:
     from milk_np.data import Dataset
 
     if given.sources or given.out is not None:
-        raise SettingsError("--info: expected alone, it writes nothing; leave SOURCE and --out out")
+        raise SettingsError("--info: writes nothing, so give it alone; leave out SOURCE and --out")
     print(Dataset.load(given.info).statistics())
     return 0
 
 
 def _check(given: argparse.Namespace) -> None:
-    """The options fit the kind of source."""
+    """Check that the options fit the kind of source."""
     if given.out is None:
-        raise SettingsError("--out: expected where to write, FILE.npz or a folder, got nothing")
+        raise SettingsError("--out: expected a place to write to, FILE.npz or a folder, got nothing")
     if given.out.suffix in (".npy", ".zip", ".csv", ".tsv", ".parquet", ".json"):
         raise SettingsError(f"--out: expected a name ending in .npz, or a folder, got {given.out}")
     if given.synthetic:
@@ -86,7 +86,7 @@ def _import(given: argparse.Namespace) -> Dataset:
     options = FORMATS[kind].options
     _refuse(given, [name for name in SOURCE_OPTIONS if name not in options], f"tables, not to {source}")
     if "features" not in options and len(given.sources) > 1:
-        raise SettingsError(f"SOURCE: expected one {kind} source, got {given.sources[1]} besides")
+        raise SettingsError(f"SOURCE: expected one {kind} source, also got {given.sources[1]}")
     named = {name: getattr(given, name) for name in options if name != "features" and getattr(given, name)}
     files = [_features(given)] if "features" in options else []
     return reader(kind)(source, *files, preparation(given), **named)
@@ -102,15 +102,15 @@ def _features(given: argparse.Namespace) -> dict[str, str]:
         named.append((name, file))
     twice = [name for n, (name, _) in enumerate(named) if name in dict(named[:n])]
     if twice:
-        raise SettingsError(f"features: expected one file for each modality, got two for {twice[0]}")
+        raise SettingsError(f"features: expected one file per modality, got two for {twice[0]}")
     return dict(named)
 
 
 def preparation(given: argparse.Namespace) -> Preparation:
-    """What the options ask to be done to raw data."""
+    """How raw data are to be prepared, from the options."""
     from milk_np.data import Preparation
 
-    # A seed asks for a draw of new items, even where the data brings a split of its own.
+    # A seed asks for a draw of new items, even if the data set has its own split.
     share = 0.2 if given.new_items is None and given.split_seed is not None else given.new_items
     return Preparation(
         k_core=given.k_core or 0,
@@ -125,14 +125,14 @@ def preparation(given: argparse.Namespace) -> Preparation:
 
 
 def mask_of(given: argparse.Namespace) -> Mask | None:
-    """The protocol that was asked for, if any."""
+    """The mask of the requested protocol, if any."""
     from milk_np.data.missing import Mask
 
     names = {"missing_mix": "mix", "missing_seed": "seed"}
     options: dict[str, Any] = {k: v for k, v in given_settings(given).items() if k in MASK_SETTINGS}
     if options and options.get("protocol") is None:
         name = next(iter(options)).replace("_", "-")
-        raise SettingsError(f"--{name}: expected with --protocol (FTFT, FTMT, MTFT, MTMT), got without it")
+        raise SettingsError(f"--{name}: has no effect without --protocol (FTFT, FTMT, MTFT, MTMT); add it")
     return Mask(**{names.get(key, key): value for key, value in options.items()}) if options else None
 
 
@@ -143,7 +143,7 @@ def _with_mask(ds: Dataset, mask: Mask | None) -> Dataset:
 
 
 def _synthetic(given: argparse.Namespace) -> int:
-    """Make synthetic data: a file in memory, a folder by blocks."""
+    """Make synthetic data: in memory for a file, in blocks for a folder."""
     from milk_np.data import Dataset, write_synthetic
     from milk_np.data.synthetic.planted import make_planned
 

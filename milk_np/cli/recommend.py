@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from milk_np.cli.choices import given_settings, model_help
 from milk_np.cli.common import run_command
 from milk_np.cli.parser import Parser, add_settings
+from milk_np.cli.types import positive
 from milk_np.errors import SettingsError
 from milk_np.settings.shared import Settings
 
@@ -21,17 +22,17 @@ if TYPE_CHECKING:
 PROGRAM = "milk-recommend"
 DESCRIPTION = """Recommend with a trained model, or with one that needs no training.
 
-Say what for: --users (items for them), --history (items for somebody who wasn't in training, by what she chose),
---items (users for them), --similar (items like them), or --new-item (users for items that are in no data set yet,
-given by a file of feature rows; with --users, the new items are ranked for these).
-Without --out the lists are printed as CSV."""
+Choose what to recommend: --users (items for these users), --history (items for a user who wasn't in
+training, given the items they chose), --items (users for these items), --similar (items like these),
+or --new-item (users for items that are in no data set yet, given a file of feature rows; with --users,
+these new items for the users). Without --out the lists are printed as CSV."""
 EXAMPLES = (
     "milk-recommend --model runs/shop --users alice,bob --topk 10",
     "milk-recommend --model runs/shop --data shop.npz --users all --out lists.parquet",
     "milk-recommend --model runs/shop --data shop.npz --users users.txt --candidates all --include-seen",
     "milk-recommend --model runs/shop --history sku-3,sku-8,sku-11",
-    "milk-recommend --model runs/shop --items sku-17          # whom to show it",
-    "milk-recommend --model runs/shop --new-item fresh.npz    # arrays image, text, ... of one row an item",
+    "milk-recommend --model runs/shop --items sku-17          # the users to show it to",
+    "milk-recommend --model runs/shop --new-item fresh.npz    # arrays image, text, ...: one row per item",
     "milk-recommend --model profile --data shop.npz --similar sku-17",
 )
 
@@ -71,9 +72,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--items", metavar="IDS|FILE", help="users for these items")
     add("--similar", metavar="IDS|FILE", help="items like these")
     add("--new-item", metavar="FILE.npz", help=_NEW_ITEM)
-    add("--topk", type=_length, default=20, metavar="N", help="length of a list (default: 20)")
+    add("--topk", type=positive, default=20, metavar="N", help="length of a list (default: 20)")
     add("--candidates", choices=("new", "all"), help=_CANDIDATES)
-    add("--include-seen", action="store_true", help="list pairs of the training data too")
+    add("--include-seen", action="store_true", help="also list pairs of the training data")
     add("--out", metavar="FILE", help="write .csv, .jsonl or .parquet instead of printing")
     add("--quiet", action="store_true", help="print errors only")
     add_settings(parser, ["device", "threads"])
@@ -81,43 +82,37 @@ def _parser() -> argparse.ArgumentParser:
 
 
 _DATA = (
-    "data set made by milk-prepare, which describes the items and says what was seen (default: the items as "
-    "the model was trained with them)"
+    "data set made by milk-prepare, with the items' features and the pairs already seen (default: as stored with "
+    "the model)"
 )
 _HISTORY = (
-    "items for a user who wasn't in training, given by the items that she chose, which are left out; in a file, one "
-    "user a line, numbered from 1 in what is printed, an empty line being a user without any"
+    "items for a user who wasn't in training, given the items they chose (which are left out); a file has one user "
+    "per line, numbered from 1 in the output, and an empty line is a user without items"
 )
 _NEW_ITEM = (
-    "users for brand-new items: an array (items x width) for each modality, absent, or rows of NaN, where it "
-    "is missing; optionally item_ids"
+    "users for brand-new items: one array (items x width) per modality; where a modality is missing, rows of NaN or "
+    "no array; optionally item_ids"
 )
-_CANDIDATES = "items to choose from (default: new ones; all with --similar)"
-
-
-def _length(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text!r}")
-    return int(text)
+_CANDIDATES = "items to choose from (default: new; all with --similar)"
 
 
 def _check(given: argparse.Namespace) -> None:
-    """Exactly one task, and the options that belong to it."""
+    """Check that there is exactly one task, and only options that belong to it."""
     tasks = {"--users": given.users, "--history": given.history, "--items": given.items, "--similar": given.similar}
     asked = [name for name, value in tasks.items() if value is not None]
     if given.new_item is not None and asked not in ([], ["--users"]):
-        raise SettingsError(f"--new-item: expected alone or with --users, got {', '.join(asked)} besides")
+        raise SettingsError(f"--new-item: expected alone or with --users, also got {', '.join(asked)}")
     if given.new_item is None and len(asked) != 1:
         got = ", ".join(asked) or "none of them"
         raise SettingsError(f"expected one of --users, --history, --items, --similar or --new-item, got {got}")
     if given.candidates and (given.items is not None or given.new_item is not None):
         raise SettingsError("--candidates: applies to --users, --history and --similar; leave it out")
     if given.include_seen and given.history is not None:
-        raise SettingsError("--include-seen: what a history holds is never listed; leave it out")
+        raise SettingsError("--include-seen: items of a history are never listed; leave it out")
 
 
 def _tables(given: argparse.Namespace, source: Source) -> Iterator[Table]:
-    """The lists asked for, as tables of original ids, one for each block of users."""
+    """The requested lists as tables of original ids, one table for each block of users."""
     import numpy as np
 
     from milk_np.serving import recommend as lists
@@ -169,7 +164,7 @@ def _table(found: Ranked, query: tuple[str, Any], result: tuple[str, Any]) -> Ta
 
 
 class _Counted:
-    """Tables on their way to a file, and the rows that went by."""
+    """Passes tables on and counts their rows."""
 
     def __init__(self, tables: Iterator[Table]) -> None:
         self._tables = tables

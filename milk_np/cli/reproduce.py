@@ -1,4 +1,4 @@
-"""milk-reproduce: the paper's tables and figures on one's own data, with tuning, repeats, tests and a report."""
+"""milk-reproduce: the paper's tables and figures on your own data, with tuning, repeats, tests and a report."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from milk_np.cli.choices import read_settings
 from milk_np.cli.common import run_command
-from milk_np.cli.experiment_options import QUICK, SHARED, add_search, sayer
+from milk_np.cli.experiment_options import QUICK, SHARED, add_search, sayer, shared_options
 from milk_np.cli.parser import Parser, add_common, add_settings
 from milk_np.errors import SettingsError
 from milk_np.machine.threads import allowed_cores
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 PROGRAM = "milk-reproduce"
 DESCRIPTION = """Reproduce the paper's experiments on data sets made by milk-prepare.
 
-EXPERIMENT is fig1, table2, fig3, table3, table4, fig4, fig5, fig6, beyond or all. A repeat is a new draw of new
-items, missing modalities and training seed. Every model is tuned first, with the same number of trials, on
-the valid items of the first repeat. Finished runs are kept in DIR/runs and never done twice, so the same
-command goes on after an interruption. DIR/report.html has tables, plots and tests; CSV, Markdown, LaTeX and
-JSON stand beside it."""
+EXPERIMENT is fig1, table2, fig3, table3, table4, fig4, fig5, fig6, beyond or all. A repeat draws the
+new items, the missing modalities and the training seed again. Every model is tuned first, with the
+same number of trials, on the validation items of the first repeat. Finished runs are kept in DIR/runs
+and never repeated, so the same command continues after an interruption. DIR/report.html has tables,
+plots and tests; CSV, Markdown, LaTeX and JSON files are written next to it."""
 EXAMPLES = (
     "milk-reproduce table2 --data shop.npz --out results/shop",
     "milk-reproduce all --data lfm2k.npz --data tiktok.npz --repeats 5 --out results/all",
@@ -60,7 +60,7 @@ def _run(line: list[str]) -> int:
     try:
         whole.look() if given.report_only else whole.go()
     except KeyboardInterrupt:
-        raise KeyboardInterrupt("interrupted; finished runs are kept, the same command goes on") from None
+        raise KeyboardInterrupt("interrupted; finished runs are kept, the same command continues") from None
     from milk_np.reports.experiments import write_reports
 
     print(write_reports(whole, [PROGRAM, *line]))
@@ -73,11 +73,11 @@ def _parser() -> Parser:
     names = "fig1, table2, fig3, table3, table4, fig4, fig5, fig6, beyond, all"
     parser.add_argument("experiment", metavar="EXPERIMENT", help=names)
     parser.add_argument("--data", metavar="FILE", action="append", required=True, help="data set; may be repeated")
-    parser.add_argument("--out", metavar="DIR", required=True, help="folder of the results")
-    parser.add_argument("--report-only", action="store_true", help="run nothing; report on what is finished")
+    parser.add_argument("--out", metavar="DIR", required=True, help="folder for the results")
+    parser.add_argument("--report-only", action="store_true", help="run nothing; write the report of the finished runs")
     add_search(parser)
     add_common(parser)
-    add_settings(parser, SHARED, registry.settings_class(registry.DEFAULT))
+    add_settings(parser, SHARED, registry.settings_class(registry.DEFAULT), QUICK, shared_options())
     return parser
 
 

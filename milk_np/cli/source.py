@@ -1,4 +1,4 @@
-"""Where milk-recommend takes users and items from: a data set, or the model's own file."""
+"""Where milk-recommend gets users and items from: a data set, or the model's own file."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Encoder(Historian, Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """A model, the users and items it recommends among, and their original ids."""
+    """A model, its users and items, and their original ids."""
 
     model: Encoder
     data: Known
@@ -55,32 +55,32 @@ class Source:
         return to_numbers(_words(text, "--items"), self.item_names, self.data.n_items, "item")
 
     def histories(self, text: str) -> list[NDArray[np.int32]]:
-        """Histories that --history names: items separated by commas, or a file with a history a line."""
+        """Histories that --history names: items separated by commas, or a file with one history per line."""
         parts = [[part.strip() for part in line.split(",") if part.strip()] for line in _lines(text) or [text]]
         if not any(parts):
             raise SettingsError(f"--history: expected items separated by commas, or a file of such lines, got {text!r}")
         return [to_numbers(items, self.item_names, self.data.n_items, "item") for items in parts]
 
     def new_items(self, path: str) -> tuple[Vectors, Names]:
-        """Vectors (n, K) of the items in a file of feature rows, and their ids if the file has some."""
+        """Vectors (n, K) of the items in a file of feature rows, and their ids if the file has any."""
         arrays = load_arrays(path)
         names = arrays.pop("item_ids", None)
         for name in arrays:
             if name not in self.modalities:
                 raise DataError(
-                    f"{path}: array {name!r} is no modality; the model has {', '.join(self.modalities)}"
+                    f"{path}: array {name!r} is not a modality; the model has {', '.join(self.modalities)}"
                     + nearest(name, self.modalities)
                 )
         rows = {name: np.atleast_2d(array) for name, array in arrays.items()}
         owned = _owned(path, rows, self.modalities)
         if names is not None and len(names) != len(owned):
-            raise DataError(f"{path}: expected {len(owned)} item_ids, one an item, got {len(names)}")
+            raise DataError(f"{path}: expected {len(owned)} item_ids, one per item, got {len(names)}")
         with naming(Path(path)):
             return self.model.encode_items(rows, owned), None if names is None else names.astype(np.str_)
 
 
 def open_source(model: str, data: str | None, device: str) -> Source:
-    """What --model and --data name; the built-in set for a model without training and no --data."""
+    """What --model and --data refer to; the built-in set for a model without training and no --data."""
     if is_untrained(model):
         ds = make_synthetic() if data is None else Dataset.load(data)
         return _of_data(make_untrained(model, ds, Settings()), ds)
@@ -105,13 +105,13 @@ def _lines(text: str) -> list[str]:
     except UnicodeDecodeError as error:
         raise DataError(f"{text}: expected UTF-8 text, got {error.reason} at byte {error.start}") from None
     except OSError as error:
-        if error.errno == ENAMETOOLONG:  # a long list of ids is no file
+        if error.errno == ENAMETOOLONG:  # a long list of ids, not a file
             return []
         raise
 
 
 def _words(text: str, option: str) -> list[str]:
-    """Ids separated by commas, or one a line in the file of that name."""
+    """Ids separated by commas, or one per line in the file of that name."""
     words = [part.strip() for part in _lines(text) or text.split(",") if part.strip()]
     if not words:
         raise SettingsError(f"{option}: expected ids separated by commas, or a file of ids, got {text!r}")
@@ -119,11 +119,11 @@ def _words(text: str, option: str) -> list[str]:
 
 
 def _owned(path: str, rows: dict[str, NDArray[Any]], modalities: tuple[str, ...]) -> NDArray[np.bool_]:
-    """Which item owns which modality (n, M): its array is there and its row isn't NaN throughout."""
+    """Which item has which modality (n, M): there is an array, and the item's row isn't all NaN."""
     counts = {name: len(array) for name, array in rows.items()}
     if len(set(counts.values())) != 1:
         text = ", ".join(f"{name} {count}" for name, count in counts.items()) or "no array"
-        raise DataError(f"{path}: expected one row an item in the array of each modality, got {text}")
+        raise DataError(f"{path}: expected one row per item in each modality's array, got {text}")
     owned = np.zeros((next(iter(counts.values())), len(modalities)), np.bool_)
     for name, array in rows.items():
         if array.dtype.kind == "f":

@@ -1,4 +1,4 @@
-"""Tables that commands print: models side by side by group of items, and mean and deviation over seeds."""
+"""Tables that commands print: several models by group of items, and mean and deviation over seeds."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _row(
 
 
 def over_seeds(results: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
-    """Mean and sample deviation of every metric ("name@K") of several results, by its name."""
+    """Mean and sample standard deviation of every metric ("name@K") of several results, by its name."""
     summary = {}
     for name in (name for name in results[0] if "@" in name):
         values = [float(result[name]) for result in results]
@@ -41,7 +41,7 @@ def over_seeds(results: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, floa
 
 
 def seeds_table(splits: Mapping[str, Mapping[str, Mapping[str, float]]], metrics: Sequence[str]) -> str:
-    """Mean and sample deviation of the metrics, one row for each split."""
+    """Mean and sample standard deviation of the metrics, one row for each split."""
     lines = [f"{'':<8}" + "".join(f"{metric:>20}" for metric in metrics)]
     for split, values in splits.items():
         cells = [f"{values[name]['mean']:.4f} ± {values[name]['deviation']:.4f}" for name in metrics]

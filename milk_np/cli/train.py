@@ -22,14 +22,15 @@ if TYPE_CHECKING:
 PROGRAM = "milk-train"
 DESCRIPTION = """Train a recommender of new items whose modalities may be missing, and evaluate it.
 
-Without --data it trains on a built-in set with a planted truth. The best epoch on valid new items is kept;
-the table shows test new items, as a whole and by how many modalities they miss, beside a content profile and
-random order, which need no training. The run's folder holds config.toml, env.json, log.txt, metrics.jsonl,
-summary.json, per_user.npz, model.npz (the best epoch) and last.npz (for --resume)."""
+Without --data it trains on a built-in synthetic set. The best epoch on the validation items is kept;
+the table shows results on the test items, overall and by number of missing modalities, next to a
+content profile and random order, which need no training. The run folder holds config.toml, env.json,
+log.txt, metrics.jsonl, summary.json, report.html, per_user.npz, model.npz (the best epoch) and
+last.npz (for --resume)."""
 EXAMPLES = (
     "milk-train                                               # the built-in set, under a minute",
     "milk-train --data shop.npz --protocol FTMT --out runs/shop --seeds 5",
-    "milk-train --data shop.npz --out runs/shop --resume      # go on after Ctrl-C or a crash",
+    "milk-train --data shop.npz --out runs/shop --resume      # continue after Ctrl-C or a crash",
     "milk-train --data shop.npz --config runs/shop/config.toml --preset reference --epochs 100",
 )
 RESUMABLE = frozenset({"epochs", "patience", "device", "threads", "log_every", "seeds"})
@@ -57,30 +58,30 @@ def _run(line: list[str]) -> int:
         if not RunFolder(out).exists:
             raise
         again = shlex.join([PROGRAM, *_without_out(line), "--out", str(out), "--resume"])
-        kept = "and saved; go on" if settings.kind == "steps" else "before anything was saved; start anew"
+        kept = "and saved; continue" if settings.kind == "steps" else "before anything was saved; start again"
         raise KeyboardInterrupt(f"interrupted {kept} with: {again}") from None
     return 0
 
 
 def _parser(line: Sequence[str]) -> argparse.ArgumentParser:
     parser = Parser(PROGRAM, DESCRIPTION, EXAMPLES)
-    parser.add_argument("--data", metavar="FILE|DIR", help="data set made by milk-prepare (default: the built-in one)")
-    parser.add_argument("--out", metavar="DIR", help="folder of the run (default: runs/DATA-MODEL-PRESET-sSEED-TIME)")
-    parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
+    parser.add_argument("--data", metavar="FILE|DIR", help="data set made by milk-prepare (default: the built-in set)")
+    parser.add_argument("--out", metavar="DIR", help="run folder (default: runs/DATA-MODEL-PRESET-sSEED-TIME)")
+    parser.add_argument("--resume", action="store_true", help="continue the run in --out")
     add_common(parser)
     add_model_settings(parser, line)
     return parser
 
 
 def _settings(given: argparse.Namespace) -> Settings:
-    """Settings of the line, over those of the file; a resumed run's own come first and mostly stay."""
+    """Settings of the file, overridden by the line; a resumed run starts from its own, most of which can't change."""
     from milk_np.models.registry import load_settings
     from milk_np.training.run_folder import RunFolder
 
     if not given.resume:
         return read_settings(given)
     if not given.out:
-        raise SettingsError("--resume: give the run's folder with --out")
+        raise SettingsError("--resume: give the run folder with --out")
     started = load_settings(RunFolder.reopen(given.out).config)
     if "preset" in given_settings(given) and given.preset not in started.presets:
         raise SettingsError(
@@ -111,7 +112,7 @@ def _load(given: argparse.Namespace, settings: Settings) -> tuple[Dataset, Setti
 
 
 def _without_out(line: Sequence[str]) -> list[str]:
-    """The command line less --out and --resume, to be written anew."""
+    """The command line without --out and --resume."""
     kept, skip = list[str](), False
     for part in line:
         if not skip and part not in ("--out", "--resume") and not part.startswith("--out="):

@@ -1,4 +1,4 @@
-"""milk-tune: find settings on the valid items of a data set, the same number of trials for every model."""
+"""milk-tune: find settings on the validation items of a data set, the same number of trials for every model."""
 
 from __future__ import annotations
 
@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING
 
 from milk_np.cli.choices import read_settings
 from milk_np.cli.common import run_command
-from milk_np.cli.experiment_options import SHARED, add_search, own_defaults, own_options, sayer, usual_patience
+from milk_np.cli.experiment_options import (
+    QUICK,
+    SHARED,
+    add_search,
+    own_defaults,
+    own_options,
+    refuse_unused,
+    sayer,
+    shared_options,
+    usual_patience,
+)
 from milk_np.cli.parser import Parser, add_common, add_settings
 from milk_np.errors import SettingsError
 from milk_np.machine.threads import allowed_cores
@@ -23,11 +33,11 @@ if TYPE_CHECKING:
     from milk_np.experiments.tuning import Search, Tuned
 
 PROGRAM = "milk-tune"
-DESCRIPTION = """Find settings for one or several models on the valid items of a data set made by milk-prepare.
+DESCRIPTION = """Find settings for one or several models on the validation items of a data set.
 
-Every model gets the same number of trials; test items take no part. DIR receives a settings file for each
-model, which milk-train --config reads, tuning.json with every trial, and the runs, which are never done
-twice. The data set's own split and mask are used, unless --protocol draws a mask."""
+Every model gets the same number of trials; test items are not used. DIR receives a settings file for each
+model, which milk-train --config reads, tuning.json with every trial, and the runs, which are never
+repeated. The data set's own split and mask are used, unless --protocol draws a new mask."""
 EXAMPLES = (
     "milk-tune --data shop.npz --out tuned/shop",
     "milk-tune --data shop.npz --models milk,duif --trials 16 --protocol FTMT --out tuned/shop",
@@ -48,12 +58,13 @@ def _run(line: list[str]) -> int:
 
     say, out = sayer(given.quiet, time.perf_counter()), Path(given.out)
     models = [_known(name.strip()) for name in given.models.split(",")]
+    refuse_unused(given, models)
     searches = [_search(Path(given.data), _base(given, m)) for m in models]
     jobs = given.jobs or allowed_cores()
     try:
         found = tune(searches, given.trials, Store(out / "runs"), jobs, say, how=given.search)
     except KeyboardInterrupt:
-        raise KeyboardInterrupt("interrupted; finished trials are kept, the same command goes on") from None
+        raise KeyboardInterrupt("interrupted; finished trials are kept, the same command continues") from None
     write_json_atomic(out / "tuning.json", {"search": given.search, "searches": [each.to_dict() for each in found]})
     for search, tuned in zip(searches, found, strict=True):
         path = out / f"{search.base.model}.toml"
@@ -65,13 +76,13 @@ def _run(line: list[str]) -> int:
 def _parser() -> Parser:
     parser = Parser(PROGRAM, DESCRIPTION, EXAMPLES)
     parser.add_argument("--data", metavar="FILE|DIR", required=True, help="data set")
-    parser.add_argument("--out", metavar="DIR", required=True, help="folder of the results")
-    parser.add_argument(
-        "--models", metavar="NAMES", default="milk", help=f"{', '.join(registry.trained())} (default: milk)"
-    )
+    parser.add_argument("--out", metavar="DIR", required=True, help="folder for the results")
+    models = f"models to tune, among {', '.join(registry.trained())} (default: milk)"
+    parser.add_argument("--models", metavar="NAMES", default="milk", help=models)
     add_search(parser, repeats=False)
     add_common(parser)
-    add_settings(parser, ("without", "protocol", "missing_mix", "missing_seed", "topk", *SHARED), MilkSettings)
+    names = ("without", "protocol", "missing_mix", "missing_seed", "topk", *SHARED)
+    add_settings(parser, names, MilkSettings, QUICK, shared_options())
     return parser
 
 
@@ -84,9 +95,9 @@ def _known(name: str) -> str:
 
 
 def _base(given: argparse.Namespace, model: str) -> Settings:
-    """The settings that a model's trials share: those of the command that it has."""
+    """The settings that a model's trials share: those of the command's options that the model has."""
     mine = registry.settings_class(model).options()
-    return read_settings(own_options(given, mine), own_defaults(mine), model)
+    return read_settings(own_options(given, model), own_defaults(mine), model)
 
 
 def _search(data: Path, base: Settings) -> Search:

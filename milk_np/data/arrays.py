@@ -1,4 +1,4 @@
-"""The arrays of a data set and what follows from them: sizes, training and new items, pairs by user."""
+"""The arrays of a data set and values derived from them: sizes, training and new items, pairs by user."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Split(IntEnum):
 
 @dataclass(frozen=True, eq=False)
 class Arrays:
-    """Interactions of U users with I items that have M modalities, not checked.
+    """Interactions of U users with I items that have M modalities, unchecked.
 
     Attributes
     ----------
@@ -35,16 +35,16 @@ class Arrays:
     split : (n,) uint8
         0 train, 1 valid, 2 test: the split of the pair's item.
     item_split : (I,) uint8
-        0 training item, 1 valid new item, 2 test new item. New items have no training pair.
+        0 training item, 1 validation item, 2 test item. New items (1 and 2) have no training pair.
     modalities : M names
     features : for each name (I, D_m) float16 or float32
         Raw rows, neither imputed nor normalised; row i is item i. A memory map if the data set is a folder.
     available : (I, M) bool
-        Which item owns which modality; at least one each. Rows of missing ones are never read.
+        Which item has which modality; at least one per item. Rows of missing ones are never read.
     user_ids, item_ids : (U,), (I,) str, optional
         Original ids.
     meta : dict
-        JSON values: `name`, how the set was made, `n_users` if users without any pair follow the last one.
+        JSON values: `name`, how the set was made, and `n_users` if there are users without pairs after the last id.
     """
 
     user: NDArray[np.int32]
@@ -65,14 +65,14 @@ class Arrays:
 
     @cached_property
     def n_users(self) -> int:
-        """Number of users U, those without any pair included."""
+        """Number of users U, including those without any pair."""
         if self.user_ids is not None:
             return len(self.user_ids)
         return int(self.meta.get("n_users") or int(self.user.max()) + 1)
 
     @property
     def n_items(self) -> int:
-        """Number of items I, new ones included."""
+        """Number of items I, including new ones."""
         return len(self.item_split)
 
     @property
@@ -86,7 +86,7 @@ class Arrays:
         return np.flatnonzero(self.item_split == Split.TRAIN).astype(np.int32)
 
     def new_items(self, split: int | None = None) -> NDArray[np.int32]:
-        """Ids of the new items of a split (1 valid, 2 test), ascending; of both when `split` is None."""
+        """Ids of the new items of a split (1 validation, 2 test), ascending; of both when `split` is None."""
         if split not in (None, Split.VALIDATION, Split.TEST):
             raise SettingsError(f"split: expected 1 (valid), 2 (test) or None (both), got {split!r}")
         chosen = self.item_split > Split.TRAIN if split is None else self.item_split == split
@@ -99,7 +99,7 @@ class Arrays:
         chosen = self.split == split
         user, item = self.user[chosen], self.item[chosen]
         key = user.astype(np.int64) * self.n_items + item
-        if (key[1:] > key[:-1]).all():  # as the importers leave them
+        if (key[1:] > key[:-1]).all():  # the importers sort them
             return user, item
         key.sort()
         user, item = np.divmod(key, self.n_items)
@@ -114,7 +114,7 @@ class Arrays:
 
     @cached_property
     def content_hash(self) -> str:
-        """SHA-256 of all arrays in hexadecimal; `meta` doesn't count. Tables show its first 16 digits."""
+        """SHA-256 of all arrays in hexadecimal, without `meta`. Tables show its first 16 digits."""
         digest = hashlib.sha256()
         for key, array in self.arrays().items():
             digest.update(f"{key} {array.dtype.str} {array.shape};".encode())
@@ -123,7 +123,7 @@ class Arrays:
         return digest.hexdigest()
 
     def arrays(self) -> dict[str, Any]:
-        """The arrays in the order and under the names in which they are stored."""
+        """The arrays by name, in the order in which they are stored."""
         named: dict[str, Any] = {"user": self.user, "item": self.item, "split": self.split}
         named |= {"item_split": self.item_split, "available": self.available}
         named["modalities"] = np.array(self.modalities, dtype=np.str_)

@@ -25,7 +25,7 @@ class Dataset(Arrays):
     Raises
     ------
     DataError, ModalityError
-        If the arrays don't fit together; see `milk_np.data.validation`.
+        If the arrays are inconsistent; see `milk_np.data.validation`.
     """
 
     check_features: InitVar[bool] = True
@@ -48,11 +48,11 @@ class Dataset(Arrays):
         object.__setattr__(self, name, value)
 
     def statistics(self) -> str:
-        """A table of sizes, splits, modalities and missing features, with warnings about odd data."""
+        """A table of sizes, splits, modalities and missing features, with warnings about unusual data."""
         return statistics(self)
 
     def with_available(self, available: NDArray[np.bool_], meta: Mapping[str, Any] | None = None) -> Dataset:
-        """The same data under another availability (I, M); features are shared, `meta` is added to."""
+        """The same data with another availability (I, M); features are shared, `meta` is added to the existing one."""
         kept = {k: v for k, v in self.meta.items() if k != "content_hash"}
         return replace(self, available=available, meta=kept | dict(meta or {}), check_features=False)
 
@@ -64,12 +64,12 @@ class Dataset(Arrays):
         ----------
         path : file or folder
         check_features : bool
-            Look through the features for NaN and infinities. False saves one pass over a very large set.
+            Check the features for NaN and infinities. False saves one pass over a very large set.
 
         Raises
         ------
         DataError, ModalityError
-            If the file is absent, damaged, holds pickled objects, or its arrays don't fit together.
+            If the file is missing, damaged, holds pickled objects, or its arrays are inconsistent.
         """
         path = Path(path)
         with storage.naming(path):
@@ -79,7 +79,7 @@ class Dataset(Arrays):
             return cls(modalities=names, features=features, meta=meta, check_features=check_features, **arrays)
 
     def save(self, path: str | PathLike[str]) -> Path:
-        """Write an `.npz` file if `path` ends so, else a folder; it appears only when it is complete."""
+        """Write an `.npz` file if `path` ends in .npz, else a folder; it appears only when it is complete."""
         path = Path(path)
         meta = self.meta | {"content_hash": self.content_hash}
         write = storage.write_npz if path.suffix == ".npz" else storage.write_folder

@@ -1,4 +1,4 @@
-"""Features of one modality, imputed and row-normalised without a copy of the raw rows."""
+"""Features of one modality, imputed and row-normalised without copying the raw rows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from milk_np.data.rows import FeatureArray, inverse_norms, row_norms
 
 @dataclass(frozen=True, eq=False)
 class FeatureTable:
-    """Rows x of one modality (section 4 of the method: imputed, then L2-normalised), made on demand.
+    """Rows x of one modality (section 4 of the paper: imputed, then L2-normalised), computed on demand.
 
     Row i is `scale[i] * raw[source[i]]` where `source[i] >= 0`, and `scale[i] * fill[~source[i]]` otherwise.
 
@@ -21,12 +21,12 @@ class FeatureTable:
     ----------
     raw : (I, D) float16 or float32, maybe a memory map
     fill : (F, D) float32, F >= 0
-        Stand-ins for missing rows.
+        Imputed rows for missing ones.
     source : (I,) int32
     scale : (I,) float32
         1/norm of the row that `source` selects; 0 for a zero row.
     owned : (I,) bool
-        Items that own the modality.
+        Items that have the modality.
     """
 
     raw: FeatureArray = field(repr=False)
@@ -43,7 +43,7 @@ class FeatureTable:
         fill: NDArray[np.float32],
         source: NDArray[np.int32],
     ) -> FeatureTable:
-        """Table of the rows that `source` selects; only their norms are computed, by blocks of rows."""
+        """Table of the rows that `source` selects; only their norms are computed, in blocks of rows."""
         fill = np.ascontiguousarray(fill, dtype=np.float32).reshape(-1, raw.shape[1])
         norms = row_norms(raw)[np.maximum(source, 0)]
         missing = source < 0
@@ -52,7 +52,7 @@ class FeatureTable:
 
     @classmethod
     def complete(cls, rows: NDArray[np.float32]) -> FeatureTable:
-        """Table of `rows` (n, D) themselves, none missing."""
+        """Table of `rows` (n, D) as they are, none missing."""
         n = len(rows)
         return cls.build(rows, np.ones(n, bool), rows[:0], np.arange(n, dtype=np.int32))
 

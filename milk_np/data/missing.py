@@ -33,7 +33,7 @@ def make_mask(
 ) -> NDArray[np.bool_]:
     """Draw the availability (I, M) of a protocol; no item ever loses its last modality.
 
-    `round(rate * n)` of the n items concerned, drawn without replacement, lose one modality chosen at random.
+    `round(rate * n)` of the n items in question, drawn without replacement, lose one modality chosen at random.
 
     Parameters
     ----------
@@ -41,18 +41,18 @@ def make_mask(
         0 training item, 1 or 2 new item.
     protocol : one of PROTOCOLS
     missing_train, missing_test : float
-        Share of the training items (MT..) and of the new items (..MT) that miss one modality.
+        Share of the training items (MTFT, MTMT) and of the new items (FTMT, MTMT) that miss one modality.
     mix : shares of the new items that miss 0, 1, 2, ... modalities, optional
-        Takes the place of `missing_test` (varied missing scenario of the paper's Fig. 3).
+        Replaces `missing_test` (varied missing scenario of the paper's Fig. 3).
     owned : (I, M) bool, optional
-        What the items own to begin with; by default everything. Rates count the items with two or more.
+        Modalities that are available before; by default all. Rates refer to items with two or more.
 
     Raises
     ------
     SettingsError
         If the protocol is unknown, a rate isn't in 0..1, or the mix has a negative share or doesn't sum to 1.
     DataError
-        If there is a single modality, so that none can miss, or the mix would take an item's last one.
+        If there is a single modality, which can't be removed, or the mix would remove an item's last one.
     """
     mix = tuple(mix or ())
     _check_settings(protocol, missing_train, missing_test, mix)
@@ -92,8 +92,8 @@ def _check_shares(shares: tuple[float, ...], n_modalities: int) -> None:
         return
     if n_modalities == 1:
         raise DataError(
-            "missing modalities: the data has one modality, which an item can't lose; expected two or more, "
-            "use protocol FTFT or rates of 0"
+            "missing modalities: expected at least two modalities, got one, which can't be removed; use protocol FTFT "
+            "or rates of 0"
         )
     if most >= n_modalities:
         raise DataError(
@@ -104,11 +104,11 @@ def _check_shares(shares: tuple[float, ...], n_modalities: int) -> None:
 def _drop(
     available: NDArray[np.bool_], items: NDArray[np.intp], shares: tuple[float, ...], rng: np.random.Generator
 ) -> None:
-    """Take modalities from `available` in place: shares[c] of the items lose c, capped at one left."""
+    """Remove modalities from `available` in place: shares[c] of the items lose c, but keep at least one."""
     items = items[available[items].sum(axis=1) >= 2]
     losses = np.repeat(np.arange(len(shares)), _counts(shares, len(items)))
     order = rng.permutation(items)[::-1]
-    # Among what an item owns, the modalities of lowest random key are lost.
+    # Of an item's modalities, those with the lowest random keys are removed.
     keys = rng.random((len(items), available.shape[1]))
     keys[~available[order]] = 2.0
     rank = np.argsort(np.argsort(keys, axis=1), axis=1)
@@ -117,7 +117,7 @@ def _drop(
 
 
 def _counts(shares: tuple[float, ...], n: int) -> NDArray[np.int64]:
-    """Whole numbers that sum to n: rounded shares, item counts of the complete ones take the remainder."""
+    """Whole numbers that sum to n: rounded shares; the count of complete items takes the remainder."""
     if len(shares) == 2:
         few = round(shares[1] * n)
         return np.array([n - few, few])
@@ -128,7 +128,7 @@ def _counts(shares: tuple[float, ...], n: int) -> NDArray[np.int64]:
 
 @dataclass(frozen=True)
 class Mask:
-    """A protocol with its rates and seed, as `make_mask` takes them: made once, applied once."""
+    """A protocol with its rates and seed; see `make_mask`."""
 
     protocol: str
     missing_train: float = 0.3
@@ -138,7 +138,7 @@ class Mask:
 
     @classmethod
     def of(cls, settings: Settings) -> Self | None:
-        """The mask that `settings` ask for; None if the one that is stored in the data stays."""
+        """The mask that `settings` describe; None to keep the one stored in the data."""
         if settings.protocol is None:
             return None
         rates = settings.missing_train, settings.missing_test
@@ -149,8 +149,8 @@ class Mask:
         natural = bool(ds.meta.get("natural_missing"))
         if natural and "protocol" in ds.meta:
             raise DataError(
-                f"{ds.name}: its mask mixes items that lack a modality by nature with the draw of "
-                f"{ds.meta['protocol']}; expected the data set without a protocol, apply the new one to that"
+                f"{ds.name}: its mask combines modalities that the raw data lack with those that "
+                f"{ds.meta['protocol']} removed; expected a data set without a protocol: apply the new one to that"
             )
         available = self.draw(ds.item_split, ds.n_modalities, ds.available if natural else None)
         return ds.with_available(available, self.meta())
@@ -178,13 +178,13 @@ def apply_protocol(
 ) -> Dataset:
     """`ds` under the mask of a protocol, recorded in its meta; features are shared.
 
-    A mask that an earlier protocol drew is replaced. Items that lack a modality by nature (meta
-    `natural_missing`) go on lacking it. Parameters and errors are those of `make_mask`.
+    A mask drawn by an earlier protocol is replaced. Modalities that the raw data lack (meta `natural_missing`) stay
+    missing. Parameters and errors are those of `make_mask`.
     """
     return Mask(protocol, missing_train, missing_test, tuple(mix or ()), seed).apply(ds)
 
 
 def masked(ds: Dataset, settings: Settings) -> Dataset:
-    """`ds` under the mask that `settings` ask for."""
+    """`ds` under the mask that `settings` describe."""
     mask = Mask.of(settings)
     return ds if mask is None else mask.apply(ds)

@@ -1,7 +1,7 @@
-"""Reading ahead: rows of features that lie in memory-mapped files are asked for before the step that needs them.
+"""Prefetching: rows of memory-mapped feature files are requested before the step that needs them.
 
-Only worth it where the files don't fit the memory; the kernel then reads the rows of the next batch while this one is
-being computed, many at a time, in place of one after the other as each is touched.
+Useful only if the files don't fit in memory: the operating system then reads the rows of the next batch, many at a
+time, while this batch is computed, instead of one by one as each is accessed.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ def mapped_bytes(tables: Sequence[FeatureArray]) -> int:
 
 
 class Prefetcher:
-    """Asks the operating system for rows of memory-mapped tables, in a thread of its own."""
+    """Requests rows of memory-mapped tables from the operating system, in its own thread."""
 
     def __init__(self, tables: Sequence[FeatureArray]) -> None:
         self._maps = [_Map(table) for table in tables if isinstance(table, np.memmap)]
         self._thread = ThreadPoolExecutor(1, "milk-prefetch")
 
     def ask(self, rows: Ids) -> Future[None]:
-        """Begin to read the rows `rows` of every table; returns at once."""
+        """Start reading the rows `rows` of every table; returns at once."""
         return self._thread.submit(self._ask, np.unique(rows))
 
     def _ask(self, rows: Ids) -> None:
@@ -40,7 +40,7 @@ class Prefetcher:
             mapped.will_need(rows)
 
     def close(self) -> None:
-        """End the thread."""
+        """Stop the thread."""
         self._thread.shutdown(cancel_futures=True)
 
 
@@ -52,11 +52,11 @@ class _Map:
         start = np.frombuffer(self._mmap, np.uint8).ctypes.data
         self._first = table.ctypes.data - start
         self._row = table.strides[0]
-        # Rows are read in random order: the pages around them are not worth reading.
+        # Rows are read in random order: neighbouring pages are not worth reading.
         self._mmap.madvise(mmap.MADV_RANDOM)
 
     def will_need(self, rows: Ids) -> None:
-        """Ask for the pages of the rows, ascending and distinct; neighbours in one request."""
+        """Request the pages of the rows, which are ascending and distinct; neighbours in one request."""
         first = (self._first + rows.astype(np.int64) * self._row) // mmap.PAGESIZE
         last = (self._first + (rows.astype(np.int64) + 1) * self._row - 1) // mmap.PAGESIZE
         starts = np.flatnonzero(np.concatenate([[True], first[1:] > last[:-1] + 1]))

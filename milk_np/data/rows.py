@@ -1,4 +1,4 @@
-"""Passes over feature rows by blocks: a memory-mapped or half-precision array is never copied whole."""
+"""Passes over feature rows in blocks: a memory-mapped or half-precision array is never copied as a whole."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 FeatureArray = NDArray[np.floating[Any]]
-"""Raw features of one modality, (I, D_m) float16 or float32, maybe a memory map."""
+"""Raw features of one modality, (I, D_m) float16 or float32, possibly a memory map."""
 
 BLOCK_ELEMENTS = 1 << 21
 SHORTEST_ROW = 1e-12
@@ -58,7 +58,7 @@ def mean_row(rows: FeatureArray, chosen: NDArray[np.bool_]) -> NDArray[np.float3
 
 
 def precise_unit_rows(rows: FeatureArray) -> NDArray[np.float64]:
-    """Rows divided by their norms in float64, for sums that would amplify differences of rounding."""
+    """Rows divided by their norms in float64, for sums that would amplify rounding differences."""
     norms = row_norms(rows)
     wide = np.asarray(rows, dtype=np.float64)
     unit: NDArray[np.float64] = wide / np.where(norms > SHORTEST_ROW, norms, np.inf)[:, None]
@@ -83,11 +83,11 @@ def non_finite_rows(rows: FeatureArray) -> NDArray[np.int64]:
     return np.concatenate(found)
 
 
-def constant_rows(rows: FeatureArray) -> tuple[int, int]:
-    """Numbers of all-zero rows and of other rows whose entries are all equal (width > 1)."""
+def constant_rows(rows: FeatureArray, chosen: NDArray[np.bool_]) -> tuple[int, int]:
+    """Of the rows where `chosen` (n,) is true, the numbers of all-zero rows and of other constant rows (width > 1)."""
     zero = constant = 0
     for block in row_blocks(*rows.shape):
-        part = np.asarray(rows[block])
+        part = np.asarray(rows[block])[chosen[block]]
         same = (part == part[:, :1]).all(axis=1)
         is_zero = same & (part[:, 0] == 0)
         zero += int(is_zero.sum())

@@ -19,14 +19,14 @@ def split_new_items(
     fraction: float = 0.2,
     seed: int = 0,
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Make a share of the items new: half of them valid, half test, and all their pairs with them.
+    """Make a share of the items new: half validation, half test items, together with all their pairs.
 
-    Items without any pair stay training items: they can't be judged.
+    Items without any pair stay training items, since they can't be evaluated.
 
     Returns
     -------
     item_split : (I,) uint8
-        0 training item, 1 valid new item, 2 test new item.
+        0 training item, 1 validation item, 2 test item.
     split : (n,) uint8
         The same for the pairs.
     """
@@ -37,14 +37,14 @@ def split_new_items(
 
 
 def draw_new_items(candidates: NDArray[np.integer[Any]], n_items: int, fraction: float, seed: int) -> NDArray[np.uint8]:
-    """Split (I,) in which `round(fraction * candidates)` items are new, half valid (1), half test (2)."""
+    """Split (I,) in which `round(fraction * candidates)` items are new, half validation (1), half test (2)."""
     if not 0 < fraction < 1:
         raise SettingsError(f"new items: expected a share between 0 and 1, got {fraction}")
     n_new = round(fraction * len(candidates))
     if n_new < 2 or n_new >= len(candidates):
         raise DataError(
             f"{len(candidates)} items with interactions are too few to make {fraction:.0%} of them new; "
-            "expected at least one valid, one test and one training item"
+            "expected at least one validation, one test and one training item"
         )
     drawn = generator(seed, "new-items").permutation(candidates)[:n_new]
     item_split = np.zeros(n_items, dtype=np.uint8)
@@ -54,9 +54,9 @@ def draw_new_items(candidates: NDArray[np.integer[Any]], n_items: int, fraction:
 
 
 def split_from_labels(item: NDArray[np.int64], label: NDArray[np.int64], n_items: int) -> NDArray[np.uint8] | None:
-    """Item split (I,) of pairs labelled 0 train, 1 valid, 2 test, or None if they don't make one.
+    """Item split (I,) of pairs labelled 0 train, 1 valid, 2 test, or None if the labels don't split by item.
 
-    They don't if an item has pairs of two labels, or if no item is hidden from training.
+    They don't if an item has pairs of two labels, or if all items are in training.
     """
     low = np.full(n_items, 3, dtype=np.int64)
     high = np.full(n_items, -1, dtype=np.int64)
@@ -69,7 +69,7 @@ def split_from_labels(item: NDArray[np.int64], label: NDArray[np.int64], n_items
 
 
 def k_core(user: NDArray[np.integer[Any]], item: NDArray[np.integer[Any]], k: int) -> NDArray[np.bool_]:
-    """Pairs (n,) to keep so that each user and each item left has at least `k` of them."""
+    """Pairs (n,) to keep so that each remaining user and item has at least `k` of them."""
     if k < 0:
         raise SettingsError(f"k-core: expected k >= 0, got {k}")
     kept = np.arange(len(user))

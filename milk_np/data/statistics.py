@@ -1,4 +1,4 @@
-"""The table that describes a data set, with warnings about what a user may not know."""
+"""The table that describes a data set, with warnings about unusual data."""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ def _modalities(ds: Arrays) -> list[str]:
 
 def _missing(ds: Arrays) -> list[str]:
     lost = ds.n_modalities - ds.available.sum(axis=1)
-    lines = [f"{'Items that miss':<20}{'train':>12}{'valid':>12}{'test':>12}"]
+    lines = [f"{'Missing modalities':<20}{'train':>12}{'valid':>12}{'test':>12}"]
     for count in range(int(lost.max()) + 1):
         cells = [int(((lost == count) & (ds.item_split == split)).sum()) for _, split in _GROUPS]
-        label = "nothing" if count == 0 else f"{count} of {ds.n_modalities}"
+        label = "none" if count == 0 else f"{count} of {ds.n_modalities}"
         lines.append(f"  {label:<18}" + "".join(f"{cell:>12,}" for cell in cells))
     if "protocol" in ds.meta:
         lines.append(f"Protocol {ds.meta['protocol']}")
@@ -63,26 +63,44 @@ def _missing(ds: Arrays) -> list[str]:
 
 
 def warnings(ds: Arrays) -> list[str]:
-    """What is allowed but may surprise: users and items never trained, empty splits, flat features."""
+    """Allowed but unusual: users and items without training pairs, empty splits, constant feature rows."""
     found = []
     trained = np.bincount(ds.user[ds.split == Split.TRAIN], minlength=ds.n_users)
-    found += _count(int((trained == 0).sum()), "users have no training pair: a free user vector stays untrained")
+    found += _count(int((trained == 0).sum()), "{user has} no training pair: a free user vector stays untrained")
     seen = np.bincount(ds.item[ds.split == Split.TRAIN], minlength=ds.n_items) > 0
     found += _count(
-        int((~seen & (ds.item_split == Split.TRAIN)).sum()), "training items have no pair: they serve as negatives only"
+        int((~seen & (ds.item_split == Split.TRAIN)).sum()),
+        "training {item has} no pair: used as negatives only",
+    )
+    every = trained[trained == max(1, int((ds.item_split == Split.TRAIN).sum()))]
+    found += _count(
+        int(every.sum()),
+        "training {pair of a user} with every training item: left out unless negatives come from all items",
     )
     for label, split in _GROUPS[1:]:
         if not (ds.split == split).any():
-            found.append(f"no pair in {label}: nothing can be measured there")
-    for name in ds.modalities:
-        zero, constant = constant_rows(ds.features[name])
-        found += _count(zero, f"rows of {name} are all zero: they carry no direction")
-        found += _count(constant, f"rows of {name} have equal entries throughout")
+            found.append(f"no pair in {label}: that split can't be evaluated")
+    for m, name in enumerate(ds.modalities):
+        zero, constant = constant_rows(ds.features[name], ds.available[:, m])
+        found += _count(zero, f"{{row}} of {name} {{is}} all zero: similarity is undefined")
+        found += _count(constant, f"{{row}} of {name} {{has}} the same value in every column")
     stored = ds.meta.get("content_hash")
     if stored is not None and stored != ds.content_hash:
-        found.append(f"the file says hash {str(stored)[:16]}: its arrays were changed after it was saved")
+        found.append(f"the file records hash {str(stored)[:16]}: its arrays were changed after it was saved")
     return found
 
 
+_PLURAL = {
+    "user has": "users have",
+    "item has": "items have",
+    "pair of a user": "pairs of users",
+    "row": "rows",
+    "is": "are",
+    "has": "have",
+}
+
+
 def _count(number: int, text: str) -> list[str]:
-    return [f"{number:,} {text}"] if number else []
+    """The number and the text, with the words in braces in the plural unless the number is 1."""
+    words = {word: word if number == 1 else plural for word, plural in _PLURAL.items()}
+    return [f"{number:,} {text.format_map(words)}"] if number else []

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from milk_np.errors import DataError, ModalityError, OutOfMemoryError
-from milk_np.files import write_atomic
+from milk_np.files import sync, write_atomic
 
 FORMAT = 1
 REQUIRED = ("user", "item", "split", "item_split", "modalities", "available")
@@ -39,7 +39,7 @@ def read_arrays(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     Raises
     ------
     DataError
-        If the file is absent, isn't a data set, is truncated, or lacks an array.
+        If the file is missing, isn't a data set, is truncated, or lacks an array.
     """
     if path.is_dir():
         return _read_folder(path)
@@ -63,7 +63,7 @@ def read_npy(path: Path, mmap: bool = False) -> Any:
 
 
 def _guarded(load: Callable[[], Any], what: str) -> Any:
-    """Run NumPy's reader; whatever it meets in a broken file becomes a DataError."""
+    """Run NumPy's reader; any error from a damaged file becomes a DataError."""
     try:
         return load()
     except MemoryError as error:
@@ -72,8 +72,8 @@ def _guarded(load: Callable[[], Any], what: str) -> Any:
         ) from error
     except Exception as error:  # a damaged archive raises nearly anything: zipfile, zlib, tokenize, struct ...
         raise DataError(
-            f"{what} can't be read ({_reason(error)}); expected plain NumPy arrays, complete and without "
-            "pickled objects: write the file again, for example with milk-prepare"
+            f"{what} can't be read ({_reason(error)}); expected complete NumPy arrays without pickled objects: "
+            "write the file again, for example with milk-prepare"
         ) from error
 
 
@@ -81,11 +81,11 @@ def _reason(error: Exception) -> str:
     text = str(error) or type(error).__name__
     if "object arrays" in text.lower() or "python objects" in text.lower():
         return "it holds pickled objects"
-    return "it is no NumPy file" if "pickle" in text.lower() else text
+    return "it is not a NumPy file" if "pickle" in text.lower() else text
 
 
 def _read_npz(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    # NumPy leaves the file open when it turns out to be no archive, so it is opened and closed here.
+    # NumPy leaves the file open if it isn't an archive, so it is opened and closed here.
     with _guarded(lambda: path.open("rb"), "the file") as file:
         archive = _guarded(lambda: np.load(file, allow_pickle=False), "the file")
         if not isinstance(archive, np.lib.npyio.NpzFile):
@@ -143,7 +143,7 @@ def _check_feature_keys(arrays: dict[str, Any]) -> None:
 
 
 def parse_meta(text: str) -> dict[str, Any]:
-    """Meta from its JSON text, with a version this program can read."""
+    """Meta from its JSON text; raises DataError for a version that this program can't read."""
     try:
         meta = json.loads(text)
     except ValueError as error:
@@ -157,7 +157,7 @@ def parse_meta(text: str) -> dict[str, Any]:
 
 
 def meta_text(meta: Mapping[str, Any]) -> str:
-    """JSON text of `meta` with the format's version in front."""
+    """JSON text of `meta` and the format version."""
     try:
         return json.dumps({**meta, "format": FORMAT}, allow_nan=False)
     except (TypeError, ValueError) as error:
@@ -172,7 +172,7 @@ def write_npz(path: Path, arrays: Mapping[str, Any], meta: Mapping[str, Any]) ->
 
 
 def write_folder(path: Path, arrays: Mapping[str, Any], meta: Mapping[str, Any]) -> None:
-    """Write a folder of `.npy` files and `meta.json`, then put it in place of an earlier data set."""
+    """Write a folder of `.npy` files and `meta.json`, then replace an earlier data set by it."""
     text = meta_text(meta)
     with new_folder(path) as temporary:
         for key, array in arrays.items():
@@ -182,7 +182,7 @@ def write_folder(path: Path, arrays: Mapping[str, Any], meta: Mapping[str, Any])
 
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """A temporary folder that takes the name `path` on success and is removed on failure."""
+    """A temporary folder that is renamed to `path` on success and removed on failure."""
     if path.exists() and not (path / "meta.json").exists() and (not path.is_dir() or any(path.iterdir())):
         raise DataError(f"{path}: exists and isn't a data set, so it isn't overwritten; choose another name")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -211,12 +211,3 @@ def _replace_folder(temporary: Path, path: Path) -> None:
     else:
         os.replace(temporary, path)
     sync(path.parent)
-
-
-def sync(path: Path) -> None:
-    """Flush a file or folder to disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -1,6 +1,6 @@
-"""Checks of a data set at the edge: everything behind it trusts the arrays.
+"""Checks of a data set when it is made: all other code trusts the arrays.
 
-Each error names the array, says what was expected and what came, and what to do.
+Each error names the array, what was expected, what was found, and what to do.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def some(values: NDArray[Any], limit: int = 5) -> str:
 
 
 def as_ids(values: Any, name: str) -> NDArray[np.int32]:
-    """A 1-D integer array as int32; values must fit 0..2^31-1."""
+    """A 1-D integer array as int32; values must be in 0..2^31-1."""
     array = np.asarray(values)
     if array.ndim != 1 or array.dtype.kind not in "iu":
         raise DataError(f"{name}: expected a 1-D integer array, got {array.dtype} of shape {array.shape}")
@@ -56,7 +56,7 @@ def as_split(values: Any, name: str, length: int | None = None) -> NDArray[np.ui
 
 
 def as_available(values: Any) -> NDArray[np.bool_]:
-    """Availability as a Boolean array; integers 0 and 1 are taken too."""
+    """Availability as a Boolean array; integers 0 and 1 are accepted too."""
     array = np.asarray(values)
     if array.dtype.kind in "iu" and bool(np.isin(array, (0, 1)).all()):
         array = array.astype(np.bool_)
@@ -91,9 +91,9 @@ def as_features(values: Any, modality: str) -> FeatureArray:
 
 
 def validate(ds: Arrays, check_features: bool = True) -> None:
-    """Raise DataError or ModalityError unless the arrays of `ds` fit together.
+    """Raise DataError or ModalityError unless the arrays of `ds` are consistent.
 
-    `check_features=False` leaves out the pass that looks for NaN and infinities.
+    `check_features=False` skips the pass that looks for NaN and infinities.
     """
     check_pairs(ds.user, ds.item, ds.split, ds.item_split)
     check_ids(ds)
@@ -107,13 +107,13 @@ def validate(ds: Arrays, check_features: bool = True) -> None:
 def check_pairs(
     user: NDArray[np.int32], item: NDArray[np.int32], split: NDArray[np.uint8], item_split: NDArray[np.uint8]
 ) -> None:
-    """Pairs are distinct, in range, and belong to the split of their item."""
+    """Check that pairs are distinct, in range, and in the split of their item."""
     if len(user) != len(item):
         raise DataError(f"user and item: expected equal lengths, got {len(user)} and {len(item)}")
     if len(item_split) == 0:
         raise DataError("item_split: expected one value per item, got none")
     if not (item_split == Split.TRAIN).any():
-        raise DataError("item_split: expected training items (0), got none; a model needs items to learn from")
+        raise DataError("item_split: expected training items (0), got none; a model needs them to learn from")
     if not (item_split > Split.TRAIN).any():
         raise DataError(
             "item_split: expected new items (1 valid, 2 test), got none; "
@@ -143,7 +143,7 @@ def _check_split(item: NDArray[np.int32], split: NDArray[np.uint8], item_split: 
         )
     at = wrong[0]
     raise DataError(
-        f"split: expected each pair in the split of its item, got {len(wrong)} others, first at "
+        f"split: expected each pair in the split of its item, got {len(wrong)} that aren't, first at "
         f"position {at}: item {item[at]} is {SPLITS[item_split[item[at]]]} in item_split, "
         f"{SPLITS[split[at]]} in split; leave such pairs out, or change item_split"
     )
@@ -164,7 +164,7 @@ def _check_distinct(user: NDArray[np.int32], item: NDArray[np.int32], n_items: i
 
 
 def check_ids(ds: Arrays) -> None:
-    """Numbers of users and original ids agree with the pairs."""
+    """Check that the number of users and the original ids agree with the pairs."""
     stated = ds.meta.get("n_users")
     if stated is not None and (isinstance(stated, bool) or not isinstance(stated, int) or stated < 1):
         raise DataError(f"meta n_users: expected a positive integer, got {stated!r}")
@@ -184,7 +184,7 @@ def check_ids(ds: Arrays) -> None:
 
 
 def check_modalities(names: tuple[str, ...], features: dict[str, FeatureArray], n_items: int) -> None:
-    """There is one feature array per modality name, with one row per item."""
+    """Check that there is one feature array per modality name, with one row per item."""
     if not names:
         raise ModalityError("modalities: expected at least one name, got none; add features, for example feature_image")
     for name in names:
@@ -201,7 +201,7 @@ def check_modalities(names: tuple[str, ...], features: dict[str, FeatureArray], 
 
 
 def check_rows(rows: int, modality: str, n_items: int) -> None:
-    """Row i of the features is item i, so the counts have to agree."""
+    """Check the number of rows: row i of the features is item i."""
     if rows != n_items:
         raise ModalityError(
             f"feature_{modality}: expected {n_items} rows, one per item (row i is item i), got {rows}; "
@@ -210,7 +210,7 @@ def check_rows(rows: int, modality: str, n_items: int) -> None:
 
 
 def check_available(available: NDArray[np.bool_], n_items: int, names: tuple[str, ...]) -> None:
-    """Availability is (I, M) and leaves each item at least one modality."""
+    """Check that availability is (I, M) and that each item has at least one modality."""
     if available.shape != (n_items, len(names)):
         raise ModalityError(
             f"available: expected shape ({n_items}, {len(names)}), items x modalities ({', '.join(names)}), "
@@ -220,15 +220,15 @@ def check_available(available: NDArray[np.bool_], n_items: int, names: tuple[str
     if len(empty):
         raise ModalityError(
             f"available: {len(empty)} items miss all of {', '.join(names)} (first {some(empty)}); "
-            "expected at least one per item: drop these items, there is nothing to recommend them by"
+            "expected at least one per item: remove these items, which have no content to recommend them by"
         )
 
 
 def check_finite(rows: FeatureArray, modality: str) -> None:
-    """No NaN and no infinity, looked for by blocks of rows."""
+    """Check for NaN and infinity, in blocks of rows."""
     bad = non_finite_rows(rows)
     if len(bad):
         raise ModalityError(
             f"feature_{modality}: {len(bad)} rows hold NaN or infinite values (first rows {some(bad)}); "
-            "expected finite numbers: repair the features, or zero these rows and mark them missing"
+            "expected finite numbers: fix the features, or set these rows to zero and mark them missing"
         )

@@ -1,1 +1,1 @@
-"""How well new items are ranked: metrics, and whether differences between them are chance."""
+"""How well new items are ranked: metrics, and tests of differences between them."""

@@ -1,4 +1,4 @@
-"""How well a model ranks new items: metrics over users, whole and by the number of modalities items miss."""
+"""How well a model ranks new items: metrics over users, overall and by number of missing modalities."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Evaluation:
         return len(self.users)
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything but the values per user, for a JSON file; the metrics stand at the top level."""
+        """Everything but the values per user, for a JSON file; the metrics are at the top level."""
         sliced = {name: {"users": self.slice_users[name], **values} for name, values in self.slices.items()}
         counts = {"users": self.n_users, "n_candidates": self.n_candidates, "candidates": self.candidates}
         return {**self.metrics, **counts, "slices": sliced}
@@ -100,25 +100,25 @@ def evaluate(
     users: NDArray[np.integer[Any]] | None = None,
     top_k: TopK | None = None,
 ) -> Evaluation:
-    """Rank the new items for every user who has a pair in the split, and score the lists.
+    """Rank the new items for every user who has a pair in the split, and evaluate the lists.
 
     Parameters
     ----------
     model : Scorer, or two arrays
         A model, or the vectors of all users (U, K) and of all items (I, K).
     ds : Dataset
-    split : 1 (valid) or 2 (test)
+    split : 1 (validation) or 2 (test)
     topk : lengths K of the lists
     candidates : "all" (all new items) or "split" (the new items of the split)
     users : ids, optional
-        Only these users, as far as they have a pair in the split.
+        Only those of these users who have a pair in the split.
     top_k : kernel, optional
-        Another kernel than the one for the CPU.
+        A kernel to use instead of the model's.
 
     Raises
     ------
     SettingsError
-        If an argument is impossible, such as a K over the number of candidates.
+        If an argument is invalid, such as a K above the number of candidates.
     DataError
         If no user has a pair in the split.
     DivergedError
@@ -157,7 +157,7 @@ def group_name(n_missing: int) -> str:
 
 @dataclass(frozen=True, eq=False)
 class _Truth:
-    """Pairs to be found: `relevant` candidate positions by user; how many modalities a candidate misses."""
+    """Relevant pairs: `relevant` candidate positions by user; `n_missing`, missing modalities of each candidate."""
 
     users: NDArray[np.int32]
     indptr: NDArray[np.int64]
@@ -166,14 +166,14 @@ class _Truth:
 
     @classmethod
     def of(cls, ds: Dataset, split: int, ranked: NDArray[np.int32], chosen: NDArray[np.integer[Any]] | None) -> _Truth:
-        """Pairs of the split whose user is in `chosen`, if that is given."""
+        """Pairs of the split; only of users in `chosen` if that is given."""
         user, item = ds.interactions(split)
         if chosen is not None:
             kept = np.isin(user, chosen)
             user, item = user[kept], item[kept]
         if len(user) == 0:
-            whose = "" if chosen is None else f" of the {len(chosen)} users asked for"
-            raise DataError(f"{SPLITS[split]} split: expected pairs{whose} to score against, got none")
+            whose = "" if chosen is None else f" of the {len(chosen)} given users"
+            raise DataError(f"{SPLITS[split]} split: expected pairs{whose} to evaluate on, got none")
         users, counts = np.unique(user, return_counts=True)
         indptr = np.concatenate([[0], np.cumsum(counts)])
         missing = ds.n_modalities - ds.available[ranked].sum(axis=1)
@@ -189,7 +189,7 @@ class _Truth:
         return [group_name(int(group)) for group in self.groups]
 
     def score(self, lists: NDArray[np.int32], rows: slice, lengths: tuple[int, ...]) -> list[PerUser]:
-        """Values of the users `rows`: for all relevant items, then for each group's where there are any."""
+        """Values of the users `rows`: for all relevant items, then for each group with relevant items."""
         indptr = self.indptr[rows.start : rows.stop + 1]
         relevant = self.relevant[indptr[0] : indptr[-1]]
         hit = hits(lists, indptr - indptr[0], relevant)
@@ -222,6 +222,6 @@ def _lengths(topk: Sequence[int], n_candidates: int) -> tuple[int, ...]:
         raise SettingsError(f"topk: expected lengths of at least 1, got {', '.join(map(str, topk)) or 'none'}")
     if lengths[-1] > n_candidates:
         raise SettingsError(
-            f"topk: expected at most {n_candidates}, the number of candidates, got {lengths[-1]}; use less"
+            f"topk: expected at most {n_candidates}, the number of candidates, got {lengths[-1]}; use a smaller K"
         )
     return lengths

@@ -1,6 +1,6 @@
 """What top-K lists hold, counted for all users at once; the metrics' formulas are in `milk_np.settings.metrics`.
 
-A list holds candidate positions, best first, and ends in -1 where a user has fewer candidates than places.
+A list holds candidate positions, best first, and is padded with -1 where a user has fewer than K candidates.
 Relevant candidates come as compressed rows: those of user u are `relevant[indptr[u]:indptr[u + 1]]`,
 ascending.
 """
@@ -21,9 +21,9 @@ PerUser = dict[str, NDArray[np.float64]]
 
 
 def hits(lists: NDArray[np.int32], indptr: NDArray[np.int64], relevant: NDArray[np.int32]) -> NDArray[np.bool_]:
-    """Which places of the lists (n, K) hold a relevant candidate, (n, K) bool; empty places never do.
+    """Which positions of the lists (n, K) hold a relevant candidate, (n, K) bool; empty positions never do.
 
-    Each relevant candidate is looked for in the list of its user: there are far fewer of them than places.
+    Each relevant candidate is looked up in its user's list: there are far fewer of them than positions.
     """
     user = np.repeat(np.arange(len(lists)), np.diff(indptr))
     hit = np.zeros(lists.shape, np.bool_)
@@ -69,12 +69,12 @@ def _summed(hit: NDArray[np.bool_]) -> tuple[NDArray[Any], ...]:
 
 
 def averages(values: PerUser) -> dict[str, float]:
-    """Mean of each metric over its users; exactly rounded sums make it independent of their order."""
+    """Mean of each metric over its users; exactly rounded sums make it independent of the users' order."""
     return {name: math.fsum(value[value != 0].tolist()) / len(value) for name, value in values.items()}
 
 
 def coverage(listed: NDArray[np.int64], n_candidates: int, topk: Sequence[int]) -> dict[str, float]:
-    """Share of candidates listed, from the best place (from 0) that each candidate reached in any list.
+    """Share of candidates listed, from the best position (from 0) of each candidate in any list.
 
     listed (N,) is what `best_place` returns.
     """

@@ -1,4 +1,4 @@
-"""Whether a difference between two systems is more than chance: paired tests, Holm's correction, effects."""
+"""Whether a difference between two systems is significant: paired tests, Holm's correction, effects."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class Paired:
     Attributes
     ----------
     difference : mean of (this - other)
-    effect : difference in per cent of the other's mean; nan where that is 0
-    p : two-sided p value; nan where there are too few pairs, 1 where all are equal
-    n : pairs
+    effect : difference in per cent of the other's mean; nan if that is 0
+    p : two-sided p value; nan if there are too few pairs, 1 if all are equal
+    n : number of pairs
     """
 
     difference: float
@@ -37,8 +37,8 @@ class Paired:
 def paired(this: Values, other: Values) -> Paired:
     """Student's paired test of two series (n,) in the same order.
 
-    With users as pairs, n is in the thousands and the mean difference is close to normal whatever its law. Over repeats
-    n is small and the test assumes normal differences.
+    With users as pairs, n is in the thousands and the mean difference is close to normal whatever the distribution.
+    Over repeats n is small and the test assumes normal differences.
     """
     this, other = np.asarray(this, np.float64), np.asarray(other, np.float64)
     if this.shape != other.shape or this.ndim != 1:
@@ -60,14 +60,14 @@ def _p_value(differences: Values) -> float:
     if np.ptp(differences) == 0:
         return 0.0
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # nearly equal differences: the test is right, if imprecise
+        warnings.simplefilter("ignore", RuntimeWarning)  # nearly equal differences: the test is valid, if imprecise
         return float(stats.ttest_1samp(differences, 0.0).pvalue)
 
 
 def holm(p: Mapping[str, float]) -> dict[str, float]:
-    """p values of several comparisons, adjusted so that the chance of any false finding is what one p says (Holm 1979).
+    """p values of several comparisons, corrected for the family-wise error rate (Holm 1979).
 
-    A nan stays one and doesn't count as a comparison.
+    A nan stays nan and doesn't count as a comparison.
     """
     known = sorted((value, name) for name, value in p.items() if not math.isnan(value))
     adjusted, highest = dict(p), 0.0
@@ -78,6 +78,6 @@ def holm(p: Mapping[str, float]) -> dict[str, float]:
 
 
 def mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:
-    """Mean and sample deviation; the deviation of one value is nan."""
+    """Mean and sample standard deviation; that of a single value is nan."""
     array = np.asarray(values, np.float64)
     return float(array.mean()), float(array.std(ddof=1)) if len(array) > 1 else math.nan

@@ -1,4 +1,4 @@
-"""The experiments of the paper, as tables of variants; a model of the registry joins Table 2 by itself."""
+"""The experiments of the paper, as tables of variants; Table 2 includes every registered model automatically."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ NO_CEIM = Variant("w/o CEIM", {"without": ("ceim",)})
 NEITHER = Variant("w/o both", {"without": ("cmam", "ceim")})
 PRINTED = Variant("MILK, printed weights", {}, weights="printed")
 DUIF = Variant("DUIF", {"model": "duif"})
-DUIF_RAW = Variant("DUIF, raw features", {"model": "duif-raw"})
 KERNEL = Variant("kernel profile", {"model": "kernel-profile"}, weights="none")
 
 RANDOM = Variant("random order", {"model": "random"}, weights="none")
@@ -20,7 +19,7 @@ PROFILE = Variant("content profile", {"model": "profile"}, weights="none")
 
 
 def models() -> tuple[Variant, ...]:
-    """Every model of the registry, and MILK with the weights that the paper prints."""
+    """Every registered model, and MILK with the weights printed in the paper."""
     found = []
     for name in registry.MODELS:
         cls = registry.settings_class(name)
@@ -52,7 +51,7 @@ def _value(value: float) -> Value:
 FIG1 = Experiment(
     "fig1",
     "Figure 1: what missing modalities cost",
-    "One model on complete data, with modalities missing in training and test, and in test only.",
+    "Each model on complete data, with modalities missing in training and test, and in test only.",
     "protocols",
     ("FTFT", "MTMT", "FTMT"),
     (RANDOM, DUIF, BOTH),
@@ -60,7 +59,8 @@ FIG1 = Experiment(
 TABLE3 = Experiment(
     "table3",
     "Table 3: imputation against the two modules",
-    "Filling without either module (zero, mean, learned map), each module alone, and both; mean-filled where not said.",
+    "Imputation without either module (zero, mean, learned map), each module alone, and both; imputed with the mean "
+    "unless stated.",
     "models",
     ("FTMT",),
     (
@@ -77,7 +77,7 @@ TABLE3 = Experiment(
 TABLE4 = Experiment(
     "table4",
     "Table 4: how environments are made",
-    "Equal weights and cyclic shifts of one draw (MILK); without e = 0; independent draws in place of shifts; one draw "
+    "Equal weights and cyclic shifts of one draw (MILK); without e = 0; independent draws instead of shifts; one draw "
     "for the whole run; no environments at all.",
     "models",
     ("FTMT",),
@@ -102,9 +102,9 @@ FIG4 = Experiment(
 )
 FIG5 = Experiment(
     "fig5",
-    "Figure 5: complete against missing",
+    "Figure 5: complete compared with missing",
     "The same variants on complete new items (FTFT) and on new items of which half miss a modality (FTMT), and the "
-    "share that is lost.",
+    "relative change.",
     "protocols",
     ("FTFT", "FTMT"),
     (*ABLATION, KERNEL),
@@ -112,7 +112,7 @@ FIG5 = Experiment(
 FIG6 = Experiment(
     "fig6",
     "Figure 6: sensitivity",
-    "One setting at a time, the others as tuned.",
+    "One setting varied at a time, the others at their tuned values.",
     "sweep",
     ("FTMT",),
     (
@@ -125,11 +125,11 @@ FIG6 = Experiment(
 )
 BEYOND = Experiment(
     "beyond",
-    "Beyond the paper: users described by what they chose",
+    "Beyond the paper: users represented by the items they chose",
     "MILK with free vectors and with profiles of users' own items; the kernel profile, which isn't tuned; and the "
-    "kernel profile with one part changed: histories not smoothed, or with one ridge for all items; missing modalities "
-    "filled with the mean in place of a regression for each set; content never whitened; items of a history that count "
-    "alike; hardly anything of the mean user; a kernel near the plain product; shorter vectors; fewer landmarks.",
+    "kernel profile with one part changed: histories not smoothed, or with the same L2 penalty for all items; missing "
+    "modalities imputed with the mean instead of one regression per combination of modalities; no whitening; no "
+    "down-weighting of popular items; almost no prior; an almost linear kernel; shorter vectors; fewer landmarks.",
     "models",
     ("FTMT", "MTMT"),
     (
@@ -140,13 +140,13 @@ BEYOND = Experiment(
         Variant("MILK, users: both", {"users": "both"}),
         KERNEL,
         _kernel("without smoothing", "smoothing_rank", 0),
-        _kernel("mean-filled", "owned_sets", "whole"),
+        _kernel("imputed with the mean", "owned_sets", "whole"),
         _kernel("without whitening", "whitening", (0.0,)),
-        _kernel("one ridge for all", "smoothing_power", 0.0),
-        _kernel("all items alike", "rarity", 0.0),
-        _kernel("almost no mean user", "prior", 0.001),
+        _kernel("same L2 penalty for all", "smoothing_power", 0.0),
+        _kernel("no down-weighting", "rarity", 0.0),
+        _kernel("almost no prior", "prior", 0.001),
         _kernel("almost linear kernel", "kernel_scale", 0.01),
-        _kernel("64 numbers a vector", "profile_width", 64),
+        _kernel("64-dimensional vectors", "profile_width", 64),
         _kernel("256 landmarks", "landmarks", 256),
     ),
     baseline="kernel profile",
@@ -154,11 +154,11 @@ BEYOND = Experiment(
 
 
 def table2() -> Experiment:
-    """Table 2, with every model of the registry."""
+    """Table 2, with every registered model."""
     return Experiment(
         "table2",
         "Table 2: all models",
-        "Every model under both protocols, each with settings found by the same number of trials on valid items.",
+        "Every model under both protocols, each with settings found by the same number of trials on validation items.",
         "models",
         ("FTMT", "MTMT"),
         models(),
@@ -166,7 +166,7 @@ def table2() -> Experiment:
 
 
 def fig3() -> Experiment:
-    """Figure 3, with every model of the registry."""
+    """Figure 3, with every registered model."""
     return Experiment(
         "fig3",
         "Figure 3: items that miss none, one or two modalities",
@@ -181,7 +181,7 @@ def fig3() -> Experiment:
 
 
 def experiments() -> dict[str, Experiment]:
-    """Every experiment by its name; those of all models have what the registry holds by now."""
+    """Every experiment by its name; those of all models include all that are registered at the time of the call."""
     return {each.name: each for each in (FIG1, table2(), fig3(), TABLE3, TABLE4, FIG4, FIG5, FIG6, BEYOND)}
 
 
@@ -191,21 +191,29 @@ CLAIMS = (
     Claim("both modules together beat neither", "fig4", "FTMT", "MILK", "w/o both"),
     Claim("the alignment adds to the environments", "fig4", "FTMT", "MILK", "w/o CMAM"),
     Claim("the environments add to the alignment", "fig4", "FTMT", "MILK", "w/o CEIM"),
-    Claim("both modules together beat neither, training items missing too", "fig4", "MTMT", "MILK", "w/o both"),
-    Claim("both modules shrink the loss from missing modalities", "fig5", "FTMT", "MILK", "w/o both", loss="FTFT"),
+    Claim(
+        "both modules together beat neither, also with missing training modalities", "fig4", "MTMT", "MILK", "w/o both"
+    ),
+    Claim("both modules reduce the loss from missing modalities", "fig5", "FTMT", "MILK", "w/o both", loss="FTFT"),
     Claim("cyclic mixing beats leaving e = 0 out", "table4", "FTMT", "MILK", "without e = 0"),
     Claim("cyclic mixing beats independent draws", "table4", "FTMT", "MILK", "without cyclic shift"),
     Claim("cyclic mixing beats one draw for the run", "table4", "FTMT", "MILK", "drawn once"),
     Claim("a learned map is no better than the mean", "table3", "FTMT", "map", "w/o both", same=True),
     Claim("a learned map alone falls behind both modules", "table3", "FTMT", "MILK", "map"),
     Claim("MILK beats DUIF", "table2", "FTMT", "MILK", "DUIF"),
-    Claim("MILK beats DUIF, training items missing too", "table2", "MTMT", "MILK", "DUIF"),
+    Claim("MILK beats DUIF, also with missing training modalities", "table2", "MTMT", "MILK", "DUIF"),
     Claim("MILK beats the content profile, which needs no training", "table2", "FTMT", "MILK", "content profile"),
     Claim("the kernel profile beats MILK", "table2", "FTMT", "kernel profile", "MILK"),
-    Claim("the kernel profile beats MILK, training items missing too", "table2", "MTMT", "kernel profile", "MILK"),
+    Claim(
+        "the kernel profile beats MILK, also with missing training modalities",
+        "table2",
+        "MTMT",
+        "kernel profile",
+        "MILK",
+    ),
     Claim("the kernel profile beats the content profile", "table2", "FTMT", "kernel profile", "content profile"),
     Claim(
-        "the kernel profile beats the content profile, training items missing too",
+        "the kernel profile beats the content profile, also with missing training modalities",
         "table2",
         "MTMT",
         "kernel profile",

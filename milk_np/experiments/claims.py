@@ -1,4 +1,4 @@
-"""What the measured runs say about the paper's claims."""
+"""What the runs say about the paper's claims."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ METRIC = "ndcg@20"
 
 @dataclass(frozen=True)
 class Judged:
-    """A claim on a data set: `effect` in per cent of the other variant (percentage points for a loss), p values Holm
-    corrected over the claims of the data set, and what follows."""
+    """A claim on a data set: `effect` in per cent of the other variant (percentage points for a loss), p values
+    Holm-corrected over the claims of the data set, and the verdict."""
 
     claim: Claim
     data: DataSet
@@ -35,8 +35,8 @@ class Judged:
 
     @property
     def verdict(self) -> Verdict:
-        """What follows: "holds" needs p < .05 over repeats and, where users can be paired, over users; "tends to" that
-        every repeat agrees. A claim that two are the same fails if the first is surely the better one."""
+        """ "holds" needs p < .05 over repeats and, if users can be paired, over users; "tends to hold" needs all
+        repeats to agree. A claim that two variants are the same fails if the first is significantly better."""
         known = [p for p in (self.p_users, self.p_repeats) if not math.isnan(p)]
         sure = bool(known) and all(p < LEVEL for p in known)
         if self.claim.same:
@@ -49,7 +49,7 @@ class Judged:
 
 
 def judge(whole: Reproduction, ds: DataSet) -> list[Judged]:
-    """Every claim whose experiment has finished repeats on the data set."""
+    """Every claim whose experiment has finished repeats on the data set, with verdicts."""
     chosen = {experiment.name for experiment in whole.plan.experiments}
     known = experiments()
     found = {name: Found(whole, ds, known[name]) for name in {claim.experiment for claim in CLAIMS} & chosen}

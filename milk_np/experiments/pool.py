@@ -1,4 +1,4 @@
-"""Runs side by side: each in a process with one thread, since results don't depend on the number of threads."""
+"""Parallel runs: each in a process with one thread, since results don't depend on the number of threads."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ Say = Callable[[str], None]
 
 
 def run_all(runs: Sequence[Run], store: Store, jobs: int, say: Say, what: str) -> None:
-    """Do the runs that the store doesn't have, `jobs` at a time, and keep each result as soon as it is there.
+    """Do the runs that the store doesn't have, `jobs` at a time, and store each result as soon as it is available.
 
-    A run that diverges is kept as one that scored nothing. Raises KeyboardInterrupt when interrupted: what is finished
-    stays, what was under way is lost.
+    A run that diverges is stored with a score of 0. Raises KeyboardInterrupt when interrupted: finished runs are kept,
+    those in progress are lost.
     """
     todo = list({run.key: run for run in runs if not store.has(run)}.values())
     if not todo:
@@ -47,7 +47,7 @@ def _keep(store: Store, run: Run, result: Callable[[], Result], say: Say, what: 
 
 
 def described(run: Run) -> str:
-    """Model, protocol, draw and settings of a run in a line."""
+    """Model, protocol, draw and settings of a run in one line."""
     settings = run.identity()["settings"]
     hidden = ("model", "protocol", "seed", "missing_seed", "epochs", "eval_every", "patience", "risk", "negatives")
     rest = " ".join(f"{name}={value}" for name, value in settings.items() if name not in hidden)
@@ -58,7 +58,7 @@ def described(run: Run) -> str:
 
 
 def outcome(result: Result) -> str:
-    """What a run found, in a few words."""
+    """The result of a run, in a few words."""
     summary = result.summary
     if "diverged" in summary:
         return "diverged"
@@ -69,7 +69,7 @@ def outcome(result: Result) -> str:
 
 @contextmanager
 def _pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
-    """Processes that import afresh; on an error or an interruption they are ended, whatever they are at."""
+    """Newly started processes; on an error or an interruption they are killed."""
     pool = ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn"))
     before = set(multiprocessing.active_children())
     try:
@@ -84,7 +84,7 @@ def _pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
 
 @contextmanager
 def _one_thread_each() -> Iterator[None]:
-    """An environment in which new processes compute with one thread."""
+    """Inside, new processes compute with one thread."""
     before = {name: os.environ.get(name) for name in VARIABLES}
     os.environ.update(dict.fromkeys(VARIABLES, "1"))
     try:

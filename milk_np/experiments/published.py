@@ -1,4 +1,4 @@
-"""Numbers that the paper prints, beside which the measured ones are shown (Bai et al., SIGIR 2024)."""
+"""Numbers printed in the paper (Bai et al., SIGIR 2024), to compare the measured ones with."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ PRINTED_WEIGHTS: dict[str, dict[str, Value]] = {
     "clothing": {"invariance_weight": 50.0, "align_weight": 0.05, "dirichlet_alpha": 0.1},
     "tiktok": {"invariance_weight": 50.0, "align_weight": 0.5, "dirichlet_alpha": 0.1},
 }
-"""By data set; alpha of TikTok is not printed and left at this program's default."""
+"""By data set; alpha for TikTok is not printed, so this program's default is used."""
 OTHER = "clothing"
-"""Whose weights stand for a data set that the paper doesn't have."""
+"""The data set whose weights are used for a data set that isn't in the paper."""
 
 _TABLE2_COLUMNS = [(data, protocol) for protocol in ("FTMT", "MTMT") for data in ("baby", "clothing", "tiktok")]
 _TABLE2 = {
@@ -89,21 +89,21 @@ _TABLE4: dict[str, dict[str, tuple[float, float]]] = {
 _LOSS: dict[str, dict[str, float]] = {
     "baby": {"w/o both": -0.3715, "w/o CMAM": -0.2768, "w/o CEIM": -0.3206, "MILK": -0.2459},
 }
-"""Figure 5: the share lost from FTFT to FTMT; there "CEIM" is without CMAM and "CMAM" without CEIM."""
+"""Figure 5: the relative change from FTFT to FTMT; there "CEIM" means without CMAM and "CMAM" without CEIM."""
 
 
 def known(data: str) -> str | None:
-    """The paper's data set that a name stands for, None if it has none."""
+    """The paper's data set that matches a name; None if there is none."""
     return next((name for name in PRINTED_WEIGHTS if name in data.lower()), None)
 
 
 def printed_weights(data: str) -> dict[str, Value]:
-    """The weights that the paper prints for the data set of this name, or for its nearest relative."""
+    """The weights printed in the paper for the data set of this name, or those of `OTHER`."""
     return PRINTED_WEIGHTS[known(data) or OTHER]
 
 
 def printed(experiment: str, data: str, protocol: str, label: str, metric: str) -> float | None:
-    """Recall@20 or NDCG@20 in the paper; None where it prints none."""
+    """Recall@20 or NDCG@20 in the paper; None if it prints none."""
     name = known(data)
     if name is None or metric not in ("recall@20", "ndcg@20"):
         return None
@@ -117,7 +117,7 @@ def printed(experiment: str, data: str, protocol: str, label: str, metric: str) 
 
 
 def printed_loss(data: str, label: str) -> float | None:
-    """The share lost from FTFT to FTMT that the paper's Figure 5 prints, as a negative number."""
+    """The relative change from FTFT to FTMT in the paper's Figure 5, a negative number."""
     return _LOSS.get(known(data) or "", {}).get(label)
 
 

@@ -1,4 +1,4 @@
-"""The whole of it: which runs the chosen experiments need, the search for settings first, then the runs."""
+"""A whole reproduction: the runs that the chosen experiments need, tuning first, then the runs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TUNING = "tuning.json"
 
 @dataclass(frozen=True)
 class Plan:
-    """What is asked for.
+    """The requested experiments and their options.
 
     Attributes
     ----------
@@ -31,9 +31,9 @@ class Plan:
     experiments : to run, in order
     base : settings that all runs share
     repeats, seed : a repeat draws new items, mask and training from `seed` + its number
-    trials, search : configurations tried for each family and protocol, and how they are chosen
+    trials, search : number of configurations per family and protocol, and how they are chosen
     new_items : share of the items that are new
-    jobs : processes
+    jobs : parallel processes
     """
 
     data: tuple[Path, ...]
@@ -67,14 +67,14 @@ class DataSet:
 
     @classmethod
     def read(cls, path: Path) -> DataSet:
-        """What the file says."""
+        """The data set of a file."""
         ds = base(path)
         return cls(path, ds.name, ds.content_hash, ds.n_modalities, ds.n_users, ds.n_items, len(ds.user))
 
 
 @dataclass(eq=False)
 class Reproduction:
-    """A plan on its way: `go` does what isn't done yet."""
+    """A plan in progress: `go` does what isn't done yet."""
 
     plan: Plan
     say: Say
@@ -103,7 +103,7 @@ class Reproduction:
         self._record()
 
     def look(self) -> None:
-        """Take note of the searches that are finished and run nothing; what isn't finished is left out of reports."""
+        """Record the finished searches and run nothing; unfinished ones are left out of reports."""
         for ds, search in self._searches():
             tuned = finished(search, self.plan.trials, self.store)
             if tuned is not None:
@@ -157,7 +157,7 @@ class Reproduction:
         return Run(ds.path, ds.hash, self.plan.new_items, draw, seeded)
 
     def _families(self, ds: DataSet) -> dict[tuple[str, str], Config]:
-        """Families and protocols to tune for a data set, each once, with the settings that make the family."""
+        """Families and protocols to tune for a data set, each once, with the settings that define the family."""
         return {
             (variant.family, tuned_on(protocol)): variant.of_family()
             for experiment in self.plan.experiments
@@ -173,7 +173,7 @@ class Reproduction:
 
 
 def tuned_on(protocol: str) -> str:
-    """The protocol whose valid items settings are tuned on: training data are the same, new items miss modalities."""
+    """The protocol whose validation items are used for tuning: the same training data, new items miss modalities."""
     return f"{protocol[:2]}MT"
 
 

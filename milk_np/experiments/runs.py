@@ -1,4 +1,4 @@
-"""One run of an experiment: draw new items and missing modalities, fit a model, score both splits."""
+"""One run of an experiment: draw new items and missing modalities, fit a model, evaluate both splits."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from milk_np.models.registry import DEFAULT, make_model
 from milk_np.settings.shared import Settings
 
 VERSION = 2
-"""To be raised when the same settings come to mean something else: earlier results are then done anew."""
+"""Increase it when the meaning of settings changes: earlier results are then computed again."""
 REVISIONS = {"kernel-profile": 3}
-"""To be raised likewise where only one model changes."""
+"""Increase a model's number if only that model changes."""
 KEPT = ("recall", "ndcg")
 """Metrics that are kept for each user."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run that may or may not have been done.
+    """A run, done or not.
 
     Attributes
     ----------
     data, data_hash : path and content hash of the data set
     new_items : share of the items that are new, drawn with seed `draw`; a draw of None keeps the data set's own split
-    settings : all other settings, its seeds and protocol included
+    settings : all other settings, including seeds and protocol
     """
 
     data: Path
@@ -46,7 +46,7 @@ class Run:
     settings: Settings
 
     def identity(self) -> dict[str, Any]:
-        """What decides the result: the data's content, the draw, and the settings that differ from their defaults."""
+        """All that affects the result: the data's content, the draw, and settings that differ from their defaults."""
         defaults = type(self.settings)().to_dict() | {"model": DEFAULT}
         chosen = self.settings.resolve().without_machine().to_dict()
         return {
@@ -66,7 +66,7 @@ class Run:
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """What a run found: a summary for JSON, and values of each test user."""
+    """The result of a run: a summary for JSON, and values of each test user."""
 
     summary: dict[str, Any]
     per_user: dict[str, Any]

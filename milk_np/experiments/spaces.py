@@ -1,4 +1,4 @@
-"""Designs of the search for settings: the same number of trials for every family of models."""
+"""Configurations to try when tuning: the same number of trials for every family of models."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ Config = dict[str, Value]
 
 
 def design(family: str, space: Space, trials: int, seed: int = 0) -> list[Config]:
-    """Configurations of a family to try, `trials` of them or all that there are in its `space`.
+    """`trials` configurations of a family to try, or all in its `space` if there are fewer.
 
-    A grid that is small enough is tried whole. Otherwise a random Latin design: each setting goes through its values
-    equally often, in an order of its own, so that few trials still cover every value.
+    A small enough grid is tried in full. Otherwise a Latin hypercube sample: each setting takes its values equally
+    often, in an independent random order, so that few trials still cover every value.
     """
     if prod(len(values) for values in space.values()) <= trials:
         return [dict(zip(space, values, strict=True)) for values in product(*space.values())]

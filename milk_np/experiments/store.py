@@ -1,4 +1,4 @@
-"""Finished runs on disk, by the hash of what decides them."""
+"""Finished runs on disk, by the hash of all that affects their results."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Store:
         return self._json(run).exists()
 
     def put(self, run: Run, result: Result) -> None:
-        """Keep a result; the JSON file, written last, is the mark of a finished run."""
+        """Store a result; the JSON file, written last, marks the run as finished."""
         meta = {"kind": KIND, "split": "test"}
         write_npz_atomic(self._npz(run), result.per_user, meta)
         write_json_atomic(self._json(run), result.summary)
@@ -36,7 +36,7 @@ class Store:
         try:
             found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, json.JSONDecodeError) as error:
-            raise DataError(f"{path}: can't be read ({error}); remove it to have the run done again") from error
+            raise DataError(f"{path}: can't be read ({error}); delete it to repeat the run") from error
         return found
 
     def per_user(self, run: Run) -> Arrays:

@@ -13,7 +13,7 @@ from milk_np.evaluation.significance import Values, holm, mean_and_deviation, pa
 from milk_np.experiments.published import printed, printed_loss
 from milk_np.experiments.reproduce import DataSet, Reproduction
 from milk_np.experiments.runs import Run
-from milk_np.experiments.variants import Experiment, Variant
+from milk_np.experiments.variants import Experiment
 
 ALL = "all"
 
@@ -22,8 +22,8 @@ ALL = "all"
 class Cell:
     """One variant under one protocol, one group of items and one metric.
 
-    `values` are those of the repeats; `effect` (per cent), `p_users` and `p_repeats` compare with the baseline, Holm
-    corrected within the column; `lost` is the share lost since the experiment's first protocol, (mean, deviation).
+    `values` are those of the repeats; `effect` (per cent), `p_users` and `p_repeats` compare with the baseline,
+    Holm-corrected within the column; `lost` is the relative change from the first protocol, (mean, deviation).
     """
 
     values: list[float]
@@ -38,7 +38,7 @@ class Cell:
     best: bool = False
 
     def __post_init__(self) -> None:
-        known = [value for value in self.values if not math.isnan(value)]  # a repeat may have no item of a group
+        known = [value for value in self.values if not math.isnan(value)]  # a group may be empty in a repeat
         self.mean, self.deviation = mean_and_deviation(known) if known else (math.nan, math.nan)
 
 
@@ -52,7 +52,7 @@ class Table:
     cells: dict[tuple[str, str, str], dict[str, Cell]] = field(default_factory=dict)
     baselines: dict[tuple[str, str, str], str] = field(default_factory=dict)
     settings: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
-    """What a variant ran with under a protocol: what differs from the defaults, in repeat 0."""
+    """Settings of a variant under a protocol that differ from the defaults, in repeat 0."""
     seconds: float = 0.0
     runs: int = 0
 
@@ -63,7 +63,7 @@ class Table:
 
 
 def summarise(whole: Reproduction, ds: DataSet, experiment: Experiment) -> Table | None:
-    """The table of the repeats that are finished; None if there are none, or too few modalities."""
+    """The table of the finished repeats; None if there are none, or too few modalities."""
     found = Found(whole, ds, experiment)
     if not found.runs:
         return None
@@ -83,7 +83,7 @@ def summarise(whole: Reproduction, ds: DataSet, experiment: Experiment) -> Table
 
 
 class Found:
-    """Runs of an experiment by protocol and label, of the repeats that are finished as a whole."""
+    """Runs of an experiment by protocol and label, of completely finished repeats."""
 
     def __init__(self, whole: Reproduction, ds: DataSet, experiment: Experiment) -> None:
         self.store, self.experiment, self.data = whole.store, experiment, ds
@@ -95,7 +95,7 @@ class Found:
                 self.runs.setdefault((protocol, variant.label), []).append(run)
 
     def groups(self, protocol: str) -> list[str]:
-        """All items, and for an experiment by groups those that the test items fall into."""
+        """All items, and for an experiment by groups the groups of its test items."""
         if self.experiment.kind != "groups":
             return [ALL]
         first = self.store.get(self.runs[protocol, self.experiment.variants[0].label][0])
@@ -106,7 +106,7 @@ class Found:
         return [_metric(self.store.get(run), group, metric) for run in self.runs[protocol, label]]
 
     def users(self, protocol: str, label: str, metric: str) -> Values:
-        """The metric of each test user of every repeat, one after the other."""
+        """The metric of each test user, all repeats concatenated."""
         parts = []
         for run in self.runs[protocol, label]:
             arrays = self.store.per_user(run)
@@ -164,10 +164,5 @@ def _add_losses(table: Table) -> None:
 
 
 def lost(complete: Iterable[float], missing: Iterable[float]) -> list[float]:
-    """Relative change of each repeat from complete to missing, a loss negative; nan where nothing was there."""
+    """Relative change of each repeat from complete to missing, negative for a loss; nan if complete is 0."""
     return [(m - c) / c if c else math.nan for c, m in zip(complete, missing, strict=True)]
-
-
-def variant_of(experiment: Experiment, label: str) -> Variant:
-    """The variant of a row."""
-    return next(variant for variant in experiment.variants if variant.label == label)

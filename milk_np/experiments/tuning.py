@@ -1,4 +1,4 @@
-"""The search for settings on the valid items of one draw: the same number of trials for every family of models."""
+"""The search for settings on one draw's validation items: the same number of trials for every family of models."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ MakeRun = Callable[[Settings], Run]
 
 @dataclass(frozen=True)
 class Search:
-    """One family under one protocol: `make` turns settings into a run on the draw that is tuned on."""
+    """One family under one protocol: `make` turns settings into a run on the draw used for tuning."""
 
     base: Settings
     make: MakeRun
 
     @property
     def family(self) -> str:
-        """What shares the settings that are found."""
+        """The family that shares the settings found."""
         return self.base.family
 
     def run(self, config: Config) -> Run:
@@ -40,7 +40,7 @@ class Search:
 
 @dataclass(frozen=True)
 class Tuned:
-    """What a search found: every trial with its valid metric, the first best of them chosen."""
+    """The result of a search: every trial with its validation metric; the first best one is chosen."""
 
     family: str
     protocol: str
@@ -69,10 +69,10 @@ class Tuned:
 def tune(
     searches: Iterable[Search], trials: int, store: Store, jobs: int, say: Say, *, how: str = "grid"
 ) -> list[Tuned]:
-    """Run every search with `trials` trials and choose by the valid metric alone.
+    """Run every search with `trials` trials and choose by the validation metric alone.
 
-    `how` is "grid" (the grid itself where it is small, a random Latin design of it else) or "optuna" (its sampler over
-    the same values). Trials that are in the store already are not run again.
+    `how` is "grid" (the full grid if it is small, otherwise a Latin hypercube sample) or "optuna" (its sampler over
+    the same values). Trials that are already in the store are not repeated.
     """
     searches = list(searches)
     if how == "optuna":
@@ -88,7 +88,7 @@ def _judged(search: Search, configs: Sequence[Config], store: Store) -> Tuned:
 
 
 def finished(search: Search, trials: int, store: Store) -> Tuned | None:
-    """What a search over the grid found, None while some of its trials haven't run."""
+    """The result of a search over the grid; None while some of its trials are missing."""
     configs = search.design(trials)
     if not all(store.has(search.run(config)) for config in configs):
         return None
@@ -96,12 +96,12 @@ def finished(search: Search, trials: int, store: Store) -> Tuned | None:
 
 
 def valid_metric(summary: dict[str, Any], settings: Settings) -> float:
-    """The metric on valid items that chooses; below everything for a run that diverged."""
+    """The metric on validation items used for the choice; -1 for a run that diverged."""
     return float(summary["valid"][settings.valid_metric]) if "valid" in summary else -1.0
 
 
 def _with_optuna(search: Search, trials: int, store: Store, jobs: int, say: Say) -> Tuned:
-    """Ask for `jobs` configurations at a time and tell their metrics; the sampler is seeded."""
+    """Ask Optuna's seeded sampler for `jobs` configurations at a time and report their metrics."""
     optuna = _optuna()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=0))

@@ -1,4 +1,4 @@
-"""What an experiment is made of."""
+"""What an experiment consists of."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from milk_np.models import registry
 from milk_np.settings.option import Value
 
 Kind = Literal["models", "groups", "protocols", "sweep"]
-"""What a table shows: variants under each protocol; by the number of modalities that items miss; the loss from one
+"""What a table shows: variants under each protocol; results by number of missing modalities; the change from one
 protocol to the next; one setting varied at a time."""
 
 
@@ -23,10 +23,10 @@ class Variant:
     label : str
         Its name in tables.
     settings : mapping
-        What differs from the settings of the command.
+        Settings that differ from those of the command.
     weights : "tuned", "printed" or "none"
         Where the rest comes from: the search for its family; the paper's invariance weight, alignment weight and alpha
-        on top of that; nowhere, for a model without settings of its own.
+        on top of that; nowhere, for a model that isn't tuned.
     sweep : (setting, value), optional
         What a sweep sets on top of everything else.
     """
@@ -38,7 +38,7 @@ class Variant:
 
     @property
     def family(self) -> str | None:
-        """Whose tuned settings it takes: the model, how it describes users, and which of its modules are left.
+        """The family whose tuned settings it uses: the model, how it represents users, and its modules.
 
         None if nothing is tuned.
         """
@@ -47,7 +47,7 @@ class Variant:
         return registry.make_settings(self.of_family()).family
 
     def of_family(self) -> dict[str, Value]:
-        """Those of its settings that make its family."""
+        """Those of its settings that define its family."""
         names = registry.settings_class(self.model).family_settings
         return {"model": self.model, **{name: value for name, value in self.settings.items() if name in names}}
 
@@ -65,15 +65,15 @@ class Experiment:
     ----------
     name, title : str
     what : str
-        One or two sentences above its results.
+        One or two sentences shown above the results.
     kind : what its table shows
     protocols : of missing modalities, in order
     variants : rows
     baseline : str
         Label of the variant that the others are compared with; "" is the best of each table.
     modalities : int
-        How many the data needs.
-    mix : shares of new items that miss 0, 1, 2, ... modalities, in place of one share
+        Number of modalities that the data must have.
+    mix : shares of new items that miss 0, 1, 2, ... modalities, instead of one share
     """
 
     name: str
@@ -90,10 +90,10 @@ class Experiment:
 
 @dataclass(frozen=True)
 class Claim:
-    """A statement of the paper that two variants decide: `better` is above `worse` under `protocol`.
+    """A claim of the paper about two variants: `better` is above `worse` under `protocol`.
 
-    With `loss`, it is about the share lost from `loss` to `protocol`: that of `better` is the smaller one. With
-    `same`, it says that the two don't differ.
+    With `loss`, it is about the relative loss from `loss` to `protocol`: that of `better` is smaller. With `same`, it
+    says that the two don't differ.
     """
 
     text: str

@@ -15,14 +15,14 @@ def cgroup_cores(root: Path = ROOT, own: Path = OWN) -> float:
 
 
 def cgroup_memory(root: Path = ROOT, own: Path = OWN) -> float:
-    """Bytes that this process may still take in its control groups, the smallest; inf without a limit."""
+    """Bytes that this process may still allocate, the smallest of its control groups; inf without a limit."""
     return min((_headroom(folder) for folder in cgroup_folders(root, own, "memory")), default=math.inf)
 
 
 def cgroup_folders(root: Path, own: Path, controller: str) -> list[Path]:
     """Folders of this process's control group and its parents, for version 2 and for one of version 1.
 
-    Inside a container the group's own path may not be mounted; the roots are then what describes it.
+    Inside a container the group's own path may not be mounted; the roots then describe it.
     """
     folders = [root, root / controller]
     for line in read(own).splitlines():
@@ -46,7 +46,7 @@ def _quota(folder: Path) -> float:
 
 
 def _headroom(folder: Path) -> float:
-    """Limit less use of one control group; file pages that the kernel can drop don't count as used."""
+    """Limit minus use of one control group; file pages that the kernel can drop don't count as used."""
     limit = read(folder / "memory.max") or read(folder / "memory.limit_in_bytes")
     used = read(folder / "memory.current") or read(folder / "memory.usage_in_bytes")
     if not limit.isdecimal() or not used.isdecimal():
@@ -57,7 +57,7 @@ def _headroom(folder: Path) -> float:
 
 
 def read(path: Path) -> str:
-    """Text of a small file without the blanks around it; empty if it can't be read."""
+    """Text of a small file without surrounding whitespace; empty if it can't be read."""
     try:
         return path.read_text().strip()
     except (OSError, UnicodeDecodeError):

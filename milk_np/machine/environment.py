@@ -14,14 +14,14 @@ from milk_np.text import VERSION
 
 CORE = ("numpy", "scipy", "numba", "llvmlite")
 INSTRUCTIONS = ("avx", "avx2", "fma", "avx512f", "asimd", "sve")
-"""Vectors of processors: which of them there are decides how products are rounded."""
+"""Vector instruction sets of processors; they decide how products are rounded."""
 KINDS = ("OPENBLAS_CORETYPE", "NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES", "NPY_DISABLE_CPU_FEATURES")
-"""Variables by which a processor is taken for another kind."""
+"""Variables that make libraries treat the processor as another kind."""
 EXTRAS = ("cupy-cuda13x", "cupy-cuda12x", "pyarrow", "tqdm", "optuna", "threadpoolctl")
 
 
 def environment(command: Sequence[str] = ()) -> dict[str, Any]:
-    """What a result depends on besides its settings and data."""
+    """What a result depends on, apart from its settings and data."""
     return {
         "milk_np": VERSION,
         "python": platform.python_version(),
@@ -38,7 +38,7 @@ def environment(command: Sequence[str] = ()) -> dict[str, Any]:
 
 
 def versions(names: Sequence[str]) -> dict[str, str]:
-    """Versions of the distributions that are installed, without importing them."""
+    """Versions of the installed distributions, without importing them."""
     found = {}
     for name in names:
         try:
@@ -49,12 +49,12 @@ def versions(names: Sequence[str]) -> dict[str, str]:
 
 
 def cpu_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
-    """Model of the processor, or its architecture where the system doesn't tell."""
+    """Model of the processor, or its architecture if the system doesn't report one."""
     return _first_of(cpuinfo, "model name") or platform.machine()
 
 
 def cpu_flags(cpuinfo: Path = Path("/proc/cpuinfo")) -> set[str]:
-    """What the processor can do, by Linux's names (avx2, avx512f, asimd, ...); empty where the system doesn't tell."""
+    """Features of the processor by Linux's names (avx2, avx512f, asimd, ...); empty if the system reports none."""
     return set((_first_of(cpuinfo, "flags") or _first_of(cpuinfo, "Features")).split())
 
 
@@ -78,7 +78,7 @@ def blas_name() -> str:
 
 
 def kernel_cache() -> Path | None:
-    """Folder where Numba keeps the compiled kernels; None if it keeps none. Loads Numba."""
+    """Folder where Numba stores the compiled kernels; None if it stores none. Loads Numba."""
     from milk_np.kernels import cpu
 
     folder = cpu.margins.stats.cache_path
@@ -86,7 +86,7 @@ def kernel_cache() -> Path | None:
 
 
 def kernels_compiled() -> bool:
-    """Whether the training kernels were compiled by an earlier process. Loads Numba."""
+    """Whether an earlier process compiled the training kernels. Loads Numba."""
     folder = kernel_cache()
     return folder is not None and any(folder.glob("margins.*.nbc"))
 

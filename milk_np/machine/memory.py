@@ -1,4 +1,4 @@
-"""Memory: what a training run will need and what this process may still take, compared before it starts."""
+"""Memory: what a training run needs and what this process may still allocate, compared before it starts."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from milk_np.machine.cgroup import cgroup_memory, read
 from milk_np.text import bytes_text
 
 KERNELS = 128 * 2**20
-"""Bytes that Numba, LLVM and the machine code take, as measured."""
+"""Measured bytes of Numba, LLVM and the machine code."""
 _PAGE = resource.getpagesize()
 _LIBRARIES = 1 << 29
-"""Address space that Numba, SciPy and their threads map when they load: about 400 MB with two threads."""
+"""Address space that Numba, SciPy and their threads reserve when they load: about 400 MB with two threads."""
 
 
 def available_bytes() -> float:
-    """Bytes that this process may still take: the machine's, its control group's, its address space's."""
+    """Bytes that this process may still allocate, limited by machine, control group and address space."""
     return min(machine_bytes(), cgroup_memory(), address_space_bytes())
 
 
 def machine_bytes(meminfo: Path = Path("/proc/meminfo")) -> float:
-    """Memory that the kernel says can be taken without swapping; inf if it doesn't say."""
+    """Memory that the kernel reports as available without swapping; inf if it reports none."""
     for line in read(meminfo).splitlines():
         name, _, value = line.partition(":")
         if name == "MemAvailable":
@@ -34,9 +34,9 @@ def machine_bytes(meminfo: Path = Path("/proc/meminfo")) -> float:
 
 
 def address_space_bytes(statm: Path = Path("/proc/self/statm")) -> float:
-    """What `ulimit -v` leaves of the address space, less what libraries will map; inf without a limit.
+    """Address space left under `ulimit -v`, minus what libraries will map; inf without a limit.
 
-    The libraries have to fit: OpenBLAS, for one, tries for ever to get its buffers.
+    The libraries have to fit: OpenBLAS, for example, retries forever to get its buffers.
     """
     limit = resource.getrlimit(resource.RLIMIT_AS)[0]
     if limit == resource.RLIM_INFINITY:
@@ -47,21 +47,22 @@ def address_space_bytes(statm: Path = Path("/proc/self/statm")) -> float:
 
 
 def refuse_if_too_large(need: Mapping[str, int], available: float, advice: Mapping[str, str]) -> None:
-    """Raise OutOfMemoryError, with the largest part and what would shrink it, if the need doesn't fit."""
+    """Raise OutOfMemoryError, naming the largest part and how to reduce it, if the need doesn't fit."""
     total = sum(need.values())
     if total <= available:
         return
     largest = max(need, key=lambda name: need[name])
     raise OutOfMemoryError(
-        f"training needs about {bytes_text(total)} beside the data, {bytes_text(available)} can be had; "
+        f"training needs about {bytes_text(total)} on top of the data set, {bytes_text(available)} is available; "
         f"the largest part is {largest} ({bytes_text(need[largest])}): {advice[largest]}"
     )
 
 
 def need_text(need: Mapping[str, int], available: float) -> str:
-    """One line: the total, its largest part, and what can be had; a model may not tell its need."""
+    """One line: the total, its largest part, and what is available; a model may not state its need."""
     if not need:
-        return f"need not known; {bytes_text(available)} can be had"
+        return f"need unknown; {bytes_text(available)} available"
     largest = max(need, key=lambda name: need[name])
-    parts = f"{bytes_text(sum(need.values()))} beside the data, {bytes_text(need[largest])} of it for {largest}"
-    return f"{parts}; {bytes_text(available)} can be had"
+    total = bytes_text(sum(need.values()))
+    parts = f"{total} on top of the data set, {bytes_text(need[largest])} of it for {largest}"
+    return f"{parts}; {bytes_text(available)} available"

@@ -1,4 +1,4 @@
-"""How many threads to use, settled before NumPy and Numba load.
+"""How many threads to use, set before NumPy and Numba load.
 
 BLAS and OpenMP read their environment once, when they load, so a command has to call `prepare` first. This
 module imports nothing heavy for that reason.
@@ -23,8 +23,8 @@ VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMB
 def prepare(argv: Sequence[str] = ()) -> int:
     """Set the thread variables from `--threads` (or the file of `--config`); return the number of threads.
 
-    A number that was asked for replaces the environment's; otherwise the environment is only completed.
-    Where Numba runs already, as when a command is called from Python, its threads can only be made fewer.
+    A requested number replaces the environment's; otherwise only missing variables are set.
+    If Numba is already running, as when a command is called from Python, its threads can only be reduced.
     """
     let_idle_threads_sleep()
     asked, numba = requested(argv), sys.modules.get("numba")
@@ -45,9 +45,9 @@ def _limit_running(numba: Any, asked: int) -> int:
 
 
 def requested(argv: Sequence[str]) -> int:
-    """The threads that a command line or its configuration file asks for; 0 if neither says.
+    """The number of threads that a command line or its configuration file requests; 0 if neither does.
 
-    Mistakes are left for the parser, which reports them.
+    Mistakes are left to the parser, which reports them.
     """
     text = last_value(argv, "--threads")
     if text is None:
@@ -56,12 +56,12 @@ def requested(argv: Sequence[str]) -> int:
 
 
 def allowed_cores() -> int:
-    """Cores that this process may use: its affinity, cut to the quota of its control group."""
+    """Cores that this process may use: its affinity, limited by the quota of its control group."""
     return max(1, math.ceil(min(len(os.sched_getaffinity(0)), cgroup_cores())))
 
 
 def last_value(argv: Sequence[str], name: str) -> str | None:
-    """What the last `name` of a command line gives, before anything has parsed it."""
+    """The value of the last `name` on a command line that hasn't been parsed yet."""
     value = None
     for at, part in enumerate(argv):
         if part == name and at + 1 < len(argv):

@@ -1,4 +1,4 @@
-"""What every recommender offers: fitting, vectors to rank with, vectors for users and items that are new to it."""
+"""What every recommender offers: fitting, vectors to rank with, vectors for users and items not in training."""
 
 from __future__ import annotations
 
@@ -21,22 +21,28 @@ Vectors = NDArray[np.float32]
 class Recommender(ABC):
     """A recommender that scores a user and an item by the dot product of their vectors.
 
-    A user's vector has the same bits whoever else is asked for, so that lists and metrics don't depend on how users are
-    cut into batches. So has an item's, unless the model or its imputation says otherwise.
+    A user's vector has the same bits whichever other users are requested, so that lists and metrics don't depend on how
+    users are batched. The same holds for items, unless the model or its imputation says otherwise.
     """
 
     name: ClassVar[str]
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """The model that `settings` describe, to be fitted; a model that reads some of them overrides it."""
+        """A new model with these settings, not fitted yet; a model that reads settings overrides this."""
         return cls()
 
     memory_need: ClassVar[Callable[..., dict[str, int]]] = staticmethod(lambda settings, **sizes: {})
-    """Bytes of the host that fitting under `settings` adds to the loaded data set, by purpose; `sizes` as `data_sizes`
-    gives them. Nothing where a model doesn't tell."""
+    """Bytes of host memory that fitting under `settings` needs on top of the loaded data set, by purpose; `sizes` come
+    from `data_sizes`. Empty if a model doesn't state its need."""
     memory_advice: ClassVar[Mapping[str, str]] = {}
-    """By purpose, what makes its need smaller."""
+    """By purpose, how to reduce the need."""
+
+    def check(self, ds: Dataset) -> None:  # noqa: B027 - a model without conditions has nothing to check
+        """Raise the error that `fit(ds)` would begin with: a device that can't be used, data that don't suit.
+
+        `milk-train` calls it before it makes the run's folder.
+        """
 
     @abstractmethod
     def fit(self, ds: Dataset) -> Self:
@@ -49,10 +55,10 @@ class Recommender(ABC):
     def encode_users(self, histories: Sequence[Ids]) -> Vectors:
         """Vectors (n, K) of users who weren't in the data, from the numbers of the items that each of them chose.
 
-        Raises SettingsError if the model doesn't describe users by what they chose, DataError for an unknown item.
+        Raises SettingsError if the model doesn't represent users by items, DataError for an unknown item.
         """
         raise SettingsError(
-            f"{self.name}: its users are known from training alone; histories need --users profile or both, "
+            f"{self.name}: has vectors for training users only; histories need --users profile or both, "
             "--preset best, or the model profile"
         )
 
@@ -66,13 +72,13 @@ class Recommender(ABC):
     ) -> Vectors:
         """Vectors (n, K) of items that were not in the data.
 
-        `features` has the raw rows (n, D_m) of each modality; one that is absent, None or not `available` (n, M) is
-        imputed. Raises ModalityError naming a modality of unknown name or wrong width.
+        `features` has the raw rows (n, D_m) of each modality; one that is left out, None or not `available` (n, M) is
+        imputed. Raises ModalityError for a modality of unknown name or wrong width.
         """
 
 
 def data_sizes(ds: Dataset) -> dict[str, Any]:
-    """Sizes of a data set that memory needs follow from."""
+    """Sizes of a data set that determine the memory needed."""
     return {
         "n_users": ds.n_users,
         "n_items": ds.n_items,

@@ -1,4 +1,4 @@
-"""The table of models: a name, where its settings are, where the model is. Both are imported when asked for."""
+"""The table of models: name, location of the settings, location of the class. Both are imported when needed."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ DEFAULT = "milk"
 
 
 def settings_class(name: str) -> type[Settings]:
-    """Settings of the model called `name`; light, NumPy isn't loaded. Raises SettingsError for an unknown name."""
+    """Settings class of the model `name`, without importing NumPy. Raises SettingsError for an unknown name."""
     if name not in MODELS:
         raise SettingsError(
             f"model (--model): got {name!r}, expected one of {', '.join(MODELS)}{nearest(name, MODELS)}"
@@ -51,13 +51,13 @@ def settings_class(name: str) -> type[Settings]:
 
 
 def model_class(name: str) -> type[Recommender]:
-    """Class of the model called `name`."""
+    """Class of the model `name`."""
     settings_class(name)
     return cast("type[Recommender]", _found(MODELS[name].model))
 
 
 def make_model(settings: Settings) -> Recommender:
-    """A new model as `settings` describe it, to be fitted."""
+    """A new model with these settings, not fitted yet."""
     return model_class(settings.model).of(settings)
 
 
@@ -67,12 +67,12 @@ def trained() -> list[str]:
 
 
 def untrained() -> list[str]:
-    """Names of the models that are made from the data alone."""
+    """Names of the models without training."""
     return [name for name in MODELS if settings_class(name).kind == "untrained"]
 
 
 def spellings() -> dict[str, str]:
-    """Every spelling of every model's settings, and the setting that it names."""
+    """Every spelling of every model's settings, and the setting that it stands for."""
     table: dict[str, str] = {}
     for name in MODELS:
         table |= settings_class(name).spellings()
@@ -88,7 +88,7 @@ def owners(setting: str) -> list[str]:
 
 
 def make_settings(values: Mapping[str, object], source: str = "setting") -> Settings:
-    """Settings of the model that `values` name, or that their preset stands for; MILK's if neither says.
+    """Settings of the model that `values` name, or that their preset stands for; MILK's if there is neither.
 
     Keys may have any spelling. Raises SettingsError for a setting of another model, naming the models that have it.
     """
@@ -100,25 +100,27 @@ def make_settings(values: Mapping[str, object], source: str = "setting") -> Sett
 
 
 def named(values: Mapping[str, object]) -> str:
-    """The model that `values` name: by their model, else by their preset, else the usual one."""
+    """The model that `values` name: by their model, else by their preset, else the default."""
     model, preset = values.get("model"), values.get("preset")
     meant = _of_preset(preset)
     if model is None:
         return meant or DEFAULT
     name = str(model).lower()
     if meant is not None and preset not in settings_class(name).presets:
-        raise SettingsError(f"model (--model): got {name!r} with the preset {preset}, which is {meant}; leave one out")
+        raise SettingsError(
+            f"model (--model): got {name!r} with the preset {preset}, which is {meant}; leave out one of the two"
+        )
     return name
 
 
 def _of_preset(preset: object) -> str | None:
-    """The model that a preset stands for: the usual one if it has it, else the first that does."""
+    """The model that a preset stands for: the default if it has the preset, else the first that does."""
     chosen = str(preset).lower()
     return next((name for name in (DEFAULT, *MODELS) if chosen in settings_class(name).presets), None)
 
 
 def refuse_foreign(values: Mapping[str, object], name: str) -> None:
-    """Raise SettingsError if one of `values` is a setting that the model called `name` doesn't have."""
+    """Raise SettingsError if one of `values` is a setting that the model `name` doesn't have."""
     known = settings_class(name).options()
     for setting in values:
         if setting not in known:
@@ -126,15 +128,14 @@ def refuse_foreign(values: Mapping[str, object], name: str) -> None:
 
 
 def foreign_text(setting: str, name: str) -> str:
-    """What is wrong with another model's setting."""
+    """The error message for another model's setting."""
     return (
-        f"{setting} (--{setting.replace('_', '-')}): a setting of {', '.join(owners(setting))}; "
-        f"{name} has none of this name"
+        f"{setting} (--{setting.replace('_', '-')}): a setting of {', '.join(owners(setting))}; {name} doesn't have it"
     )
 
 
 def adapted(base: Settings, changes: Mapping[str, object]) -> Settings:
-    """`base` with `changes`, which may name another model: that one takes what it has of `base`."""
+    """`base` with `changes`, which may name another model: its settings are taken from `base` where both have them."""
     name = str(changes.get("model", base.model))
     cls = settings_class(name)
     kept = {k: v for k, v in base.to_dict().items() if k in cls.options() and k != "model"}
@@ -145,16 +146,16 @@ def adapted(base: Settings, changes: Mapping[str, object]) -> Settings:
 
 
 def own_settings(name: str, settings: Settings | None, options: Mapping[str, object]) -> Settings:
-    """Settings of a model that is made in Python: those given, with `options` changed.
+    """Settings of a model that is made in Python: `settings`, changed by `options`.
 
-    Raises SettingsError for a setting of another model, and for those that only a command applies.
+    Raises SettingsError for a setting of another model, and for those that only the commands apply.
     """
     refuse_foreign(normal_keys(options, spellings(), "setting"), name)
     if options.get("model", name) != name:
         raise SettingsError(f"model: got {options['model']!r}, this one is {name}; see milk_np.models.registry")
-    for setting in (*MASK, "seeds"):
+    for setting, instead in _ELSEWHERE.items():
         if setting in options:
-            raise SettingsError(f"{setting}: {_ELSEWHERE[setting == 'seeds']}")
+            raise SettingsError(f"{setting}: {instead}")
     if settings is None:
         return make_settings({"model": name, **options})
     if type(settings) is Settings or settings.model == name:
@@ -162,17 +163,16 @@ def own_settings(name: str, settings: Settings | None, options: Mapping[str, obj
     raise SettingsError(f"settings: expected those of {name}, got those of {settings.model}")
 
 
-_ELSEWHERE = (
-    "a model takes the data as it is; take modalities away with milk_np.data.apply_protocol(ds, ...) first",
-    "a model is fitted with one seed; give seed",
-)
+_MASKED = "a model uses the data as they are; remove modalities with milk_np.data.apply_protocol(ds, ...) first"
+_ELSEWHERE = {**dict.fromkeys(MASK, _MASKED), "seeds": "a model is fitted with one seed; give seed instead"}
+"""Where to give the settings that only the commands apply."""
 
 
 # Settings in files
 
 
 def stored_settings(values: Mapping[str, object], source: str, name: str | None = None) -> Settings:
-    """Settings that a program of this or an earlier version wrote; version 0.1.0 stored those of all models."""
+    """Settings written by this or an earlier version; version 0.1.0 stored those of all models."""
     normal = normal_keys(values, spellings(), source)
     name = name or str(normal.get("model", DEFAULT))
     cls = settings_class(name)
@@ -183,7 +183,7 @@ def stored_settings(values: Mapping[str, object], source: str, name: str | None 
 
 
 def load_settings(path: str | Path) -> Settings:
-    """Settings of a run's `config.toml`; what it doesn't name keeps its default."""
+    """Settings of a run's `config.toml`; those that it doesn't name have their defaults."""
     return stored_settings(read_toml(path), f"{path}: key")
 
 

@@ -1,4 +1,4 @@
-"""Recommending with a fitted or loaded model: no data set is needed, the model knows its users and items."""
+"""Recommending with a fitted or loaded model: no data set is needed, since the model knows its users and items."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Owned = NDArray[np.bool_] | None
 
 
 class Serving(Recommender):
-    """Lists of a model that has a `catalogue`. Users and items go by their numbers; names are `serving.identity`'s."""
+    """Lists of a model with a `catalogue`. Users and items are numbers; `serving.identity` converts original ids."""
 
     @property
     @abstractmethod
@@ -44,13 +44,13 @@ class Serving(Recommender):
         return lists.users_for_items(self, self.catalogue, items, k, exclude_seen=exclude_seen)
 
     def similar_items(self, items: Ids, k: int = 20, *, candidates: str | Ids = "all") -> Ranked:
-        """The `k` items most like each of `items`; see `milk_np.serving.recommend.similar_items`."""
+        """The `k` items most similar to each of `items`; see `milk_np.serving.recommend.similar_items`."""
         return lists.similar_items(self, self.catalogue, items, k, candidates=candidates)
 
     def score_items(self, features: Features, users: Ids | None = None, available: Owned = None) -> NDArray[np.float32]:
         """Scores (n users, n items) of items that weren't in the data, given by raw feature rows (n items, D_m).
 
-        A modality that is left out, None, or not `available` (n items, M) is treated as the model treats missing ones.
+        A modality that is left out, None, or not `available` (n items, M) counts as missing.
         """
         wanted = np.arange(self.catalogue.n_users) if users is None else users
         return lists.score_items(self, self.catalogue, self.encode_items(features, available), wanted)

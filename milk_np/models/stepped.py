@@ -1,4 +1,4 @@
-"""A stored model that learns by steps: it gives a trainer to the one loop."""
+"""A stored model that learns by steps: it provides a trainer for the training loop."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from milk_np.training.trainer import Trainer
 
 
 class SteppedModel(StoredModel):
-    """Early stopping, checkpoints and resuming come with the loop; a model brings `trainer` and its arrays."""
+    """Early stopping, checkpoints and resuming come from the loop; a model provides `trainer` and its arrays."""
 
     @abstractmethod
     def trainer(self, ds: Dataset) -> Trainer:
-        """Set up the model for `ds`, and what trains it.
+        """Set up the model for `ds`, and its trainer.
 
-        Tables that are learned beforehand and then frozen, and graphs between users and items, are made here.
+        Pretrained frozen tables, and graphs between users and items, are made here.
         """
 
     def fit(
@@ -31,7 +31,7 @@ class SteppedModel(StoredModel):
         run: RunFolder | None = None,
         resume: bool = False,
     ) -> Self:
-        """Train on `ds` with early stopping on its valid items; the arrays are the best epoch's."""
+        """Train on `ds` with early stopping on its validation items; keeps the arrays of the best epoch."""
         trainer = self.trainer(ds)
         self.history = train(self, trainer, ds, self.settings, callback=callback, run=run, resume=resume)
         return self

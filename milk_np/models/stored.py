@@ -1,4 +1,4 @@
-"""What models that learn and are kept in files share: settings, the catalogue, item vectors and imputer of the file."""
+"""What models that are trained and saved share: settings, and the catalogue, item vectors and imputer in the file."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ Arrays = dict[str, NDArray[Any]]
 
 
 class StoredModel(Serving):
-    """A model with settings, which learns, is saved and loaded.
+    """A model with settings that can be trained, saved and loaded.
 
     Attributes
     ----------
     settings : the model's, a subclass of Settings
-        Everything that decides the result.
+        Everything that affects the result.
     history : History, optional
-        Losses and valid metrics of a training by steps, after `fit`.
+        Losses and validation metrics of training by steps, after `fit`.
     imputer : Imputer, after `fit` or `load`
     """
 
     def __init__(self, settings: Settings | None = None, **options: Any) -> None:
-        """`settings`, with `options` changed; see the model's settings for names, defaults and ranges."""
+        """`settings`, changed by `options`; see the model's settings for names, defaults and ranges."""
         self.settings: Any = own_settings(self.name, settings, options)
         self.history: History | None = None
         self.imputer: Imputer | None = None
@@ -50,7 +50,7 @@ class StoredModel(Serving):
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """The model that `settings` describe."""
+        """A new model with these settings, not fitted yet."""
         return cls(settings)
 
     @abstractmethod
@@ -67,9 +67,9 @@ class StoredModel(Serving):
         Parameters
         ----------
         ds : Dataset
-        callback : function of `milk_np.training.progress.Progress`, called as the work goes on
-        run : folder that receives the model, and checkpoints and metrics of a model that learns by steps
-        resume : go on from the last checkpoint in `run`
+        callback : function of `milk_np.training.progress.Progress`, called during training
+        run : folder for the model, and for checkpoints and metrics of a model that learns by steps
+        resume : continue from the last checkpoint in `run`
 
         Raises
         ------
@@ -85,7 +85,7 @@ class StoredModel(Serving):
 
     @abstractmethod
     def load_arrays(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Take over what `arrays` gave."""
+        """Load what `arrays` returned."""
 
     @abstractmethod
     def save(self, path: str | Path) -> None:
@@ -118,7 +118,7 @@ class StoredModel(Serving):
         return SettingsError(f"{self.name}: the model isn't fitted; call fit(ds) or load(path) first")
 
     def _write(self, path: str | Path, parameters: Mapping[str, Any]) -> None:
-        """Write `parameters`, and what every fitted model keeps; settings alone if the model isn't fitted."""
+        """Write `parameters`, and what every fitted model stores; only settings if the model isn't fitted."""
         arrays = dict(parameters)
         if self.imputer is not None and self._catalogue is not None:
             arrays |= {f"{_IMPUTER}{name}": array for name, array in self.imputer.state().items()}
@@ -142,7 +142,7 @@ class StoredModel(Serving):
         return model
 
     def _read(self, path: str | Path, arrays: Arrays) -> None:
-        """Take over what `_write` wrote; a model reads its parameters besides."""
+        """Load what `_write` wrote; a model also reads its parameters."""
         require(path, arrays, "items", *STORED)
         self._items, self._catalogue = arrays["items"], Catalogue.from_arrays(arrays)
         state = {name.removeprefix(_IMPUTER): x for name, x in arrays.items() if name.startswith(_IMPUTER)}
@@ -153,7 +153,7 @@ class StoredModel(Serving):
 
 
 def load(path: str | Path, *, device: str = "cpu") -> StoredModel:
-    """The model that `save` wrote to `path`, whichever it is.
+    """The model that `save` wrote to `path`, of any kind.
 
     Raises DataError naming the file and what is wrong with it.
     """

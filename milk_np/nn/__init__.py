@@ -1,4 +1,4 @@
-"""Differentiable blocks, each a forward pass with its backward pass beside it; a model composes the calls by hand.
+"""Differentiable blocks, each a forward pass next to its backward pass; a model composes the calls by hand.
 
 `x_forward(...)` returns `(out, cache)`; `x_backward(dout, cache)` returns the gradients of the inputs in their order,
 `dW` being that of `W`. The `dout` of a loss is its weight in the objective. Blocks take arrays of NumPy or CuPy and
@@ -22,7 +22,7 @@ softmax         with a mask, along any axis; weighted sums of parts
 contrastive     NCE over candidates, InfoNCE over a batch, uniformity
 gaussian        KL between two Gaussians and to the standard one, reparametrised samples
 experts         a mixture of experts, by a softmax or tanh gate
-fusion          modalities weighed by attention, of those that an item owns
+fusion          available modalities weighted by attention
 graph           products with a sparse matrix, normalised adjacency, LightGCN
 --------------  ------------------------------------------------------------------------------------------------------
 tables          what optimisers share: named tables, coupled L2, states for .npz files

@@ -8,13 +8,14 @@ from typing import Any, Literal
 import numpy as np
 
 from milk_np.errors import DataError, SettingsError
+from milk_np.kernels.reference.adam import BETA1, BETA2, EPSILON
 from milk_np.nn.arrays import Array, array_module, on_device
 from milk_np.nn.embedding import RowGradient
 from milk_np.nn.schedules import Schedule
 from milk_np.nn.tables import Optimiser, Slots
 
-BETAS = (0.9, 0.999)
-EPS = 1e-8
+BETAS = (BETA1, BETA2)
+EPS = EPSILON
 
 
 class Adam(Optimiser):

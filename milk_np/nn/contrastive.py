@@ -24,7 +24,7 @@ def nce_forward(
     """log sum_n e^(s_tn / temperature) - s_tp / temperature, of scores (B, N).
 
     The positive p stands in the column `positive` of its row: a number, or one a row (B). `mask` (B, N) bool is false
-    for candidates to leave out, such as a user's other positives; the positive always counts. With none beside it: 0.
+    for candidates to leave out, such as a user's other positives; the positive always counts. With nothing else: 0.
     """
     if not temperature > 0:
         raise SettingsError(f"temperature is {temperature}; it must be above 0")
@@ -47,7 +47,7 @@ def nce_backward(dout: Any, cache: Any) -> Array:
 def _log_share(z: Array, at: Any, mask: Array | None) -> tuple[Array, Array]:
     """-log softmax of z (B, N) at the positives (B), and its gradient (B, N).
 
-    What stands beside the positive is summed apart: a loss near 0 and its slope keep all their digits.
+    The other candidates are summed separately: a loss near 0 and its slope keep all their digits.
     """
     xp = array_module(z)
     slope, top = exponentials(z, mask, axis=1)

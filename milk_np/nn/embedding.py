@@ -1,6 +1,6 @@
-"""Rows of a table by id, and what goes back: sums over equal ids, in the order in which they stand.
+"""Rows of a table by id, and the gradient: sums over equal ids, in their order.
 
-A negative id is nobody: its row reads as zeros and gets no gradient. No sum depends on threads, on either device.
+A negative id means padding: its row reads as zeros and gets no gradient. No sum depends on threads, on either device.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from milk_np.nn.arrays import Array, array_module, on_device
 
 
 class RowGradient(NamedTuple):
-    """Gradient of some rows of a table: `ids` (n) are distinct, but for rows of nobody, -1, whose values are 0."""
+    """Gradient of some rows of a table: `ids` (n) are distinct, except for padding rows, -1, whose values are 0."""
 
     ids: Array  # (n) int32
     values: Array  # (n, K)
@@ -41,8 +41,8 @@ def embedding_backward(dout: Array, cache: Any) -> Array:
 def embedding_backward_rows(dout: Array, cache: Any) -> RowGradient:
     """The same gradient as the rows that have one.
 
-    A device can't tell how many ids are distinct without keeping its host waiting: it returns n rows, and those that
-    are left over are nobody's. On the host there is no row of nobody.
+    A device can't report the number of distinct ids without synchronising: it returns n rows, and the unused ones are
+    padding. On the host there are no padding rows.
     """
     ids, _ = cache
     if on_device(dout):

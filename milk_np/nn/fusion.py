@@ -1,4 +1,4 @@
-"""Softmax fusion: each row weighs its own modalities by attention (MICRO, Zhang et al. 2023)."""
+"""Softmax fusion: each row weights its own modalities by attention (MICRO, Zhang et al. 2023)."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from milk_np.nn.softmax import mix_backward, mix_forward, softmax_backward, soft
 def fusion_forward(parts: Array, W: Array, b: Array, query: Array, owned: Array | None = None) -> tuple[Array, Any]:
     """out (n, K) = sum_m w_m a_m, with w = softmax over m of tanh(a_m W + b) . query.
 
-    parts a (M, n, K), W (K, H), b (H), query (H). Only modalities that a row owns, by `owned` (n, M) bool, take part:
-    a row that owns none is zeros.
+    parts a (M, n, K), W (K, H), b (H), query (H). Only a row's available modalities, `owned` (n, M) bool, take part:
+    a row without any is zeros.
     """
     logits, projected = linear_forward(parts.reshape(-1, parts.shape[2]), W, b)
     hidden, tanhs = tanh_forward(logits)

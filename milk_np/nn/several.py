@@ -1,4 +1,4 @@
-"""Several optimisers of one model, each with tables, rates and a state of its own."""
+"""Several optimisers of one model, each with separate tables, rates and state."""
 
 from __future__ import annotations
 

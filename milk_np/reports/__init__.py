@@ -1,1 +1,1 @@
-"""Reports: pages that need no network and no script, plots as inline SVG, tables as CSV, Markdown and LaTeX."""
+"""Reports: pages without network access or scripts, plots as inline SVG, tables as CSV, Markdown and LaTeX."""

@@ -1,4 +1,4 @@
-"""A plot of means with their deviations: one line for each system, one marker for each series."""
+"""A plot of means with their deviations: one row for each system, one marker for each series."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Dots:
-    """Rows by name; in each row a point for every series. `level` is a dashed line such as the random level."""
+    """Rows by name; in each row a point for every series. `level` is a dashed line, for example random order."""
 
     title: str
     axis: str
@@ -100,7 +100,7 @@ class Dots:
 
 
 class _Scale:
-    """Numbers to places along an axis from `left` to `right`."""
+    """Maps numbers to positions along an axis from `left` to `right`."""
 
     def __init__(self, ends: tuple[float, float], left: float, right: float) -> None:
         self.low, self.high = ends

@@ -1,4 +1,4 @@
-"""The plots of an experiment: dots for variants, one series a protocol or group of items; lines for sweeps."""
+"""The plots of an experiment: dots for variants, one series per protocol or group of items; lines for sweeps."""
 
 from __future__ import annotations
 
@@ -61,8 +61,10 @@ def _groups(table: Table, protocol: str) -> Markup:
 
 def _figure(table: Table, dots: Dots, random: Cell | None) -> Markup:
     level = "" if random is None else f" Random order: {numbers.metric(random.mean)}."
-    singles = " Small dots are the repeats." if any(p.values for _, points in dots.rows for p in points) else ""
-    return page.plot(dots.svg(), f"{dots.title}: NDCG@20, mean and sample deviation over repeats.{singles}{level}")
+    singles = " Small dots are single repeats." if any(p.values for _, points in dots.rows for p in points) else ""
+    return page.plot(
+        dots.svg(), f"{dots.title}: NDCG@20, mean and sample standard deviation over repeats.{singles}{level}"
+    )
 
 
 def _sweeps(table: Table) -> list[Markup]:
@@ -80,7 +82,9 @@ def _sweep(table: Table, setting: str, cells: dict[str, Cell], tuned: Variant) -
     level = cells[tuned.label].mean
     title = f"{_named(table)}: {SWEPT[setting]}"
     lines = Lines(title, SWEPT[setting], "NDCG@20", [curve], names, level=("tuned", level))
-    return page.plot(lines.svg(), f"{title}; the others as tuned. Dashed: all as tuned, {numbers.metric(level)}.")
+    return page.plot(
+        lines.svg(), f"{title}; the others at their tuned values. Dashed: all tuned, {numbers.metric(level)}."
+    )
 
 
 def _sets(variant: Variant, setting: str) -> bool:

@@ -19,21 +19,21 @@ from milk_np.reports.markup import Markup, tag
 from milk_np.reports.tables import plain, to_csv, to_latex, to_markdown
 
 NOTES = (
-    "A repeat is a new draw of new items, of missing modalities and of the training seed. Deviations are sample "
-    "deviations over repeats. p users: Student's paired test over the test users of all repeats; the users of a repeat "
-    "share one trained model, so it takes training as given. p repeats: the same test over the means of the repeats, "
-    "few as they are. Both are Holm corrected within their column.",
-    "Settings were chosen on the valid items of the first repeat, with the same number of trials for every model; test "
-    "items took no part. Complete new items (FTFT) take the settings found under FTMT, since the training data are the "
-    "same.",
+    "A repeat draws the new items, the missing modalities and the training seed again. Deviations are sample standard "
+    "deviations over repeats. p users: Student's paired t-test over the test users of all repeats; the users of a "
+    "repeat share one trained model, so this test ignores the variation between training runs. p repeats: the same "
+    "test over the means of the repeats, which are few. Both are Holm-corrected within their column.",
+    "Settings were chosen on the validation items of the first repeat, with the same number of trials for every model; "
+    "test items were not used. Complete new items (FTFT) use the settings found under FTMT, since the training data "
+    "are the same.",
 )
 
 
-_LEVELS = "Every table has the level of random order, and effects in per cent of the row that it names."
+_LEVELS = "Every table includes random order, and effects in per cent of the baseline that it names."
 
 
 def write_reports(whole: Reproduction, command: Sequence[str]) -> str:
-    """Write every file into the plan's folder from the finished runs; returns what to print."""
+    """Write every file into the plan's folder from the finished runs; returns the text to print."""
     out, tables = whole.plan.out, _tables(whole)
     judged = {ds.hash: judge(whole, ds) for ds in whole.data}
     known = environment(command)
@@ -57,7 +57,7 @@ def _line(each: Judged) -> str:
 
 def _html(whole: Reproduction, tables: list[Table], judged: dict[str, list[Judged]], known: dict[str, Any]) -> str:
     names = {experiment.name: experiment.title for experiment in whole.plan.experiments}
-    sections = {"claims": "What holds", **names, "tuning": "Tuning", "about": "How it was made"}
+    sections = {"claims": "Claims", **names, "tuning": "Tuning", "about": "About this report"}
     parts = [_experiment(whole, experiment, tables) for experiment in whole.plan.experiments]
     title = "New items with missing modalities: experiments"
     intro = tag("p", f"{_count(len(whole.data), 'data set')}, {_count(whole.plan.repeats, 'repeat')}. {_LEVELS}")
@@ -65,10 +65,10 @@ def _html(whole: Reproduction, tables: list[Table], judged: dict[str, list[Judge
         title,
         intro,
         page.contents(sections),
-        page.section("claims", "What holds", _claims(whole, judged)),
+        page.section("claims", "Claims", _claims(whole, judged)),
         *parts,
         page.section("tuning", "Tuning", _tuning(whole)),
-        page.section("about", "How it was made", _about(whole, tables, known)),
+        page.section("about", "About this report", _about(whole, tables, known)),
     )
 
 
@@ -79,14 +79,14 @@ def _count(n: int, what: str) -> str:
 def _claims(whole: Reproduction, judged: dict[str, list[Judged]]) -> list[Markup]:
     shown = [_claims_of(ds, judged[ds.hash]) for ds in whole.data if judged[ds.hash]]
     note = (
-        "NDCG@20 at tuned settings. A claim holds, or its opposite does, if both tests are below .05 after Holm's "
-        "correction over all claims of the data set; it tends to if every repeat agrees."
+        "NDCG@20 at tuned settings. A claim, or its opposite, holds if both p values are below .05 after Holm's "
+        "correction over all claims of the data set; it tends to hold if all repeats agree."
     )
     return [tag("p", note), *shown]
 
 
 def _claims_of(ds: DataSet, judged: list[Judged]) -> Markup:
-    head = ("claim", "verdict", "effect", "repeats for it", "p users", "p repeats")
+    head = ("claim", "verdict", "effect", "repeats in favour", "p users", "p repeats")
     rows = []
     for each in judged:
         effect = numbers.per_cent(each.effect)
@@ -118,8 +118,8 @@ def _experiment(whole: Reproduction, experiment: Experiment, tables: list[Table]
 
 def _why_not(ds: DataSet, experiment: Experiment) -> str:
     if ds.modalities < experiment.modalities:
-        return f"Left out: it needs {experiment.modalities} modalities, this data set has {ds.modalities}."
-    return "No repeat is finished yet; the same command goes on."
+        return f"Left out: it needs {experiment.modalities} modalities, but this data set has {ds.modalities}."
+    return "No repeat is finished yet; the same command continues."
 
 
 def _data_set(table: Table) -> list[Markup]:
@@ -128,8 +128,8 @@ def _data_set(table: Table) -> list[Markup]:
         protocol = title.split(",")[0]
         shown.append(page.table(title, head, rows, _best(table, protocol)))
     settings = {f"{label}, {protocol}": _settings(found) for (protocol, label), found in table.settings.items()}
-    note = f"{table.runs} runs, {numbers.duration(table.seconds)} of training in all"
-    shown.append(page.more(f"Settings ({note})", page.key_values("What differs from the defaults", settings)))
+    note = f"{table.runs} runs, {numbers.duration(table.seconds)} of training in total"
+    shown.append(page.more(f"Settings ({note})", page.key_values("Settings that differ from the defaults", settings)))
     return shown
 
 
@@ -153,11 +153,11 @@ def _tuning(whole: Reproduction) -> list[Markup]:
     shown = [tag("p", NOTES[1])]
     for (data_hash, family, protocol), tuned in whole.tuned.items():
         name = next(ds.name for ds in whole.data if ds.hash == data_hash)
-        head = [*tuned.trials[0][0], f"valid {tuned.metric}"]
+        head = [*tuned.trials[0][0], f"validation {tuned.metric}"]
         rows = [[*map(_said, config.values()), numbers.metric(value)] for config, value in tuned.trials]
         best = frozenset([max(range(len(rows)), key=lambda row: tuned.trials[row][1])])
         caption = f"{name}, {family}, {protocol}"
-        shown.append(page.more(f"{caption}: {len(rows)} trials", page.table(caption, head, rows, best)))
+        shown.append(page.more(f"{caption}: {_count(len(rows), 'trial')}", page.table(caption, head, rows, best)))
     return shown
 
 
@@ -170,11 +170,11 @@ def _about(whole: Reproduction, tables: list[Table], known: dict[str, Any]) -> l
     facts = {
         "command": tag("code", " ".join(known["command"])),
         "repeats": f"{plan.repeats}, seeds {plan.draws.start} to {plan.draws.stop - 1}",
-        "new items": f"{plan.new_items:.0%} of the items, half valid, half test, drawn anew in each repeat",
-        "search": f"{plan.trials} trials a model and protocol, {plan.search}, on the valid items of seed {plan.seed}",
+        "new items": f"{plan.new_items:.0%} of the items, half validation, half test, drawn again in each repeat",
+        "search": f"{plan.trials} trials per model and protocol, {plan.search}, validation items of seed {plan.seed}",
         "shared settings": _settings({k: v for k, v in plan.base.to_dict().items() if k in _SHOWN}),
         "training": _training_time(whole),
-        "processor": f"{known['cpu']}, {known['cores']} cores, {plan.jobs} runs side by side",
+        "processor": f"{known['cpu']}, {known['cores']} cores, {plan.jobs} runs in parallel",
         "milk_np": known["milk_np"],
         "Python": known["python"],
         "libraries": ", ".join(f"{name} {version}" for name, version in known["libraries"].items()),
@@ -184,15 +184,18 @@ def _about(whole: Reproduction, tables: list[Table], known: dict[str, Any]) -> l
         tag("p", NOTES[0]),
         page.table("Data", head, data),
         page.key_values("This run", facts),
-        tag("p", "The same tables: results.csv, results.md, results.tex, results.json; the search: tuning.json."),
+        tag(
+            "p",
+            "The same tables as files: results.csv, results.md, results.tex, results.json; the search: tuning.json.",
+        ),
     ]
 
 
 def _training_time(whole: Reproduction) -> str:
-    """Number of distinct runs behind the report and the seconds that they took, one after the other."""
+    """Number of distinct runs and the sum of their times."""
     finished = [json.loads(path.read_text(encoding="utf-8")) for path in whole.store.folder.glob("*.json")]
     seconds = sum(summary.get("seconds", 0.0) for summary in finished)
-    return f"{len(finished)} runs, {numbers.duration(seconds)} one after the other, with what else the machine did"
+    return f"{len(finished)} runs, {numbers.duration(seconds)} in total; other load on the machine affects this time"
 
 
 _SHOWN = ("preset", "dim", "batch_size", "epochs", "eval_every", "patience", "valid_metric", "candidates", "impute")

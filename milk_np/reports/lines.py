@@ -1,4 +1,4 @@
-"""A plot of curves over an axis: numbers, or named places in a row."""
+"""A plot of curves over an axis of numbers or of named positions."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Lines:
-    """Curves in one frame. `names` label the places 0, 1, 2, ... of an axis without numbers."""
+    """Curves in one frame. `names` label the positions 0, 1, 2, ... of an axis without numbers."""
 
     title: str
     x_axis: str
@@ -139,7 +139,7 @@ class Lines:
 
 @dataclass(frozen=True)
 class _Frame:
-    """Where numbers stand in the plot."""
+    """Maps numbers to positions in the plot."""
 
     x_range: tuple[float, float]
     y_range: tuple[float, float]

@@ -1,4 +1,4 @@
-"""HTML and SVG as text: elements whose attributes and words are escaped."""
+"""HTML and SVG as text: elements whose attributes and texts are escaped."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Attribute = str | float | None
 
 
 class Markup(str):
-    """Text that is markup already; any other string is escaped where it is put in."""
+    """Text that is already markup; any other string is escaped when it is inserted."""
 
     __slots__ = ()
 

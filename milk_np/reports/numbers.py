@@ -1,4 +1,4 @@
-"""Numbers as a report shows them."""
+"""Number formats of the reports."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import math
 
 
 def metric(value: float) -> str:
-    """Four decimals, a dash for nothing."""
+    """Four decimals; a dash for nan."""
     return "–" if math.isnan(value) else f"{value:.4f}"
 
 
 def spread(mean: float, deviation: float) -> str:
-    """Mean ± deviation; the mean alone where there is no deviation."""
+    """Mean ± deviation; the mean alone if the deviation is nan."""
     return metric(mean) if math.isnan(deviation) else f"{mean:.4f} ± {deviation:.4f}"
 
 
@@ -23,7 +23,7 @@ def per_cent(value: float, digits: int = 1) -> str:
 
 
 def p_value(value: float) -> str:
-    """A p value; below .001 only that."""
+    """A p value; "< .001" for smaller ones."""
     if math.isnan(value):
         return "–"
     return "< .001" if value < 0.001 else f"{value:.3f}".replace("0.", ".", 1)
@@ -37,7 +37,7 @@ def duration(seconds: float) -> str:
 
 
 def ticks(low: float, high: float, about: int = 4) -> list[float]:
-    """Round values within low..high, about so many."""
+    """About `about` round values within low..high."""
     span = high - low
     if not math.isfinite(span) or span <= 0:
         return [low]

@@ -1,4 +1,4 @@
-"""A page that stands alone: no script, nothing loaded, light or dark as the reader's system, narrow or wide."""
+"""A self-contained page: no script, nothing loaded, light or dark like the reader's system, narrow or wide."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def table(
     words: frozenset[int] = frozenset(),
     class_: str | None = None,
 ) -> Markup:
-    """A table that scrolls sideways on its own; rows numbered in `best` stand out, columns in `words` hold text."""
+    """A table that scrolls sideways on its own; rows numbered in `best` are bold, columns in `words` hold text."""
     columns = [tag("th", name, scope="col", class_=_class(place, words)) for place, name in enumerate(head)]
     heading = tag("thead", tag("tr", *columns))
     lines = [_row(row, number in best, words) for number, row in enumerate(rows)]
@@ -92,17 +92,17 @@ def key_values(caption: str, values: Mapping[str, object]) -> Markup:
 
 
 def plot(svg: Markup, caption: str) -> Markup:
-    """A plot with words under it."""
+    """A plot with a caption."""
     return tag("figure", svg, tag("figcaption", caption))
 
 
 def plots(*figures: Markup) -> Markup:
-    """Plots side by side where there is room."""
+    """Plots next to each other if there is room."""
     return tag("div", *figures, class_="plots")
 
 
 def more(summary: str, *children: object) -> Markup:
-    """What is folded away until asked for."""
+    """Content that is collapsed until the reader opens it."""
     return tag("details", tag("summary", summary), *children)
 
 

@@ -1,4 +1,4 @@
-"""The report of a training run: curves of the losses and valid metrics, test metrics by what items miss, settings."""
+"""The report of a training run: losses, validation metrics, test metrics by missing modalities, settings."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from milk_np.training.progress import parts_of
 from milk_np.training.run_folder import ENV, RunFolder
 
 REPORT = "report.html"
-NAMES = {"bpr": "ranking (BPR)", "variance": "variance", "alignment": "alignment", "reg": "regulariser"}
+NAMES = {"bpr": "ranking (BPR)", "variance": "variance", "alignment": "alignment", "reg": "L2 penalty"}
 
 
 def write_run_report(run: RunFolder) -> None:
-    """Write `report.html` into a finished run's folder, from the files that are there."""
+    """Write `report.html` into a finished run's folder, from its files."""
     summary = run.summary() or {}
     known = json.loads(run.file(ENV).read_text(encoding="utf-8"))
     settings = load_settings(run.config).to_dict()
@@ -30,19 +30,20 @@ def write_run_report(run: RunFolder) -> None:
         tag("p", _outcome(summary, str(settings["valid_metric"]))),
         *_training(run.metrics(), str(settings["valid_metric"]), summary),
         page.section("test", "Test", *_test(summary)),
-        page.section("about", "How it was made", *_about(summary, settings, known)),
+        page.section("about", "About this run", *_about(summary, settings, known)),
     ]
     write_text_atomic(run.file(REPORT), page.page(title, *body))
 
 
 def _outcome(summary: Mapping[str, Any], metric: str) -> str:
     valid = numbers.metric(summary["valid"][metric])
-    how = f"Best of {summary['epochs']} epochs: {summary['best_epoch']}" if "epochs" in summary else "In closed form"
-    return f"{how}, valid {metric} {valid}. All figures below are on new items."
+    steps = "epochs" in summary
+    how = f"Best epoch: {summary['best_epoch']} of {summary['epochs']}" if steps else "Fitted in closed form"
+    return f"{how}, validation {metric} {valid}. All results below are on new items."
 
 
 def _training(records: Sequence[Mapping[str, Any]], metric: str, summary: Mapping[str, Any]) -> list[Markup]:
-    """Curves of a training by steps; nothing of a closed form."""
+    """Curves of training by steps; nothing for a closed form."""
     return [page.section("curves", "Training", *_curves(records, metric, summary))] if records else []
 
 
@@ -54,12 +55,14 @@ def _curves(records: Sequence[Mapping[str, Any]], metric: str, summary: Mapping[
         for name in parts_of(records[0]["losses"])
         if any(record["losses"].get(name) for record in records)
     ]
-    shown = [page.plot(_losses(parts), "Weighted parts of the loss, mean of each epoch; the axis is logarithmic.")]
+    shown = [page.plot(_losses(parts), "Weighted parts of the loss, mean over each epoch, on a logarithmic axis.")]
     if evaluated:
-        words = f"{metric} on valid items; the best epoch is {summary['best_epoch']}."
+        words = f"{metric} on validation items; the best epoch is {summary['best_epoch']}."
         shown.append(page.plot(_valid(evaluated, metric), words))
         others = [name for name in (f"recall@{metric.split('@')[1]}",) if name in evaluated[0]["valid"]]
-        shown += [page.plot(_valid(evaluated, name), f"{name} on valid items.") for name in others if name != metric]
+        shown += [
+            page.plot(_valid(evaluated, name), f"{name} on validation items.") for name in others if name != metric
+        ]
     return [page.plots(*shown)]
 
 
@@ -69,7 +72,7 @@ def _losses(parts: Sequence[Curve]) -> Markup:
 
 def _valid(evaluated: Sequence[Mapping[str, Any]], metric: str) -> Markup:
     x, y = ([float(value) for value in column] for column in zip(*_pairs(evaluated, metric), strict=True))
-    return Lines(f"Valid {metric}", "epoch", metric, [Curve(metric, x, y)]).svg()
+    return Lines(f"Validation {metric}", "epoch", metric, [Curve(metric, x, y)]).svg()
 
 
 def _pairs(evaluated: Sequence[Mapping[str, Any]], metric: str) -> list[tuple[float, float]]:
@@ -80,7 +83,9 @@ def _test(summary: Mapping[str, Any]) -> list[Markup]:
     systems = {summary["model"]: summary["test"], **summary["beside"]}
     k = max(int(name.split("@")[1]) for name in summary["test"] if "@" in name)
     groups = list(summary["test"]["slices"])
-    caption = f"NDCG@{k} on test items, all and by how many modalities they miss, beside models without training."
+    caption = (
+        f"NDCG@{k} on test items, overall and by number of missing modalities, compared with models without training."
+    )
     shown = [page.plots(page.plot(_by_group(systems, groups, f"ndcg@{k}"), caption))]
     return shown + [_table(name, found, k) for name, found in systems.items()]
 
@@ -115,7 +120,7 @@ def _about(summary: Mapping[str, Any], settings: Mapping[str, Any], known: Mappi
         "libraries": ", ".join(f"{name} {version}" for name, version in known["libraries"].items()),
     }
     values = {name: _said(value) for name, value in settings.items()}
-    return [page.key_values("This run", facts), page.more("All settings", page.key_values("Settings", values))]
+    return [page.key_values("Run", facts), page.more("All settings", page.key_values("Settings", values))]
 
 
 def _said(value: object) -> str:

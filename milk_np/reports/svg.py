@@ -1,4 +1,4 @@
-"""What plots share: the frame with its title and description, markers that differ in shape and colour, a legend."""
+"""What plots share: a frame with title and description, markers of different shapes and colours, a legend."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from milk_np.reports.markup import Markup, join, tag
 
 WIDTH = 400
-"""Width in user units: text stays readable when a phone shrinks it to its own."""
+"""Width in user units: text stays readable when a phone scales the plot to its own width."""
 LETTER = 7.4
-"""Width of a letter, about, at the plots' size of type."""
+"""Approximate width of a letter at the plots' font size."""
 MARKS = ("circle", "square", "triangle", "diamond", "cross")
 
 STYLE = """
@@ -36,7 +36,7 @@ _SHAPES = {
 
 
 def figure(title: str, description: str, height: float, *children: object) -> Markup:
-    """An SVG of WIDTH x height that a screen reader announces by its title and description."""
+    """An SVG of WIDTH x height with a title and description for screen readers."""
     shown = join([tag("title", title), tag("desc", description), *children])
     box = f"0 0 {WIDTH} {height:.0f}"
     return tag("svg", shown, viewBox=box, role="img", aria_label=f"{title}. {description}")
@@ -50,7 +50,7 @@ def mark(series: int, x: float, y: float) -> Markup:
 
 
 def legend(series: Sequence[str], rows: int) -> Markup:
-    """Marker and name of every series, two in a row; nothing if there are no rows for it."""
+    """Marker and name of every series, two per row; nothing if `rows` is 0."""
     if rows == 0:
         return Markup()
     entries = []

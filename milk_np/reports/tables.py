@@ -86,7 +86,7 @@ Plain = tuple[str, list[str], list[list[str]]]
 
 
 def plain(table: Table) -> Iterator[Plain]:
-    """Title, heading and rows, as text, of each part of a table: one for a protocol, or for a metric of groups."""
+    """Title, heading and rows, as text, of each part of a table: one part per protocol."""
     if table.experiment.kind == "groups":
         yield from (_by_group(table, protocol) for protocol in table.experiment.protocols)
     else:
@@ -100,7 +100,7 @@ def _by_metric(table: Table, protocol: str) -> Plain:
         cells = table.cells[column]
         head += [column[2], "effect", "p users", "p repeats"]
         lost, printed = any(cell.lost for cell in cells.values()), any(cell.printed for cell in cells.values())
-        head += ["lost"] * lost + ["paper"] * printed
+        head += [f"change from {table.experiment.protocols[0]}"] * lost + ["paper"] * printed
         for row, label in zip(rows, table.labels, strict=True):
             row += _cell(cells[label], label == table.baselines[column], lost, printed)
     return _title(table, protocol), head, rows
@@ -142,6 +142,7 @@ def _by_group(table: Table, protocol: str) -> Plain:
 
 def _title(table: Table, protocol: str) -> str:
     column = next(column for column in table.columns if column[0] == protocol)
-    against = table.experiment.baseline or "the best of the column"
+    against = table.experiment.baseline or "the best row of each column"
     repeats = len(next(iter(table.cells[column].values())).values)
-    return f"{protocol}, mean ± sample deviation of {repeats} repeats; effects and p values against {against}"
+    spread = f"mean ± sample standard deviation of {repeats} repeats"
+    return f"{protocol}, {spread}; effects and p values compared with {against}"

@@ -1,1 +1,1 @@
-"""Lists of items and users: who is asked for, how they are ranked, how lists are written."""
+"""Recommendation lists of items and users: ids, ranking, output."""

@@ -1,4 +1,4 @@
-"""The users and items that a model knows: which items are new, who had what in training, their original ids."""
+"""The users and items that a model knows: which items are new, the training pairs, original ids."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ NAMES = ("user_ids", "item_ids")
 
 @dataclass(frozen=True, eq=False)
 class Catalogue:
-    """What recommending needs of the data: a model's file holds it, so that serving needs no data set.
+    """What recommending needs of the data. A model's file includes it, so that serving needs no data set.
 
     Attributes
     ----------
     item_split : (I,) uint8
-        0 training item, 1 valid new item, 2 test new item.
+        0 training item, 1 validation item, 2 test item.
     seen_indptr, seen_items : (U + 1,) int64, (n,) int32
         Each user's training items, ascending, as compressed rows.
     user_ids, item_ids : (U,), (I,) str, optional
@@ -43,7 +43,7 @@ class Catalogue:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
-        """The catalogue that `arrays` gave."""
+        """The catalogue from what `arrays` returned."""
         return cls(*(arrays[name] for name in ARRAYS), *(arrays.get(name) for name in NAMES))
 
     def arrays(self) -> dict[str, NDArray[Any]]:
@@ -61,7 +61,7 @@ class Catalogue:
         return len(self.item_split)
 
     def new_items(self, split: int | None = None) -> NDArray[np.int32]:
-        """New items, ascending: all, or those of split 1 (valid) or 2 (test)."""
+        """New items, ascending: all, or those of split 1 (validation) or 2 (test)."""
         chosen = self.item_split > Split.TRAIN if split is None else self.item_split == split
         return np.flatnonzero(chosen).astype(np.int32)
 
@@ -78,4 +78,4 @@ class Catalogue:
 
     def _only_training(self, split: int) -> None:
         if split != Split.TRAIN:
-            raise KeyError(f"split {split}: a catalogue knows training pairs only; take them from the data set")
+            raise KeyError(f"split {split}: a catalogue has training pairs only; take these from the data set")

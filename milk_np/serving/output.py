@@ -1,4 +1,4 @@
-"""Tables of results as CSV, JSON lines or Parquet, written atomically and in parts of any number."""
+"""Tables of results as CSV, JSON lines or Parquet, written atomically and in parts."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ Table = Mapping[str, NDArray[Any]]
 def write_table(path: str | Path, parts: Iterable[Table]) -> None:
     """Write the rows of all `parts`, which have the same columns, to one file; its suffix decides the format.
 
-    `.csv` has a header line, `.jsonl` one object a row, `.parquet` needs the extra "parquet". The file
-    appears when it is complete. A part is held in memory, never the whole.
+    `.csv` has a header line, `.jsonl` one object per row, `.parquet` needs the extra "parquet". The file
+    appears when it is complete. Only one part is in memory at a time.
 
     Raises
     ------
     SettingsError
-        If the suffix is another one.
+        For any other suffix.
     MissingExtraError
         If pyarrow is not installed.
     """
@@ -37,7 +37,7 @@ def write_table(path: str | Path, parts: Iterable[Table]) -> None:
 
 
 def writer_for(path: str | Path) -> Callable[[BinaryIO, Iterable[Table]], None]:
-    """The writer for a file name, so that a wrong one is refused before the work is done."""
+    """The writer for a file name; called early so that a wrong name is an error before the work is done."""
     suffix = Path(path).suffix.lower()
     if suffix not in _WRITERS:
         raise SettingsError(f"{path}: expected a name that ends in {', '.join(_WRITERS)}, got {suffix or 'none'}")
@@ -91,14 +91,14 @@ def _rows(part: Table) -> Iterator[tuple[Any, ...]]:
 
 
 def _shortest(column: NDArray[Any]) -> list[Any]:
-    """Plain Python values; float32 with the fewest digits that read back as the same float32."""
+    """Plain Python values; float32 with the fewest digits that give the same float32 when read."""
     if column.dtype == np.float32:
         return [float(text) for text in column.astype(np.str_).tolist()]
     return list(column.tolist())
 
 
 def _plain(column: NDArray[Any]) -> Any:
-    """What Arrow takes: text as a list, numbers as they are."""
+    """A column for Arrow: text as a list, numbers as they are."""
     return column.tolist() if column.dtype.kind == "U" else column
 
 
@@ -108,6 +108,6 @@ def _pyarrow() -> tuple[Any, Any]:
         import pyarrow.parquet
     except ImportError:
         raise MissingExtraError(
-            'Parquet files need pyarrow, which is absent; pip install "milk-np[parquet]", or write .csv'
+            'Parquet files need pyarrow, which is not installed; pip install "milk-np[parquet]", or write .csv'
         ) from None
     return pyarrow, pyarrow.parquet

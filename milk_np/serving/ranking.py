@@ -1,4 +1,4 @@
-"""What evaluation and recommendation share: vectors to rank with, and the best candidates of many users."""
+"""What evaluation and recommendation share: vectors to rank with, and the best candidates for many users."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Rows = tuple[NDArray[np.int64], NDArray[np.int32]]
 
 
 class Scorer(Protocol):
-    """What is ranked with: the score of a pair is the dot product of its vectors, (n, K) float32 each."""
+    """A model to rank with: a pair's score is the dot product of its vectors, (n, K) float32 each."""
 
     def user_factors(self, users: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
         """Vectors of `users`, or of all."""
@@ -63,10 +63,10 @@ def best_candidates(
     exclude: Rows | None = None,
     top_k: TopK | None = None,
 ) -> Iterator[Lists]:
-    """The best `k` of the items `candidates` for each of `users`, by blocks of users.
+    """The best `k` of the items `candidates` for each of `users`, in blocks of users.
 
     `exclude` is (indptr, positions), one row for each of `users`: candidates that a user must not get. A
-    block's user vectors take about 64 MB at most, whatever the number of users; no result depends on the
+    block's user vectors take at most about 64 MB, whatever the number of users; no result depends on the
     blocks. Raises DivergedError if a vector is not finite.
     """
     search = top_k or search_of(model)
@@ -77,7 +77,7 @@ def best_candidates(
 
 
 def finite(vectors: NDArray[np.float32], kind: str, ids: NDArray[np.int32]) -> NDArray[np.float32]:
-    """`vectors` themselves, or DivergedError if some of them hold a NaN or an infinity."""
+    """`vectors` unchanged, or DivergedError if some of them hold a NaN or an infinity."""
     bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
     if len(bad):
         raise DivergedError(
@@ -103,13 +103,13 @@ def _part(exclude: Rows | None, rows: slice) -> Rows | tuple[None, None]:
 
 
 def search_of(model: object) -> TopK:
-    """The kernel of the device that the model lies on, as far as it says; otherwise the CPU's."""
+    """The model's own kernel if it has one; otherwise the CPU's."""
     search: TopK | None = getattr(model, "top_k", None)
     return search or cpu_top_k()
 
 
 def cpu_top_k() -> TopK:
-    """The kernel for the CPU, loaded when it is first needed: it brings Numba with it."""
+    """The kernel for the CPU, imported when it is first needed because it loads Numba."""
     from milk_np.kernels.cpu.topk import top_k
 
     return top_k

@@ -1,6 +1,6 @@
-"""Lists to act on: new items for users, users for an item, items like an item; known items or brand-new ones.
+"""Recommendation lists: new items for users, users for an item, similar items; for known or brand-new items.
 
-Users and items go by their numbers here; `milk_np.serving.identity` turns original ids into them.
+Users and items are numbers here; `milk_np.serving.identity` converts original ids.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from milk_np.serving.ranking import Rows, Scorer, best_candidates, blocks, finit
 
 
 class Known(Protocol):
-    """What is asked of a data set here: its sizes, its new items and its training pairs."""
+    """What recommending needs of a data set: its sizes, new items and training pairs."""
 
     @property
     def n_users(self) -> int:
@@ -38,11 +38,11 @@ class Known(Protocol):
         """Users and items of the pairs of a split, sorted by user, then item."""
 
     def csr(self, split: int) -> Rows:
-        """Items of the pairs of a split, one row a user."""
+        """Items of the pairs of a split, one row per user."""
 
 
 class Historian(Scorer, Protocol):
-    """A model that describes users by what they chose."""
+    """A model that represents users by the items they chose."""
 
     def encode_users(self, histories: Sequence[Ids]) -> NDArray[np.float32]:
         """Vectors (n, K) of users who weren't in training, from the numbers of the items that each of them chose."""
@@ -55,11 +55,11 @@ class Ranked:
     Attributes
     ----------
     query : (n,) int32
-        Whose lists these are.
+        The users or items that the lists are for.
     found : (n, k) int32
-        What was found for them, best first; -1 where there is nothing left.
+        The lists, best first, padded with -1.
     score : (n, k) float32
-        Its scores, -inf at -1.
+        Scores, -inf where padded.
     """
 
     query: NDArray[np.int32]
@@ -67,7 +67,7 @@ class Ranked:
     score: NDArray[np.float32]
 
     def rows(self) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]:
-        """Query, rank (from 1), what was found and its score, one entry for each place that is filled."""
+        """Query, rank (from 1), found item or user, and score, one entry per list position that isn't padding."""
         filled = self.found >= 0
         row, place = np.nonzero(filled)
         return self.query[row], (place + 1).astype(np.int32), self.found[filled], self.score[filled]
@@ -90,15 +90,15 @@ def recommend(
     ds : Dataset
     users : numbers of users, optional
     k : int
-        Length of a list; ends in -1 if fewer candidates are left.
+        Length of a list; padded with -1 if there are fewer candidates.
     candidates : "new" (items without training pairs), "all", or numbers of items
     exclude_seen : bool
-        Leave out what the user has a training pair with.
+        Leave out items with which the user has a training pair.
 
     Raises
     ------
     SettingsError
-        If k is below 1 or over the number of candidates.
+        If k is below 1 or above the number of candidates.
     DataError
         If a user or item is out of range.
     """
@@ -118,7 +118,7 @@ def recommend_blocks(
     candidates: str | Ids = "new",
     exclude_seen: bool = True,
 ) -> Iterator[Ranked]:
-    """As `recommend`, a block of users at a time, so that any number of users takes little memory."""
+    """Like `recommend`, one block of users at a time, so that memory doesn't grow with the number of users."""
     wanted = _checked(np.arange(ds.n_users) if users is None else users, ds.n_users, "user")
     items = candidate_items(ds, candidates)
     _check_length(k, len(items))
@@ -131,9 +131,9 @@ def recommend_blocks(
 def recommend_for_histories(
     model: Historian, ds: Known, histories: Sequence[Ids], k: int = 20, *, candidates: str | Ids = "new"
 ) -> Ranked:
-    """The best `k` items for users who weren't in training, each given by the items that she chose, which are left out.
+    """The best `k` items for users who weren't in training, each given by the items they chose, which are left out.
 
-    The queries count the histories. Raises SettingsError if the model doesn't describe users by what they chose.
+    The queries are positions in `histories`. Raises SettingsError if the model doesn't represent users by items.
     """
     items = candidate_items(ds, candidates)
     _check_length(k, len(items))
@@ -147,7 +147,7 @@ def recommend_for_histories(
 def recommend_new_items(model: Scorer, ds: Known, vectors: NDArray[np.float32], users: Ids, k: int) -> Ranked:
     """The best `k` of brand-new items for each of `users`; vectors (n, K) come from `model.encode_items`.
 
-    What is found are rows of `vectors`.
+    The found items are rows of `vectors`.
     """
     wanted = _checked(users, ds.n_users, "user")
     _check_length(k, len(vectors))
@@ -159,14 +159,14 @@ def recommend_new_items(model: Scorer, ds: Known, vectors: NDArray[np.float32], 
 def score_items(model: Scorer, ds: Known, vectors: NDArray[np.float32], users: Ids) -> NDArray[np.float32]:
     """Scores (n users, n items) of brand-new items; vectors (n, K) come from `model.encode_items`.
 
-    They are those of the lists to rounding (float32), and may differ by as much beside other users or items.
+    They equal the scores of the lists up to float32 rounding, and may differ by as much with other users or items.
     """
     scores: NDArray[np.float32] = model.user_factors(_checked(users, ds.n_users, "user")) @ vectors.T
     return scores
 
 
 def users_for_items(model: Scorer, ds: Known, items: Ids, k: int = 20, *, exclude_seen: bool = True) -> Ranked:
-    """The best `k` users for each of `items`, by default without those who have a training pair with it."""
+    """The best `k` users for each of `items`, by default without users who have a training pair with it."""
     wanted = _checked(items, ds.n_items, "item")
     _check_length(k, ds.n_users, "users")
     known = _known_users(ds, wanted) if exclude_seen else None
@@ -184,7 +184,7 @@ def users_for_new_items(model: Scorer, ds: Known, vectors: NDArray[np.float32], 
 
 
 def similar_items(model: Scorer, ds: Known, items: Ids, k: int = 20, *, candidates: str | Ids = "all") -> Ranked:
-    """The `k` candidates most like each of `items` by the cosine of their vectors, itself left out."""
+    """The `k` candidates most similar to each of `items` by the cosine of their vectors, without the item itself."""
     wanted, others = _checked(items, ds.n_items, "item"), candidate_items(ds, candidates)
     _check_length(k, len(others))
     vectors = unit_rows(finite(model.item_factors(others), "item", others))
@@ -209,7 +209,7 @@ def candidate_items(ds: Known, candidates: str | Ids) -> NDArray[np.int32]:
 def _best_users(
     model: Scorer, n_users: int, vectors: NDArray[np.float32], k: int, known: Rows | None = None
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """Best `k` users for each item vector, block by block of users, the lists so far kept."""
+    """Best `k` users for each item vector, in blocks of users whose lists are merged."""
     finite(vectors, "item", np.arange(len(vectors), dtype=np.int32))
     found, score = np.zeros((len(vectors), 0), np.int32), np.zeros((len(vectors), 0), np.float32)
     for block in blocks(n_users, vectors.shape[1]):
@@ -238,7 +238,7 @@ def _seen(ds: Known, users: NDArray[np.int32], items: NDArray[np.int32]) -> Rows
 
 
 def _inside(rows: Rows, items: NDArray[np.int32], n_items: int) -> Rows:
-    """Compressed rows of items as their positions in `items`, those that aren't there left out."""
+    """Compressed rows of items as their positions in `items`; others are left out."""
     indptr, entries = rows
     position = _positions(items, n_items)[entries]
     before = np.concatenate([[0], np.cumsum(position >= 0)])
@@ -263,7 +263,7 @@ def chosen_rows(rows: Rows, chosen: NDArray[np.int32]) -> Rows:
 
 
 def _positions(items: NDArray[np.int32], n_items: int) -> NDArray[np.int32]:
-    """Place of each item in `items`, -1 if it isn't there, (I,)."""
+    """Position of each item in `items`, -1 if it isn't there, (I,)."""
     position = np.full(n_items, -1, np.int32)
     position[items] = np.arange(len(items), dtype=np.int32)
     return position
@@ -283,4 +283,4 @@ def _check_length(k: int, n: int, what: str = "candidates") -> None:
     if k < 1:
         raise SettingsError(f"topk: expected a length of at least 1, got {k}")
     if k > n:
-        raise SettingsError(f"topk: expected at most {n}, the number of {what}, got {k}; use less")
+        raise SettingsError(f"topk: expected at most {n}, the number of {what}, got {k}; use a smaller length")

@@ -1,1 +1,1 @@
-"""Settings: what one is, the table of those that all models share, and the names that several parts choose from."""
+"""Settings: how one is described, those that all models share, and the names that several parts use."""

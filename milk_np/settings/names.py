@@ -1,4 +1,4 @@
-"""Names that several parts choose from."""
+"""Names that several parts use."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ DEVICES = {
 """Where to compute: a device, and its backend as `module:class`."""
 PROTOCOLS = ("FTFT", "FTMT", "MTFT", "MTMT")
 MASK = ("protocol", "missing_train", "missing_test", "missing_mix", "missing_seed")
-"""Settings that say which modalities are taken away."""
+"""Settings that say which modalities are removed."""
 GROUPS = ("model", "missing modalities", "training", "objective", "", "evaluation", "machine")
-"""Groups of settings in the order that they are shown in; the empty name stands for a model's own groups."""
+"""Groups of settings in the order in which they are shown; the empty name stands for a model's own groups."""

@@ -1,7 +1,7 @@
 """One setting, described once: its type, range, choices, help and spellings.
 
 The command line, the TOML reader and the checks of the Python interface are all derived from `Option`, so
-that a setting is written in one place only.
+that a setting is described in one place only.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from milk_np.text import nearest
 Scalar = int | float | str
 Value = Scalar | tuple[Scalar, ...] | None
 
-_WORDS: dict[type, str] = {int: "whole number", float: "finite number", str: "word"}
+_WORDS: dict[type, str] = {int: "whole number", float: "finite number", str: "name"}
 
 
 @dataclass(frozen=True)
 class Option:
     """What a setting accepts.
 
-    `many` tells whether it is one value ("no"), a sequence ("yes") or either ("maybe": a count or a list).
+    `many` says whether it is one value ("no"), a sequence ("yes") or either ("maybe": a count or a list).
     `low` and `high` are inclusive bounds, `above` is an exclusive one; `choices` match in any case.
-    `none` says what an unset value means; without it the setting can't be unset.
+    `none` says what an unset value means; if it is empty, the setting can't be unset.
     """
 
     type: type
@@ -47,7 +47,7 @@ class Option:
             return self._expected_scalar()
         if self.many == "maybe":
             return f"{self._expected_scalar()}, or several separated by commas"
-        return f"{self._expected_scalar()}, each, separated by commas"
+        return f"values separated by commas, each {self._expected_scalar()}"
 
     def _expected_scalar(self) -> str:
         if self.choices:
@@ -63,7 +63,7 @@ class Option:
         return f"{lower}{' and' if lower else ''} at most {self.high:g}"
 
     def from_text(self, text: str) -> Value:
-        """Value of a command line's text; raises ValueError with what was expected."""
+        """Value of a text from the command line; raises ValueError with what was expected."""
         if self.many == "yes" or (self.many == "maybe" and "," in text):
             return tuple(self._scalar_from_text(part) for part in _parts(text))
         return self._scalar_from_text(text.strip())
@@ -128,7 +128,7 @@ def _as_type(value: object, type_: type) -> Scalar | None:
 
 
 def refuse_unknown(names: Iterable[str], known: Iterable[str], what: str) -> None:
-    """Raise SettingsError for the first name that isn't known, with the nearest right one."""
+    """Raise SettingsError for the first unknown name, with the nearest known one."""
     known = list(known)
     for name in names:
         if name not in known:

@@ -1,4 +1,4 @@
-"""The settings that all models share, and what a table of settings can do: check, read, write, resolve.
+"""The settings that all models share, and what settings can do: check, read, write, resolve.
 
 A model's own settings are a subclass in the model's folder (`milk_np.models.registry` finds it). The options of the
 command line, the keys of a TOML file and the checks all come from the metadata of the fields.
@@ -17,6 +17,7 @@ from milk_np.settings.metrics import METRICS
 from milk_np.settings.names import DEVICES, GROUPS, PROTOCOLS
 from milk_np.settings.option import Option, Value, option, refuse_unknown
 from milk_np.settings.toml import toml_value
+from milk_np.text import nearest
 
 Kind = Literal["steps", "closed form", "untrained"]
 Space = Mapping[str, tuple[Value, ...]]
@@ -34,63 +35,74 @@ class Settings:
     title: ClassVar[str] = ""
     """The model's name in tables of results."""
     presets: ClassVar[Mapping[str, Mapping[str, Value]]] = {}
-    """By name, what it fills in where a setting is left open."""
+    """By name, the values that a preset gives to settings that are left open."""
     searched: ClassVar[bool] = False
-    """Whether experiments search settings for the model before they compare it."""
+    """Whether experiments tune the model's settings before they compare it."""
     family_settings: ClassVar[tuple[str, ...]] = ("model",)
-    """Settings that make another family: one that is tuned on its own."""
+    """Settings of which each combination is tuned on its own."""
 
     # fmt: off
-    model: str = option("", str, "model", "what to train", metavar="NAME")
-    preset: str = option("", str, "model", "named choice of settings")
+    model: str = option("", str, "model", "model to train", metavar="NAME")
+    preset: str = option("", str, "model", "named group of settings")
 
     protocol: str | None = option(
         None, str, "missing modalities",
-        "where modalities are missing: Full or Missing Training, then Full or Missing Test",
+        "where modalities are missing; FTMT: Full Training, Missing Test (only new items miss any), and so on",
         choices=PROTOCOLS, none="the mask stored in the data; FTMT for the built-in set",
     )
     missing_train: float = option(
-        0.3, float, "missing modalities", "share of training items that lack a modality (MT..)",
+        0.3, float, "missing modalities", "share of training items that miss a modality (MTFT, MTMT)",
         low=0, high=1,
     )
     missing_test: float = option(
-        0.5, float, "missing modalities", "share of new items that lack a modality (..MT)",
+        0.5, float, "missing modalities", "share of new items that miss a modality (FTMT, MTMT)",
         low=0, high=1,
     )
     missing_mix: tuple[float, ...] = option(
         (), float, "missing modalities",
-        "shares of new items that lack 0, 1, 2, ... modalities, such as .10,.45,.45; replaces --missing-test",
+        "shares of new items missing 0, 1, 2, ... modalities, such as .10,.45,.45; replaces --missing-test",
         low=0, high=1, many="yes", metavar="SHARES",
     )
     missing_seed: int = option(
-        0, int, "missing modalities", "seed of the missing modalities", low=0, high=2**63 - 1,
+        0, int, "missing modalities", "random seed of the missing modalities", low=0, high=2**63 - 1,
     )
     impute: str = option(
-        "mean", str, "missing modalities", "how a missing modality is filled",
+        "mean", str, "missing modalities", "how missing modalities are imputed",
         choices=("zero", "mean", "map", "nearest"),
     )
-    seed: int = option(0, int, "training", "seed of the run", low=0, high=2**63 - 1)
+    seed: int = option(0, int, "training", "random seed", low=0, high=2**63 - 1)
     seeds: int | tuple[int, ...] = option(
-        1, int, "training", "number of seeds, from --seed up, or a list of seeds; prints mean and deviation",
+        1, int, "training",
+        "number of seeds, counting up from --seed, or a list of seeds; prints mean and standard deviation",
         low=0, high=2**63 - 1, many="maybe", metavar="N|LIST",
     )
     valid_metric: str = option(
-        "ndcg@10", str, "evaluation", "metric on valid new items that picks the best epoch",
+        "ndcg@10", str, "evaluation", "validation metric that picks the best epoch",
         metavar="METRIC@K",
     )
     topk: tuple[int, ...] = option(
-        (10, 20), int, "evaluation", "lengths K of the lists that are scored",
+        (10, 20), int, "evaluation", "list lengths K to evaluate",
         low=1, many="yes", metavar="K,K",
     )
     candidates: str = option(
-        "all", str, "evaluation", "items ranked: all new items, or only those of the split that is scored",
+        "all", str, "evaluation", "items to rank: all new items, or only those of the evaluated split",
         choices=("all", "split"),
     )
-    device: str = option("cpu", str, "machine", "where to compute", choices=(*DEVICES, "auto"))
+    device: str = option("cpu", str, "machine", "device to compute on", choices=(*DEVICES, "auto"))
     threads: int = option(
-        0, int, "machine", "threads; 0: all cores that this process may use", low=0, high=4096,
+        0, int, "machine", "number of threads; 0: all cores available to this process", low=0, high=4096,
     )
     # fmt: on
+
+    def __new__(cls, *values: object, **named: object) -> Self:
+        """Raises SettingsError for a name that the class doesn't have, before `__init__` would raise TypeError."""
+        for name in named:
+            if name not in cls.options():
+                raise SettingsError(
+                    f"{name}: {cls.__name__} has no such setting{nearest(name, cls.options())}; a model's own settings "
+                    "are in the model's class, such as milk_np.MilkSettings or milk_np.KernelProfileSettings"
+                )
+        return super().__new__(cls)
 
     def __post_init__(self) -> None:
         for name, accepted in self.options().items():
@@ -121,7 +133,7 @@ class Settings:
 
     @classmethod
     def spellings(cls) -> dict[str, str]:
-        """Every accepted spelling of a key, with dashes, and the setting that it names."""
+        """Every accepted spelling of a key, with dashes, and the setting that it stands for."""
         return {
             spelling: name
             for name, accepted in cls.options().items()
@@ -143,25 +155,25 @@ class Settings:
         return dataclasses.replace(self, **cast(dict[str, Any], changes))
 
     def resolve(self) -> Self:
-        """The settings with every value that the preset decides filled in."""
+        """The settings with the preset's values filled in where they were left open."""
         chosen = self.presets.get(self.preset, {})
         return self.replace(**{name: value for name, value in chosen.items() if getattr(self, name) is None})
 
     def without_machine(self) -> Self:
-        """The settings that decide the result: threads and logging, which don't, are at their defaults."""
+        """The settings that affect the result; threads and logging, which don't, are at their defaults."""
         return self.replace(threads=0)
 
     def described(self) -> dict[str, str]:
-        """What a run shows before it starts, by heading: "model", how what is missing is "filled", and more."""
-        return {"model": self.model, "filled": f"filled by {self.impute}"}
+        """What a run shows before it starts, by heading: "model", "filled" (how modalities are imputed), and more."""
+        return {"model": self.model, "filled": f"imputed by {self.impute}"}
 
     @property
     def family(self) -> str:
-        """What shares tuned settings: the model, and what of it is left out or changed."""
+        """Models with the same family share tuned settings: the model, and what of it is left out or changed."""
         return self.model
 
     def tuning_space(self) -> Space:
-        """What is searched for this family, by setting; nothing for a model without settings to tune."""
+        """Values to try when tuning, by setting; empty for a model without settings to tune."""
         return {}
 
     @property
@@ -171,14 +183,14 @@ class Settings:
 
     @property
     def seed_list(self) -> tuple[int, ...]:
-        """Every seed to train: the list that was given, or `seeds` of them from `seed` up."""
+        """Every seed to train: the given list, or `seeds` of them counting up from `seed`."""
         if isinstance(self.seeds, tuple):
             return self.seeds
         return tuple(range(self.seed, self.seed + self.seeds))
 
     @property
     def cutoffs(self) -> tuple[int, ...]:
-        """Lengths of list that have to be evaluated: `topk` and that of the valid metric, ascending."""
+        """List lengths to evaluate: `topk` and that of the validation metric, ascending."""
         return tuple(sorted({*self.topk, int(self.valid_metric.split("@")[1])}))
 
     def to_dict(self) -> dict[str, Value]:
@@ -186,7 +198,7 @@ class Settings:
         return {name: cast(Value, getattr(self, name)) for name in self.options()}
 
     def to_toml(self) -> str:
-        """TOML text that reads back to equal settings; unset values stand as comments."""
+        """TOML text that reads back to equal settings; unset values are written as comments."""
         group, lines, resolved = "", list[str](), self.resolve()
         for name, accepted in self.options().items():
             if accepted.group != group:

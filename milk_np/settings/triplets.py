@@ -1,4 +1,4 @@
-"""Settings of models whose vectors are learned from triplets: a user, an item of hers, an item that isn't."""
+"""Settings of models whose vectors are learned from triplets: a user, an item they chose, an item they did not."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from milk_np.settings.shared import Space
 from milk_np.settings.steps import StepSettings
 
 RATES: Space = {"lr": (5e-3, 1e-2), "reg": (1e-3, 3e-3, 1e-2, 3e-2)}
-"""Learning rates and regularisers that are searched."""
+"""Learning rates and L2 penalties to try when tuning."""
 
 
 @dataclass(frozen=True)
 class TripletSettings(StepSettings):
-    """What drawing triplets and regularising vectors takes."""
+    """Settings for drawing triplets and for the L2 penalty."""
 
     presets: ClassVar[dict[str, dict[str, Value]]] = {
         "paper": {"negatives": "train"},
@@ -24,31 +24,30 @@ class TripletSettings(StepSettings):
 
     # fmt: off
     preset: str = option(
-        "paper", str, "model", "whose reading of the method: the paper's text, or the authors' program",
+        "paper", str, "model", "paper: as in the paper's text; reference: as in the authors' program",
         choices=("paper", "reference"),
     )
-    dim: int = option(64, int, "model", "latent width K", aliases=("embedding-size",), low=1, high=65536)
-    reg: float = option(1e-4, float, "objective", "weight of the squared norms", aliases=("reg-coeff",), low=0)
+    dim: int = option(64, int, "model", "dimension K of the vectors", aliases=("embedding-size",), low=1, high=65536)
+    reg: float = option(1e-4, float, "objective", "weight of the L2 penalty", aliases=("reg-coeff",), low=0)
     reg_scope: str = option(
-        "batch", str, "objective", "what the squared norms cover: the batch's vectors, or all parameters",
+        "batch", str, "objective", "what the L2 penalty covers: the batch's vectors, or all parameters",
         choices=("batch", "all"),
     )
     negatives: str | None = option(
         None, str, "objective",
-        "items that negatives are drawn from: training items, or all, new ones included",
+        "where negatives come from: training items, or all items including new ones",
         choices=("train", "all"), none="from the preset",
     )
     negative_pool: int = option(
         0, int, "objective",
-        "items, drawn anew for every batch, that its negatives are confined to: fewer distinct items, so less work; "
-        "0: no such limit", low=0,
+        "draw each batch's negatives from a random pool of this many items; faster; 0: no pool", low=0,
     )
     # fmt: on
 
     def described(self) -> dict[str, str]:
-        """The sizes beside the model."""
-        return {**super().described(), "vectors": f"dim {self.dim}, regulariser {self.reg:g}"}
+        """The shared lines, and the vectors' dimension and L2 penalty."""
+        return {**super().described(), "vectors": f"dim {self.dim}, L2 penalty {self.reg:g}"}
 
     def tuning_space(self) -> Space:
-        """Learning rate and regulariser."""
+        """Learning rate and L2 penalty."""
         return RATES

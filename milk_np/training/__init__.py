@@ -1,1 +1,1 @@
-"""Training by steps: batches, the loop, its progress, and the folder that a run is kept in."""
+"""Training by steps: batches, the loop, its progress, and the run folder."""

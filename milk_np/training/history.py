@@ -1,4 +1,4 @@
-"""What happened in training; all of it is in the checkpoints."""
+"""The history of a training run; checkpoints hold all of it."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any, Self
 
 @dataclass
 class History:
-    """What happened in training; all of it is in the checkpoints."""
+    """The history of a training run; checkpoints hold all of it."""
 
     records: list[dict[str, Any]] = field(default_factory=list)
-    """One for each epoch: "epoch", "losses", and "valid" where it was evaluated."""
+    """One per epoch: "epoch", "losses", and "valid" if it was evaluated."""
     best_epoch: int = 0
     best_value: float = -math.inf
     evaluations_since_best: int = 0
@@ -24,11 +24,11 @@ class History:
         return int(self.records[-1]["epoch"]) if self.records else 0
 
     def stopped(self, patience: int) -> bool:
-        """Whether `patience` evaluations in a row brought nothing better; patience 0 never stops."""
+        """Whether the last `patience` evaluations brought no improvement; patience 0 never stops."""
         return bool(patience) and self.evaluations_since_best >= patience
 
     def judge(self, epoch: int, value: float) -> bool:
-        """Take note of a valid metric; tell whether it is the best so far (the first of equals is)."""
+        """Record a validation metric; return whether it is the best so far (of equal ones, the first)."""
         better = value > self.best_value
         if better:
             self.best_epoch, self.best_value = epoch, value
@@ -36,15 +36,15 @@ class History:
         return better
 
     def evaluated(self) -> bool:
-        """Whether the last epoch has its valid metrics."""
+        """Whether the last epoch has its validation metrics."""
         return not self.records or "valid" in self.records[-1]
 
     def summary(self) -> dict[str, int]:
-        """What a run's summary tells of it."""
+        """The part that goes into a run's summary."""
         return {"epochs": self.epochs, "best_epoch": self.best_epoch}
 
     def to_json(self) -> dict[str, Any]:
-        """For a checkpoint. JSON has no infinity: before the first evaluation there is no best value."""
+        """Values for a checkpoint. JSON has no infinity: before the first evaluation there is no best value."""
         return {**vars(self), "best_value": self.best_value if self.best_epoch else None}
 
     @classmethod

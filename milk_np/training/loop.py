@@ -1,4 +1,4 @@
-"""The training loop: epochs, early stopping on a valid metric, checkpoints, exact resume, interruption."""
+"""The training loop: epochs, early stopping on a validation metric, checkpoints, exact resume, interruption."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ def train(
 ) -> History:
     """Train `model` on `ds` with its `trainer` and leave it with the arrays of its best epoch.
 
-    Evaluates every `settings.eval_every` epochs and after the last one on the valid new items; stops after
+    Evaluates on the validation items every `settings.eval_every` epochs and after the last one; stops after
     `settings.patience` evaluations without a better `settings.valid_metric`. With `run`, the state is saved at every
     evaluation and when interrupted (SIGINT, SIGTERM, SIGHUP), the best model whenever it improves. With `resume` it
-    goes on from the last state saved there, to the bit; without one it starts anew.
+    continues bit for bit from the last state saved there, or starts from the beginning if there is none.
 
     Raises
     ------
     DivergedError
-        If a loss stops being finite; the checkpoints before it stay.
+        If a loss stops being finite; earlier checkpoints are kept.
     KeyboardInterrupt
         After the state is saved.
     """
@@ -114,7 +114,7 @@ class _Loop:
         return losses
 
     def _evaluate(self, epoch: int, losses: dict[str, float], interruption: Interruption) -> None:
-        """Score the valid items, keep the best arrays, save. Broken off, it is done again by the run that resumes."""
+        """Evaluate on the validation items, keep the best arrays, save. If interrupted, a resumed run repeats it."""
         self.trainer.flush()
         try:
             with self._timed("evaluation"), interruption.at_once():

@@ -1,7 +1,7 @@
-"""What a training run tells its listener, and the listeners that show it.
+"""Progress events of a training run, and the listeners that show them.
 
-The trainer calls `callback(Progress)`; anything callable will do. `show_progress` picks a listener: a tqdm
-bar on a terminal where tqdm is installed, plain lines otherwise.
+The trainer calls `callback(Progress)`; any callable works. `show_progress` picks a listener: a tqdm bar on a terminal
+if tqdm is installed, plain lines otherwise.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Callback = Callable[["Progress"], None]
 Write = Callable[[str], None]
 
 MOST_COLUMNS = 100
-"""Width of a line of progress, which a terminal should not have to wrap."""
+"""Width of a progress line, so that a terminal needn't wrap it."""
 _LINE_SECONDS = 5.0
 
 
@@ -28,9 +28,9 @@ class Progress:
     """One event of a fit.
 
     `epoch` counts from 1 and is 0 at the start; a resumed run starts at the epoch it resumes after. `losses`
-    holds the "total" and its weighted parts, `metrics` the valid metrics of an evaluation. `best_epoch` is 0 before
-    the first evaluation. `seconds` count from this run's start; `examples_per_second` is 0 where it wasn't measured.
-    A model in closed form has no epochs: it tells the `phase` that begins and the `share` of the work that is done.
+    holds the "total" and its weighted parts, `metrics` the validation metrics of an evaluation. `best_epoch` is 0
+    before the first evaluation. `seconds` count from this run's start; `examples_per_second` is 0 if it wasn't
+    measured. A model in closed form has no epochs: it reports the `phase` that begins and the `share` of the work done.
     """
 
     kind: Kind
@@ -48,9 +48,9 @@ class Progress:
 
 
 class _Listener:
-    """Remembers what a line needs from earlier events: the last speed, and since when to measure the pace.
+    """Remembers what a line needs from earlier events: the last speed, and the start of the pace measurement.
 
-    The pace is measured from the end of the first epoch, which may hold the compiling of the kernels.
+    The pace is measured from the end of the first epoch, which may include compiling the kernels.
     """
 
     def __init__(self, valid_metric: str) -> None:
@@ -67,7 +67,7 @@ class _Listener:
 
 
 class ProgressLines(_Listener):
-    """Writes a line for every evaluation, and for an epoch when `seconds` passed since the last line."""
+    """Writes a line for every evaluation, and for an epoch if `seconds` have passed since the last line."""
 
     def __init__(
         self,
@@ -139,7 +139,7 @@ def show_progress(valid_metric: str, stream: TextIO | None = None) -> Callback:
 
 
 def both(*callbacks: Callback | None) -> Callback:
-    """One listener that passes every event to several; None is left out."""
+    """One listener that passes every event to several; None is skipped."""
     present = [callback for callback in callbacks if callback is not None]
 
     def pass_on(event: Progress) -> None:
@@ -150,9 +150,9 @@ def both(*callbacks: Callback | None) -> Callback:
 
 
 def progress_line(event: Progress, valid_metric: str, since: Progress | None = None) -> str:
-    """Epoch, loss and its parts, valid metric (marked if the best), speed, time left by the pace since.
+    """Epoch, loss and its parts, validation metric (marked if the best), speed, time left at the pace since `since`.
 
-    What doesn't fit `MOST_COLUMNS` is left out: the parts of the loss first, then the speed, the time left, the loss.
+    What doesn't fit `MOST_COLUMNS` is left out: first the parts of the loss, then the speed, the time left, the loss.
     """
     speed, left, total = speed_text(event), left_text(event, since), total_text(event.losses)
     choices = ((losses_text(event.losses), speed, left), (total, speed, left), (total, "", left), (total, "", ""))
@@ -176,7 +176,7 @@ def _joined(event: Progress, valid_metric: str, loss: str = "", speed: str = "",
 
 
 def phase_line(event: Progress) -> str:
-    """The phase of a closed form that begins, the share that is done, and the time left if it goes on like this."""
+    """The phase of a closed form that begins, the share of the work done, and the time left at this pace."""
     left = event.seconds * (1 - event.share) / event.share if event.share else 0.0
     pace = f"  about {clock_text(left)} left" if left >= 1 else ""
     return f"{event.share:4.0%}  {event.phase}{pace}"
@@ -187,7 +187,9 @@ def end_line(event: Progress) -> str:
     if event.kind == "fitted":
         return f"fitted in {clock_text(event.seconds)}"
     kept = f", best epoch {event.best_epoch}" if event.best_epoch else ""
-    return f"trained {event.epoch} of at most {event.epochs} epochs in {clock_text(event.seconds)}{kept}"
+    if event.epoch < event.epochs:
+        return f"stopped after {event.epoch} of {event.epochs} epochs ({clock_text(event.seconds)}){kept}"
+    return f"trained {event.epochs} epochs in {clock_text(event.seconds)}{kept}"
 
 
 def losses_text(losses: Mapping[str, float]) -> str:
@@ -202,12 +204,12 @@ def total_text(losses: Mapping[str, float]) -> str:
 
 
 def parts_of(losses: Mapping[str, float]) -> dict[str, float]:
-    """The parts that add up to the total; names that end in a digit are of something else, told beside it."""
+    """The parts that add up to the total; names that end in a digit are additional values."""
     return {name: value for name, value in losses.items() if name != "total" and not name[-1].isdigit()}
 
 
 def speed_text(event: Progress) -> str:
-    """Training examples a second, in thousands or millions."""
+    """Training examples per second, in thousands or millions."""
     speed = event.examples_per_second
     if speed <= 0:
         return ""
@@ -215,7 +217,7 @@ def speed_text(event: Progress) -> str:
 
 
 def left_text(event: Progress, since: Progress | None) -> str:
-    """Longest time left at the pace since an earlier event; early stopping may end the run sooner."""
+    """Maximum time left at the pace since an earlier event; early stopping may end the run sooner."""
     if since is None or event.epoch <= since.epoch or event.epoch >= event.epochs:
         return ""
     pace = (event.seconds - since.seconds) / (event.epoch - since.epoch)

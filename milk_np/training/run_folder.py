@@ -1,4 +1,4 @@
-"""The folder of one run: its settings, environment, log, metrics, summary and models."""
+"""The run folder: settings, environment, log, metrics, summary and models of one run."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ class RunFolder:
     def create(cls, path: str | Path, settings: Settings, *, data_hash: str, command: Sequence[str] = ()) -> Self:
         """A new run's folder, holding its settings and environment.
 
-        Raises SettingsError if the folder holds a run already, OSError if it can't be written.
+        Raises SettingsError if the folder already holds a run, OSError if it can't be written.
         """
         run = cls(path)
         if run.exists:
             raise SettingsError(
-                f"--out {path}: holds a run already; continue it with --resume or choose another folder"
+                f"--out {path}: already holds a run; continue it with --resume or choose another folder"
             )
         run.path.mkdir(parents=True, exist_ok=True)
         run.write_settings(settings)
@@ -42,13 +42,13 @@ class RunFolder:
 
     @classmethod
     def reopen(cls, path: str | Path, *, data_hash: str | None = None) -> Self:
-        """The folder of a run to continue, cleared of what a killed process left half written.
+        """The folder of a run to continue, without the temporary files that a killed process left.
 
         Raises SettingsError if it holds no run, DataError if the run was made on other data.
         """
         run = cls(path)
         if not run.exists:
-            raise SettingsError(f"--out {path}: holds no run to resume; leave --resume out to start one")
+            raise SettingsError(f"--out {path}: holds no run to resume; leave out --resume to start one")
         for leftover in run.path.glob(".*.tmp"):
             leftover.unlink(missing_ok=True)
         if data_hash is not None:
@@ -92,23 +92,23 @@ class RunFolder:
         self._append(METRICS, json.dumps(record, allow_nan=False))
 
     def metrics(self) -> list[dict[str, Any]]:
-        """The records of `metrics.jsonl`; a last line that was cut short is left out."""
+        """The records of `metrics.jsonl`; a truncated last line is skipped."""
         try:
             lines = self.file(METRICS).read_text(encoding="utf-8").splitlines()
         except FileNotFoundError:
             return []
         records = [self._record(line, number) for number, line in enumerate(lines, 1)]
         if None in records[:-1]:
-            raise DataError(f"{self.file(METRICS)}: line {records.index(None) + 1} is not JSON; mend or remove")
+            raise DataError(f"{self.file(METRICS)}: line {records.index(None) + 1} is not JSON; fix or delete it")
         return [record for record in records if record is not None]
 
     def rewrite_metrics(self, records: Sequence[Mapping[str, object]]) -> None:
-        """Put `records` in the place of all that `metrics.jsonl` holds: a resumed run writes the others again."""
+        """Replace the contents of `metrics.jsonl` by `records`: a resumed run writes the others again."""
         lines = [json.dumps(record, allow_nan=False) + "\n" for record in records]
         write_text_atomic(self.file(METRICS), "".join(lines))
 
     def write_summary(self, summary: Mapping[str, object]) -> None:
-        """Write `summary.json`, the mark of a finished run."""
+        """Write `summary.json`, which marks a run as finished."""
         write_json_atomic(self.file(SUMMARY), dict(summary))
 
     def summary(self) -> dict[str, Any] | None:
@@ -140,7 +140,7 @@ class RunFolder:
 
 
 def default_folder(data_name: str, settings: Settings, root: str | Path = "runs") -> Path:
-    """`runs/<data>-<model>-<preset>-s<seed>-<time>`, with what a file name can't hold replaced."""
+    """`runs/<data>-<model>-<preset>-s<seed>-<time>`, with characters unsuitable for file names replaced."""
     name = re.sub(r"[^A-Za-z0-9._]+", "_", data_name).strip("._") or "data"
     stamp = time.strftime("%Y%m%d-%H%M%S")
     return Path(root) / f"{name}-{settings.model}-{settings.preset}-s{settings.seed}-{stamp}"

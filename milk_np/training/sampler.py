@@ -1,10 +1,11 @@
-"""Triplets of training: every training pair once an epoch, in random order, each with a fresh uniform negative."""
+"""Training triplets: every training pair once per epoch, in random order, each with a new uniform negative."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from milk_np.backends.base import Array, Backend
 from milk_np.data import Dataset
@@ -15,37 +16,46 @@ from milk_np.rng import stream_key
 BATCHES_AT_ONCE = 16
 
 
+def usable_pairs(ds: Dataset, negatives: str) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+    """The items that `negatives` ("train" or "all") are drawn from, and which training pairs can have one.
+
+    Raises DataError if none can.
+    """
+    candidates = ds.train_items if negatives == "train" else np.arange(ds.n_items, dtype=np.int32)
+    user, _ = ds.interactions(Split.TRAIN)
+    usable = (np.diff(ds.csr(Split.TRAIN)[0]) < len(candidates))[user]
+    if not usable.any():
+        raise DataError(
+            f"training pairs: every user has chosen all {len(candidates)} items that negatives are drawn from, so "
+            "there is nothing to learn; add items, or draw negatives from all items (--negatives all)"
+        )
+    return candidates, usable
+
+
 class TripletSampler:
     """Draws batches that depend on the seed, the epoch and the row alone."""
 
     def __init__(
         self, backend: Backend, ds: Dataset, *, negatives: str, batch_size: int, seed: int, pool: int = 0
     ) -> None:
-        """`negatives` are drawn from the "train" items or from "all", new ones included.
+        """`negatives` are drawn from the "train" items or from "all" items, including new ones.
 
-        With a `pool`, a batch's negatives come from that many candidates, drawn anew for every batch: each negative
-        is as uniform as without, but a batch has fewer distinct items.
-        Pairs of a user who owns every candidate have no negative and are left out (`left_out` counts them).
+        With a `pool`, a batch's negatives come from that many candidates, drawn again for every batch: each negative
+        is still uniform, but a batch has fewer distinct items.
+        Pairs of a user who chose every candidate have no negative and are left out.
         """
         self._kernels: Any = backend.kernels
         self._seed, self.batch_size = seed, batch_size
-        candidates = ds.train_items if negatives == "train" else np.arange(ds.n_items, dtype=np.int32)
+        candidates, usable = usable_pairs(ds, negatives)
         user, item = ds.interactions(Split.TRAIN)
         indptr, indices = ds.csr(Split.TRAIN)
-        usable = (np.diff(indptr) < len(candidates))[user]
-        self.left_out = int((~usable).sum())
-        if not usable.any():
-            raise DataError(
-                f"training pairs: every user owns all {len(candidates)} items that negatives are drawn from, so there "
-                "is nothing to learn; add items, or draw negatives from all items (--negatives all)"
-            )
         self.n_triplets, self.n_items = int(usable.sum()), ds.n_items
         ranks = np.searchsorted(candidates, indices).astype(np.int32)
         place = backend.asarray
         pairs = place(user[usable]), place(item[usable])
         self._arrays = (*pairs, backend.offsets(indptr), place(ranks), place(candidates))
         self._pool_size, self._n_candidates = min(pool, len(candidates)), len(candidates)
-        # Waking the threads takes longer than drawing a batch. A pool is a batch's own; a device has no such threads.
+        # Waking the threads takes longer than drawing a batch. A pool serves one batch; a device has no such threads.
         self._at_once = 1 if pool or backend.name != "cpu" else BATCHES_AT_ONCE
         self._drawn: tuple[tuple[int, int], tuple[Array, Array]] = ((-1, -1), (None, None))
         self._no_pool = backend.asarray(np.zeros(0, np.int64))
@@ -93,7 +103,7 @@ class TripletSampler:
         return users, items
 
     def _pool(self, epoch: int, step: int) -> Array:
-        """Positions of the candidates that the batch's negatives are confined to; none for no limit."""
+        """Positions of the candidates that the batch's negatives are limited to; empty for no limit."""
         if not self._pool_size:
             return self._no_pool
         key = stream_key(self._seed, "pool", epoch, step)

@@ -1,4 +1,4 @@
-"""Signals that end a run: held back until a step is done, or obeyed at once where nothing is lost by it."""
+"""Signals that end a run: delayed until a step is done, or handled at once where nothing is lost."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interruption:
-    """Whether a signal has asked to stop. A second one stops at once, as does any inside `at_once`."""
+    """Whether a signal has requested a stop. A second signal stops at once, as does any inside `at_once`."""
 
     def __init__(self) -> None:
         self.asked = False
         self._at_once = False
 
     def ask(self, number: int = 0, frame: FrameType | None = None) -> None:
-        """A signal has come."""
+        """Handle a signal."""
         if self.asked or self._at_once:
             raise KeyboardInterrupt
         self.asked = True
 
     @contextmanager
     def at_once(self) -> Iterator[None]:
-        """What is inside can be broken off: KeyboardInterrupt when a signal comes, or has come."""
+        """Inside, a signal raises KeyboardInterrupt at once, also one that arrived before."""
         if self.asked:
             raise KeyboardInterrupt
         self._at_once = True
@@ -38,7 +38,7 @@ class Interruption:
 
 @contextmanager
 def interruptible() -> Iterator[Interruption]:
-    """Hold signals back. Only the main thread receives any; one that is ignored, as by nohup, stays ignored."""
+    """Delay signals. Only the main thread receives any; an ignored one, as under nohup, stays ignored."""
     interruption = Interruption()
     if threading.current_thread() is not threading.main_thread():
         yield interruption

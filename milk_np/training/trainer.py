@@ -1,4 +1,4 @@
-"""What the training loop knows: a trainer that goes step by step, and the model that it trains."""
+"""What the training loop needs: a trainer that works in steps, and the model that it trains."""
 
 from __future__ import annotations
 
@@ -15,39 +15,39 @@ from milk_np.serving.ranking import Scorer
 class Trainer(ABC):
     """Training by steps; `milk_np.training.loop.train` runs it and keeps its checkpoints.
 
-    All random draws are keyed by epoch and step, so a state between two steps is all that resuming needs. What a step
-    is, the trainer decides: a batch of triplets or of items, one optimiser or several in turn.
+    All random draws are keyed by epoch and step, so the state between two steps is all that resuming needs. The trainer
+    decides what a step is: a batch of triplets or of items, one optimiser or several in turn.
     """
 
     @property
     @abstractmethod
     def steps(self) -> int:
-        """Steps that make an epoch."""
+        """Steps per epoch."""
 
     @property
     @abstractmethod
     def examples(self) -> int:
-        """Training examples that an epoch sees, for the speed that is shown."""
+        """Training examples per epoch, for the displayed speed."""
 
     @abstractmethod
     def step(self, epoch: int, step: int) -> None:
-        """Step `step` (from 0) of `epoch` (from 1)."""
+        """Do step `step` (from 0) of `epoch` (from 1)."""
 
     @abstractmethod
     def losses(self, steps: int) -> dict[str, float]:
-        """Means over the first `steps` steps of the present epoch: "total" first, then its parts."""
+        """Means over the first `steps` steps of the current epoch: "total" first, then its parts."""
 
     def flush(self) -> None:
-        """Finish what steps have put off, so that the model's arrays are those of the last step."""
+        """Finish updates that steps have deferred, so that the model's arrays are those of the last step."""
         return None
 
     @abstractmethod
     def state(self) -> dict[str, NDArray[Any]]:
-        """Everything that `load_state` needs to go on from between two steps, to the bit."""
+        """Everything that `load_state` needs to continue bit for bit between two steps."""
 
     @abstractmethod
     def load_state(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Go on from `state`."""
+        """Continue from `state`."""
 
     @abstractmethod
     def diagnosis(self) -> str:
@@ -55,13 +55,13 @@ class Trainer(ABC):
 
 
 class Learner(Scorer, Protocol):
-    """The model in training: what is ranked with, kept when it is best, and saved."""
+    """The model in training: used for ranking, kept when it is best, and saved."""
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Copies of what has been learned."""
 
     def load_arrays(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Take over what `arrays` gave."""
+        """Load what `arrays` returned."""
 
     def save(self, path: str | Path) -> None:
         """Write the model to `path` (.npz), atomically."""

@@ -45,7 +45,7 @@ def cupy13(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_cupy_for_a_newer_cuda_than_the_driver_s(monkeypatch: pytest.MonkeyPatch, cupy13: None) -> None:
     monkeypatch.setattr(devices.ctypes, "CDLL", lambda _name: Driver(12040))
     told = str(devices.version_problem())
-    assert "cupy-cuda13x 14.2.0 is for CUDA 13, the driver supports CUDA 12.4" in told
+    assert "cupy-cuda13x 14.2.0 is for CUDA 13, the driver supports at most CUDA 12.4" in told
     assert "milk-np[gpu12]" in told
 
 

@@ -9,14 +9,16 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from milk_np import errors
+from milk_np.cli import evaluate, recommend, reproduce, tune
 from milk_np.cli.choices import given_settings, read_settings
-from milk_np.cli.common import run_command
+from milk_np.cli.common import EXIT_BROKEN_PIPE, EXIT_INTERRUPTED, EXIT_UNEXPECTED, run_command
 from milk_np.cli.parser import Parser, add_common, add_settings
 from milk_np.models.milk.settings import MilkSettings
 
@@ -63,7 +65,7 @@ def test_help_shows_groups_defaults_choices_examples_and_exit_codes(
         parse("--help")
     assert caught.value.code == 0
     shown = capsys.readouterr().out
-    for text in ("objective:", "(default: 0.001)", "paper|reference", "milk-test --lr .1", "exit codes: 0"):
+    for text in ("objective:", "(default: 0.001)", "paper|reference", "milk-test --lr .1", "exit codes:\n  0    done"):
         assert text in shown
 
 
@@ -83,6 +85,29 @@ def test_an_unknown_option_names_the_nearest_right_one(
     message = refused(capsys, option, "3")
     assert f"unknown option {option.partition('=')[0]}; did you mean {right}?" in message
     assert "See milk-test --help." in message
+
+
+@pytest.mark.parametrize("command", [tune, recommend, evaluate, reproduce])
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--lr", "--lr; it is a setting of milk-train, and milk-tune searches it\n"),
+        ("--penalty-coeff", "--penalty-coeff; it is a setting of milk-train, and milk-tune searches it\n"),
+        ("--risk", "--risk; it is a setting of milk-train\n"),
+        ("--landmarks", "--landmarks; it is a setting of milk-train\n"),
+    ],
+)
+def test_a_setting_of_training_is_told_as_such(
+    capsys: pytest.CaptureFixture[str], command: ModuleType, option: str, message: str
+) -> None:
+    with pytest.raises(SystemExit):
+        command.main([option, "3"])
+    assert f"error: unknown option {message}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--xy", "--zebra", "--halp-me-please"])
+def test_no_option_is_suggested_that_is_not_like_it(capsys: pytest.CaptureFixture[str], option: str) -> None:
+    assert "did you mean" not in refused(capsys, option)
 
 
 def test_options_are_not_abbreviated(capsys: pytest.CaptureFixture[str]) -> None:
@@ -163,6 +188,12 @@ def test_each_cause_has_its_exit_code_and_message(
     assert shown.startswith("milk-test: error: ")
     assert text in shown
     assert "Traceback" not in shown
+
+
+def test_every_exit_code_is_in_the_table() -> None:
+    kinds = [made for made in vars(errors).values() if isinstance(made, type) and issubclass(made, errors.MilkError)]
+    codes = {kind.exit_code for kind in kinds} | {EXIT_UNEXPECTED, EXIT_INTERRUPTED, EXIT_BROKEN_PIPE}
+    assert codes | {0} == errors.EXIT_CODES.keys()
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError("surprise"), ModuleNotFoundError("x", name="milk_np.gone")])

@@ -33,7 +33,7 @@ def test_a_broken_part_is_marked_and_gives_a_code(
     broken = [("Part", lambda: iter([Finding("!!", "thing", "is broken"), Finding("--", "other", "absent")]))]
     monkeypatch.setattr(doctor, "SECTIONS", broken)
     assert doctor.main([]) == 1
-    assert "1 broken" in capsys.readouterr().out
+    assert "1 problem;" in capsys.readouterr().out
 
 
 def test_a_library_that_is_absent_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,7 +50,7 @@ def test_a_missing_core_library_ends_the_report(
     monkeypatch.setattr(doctor, "versions", lambda _names: {})
     assert doctor.main([]) == 1
     shown = capsys.readouterr().out
-    assert "4 broken" in shown
+    assert "4 problems;" in shown
     assert "BLAS" not in shown
 
 
@@ -99,6 +99,13 @@ def test_without_cupy_the_reason_names_the_extra(monkeypatch: pytest.MonkeyPatch
 def test_two_distributions_of_cupy_are_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(devices, "cupy_distributions", lambda: ["cupy-cuda12x 13", "cupy-cuda13x 14"])
     assert "uninstall all but one" in str(devices.cupy_problem())
+
+
+def test_the_line_of_the_gpu_names_the_option_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("milk_np.backends.select.gpu_problem", lambda: "no NVIDIA driver")
+    found = lines_of(doctor._gpu)["--device gpu"]
+    assert found.state == "--"
+    assert found.text.startswith("no NVIDIA driver")
 
 
 @pytest.mark.parametrize("path", [Path("/nowhere/cache"), None])

@@ -91,7 +91,7 @@ def test_quiet(trained: Trained, capsys: pytest.CaptureFixture[str]) -> None:
         (["--model", "RUN", "--data", "DATA", "--impute", "zero"], 2, "--impute: a trained model"),
         (["--model", "random", "--data", "DATA", "--missing-test", ".5"], 2, "add --protocol"),
         (["--model", "RUN", "--data", "absent.npz"], 3, "absent.npz: no such file"),
-        (["--model", "RUN"], 3, "trained with users 90, here are 1500"),
+        (["--model", "RUN"], 3, "users: expected 90 as in training, got 1500"),
         (["--model", "DATA", "--data", "DATA"], 3, "expected a model file"),
     ],
 )
@@ -114,5 +114,5 @@ def test_other_modalities(trained: Trained, tmp_path: Path, capsys: pytest.Captu
     wide = replace(ds, features=ds.features | {"text": np.zeros((ds.n_items, 9), np.float32)})
     wide.save(tmp_path / "wide.npz")
     assert run("--model", trained.run, "--data", str(tmp_path / "wide.npz")) == 3
-    assert "trained with modalities {'image': 6, 'text': 5}" in capsys.readouterr().err
+    assert "modalities: expected {'image': 6, 'text': 5} as in training" in capsys.readouterr().err
     assert Dataset.load(tmp_path / "wide.npz").n_items == ds.n_items

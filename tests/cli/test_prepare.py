@@ -103,8 +103,8 @@ def test_synthetic_sizes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("", "--out: expected where to write"),
-        ("RAW", "--out: expected where to write"),
+        ("", "--out: expected a place to write to"),
+        ("RAW", "--out: expected a place to write to"),
         ("--out OUT", "SOURCE: expected a table, a folder or a data set"),
         ("RAW --ouy OUT", "unknown option --ouy; did you mean --out?"),
         ("RAW RAW --out OUT", "SOURCE: expected one folder source"),
@@ -117,15 +117,15 @@ def test_synthetic_sizes(tmp_path: Path) -> None:
         ("RAW --out OUT --k-core 2.5", "--k-core: expected a whole number such as 1000 or 1e6, got '2.5'"),
         ("RAW --out OUT --modalities a,,b", "expected names separated by commas"),
         ("RAW --out OUT --protocol FTXX", "expected one of FTFT, FTMT, MTFT, MTMT"),
-        ("RAW --out OUT --missing-test .4", "--missing-test: expected with --protocol"),
+        ("RAW --out OUT --missing-test .4", "--missing-test: has no effect without --protocol"),
         ("RAW --out OUT --missing-rows none", "missing rows: expected nan or zero, got none"),
         ("TABLE --out OUT --features image", "--features: expected NAME=FILE"),
-        ("TABLE a.npy --out OUT --features a=b.npy", "expected one file for each modality, got two for a"),
+        ("TABLE a.npy --out OUT --features a=b.npy", "expected one file per modality, got two for a"),
         ("--synthetic RAW --out OUT", "SOURCE: expected none with --synthetic"),
         ("--synthetic --out OUT --k-core 3", "--k-core: applies to raw data, not to --synthetic"),
         ("--synthetic --out OUT --widths a", "--widths: expected NAME=D"),
         ("--synthetic --out OUT --pairs 10", "pairs: expected from 3000"),
-        ("--info OUT --out OUT", "--info: expected alone"),
+        ("--info OUT --out OUT", "--info: writes nothing, so give it alone"),
     ],
 )
 def test_usage_errors_end_with_2(

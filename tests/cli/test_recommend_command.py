@@ -164,15 +164,15 @@ def test_wrong_lines(
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        ({"imagee": np.ones((1, 6), np.float32)}, "array 'imagee' is no modality; the model has image, text"),
+        ({"imagee": np.ones((1, 6), np.float32)}, "array 'imagee' is not a modality; the model has image, text"),
         ({"image": np.ones((1, 7), np.float32)}, "new.npz: feature_image: expected shape (1, 6), got (1, 7)"),
-        ({"image": np.ones((1, 6)), "text": np.ones((2, 5))}, "expected one row an item"),
+        ({"image": np.ones((1, 6)), "text": np.ones((2, 5))}, "expected one row per item"),
         (
             {"image": np.full((1, 6), np.nan, np.float32)},
             "new.npz: available: 1 items miss all of image, text",
         ),
         ({"image": np.ones((2, 6), np.float32), "item_ids": np.array(["a"])}, "expected 2 item_ids"),
-        ({}, "expected one row an item in the array of each modality, got no array"),
+        ({}, "expected one row per item in each modality's array, got no array"),
     ],
 )
 def test_wrong_new_items(

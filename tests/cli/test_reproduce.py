@@ -12,6 +12,9 @@ from pathlib import Path
 import pytest
 
 from milk_np.cli import reproduce, train, tune
+from milk_np.cli.choices import read_settings
+from milk_np.cli.experiment_options import QUICK as DEFAULTS
+from milk_np.cli.experiment_options import SHARED
 from milk_np.data import make_synthetic
 from milk_np.models.registry import model_class
 
@@ -63,7 +66,7 @@ def test_more_repeats_keep_the_runs_there_are(data: Path, tmp_path: Path, capsys
 def test_two_modalities_leave_figure_3_out_and_say_so(tmp_path: Path) -> None:
     path = make_synthetic(150, 200, 2500, {"image": 8, "text": 6}).save(tmp_path / "two.npz")
     assert run(reproduce, "fig3", "--data", path, "--out", tmp_path / "out", "--repeats", 1, *QUICK) == 0
-    assert "Left out: it needs 3 modalities, this data set has 2." in (tmp_path / "out" / "report.html").read_text()
+    assert "Left out: it needs 3 modalities, but this data set has 2." in (tmp_path / "out" / "report.html").read_text()
 
 
 @pytest.mark.parametrize("model", ["milk", "kernel-profile"])
@@ -80,9 +83,10 @@ def test_a_signal_ends_a_search_of_one_job(
     cls = model_class(model)
     fit = cls.fit
     monkeypatch.setattr(cls, "fit", interrupted)
-    assert run(tune, "--data", data, "--models", model, "--out", tmp_path, *QUICK) == 130
+    options = QUICK if model == "milk" else QUICK[-4:]
+    assert run(tune, "--data", data, "--models", model, "--out", tmp_path, *options) == 130
     assert len(begun) == 1
-    assert "the same command goes on" in capsys.readouterr().err
+    assert "the same command continues" in capsys.readouterr().err
 
 
 def test_an_interruption_keeps_what_is_finished(
@@ -101,7 +105,7 @@ def test_an_interruption_keeps_what_is_finished(
     monkeypatch.setattr(pool, "execute", stops)
     line = ("fig1", "--data", data, "--out", tmp_path, "--repeats", 1, *QUICK)
     assert run(reproduce, *line) == 130
-    assert "finished runs are kept, the same command goes on" in capsys.readouterr().err
+    assert "finished runs are kept, the same command continues" in capsys.readouterr().err
     assert len(list((tmp_path / "runs").glob("*.json"))) == 3
     monkeypatch.setattr(pool, "execute", whole)
     assert run(reproduce, *line) == 0
@@ -148,6 +152,21 @@ def test_tuned_settings_go_into_a_file_that_training_reads(
     assert (tmp_path / "run" / "report.html").exists()
 
 
+def test_the_help_shows_the_defaults_that_apply() -> None:
+    line = ["--data", "a.npz", "--out", "b"]
+    tuned = tune._parser()
+    reproduced = reproduce._parser()
+    bases = {
+        tuned: tune._base(tuned.parse_args(line), "milk"),
+        reproduced: read_settings(reproduced.parse_args(["fig1", *line]), DEFAULTS, "milk"),
+    }
+    for parser, base in bases.items():
+        shown = {action.dest: str(action.help) for action in parser._actions}
+        for name in SHARED:
+            assert f"(default: {getattr(base, name)})" in shown[name]
+        assert "(default: 100)" in shown["epochs"]
+
+
 @pytest.mark.parametrize(
     ("model", "message"),
     [("profile", "has nothing to tune"), ("mylk", "expected duif, duif-raw, milk, kernel-profile, got 'mylk'")],
@@ -157,6 +176,41 @@ def test_what_cannot_be_tuned(
 ) -> None:
     assert run(tune, "--data", data, "--models", model, "--out", tmp_path) == 2
     assert message in capsys.readouterr().err
+
+
+def test_only_what_is_taken_is_offered(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for parser in (tune._parser(), reproduce._parser()):
+        shown = parser.format_help()
+        assert "--preset paper|reference " in shown
+        assert "best: a different model" not in shown
+    assert "built-in" not in tune._parser().format_help()
+    for command, more in ((tune, ()), (reproduce, ("fig1",))):
+        with pytest.raises(SystemExit) as stop:
+            run(command, *more, "--data", data, "--out", tmp_path, "--preset", "best")
+        assert stop.value.code == 2
+        assert "expected one of paper, reference" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("models", "option", "message"),
+    [
+        ("kernel-profile", ("--dim", "3"), "dim (--dim): a setting of duif, duif-raw, milk;"),
+        ("duif,kernel-profile", ("--without", "cmam"), "without (--without): a setting of milk;"),
+        ("kernel-profile", ("--preset", "paper"), "preset (--preset): the preset paper is of duif, duif-raw, milk;"),
+    ],
+)
+def test_an_option_of_no_chosen_model_is_refused(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], models: str, option: tuple[str, ...], message: str
+) -> None:
+    assert run(tune, "--data", data, "--models", models, "--out", tmp_path / "out", *option) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_option_is_for_the_chosen_models_that_have_it() -> None:
+    given = tune._parser().parse_args(["--data", "a", "--out", "b", "--dim", "3", "--preset", "reference"])
+    assert (tune._base(given, "milk").dim, tune._base(given, "milk").preset) == (3, "reference")
+    assert tune._base(given, "kernel-profile").preset == "best"
 
 
 def test_optuna_searches_the_same_space(data: Path, tmp_path: Path) -> None:

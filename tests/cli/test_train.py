@@ -18,7 +18,7 @@ import pytest
 
 from milk_np.backends import driver as devices
 from milk_np.cli import job, train
-from milk_np.data import make_synthetic
+from milk_np.data import Dataset, make_synthetic
 from milk_np.machine import memory
 from milk_np.models.kernel_profile.settings import KernelProfileSettings
 from milk_np.models.milk.model import Milk
@@ -94,7 +94,7 @@ def test_the_preset_that_ran_is_told_and_used(
     line: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(*line, "--preset", "reference", "--out", tmp_path / "run") == 0
-    assert "preset reference: sum of the environments' risks, negatives from all items" in capsys.readouterr().out
+    assert "preset reference: sum of the environments' losses, negatives from all items" in capsys.readouterr().out
     with np.load(tmp_path / "run" / "model.npz") as archive:
         ran = json.loads(str(archive["meta"]))["settings"]
     assert (ran["risk"], ran["negatives"]) == ("sum", "all")
@@ -247,7 +247,7 @@ def test_seeds_get_folders_and_a_summary(line: list[str], tmp_path: Path, capsys
     out = tmp_path / "run"
     assert run(*line, "--out", out, "--seeds", "3,5") == 0
     printed = capsys.readouterr().out
-    assert "mean ± sample deviation over 2 seeds" in printed
+    assert "mean ± sample standard deviation over 2 seeds" in printed
     tests = [summary(out / f"seed-{seed}")["test"]["recall@5"] for seed in (3, 5)]
     over = summary(out)
     assert over["seeds"] == [3, 5]
@@ -271,7 +271,7 @@ def test_interrupted_seeds_go_on_where_they_stopped(
     first = (out / "seed-0" / "model.npz").stat().st_mtime_ns
     monkeypatch.setattr(Milk, "fit", fit)
     assert run(*line, "--out", out, "--seeds", "2", "--resume") == 0
-    assert "is finished already" in capsys.readouterr().out
+    assert "is already finished" in capsys.readouterr().out
     assert (out / "seed-0" / "model.npz").stat().st_mtime_ns == first
     assert summary(out)["seeds"] == [0, 1]
 
@@ -285,7 +285,7 @@ def test_the_folder_of_another_run_is_left_alone(
     out = tmp_path / "run"
     assert run(*line, "--out", out, "--quiet") == 0
     before = (out / "model.npz").read_bytes()
-    assert "holds a run already" in failed(capsys, 2, *line, "--out", out)
+    assert "already holds a run" in failed(capsys, 2, *line, "--out", out)
     assert (out / "model.npz").read_bytes() == before
 
 
@@ -297,15 +297,15 @@ def test_the_folder_of_another_run_is_left_alone(
         (["--topk", "5,21"], "expected at most 20, the number of new items"),
         (["--valid-metric", "ndcg@50"], "expected at most 20"),
         (["--missing-mix", ".5,.6"], "add up to 1"),
-        (["--model", "profile"], "score it with milk-evaluate --model profile"),
-        (["--landmarks", "5"], "landmarks (--landmarks): a setting of kernel-profile; milk has none of this name"),
-        (["--model", "duif", "--users", "both"], "a setting of milk; duif has none of this name"),
+        (["--model", "profile"], "evaluate it with milk-evaluate --model profile"),
+        (["--landmarks", "5"], "landmarks (--landmarks): a setting of kernel-profile; milk doesn't have it"),
+        (["--model", "duif", "--users", "both"], "a setting of milk; duif doesn't have it"),
         (
             ["--preset", "best", "--rarity", ".9", "--lr", "5"],
             "a setting of duif, duif-raw, milk; kernel-profile",
         ),
-        (["--preset", "best", "--model", "duif"], "leave one out"),
-        (["--model", "similar", "--impute", "map"], "score it with milk-evaluate --model similar"),
+        (["--preset", "best", "--model", "duif"], "leave out one of the two"),
+        (["--model", "similar", "--impute", "map"], "evaluate it with milk-evaluate --model similar"),
         (["--device", "tpu"], "expected one of cpu, gpu, auto"),
         (["--presett", "paper"], "did you mean --preset?"),
         (["--config", "absent.toml"], "No such file"),
@@ -373,6 +373,42 @@ def test_a_gpu_that_is_not_there_ends_with_5(
     line: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert "--device" in failed(capsys, 5, *line, "--device", "gpu", "--out", tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        ("--preset", "best", "--modality-weights", "1,2,3,4,5"),
+        ("--preset", "best", "--whitening", "0,1,0,1,0"),
+    ],
+)
+def test_a_refused_run_can_be_corrected_in_the_same_folder(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], more: tuple[str, ...]
+) -> None:
+    line = ("--data", data, "--protocol", "FTMT", "--topk", "5", "--valid-metric", "ndcg@5", "--out", tmp_path / "run")
+    assert "one for each of" in failed(capsys, 2, *line, *more)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("model", ["milk", "duif", "kernel-profile"])
+def test_a_device_that_can_not_be_opened_leaves_no_folder(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, model: str
+) -> None:
+    monkeypatch.setattr("milk_np.backends.select.gpu_problem", lambda: "no driver")
+    line = ("--data", data, "--topk", "5", "--valid-metric", "ndcg@5", "--out", tmp_path / "run")
+    assert "no driver" in failed(capsys, 5, *line, "--model", model, "--device", "gpu")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("model", ["milk", "duif"])
+def test_data_without_negatives_leave_no_folder(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, model: str
+) -> None:
+    monkeypatch.setattr(Dataset, "train_items", np.zeros(0, np.int32))
+    line = ("--data", data, "--topk", "5", "--valid-metric", "ndcg@5", "--out", tmp_path / "run")
+    assert "nothing to learn" in failed(capsys, 3, *line, "--model", model)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_job_that_does_not_fit_is_refused(

@@ -226,10 +226,35 @@ def test_statistics_tell_sizes_and_surprises() -> None:
         "Protocol FTMT",
         "something was left aside",
         f"{n_alone} users have no training pair",
-        "1 rows of m0 are all zero",
-        "1 rows of m1 have equal entries",
+        "1 row of m0 is all zero: similarity is undefined",
+        "1 row of m1 has the same value in every column",
     ):
         assert line in text
+
+
+def test_statistics_warn_only_of_rows_that_are_available() -> None:
+    made = small_arrays()
+    made["available"][:] = True
+    made["features"]["m0"][[2, 3, 5]] = 0
+    made["features"]["m1"][[4, 6]] = 3
+    assert "3 rows of m0 are all zero" in Dataset(**made).statistics()
+    made["available"][[2, 3, 5], 0] = False
+    made["available"][6, 1] = False
+    text = Dataset(**made).statistics()
+    assert "all zero" not in text
+    assert "1 row of m1 has the same value" in text
+
+
+def test_statistics_warn_of_pairs_that_can_have_no_negative() -> None:
+    made = small_arrays()
+    assert "every training item" not in Dataset(**made).statistics()
+    items = np.flatnonzero(made["item_split"] == 0).astype(np.int32)
+    rest = made["split"] != 0
+    made["user"] = np.concatenate([np.zeros(len(items), np.int32), made["user"][rest]])
+    made["item"] = np.concatenate([items, made["item"][rest]])
+    made["split"] = np.concatenate([np.zeros(len(items), np.int8), made["split"][rest]])
+    text = Dataset(**made).statistics()
+    assert f"{len(items)} training pairs of users with every training item: left out" in text
 
 
 def test_statistics_count_missing_items_by_split() -> None:

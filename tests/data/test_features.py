@@ -54,8 +54,10 @@ def test_oddities_are_found_across_blocks(monkeypatch: pytest.MonkeyPatch) -> No
     rows[5] = 7
     rows[8, 1], rows[9, 2] = np.nan, -np.inf
     assert non_finite_rows(rows).tolist() == [8, 9]
-    assert constant_rows(rows) == (1, 1)
-    assert constant_rows(np.ones((4, 1), dtype=np.float32)) == (0, 0)
+    assert constant_rows(rows, np.ones(10, bool)) == (1, 1)
+    assert constant_rows(rows, np.arange(10) != 4) == (0, 1)
+    assert constant_rows(rows, np.arange(10) != 5) == (1, 0)
+    assert constant_rows(np.ones((4, 1), dtype=np.float32), np.ones(4, bool)) == (0, 0)
 
 
 def slow_rows(ds: Dataset, m: int) -> np.ndarray:

@@ -93,7 +93,7 @@ def test_training_and_new_items_are_drawn_independently() -> None:
             "expected a protocol with missing new items",
         ),
         ({"mix": (0.2, 0.3, 0.5)}, DataError, "would lose 2 of 2 modalities, expected at most 1"),
-        ({"n_modalities": 1}, DataError, "the data has one modality"),
+        ({"n_modalities": 1}, DataError, "at least two modalities, got one"),
     ],
 )
 def test_impossible_masks_are_refused(options: dict[str, Any], error: type[Exception], message: str) -> None:
@@ -126,7 +126,7 @@ def test_a_protocol_over_natural_gaps_is_drawn_once() -> None:
     ds = Dataset(**made)
     masked = apply_protocol(ds, "MTMT")
     assert not (masked.available & ~ds.available).any()
-    with pytest.raises(DataError, match="lack a modality by nature with the draw of MTMT"):
+    with pytest.raises(DataError, match="that the raw data lack with those that MTMT removed"):
         apply_protocol(masked, "FTMT")
 
 

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from milk_np.data.prefetch import Prefetcher, mapped_bytes
+from milk_np.models.milk.step import _Ahead
 
 
 class Listener:
@@ -53,8 +54,24 @@ def test_asks_for_every_byte_of_the_rows(mapped, rows):
 
 def test_reads_a_real_mapping(mapped):
     prefetcher = Prefetcher([mapped])
-    prefetcher.ask(np.arange(300, dtype=np.int32)).result()
+    assert prefetcher.ask(np.arange(300, dtype=np.int32)).exception() is None
+    past = np.array([10**6], np.int32)  # the mapping refuses it: what is asked for does reach it
+    assert isinstance(prefetcher.ask(past).exception(), (ValueError, OSError))
     prefetcher.close()
+
+
+def test_an_error_in_reading_ahead_is_raised_at_the_next_batch(mapped, monkeypatch):
+    class Sampler:
+        steps = 3
+
+        def batch(self, epoch, step):
+            return np.zeros(1, np.int32), np.array([0, 10**6 if step == 1 else 1], np.int32)
+
+    monkeypatch.setattr("milk_np.models.milk.step.available_bytes", lambda: 0)
+    ahead = _Ahead(Sampler(), [mapped])
+    ahead.batch(1, 0)
+    with pytest.raises((ValueError, OSError)):
+        ahead.batch(1, 1)
 
 
 def test_counts_only_what_is_mapped(mapped):

@@ -214,10 +214,10 @@ def test_impossible_arguments(ds: Dataset, options: dict[str, object], message: 
 
 
 def test_no_pair_to_score_against(ds: Dataset) -> None:
-    with pytest.raises(DataError, match="test split: expected pairs of the 0 users asked for"):
+    with pytest.raises(DataError, match="test split: expected pairs of the 0 given users"):
         evaluate(vectors(ds), ds, users=np.zeros(0, np.int32))
     bare = replace(ds, user=ds.user[ds.split != 2], item=ds.item[ds.split != 2], split=ds.split[ds.split != 2])
-    with pytest.raises(DataError, match="test split: expected pairs to score against, got none"):
+    with pytest.raises(DataError, match="test split: expected pairs to evaluate on, got none"):
         evaluate(vectors(ds), bare)
 
 

@@ -94,7 +94,7 @@ def test_the_store_keeps_and_a_finished_run_is_not_done_again(path: Path, tmp_pa
     run_all(runs, store, 1, said.append, "test")
     assert said == []
     next(store.folder.glob("*.json")).write_text("{")
-    with pytest.raises(DataError, match="remove it to have the run done again"):
+    with pytest.raises(DataError, match="delete it to repeat the run"):
         [store.get(run) for run in runs]
 
 

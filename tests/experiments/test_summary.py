@@ -67,7 +67,8 @@ def test_a_table_has_means_effects_and_tests(whole: Reproduction) -> None:
     assert cells["w/o CEIM"].p_users > 0.05
     assert np.isnan(base.effect)
     title, head, rows = next(iter(plain(table)))
-    assert title.startswith("FTMT, mean ± sample deviation of 3 repeats; effects and p values against w/o both")
+    assert title.startswith("FTMT, mean ± sample standard deviation of 3 repeats; ")
+    assert title.endswith("; effects and p values compared with w/o both")
     assert len({len(row) for row in [head, *rows]}) == 1
 
 

@@ -47,8 +47,8 @@ def fail(*_):
 def test_a_driver_that_is_too_old_for_cupy(monkeypatch):
     monkeypatch.setattr("milk_np.backends.cupy.cupy.cuda.runtime.getDeviceCount", fail)
     monkeypatch.setattr(devices, "driver_problem", lambda: None)
-    monkeypatch.setattr(devices, "version_problem", lambda: "the driver supports CUDA 12.4")
-    assert select.gpu_problem() == "the driver supports CUDA 12.4"
+    monkeypatch.setattr(devices, "version_problem", lambda: "the driver supports at most CUDA 12.4")
+    assert select.gpu_problem() == "the driver supports at most CUDA 12.4"
     monkeypatch.setattr(devices, "version_problem", lambda: None)
     assert "CUDA doesn't start" in select.gpu_problem()
 

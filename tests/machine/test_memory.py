@@ -111,7 +111,7 @@ def test_sizes_are_readable() -> None:
     assert bytes_text(2**20) == "1.0 MB"
     assert bytes_text(math.inf) == "no limit"
     shown = memory.need_text({"a batch": 3 * 2**20, "evaluation": 2**20}, 2 * GB)
-    assert shown == "4.0 MB beside the data, 3.0 MB of it for a batch; 2.0 GB can be had"
+    assert shown == "4.0 MB on top of the data set, 3.0 MB of it for a batch; 2.0 GB available"
 
 
 def test_machine_memory_is_what_the_kernel_calls_available(tmp_path: Path) -> None:

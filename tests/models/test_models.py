@@ -52,10 +52,10 @@ def test_an_unknown_name_is_refused_with_the_names_there_are() -> None:
     [
         (Milk, {"preset": "best"}, "got 'milk' with the preset best, which is kernel-profile"),
         (Milk, {"model": "kernel-profile"}, "got 'kernel-profile', this one is milk"),
-        (Milk, {"landmarks": 5}, "landmarks .*a setting of kernel-profile; milk has none"),
+        (Milk, {"landmarks": 5}, "landmarks .*a setting of kernel-profile; milk doesn't have it"),
         (Milk, {"landmark": 5}, "did you mean landmarks"),
         (Milk, {"protocol": "FTMT"}, "protocol: .*apply_protocol"),
-        (KernelProfile, {"epochs": 3}, "epochs .*a setting of duif, duif-raw, milk; kernel-profile has none"),
+        (KernelProfile, {"epochs": 3}, "epochs .*a setting of duif, duif-raw, milk; kernel-profile doesn't have it"),
         (KernelProfile, {"seeds": 3}, "give seed"),
         (KernelProfile, {"settings": MilkSettings()}, "expected those of kernel-profile, got those of milk"),
     ],
@@ -70,7 +70,7 @@ def test_a_file_of_settings_may_not_name_those_of_another_model_either(tmp_path:
     file = tmp_path / "a.toml"
     given = argparse.Namespace(config=str(file))
     file.write_text("landmarks = 5\n")
-    with pytest.raises(SettingsError, match=r"a\.toml: landmarks .*a setting of kernel-profile; milk has none"):
+    with pytest.raises(SettingsError, match=r"a\.toml: landmarks .*a setting of kernel-profile; milk doesn't have it"):
         read_settings(given)
     file.write_text("landmarks = 1024\nlr = 0.5\n")  # at its default, as version 0.1.0 wrote all settings
     assert read_settings(given) == MilkSettings(lr=0.5)

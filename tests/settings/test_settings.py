@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import tomllib
 from dataclasses import fields
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import milk_np
 from milk_np.errors import SettingsError
 from milk_np.models.kernel_profile.settings import KernelProfileSettings
 from milk_np.models.milk.settings import MilkSettings
@@ -63,7 +65,7 @@ def test_the_preset_best_is_one_model() -> None:
     best = make_settings({"preset": "best"})
     assert best == KernelProfileSettings()
     assert make_settings(tomllib.loads(best.to_toml())) == best
-    with pytest.raises(SettingsError, match="leave one out"):
+    with pytest.raises(SettingsError, match="leave out one of the two"):
         make_settings({"preset": "best", "model": "duif"})
 
 
@@ -196,3 +198,13 @@ def test_an_unreadable_file_is_a_settings_error(tmp_path: Any) -> None:
     (tmp_path / "bad.toml").write_text("lr = = 3")
     with pytest.raises(SettingsError, match="not a TOML file"):
         read_toml(tmp_path / "bad.toml")
+
+
+def test_a_setting_of_another_class_is_refused_with_where_it_belongs() -> None:
+    for wrong in (lambda: Settings(dim=3), lambda: Settings().replace(lr=1)):  # type: ignore[call-arg]
+        with pytest.raises(SettingsError, match=r"Settings has no such setting.* such as milk_np\.MilkSettings"):
+            wrong()
+    with pytest.raises(SettingsError, match="dims: MilkSettings has no such setting; did you mean dim"):
+        milk_np.MilkSettings(dims=3)  # type: ignore[call-arg]
+    assert copy.deepcopy(MilkSettings(dim=3)) == MilkSettings(dim=3)
+    assert milk_np.KernelProfileSettings().kind == "closed form"

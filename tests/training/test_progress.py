@@ -110,7 +110,7 @@ def test_lines_come_for_evaluations_and_otherwise_only_now_and_then() -> None:
             show(replace(EVENT, epoch=epoch, epochs=100))
     show(Progress("end", 100, 100, best_epoch=75, seconds=10))
     assert len(lines) == 4 + 1
-    assert lines[-1] == "trained 100 of at most 100 epochs in 10.0 s, best epoch 75"
+    assert lines[-1] == "trained 100 epochs in 10.0 s, best epoch 75"
 
 
 def test_the_speed_of_the_last_epoch_stands_where_an_evaluation_has_none() -> None:
@@ -151,7 +151,7 @@ def test_a_terminal_with_tqdm_gets_a_bar() -> None:
     shown = stream.getvalue()
     assert "20/300" in shown
     assert progress_line(EVENT, "ndcg@10") in shown
-    assert "trained 20 of at most 300 epochs" in shown
+    assert "stopped after 20 of 300 epochs" in shown
 
 
 def test_several_listeners_get_every_event_and_none_is_left_out() -> None:

@@ -55,7 +55,7 @@ def test_what_a_processor_can_do(tmp_path: Path, field: str) -> None:
 
 
 def test_another_run_is_not_overwritten(run: RunFolder) -> None:
-    with pytest.raises(SettingsError, match="holds a run already; continue it with --resume"):
+    with pytest.raises(SettingsError, match="already holds a run; continue it with --resume"):
         RunFolder.create(run.path, MilkSettings(), data_hash="abc")
     assert load_settings(run.config).lr == 0.5
 

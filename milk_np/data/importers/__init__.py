@@ -1,1 +1,1 @@
-"""Data sets from other formats: one file each, found by names."""
+"""Data sets from other formats, one file each; formats are detected from file names."""

@@ -21,23 +21,23 @@ from milk_np.errors import DataError, ModalityError, SettingsError
 
 @dataclass(frozen=True)
 class Preparation:
-    """What is done to raw data.
+    """How raw data are prepared.
 
     Attributes
     ----------
     k_core : int
-        Keep users and items with at least so many pairs each; 0 keeps all.
+        Keep users and items with at least this many pairs; 0 keeps all.
     new_items : float, optional
-        Share of the items that become new; None keeps the split that comes with the data, or else takes 0.2.
+        Share of the items that become new; None keeps the data's own split, or takes 0.2 if there is none.
     split_seed : int
-        Seed of their draw.
+        Random seed of the choice of new items.
     merge_duplicates : bool
-        Count repeated pairs once instead of refusing them.
+        Count repeated pairs once instead of raising an error.
     half : bool
         Store features as float16.
     modalities : names to keep, in that order; None keeps all
     missing_rows : among "nan" and "zero"
-        Feature rows that stand for a missing modality: those with a NaN, those of zeros only.
+        Feature rows that mean a missing modality: those with a NaN, those of zeros only.
     name : str, optional
         Name of the data set.
     """
@@ -64,14 +64,14 @@ class Raw:
         Feature rows of the items.
     features : for each modality (I, D_m)
     item_split : (I,) uint8, optional
-        A split of new items that comes with the data.
+        The data's own split of new items.
     user_ids, item_ids : (U,), (I,) str, optional
         Original ids; those of users only with `user_count`.
     user_count : int, optional
-        Number of users U, where they are already numbered.
+        Number of users U, if they are already numbered.
     available : (I, M) bool, optional
     notes : list of str
-        What the importer decided and a user should know.
+        Decisions of the importer that a user should know.
     """
 
     user: Column
@@ -87,12 +87,12 @@ class Raw:
 
 
 def assemble(raw: Raw, how: Preparation) -> Dataset:
-    """The data set of `raw` prepared as `how` says.
+    """The data set made of `raw` as `how` says.
 
     Raises
     ------
     DataError, ModalityError, SettingsError
-        If ids don't fit the features, pairs repeat, the k-core is empty, or an option is impossible.
+        If ids don't match the features, pairs repeat, the k-core is empty, or an option is invalid.
     """
     raw = _choose_modalities(raw, how)
     raw = _mark_missing(raw, how)
@@ -136,7 +136,7 @@ def _choose_modalities(raw: Raw, how: Preparation) -> Raw:
 
 
 def _mark_missing(raw: Raw, how: Preparation) -> Raw:
-    """Turn the rows that stand for a missing modality into zeros that aren't available."""
+    """Set the rows that mean a missing modality to zero and mark them as not available."""
     unknown = [kind for kind in how.missing_rows if kind not in MISSING_ROWS]
     if unknown:
         raise SettingsError(f"missing rows: expected {' or '.join(MISSING_ROWS)}, got {', '.join(unknown)}")
@@ -181,14 +181,14 @@ def _merge(raw: Raw, how: Preparation) -> tuple[Raw, int]:
 
 
 def _drop_split(raw: Raw, how: Preparation) -> Raw:
-    """Leave the split that came with the data, where a k-core or a share of new items asks for another."""
+    """Drop the data's own split if a k-core or a share of new items requires a new one."""
     if raw.item_split is None or (how.new_items is None and how.k_core == 0):
         return raw
     return replace(raw, item_split=None, notes=[*raw.notes, "the data's own split was replaced"])
 
 
 def _core(raw: Raw, how: Preparation) -> Raw:
-    """The k-core; items outside it leave the features, and item ids keep the original numbers."""
+    """The k-core; items outside of it are removed from the features, and item ids keep the original numbers."""
     if how.k_core == 0:
         return raw
     _, user = np.unique(raw.user, return_inverse=True)

@@ -1,4 +1,4 @@
-"""Feature rows as they come: which stand for a missing modality, and how to store them in half precision."""
+"""Raw feature rows: which of them mean a missing modality, and how to store them in half precision."""
 
 from __future__ import annotations
 

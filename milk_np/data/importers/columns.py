@@ -29,14 +29,14 @@ def is_table(path: Path) -> bool:
 
 
 def read_columns(path: Path, wanted: Sequence[str], *, optional: Sequence[str] = ()) -> dict[str, Column]:
-    """Columns of a table by name; integers come as int64, all else as strings. Other columns are ignored.
+    """Columns of a table by name, integers as int64, all else as strings. Other columns are ignored.
 
     A name may be followed by its type in the header, as in `user_id:token`.
 
     Raises
     ------
     DataError
-        If the file can't be read, a column is absent, or a cell is empty (the line is named).
+        If the file can't be read, a column is missing, or a cell is empty (the message names the line).
     MissingExtraError
         If a Parquet file is read without pyarrow.
     """
@@ -65,7 +65,7 @@ def _guarded(path: Path, read: Callable[[], dict[str, NDArray[Any]]]) -> dict[st
         return read()
     except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error) as error:
         raise DataError(
-            f"{path}: can't be read ({error}); expected a whole table in UTF-8, write or copy it again"
+            f"{path}: can't be read ({error}); expected a complete table in UTF-8, write or copy it again"
         ) from error
 
 
@@ -113,7 +113,7 @@ def _chunks(path: Path, reader: Iterator[list[str]], at: list[int]) -> Iterator[
         for column in columns:
             if "" in column:
                 raise DataError(
-                    f"{path}: an id is empty in or after line {line + column.index('')}; fill it or drop it"
+                    f"{path}: an id is empty in or after line {line + column.index('')}; fill it in or delete the row"
                 )
         line += len(rows)
         if full:
@@ -139,7 +139,7 @@ def _read_parquet(path: Path, wanted: list[str], optional: list[str]) -> dict[st
 
 def _arrow_column(path: Path, name: str, column: Any) -> NDArray[Any]:
     if column.null_count:
-        raise DataError(f"{path}: column {name!r} has {column.null_count} empty cells; fill them or drop the rows")
+        raise DataError(f"{path}: column {name!r} has {column.null_count} empty cells; fill them in or delete the rows")
     values: NDArray[Any] = column.to_numpy()
     if values.dtype.kind in "iu":
         return values
@@ -149,14 +149,14 @@ def _arrow_column(path: Path, name: str, column: Any) -> NDArray[Any]:
 
 
 def read_ids(path: Path) -> NDArray[np.str_]:
-    """Ids, one a line of a text file or one an entry of a `.npy` array, as strings."""
+    """Ids as strings, from a text file with one per line or from a `.npy` array."""
     if path.suffix == ".npy":
         array = read_npy(path)
         if array.ndim != 1 or array.dtype.kind not in "USiu":
             raise DataError(f"{path}: expected a 1-D array of ids, got {array.dtype} of shape {array.shape}")
         return np.char.decode(array, "utf-8") if array.dtype.kind == "S" else array.astype(np.str_)
     if not path.is_file():
-        raise DataError(f"{path}: no such file; expected the item ids, one a line, in the order of the feature rows")
+        raise DataError(f"{path}: no such file; expected the item ids, one per line, in the order of the feature rows")
     text = _guarded(path, lambda: {"ids": np.array(path.read_text("utf-8-sig").splitlines(), dtype=np.str_)})
     ids = np.char.strip(text["ids"])
     blank = np.flatnonzero(ids == "")

@@ -1,4 +1,4 @@
-"""Which kind of data a path holds."""
+"""Detect the kind of data at a path."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from milk_np.errors import DataError
 
 
 def detect_format(path: Path) -> str:
-    """One of FORMATS, told by names; a DataError says what is looked for if nothing fits."""
+    """One of FORMATS, detected from file names; if none fits, a DataError says what was looked for."""
     if not path.exists():
         raise DataError(f"{path}: no such file or folder; expected a table, a data set or a folder of raw data")
     if path.is_file():

@@ -22,14 +22,14 @@ _MASKS = ("warm_missing_item_index.npy", "cold_missing_item_index.npy")
 def from_milk_folder(folder: str | PathLike[str], how: Preparation | None = None) -> Dataset:
     """Data set from the authors' folder; its split of new items is kept.
 
-    Items of `val.txt` are valid new items, those of `test.txt` test new items, and further items of
-    `cold_item_index.npy` are test new items without pairs. Files that were imputed beforehand
-    (`*_feat_missing_*.npy`) and the lists of missing items are left aside, with a note: masks are drawn anew.
+    Items of `val.txt` are validation items, those of `test.txt` test items, and further items of
+    `cold_item_index.npy` are test items without pairs. Files with imputed features
+    (`*_feat_missing_*.npy`) and the lists of missing items are ignored, with a note: masks are drawn by a protocol.
 
     Raises
     ------
     DataError, ModalityError
-        If a file is absent or broken, an item is in two splits, or a new item isn't in the cold index.
+        If a file is missing or damaged, an item is in two splits, or a new item isn't in the cold index.
     """
     folder = Path(folder)
     with naming(folder):
@@ -118,5 +118,5 @@ def _notes(folder: Path) -> list[str]:
     ignored = [name for name in _MASKS if (folder / name).exists()]
     ignored += sorted(p.name for p in folder.glob("*_feat_missing_*.npy"))
     if ignored:
-        notes.append(f"left aside {', '.join(ignored)}: draw masks with --protocol")
+        notes.append(f"ignored {', '.join(ignored)}: draw masks with --protocol")
     return notes

@@ -27,12 +27,12 @@ def from_mmrec_folder(folder: str | PathLike[str], how: Preparation | None = Non
     """Data set from a folder of MMRec.
 
     `x_label` (0 train, 1 valid, 2 test) usually splits each user's pairs, so that every item has some in
-    training. New items are then drawn anew, with a note; labels that do hide whole items are kept.
+    training. New items are then drawn, with a note; labels that split by item are kept.
 
     Raises
     ------
     DataError, ModalityError
-        If there isn't one `.inter` file, or a column or the features are absent.
+        If there isn't exactly one `.inter` file, or a column or the features are missing.
     """
     folder = Path(folder)
     with naming(folder):
@@ -69,7 +69,7 @@ def _first(columns: dict[str, Column], names: tuple[str, ...], path: Path) -> Co
 def _split(
     item: NDArray[np.int64], label: Column | None, features: dict[str, FeatureArray]
 ) -> tuple[NDArray[np.uint8] | None, list[str]]:
-    """Split of new items that the labels give, if they do, and what to note."""
+    """Split of new items from the labels, if they give one, and notes."""
     if label is None:
         return None, []
     if label.dtype.kind != "i" or not np.isin(label, (0, 1, 2)).all():
@@ -80,4 +80,4 @@ def _split(
     given = split_from_labels(item, label.astype(np.int64), n_items)
     if given is not None:
         return given, []
-    return None, [f"{LABEL_COLUMN} splits each user's pairs, so it was left aside and new items were drawn"]
+    return None, [f"{LABEL_COLUMN} splits each user's pairs, so it was ignored and new items were drawn"]

@@ -1,4 +1,4 @@
-"""Original ids and the numbers that stand for them inside."""
+"""Original ids and the numbers used for them internally."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from milk_np.errors import DataError
 
 
 def number(ids: Column) -> tuple[NDArray[np.int32], NDArray[np.str_] | None]:
-    """Users numbered 0..U-1 in ascending order, with their original ids unless these are the same numbers."""
+    """Users numbered 0..U-1 in ascending order, and their original ids unless these are the same numbers."""
     distinct, position = np.unique(ids, return_inverse=True)
     numbered = position.astype(np.int32)
     if distinct.dtype.kind in "iu" and distinct[0] == 0 and distinct[-1] == len(distinct) - 1:
@@ -20,14 +20,14 @@ def number(ids: Column) -> tuple[NDArray[np.int32], NDArray[np.str_] | None]:
 
 
 def rows_of(items: Column, item_ids: NDArray[np.str_] | None, path: object) -> NDArray[np.int64]:
-    """Feature rows of the items of a table: their own integers, or their places in `item_ids`."""
+    """Feature rows of a table's items: the integers themselves, or positions in `item_ids`."""
     if item_ids is None:
         if items.dtype.kind == "i":
             return items.astype(np.int64)
         word = next((value for value in items.tolist() if not value.isdecimal()), str(items[0]))
         raise DataError(
-            f"{path}: item ids aren't row numbers of the features (for example {word!r}), so it is unknown "
-            "which row is whose; give --item-ids, a file with the id of each feature row, one a line"
+            f"{path}: item ids aren't row numbers of the features (for example {word!r}), so the items' rows are "
+            "unknown; give --item-ids, a file with the item id of each feature row, one per line"
         )
     return _places(items.astype(np.str_), item_ids, path)
 

@@ -1,4 +1,4 @@
-"""Importers: tables with `.npy` features, a folder of the two, and data sets that are prepared again."""
+"""Importers: tables with `.npy` features, a folder of both, and existing data sets."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def from_tables(
     user_col, item_col : str
         Names of the columns.
     split_col : str, optional
-        A column of train, valid and test (or 0, 1, 2) that brings its own split of new items.
+        A column of train, valid and test (or 0, 1, 2) that gives the split of new items.
     item_ids : text file or .npy, optional
         Id of each feature row; needed unless the item ids are the row numbers.
 
@@ -90,10 +90,10 @@ def from_folder(
 
 
 def from_dataset(path: StrPath, how: Preparation | None = None) -> Dataset:
-    """A data set prepared again: fewer modalities, half precision, another k-core or draw of new items.
+    """An existing data set, changed: fewer modalities, half precision, another k-core or choice of new items.
 
-    The split and the missing modalities are kept, unless `how` asks for a k-core or a share of new items:
-    a mask that a protocol drew is then dropped.
+    The split and the missing modalities are kept, unless `how` has a k-core or a share of new items:
+    then a mask drawn by a protocol is dropped.
     """
     ds = Dataset.load(path)
     meta = {k: v for k, v in ds.meta.items() if k not in ("content_hash", "n_users")}
@@ -101,7 +101,7 @@ def from_dataset(path: StrPath, how: Preparation | None = None) -> Dataset:
     how = how or Preparation()
     notes: list[str] = []
     if (how.new_items is not None or how.k_core) and "protocol" in meta:
-        notes.append(f"the mask of {meta['protocol']} was dropped with the split: draw one with --protocol")
+        notes.append(f"the mask of {meta['protocol']} was dropped with the split: draw a new one with --protocol")
         available = None if not meta.get("natural_missing") else available
         meta = {k: v for k, v in meta.items() if k != "protocol" and not k.startswith("missing_")}
     raw = Raw(
@@ -159,7 +159,7 @@ def _check_ids(ids: NDArray[np.str_] | None, features: dict[str, FeatureArray]) 
         if ids is not None and len(ids) != len(rows):
             raise ModalityError(
                 f"feature_{name}: expected {len(ids)} rows, one for each item id, got {len(rows)}; "
-                "the ids have to be in the order of the rows"
+                "the ids must be in the order of the rows"
             )
 
 
@@ -180,6 +180,6 @@ def _given_split(
     if item_split is None:
         raise DataError(
             f"{path}: column {name!r} isn't a split of new items: expected all pairs of an item in one split "
-            "and some items in valid or test; leave the column out to have new items drawn"
+            "and some items in valid or test; leave out --split-col to draw new items"
         )
     return item_split

@@ -1,1 +1,1 @@
-"""How missing modalities are filled: one file each, found by name."""
+"""Imputation of missing modalities, one file per method."""

@@ -1,4 +1,4 @@
-"""What every imputer offers: filling the data it was fitted on, and completing items that weren't in it.
+"""What every imputer offers: imputing the data it was fitted on, and items that weren't in them.
 
 Imputation works on raw rows, before row normalisation, and learns from training items only.
 """
@@ -23,7 +23,7 @@ Fitted = dict[str, NDArray[Any]]
 
 
 class Imputer(ABC):
-    """Fills missing modalities.
+    """Imputes missing modalities.
 
     Attributes
     ----------
@@ -32,7 +32,7 @@ class Imputer(ABC):
     modalities, widths : after `fit`
         Names and raw widths D_m of the modalities.
     fitted : dict of arrays, after `fit`
-        All that was learned.
+        Everything that was learned.
     """
 
     name: ClassVar[str]
@@ -43,7 +43,7 @@ class Imputer(ABC):
         self.fitted: Fitted = {}
 
     def fit(self, ds: Dataset) -> Self:
-        """Learn what the filling needs from the training items of `ds`."""
+        """Learn from the training items of `ds`."""
         self.modalities = ds.modalities
         self.widths = {name: int(ds.features[name].shape[1]) for name in ds.modalities}
         self.fitted = self._fit(ds)
@@ -51,7 +51,7 @@ class Imputer(ABC):
 
     @abstractmethod
     def _fit(self, ds: Dataset) -> Fitted:
-        """What is learned from the training items, under the names of `_keys`."""
+        """The arrays learned from the training items, under the names of `_keys`."""
 
     @abstractmethod
     def _keys(self) -> list[str]:
@@ -67,11 +67,11 @@ class Imputer(ABC):
     ) -> NDArray[np.float32]:
         """Rows of `modality` for the items `missing`: (len(missing), D), or (1, D) if all are the same.
 
-        `rows` (n, D_m) and `available` (n, M) describe all items; rows that aren't available mustn't be read.
+        `rows` (n, D_m) and `available` (n, M) describe all items; rows that aren't available must not be read.
         """
 
     def fill(self, ds: Dataset, modality_index: int) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-        """Stand-ins for one modality of the data that was fitted.
+        """Imputed rows for one modality of the fitted data.
 
         Returns
         -------
@@ -86,19 +86,19 @@ class Imputer(ABC):
         return fill, source
 
     def complete(self, rows: Mapping[str, FeatureArray | None], available: NDArray[np.bool_] | None = None) -> Rows:
-        """Raw rows (n, D_m) float32 of items that weren't in the data, with missing ones filled in.
+        """Raw rows (n, D_m) float32 of items that weren't in the data, with missing ones imputed.
 
         Parameters
         ----------
-        rows : for each modality (n, D_m), or None if no item owns it
+        rows : for each modality (n, D_m), or None if no item has it
             Modalities left out count as None.
         available : (n, M) bool, optional
-            Which item owns which modality; by default all that were given.
+            Which item has which modality; by default all that are given.
 
         Raises
         ------
         ModalityError
-            If a name, width or shape is wrong, an owned row isn't finite, or an item owns nothing.
+            If a name, width or shape is wrong, an available row isn't finite, or an item has no modality.
         """
         given, available = self.checked(rows, available)
         out: Rows = {}
@@ -112,7 +112,7 @@ class Imputer(ABC):
     def checked(
         self, rows: Mapping[str, FeatureArray | None], available: NDArray[np.bool_] | None
     ) -> tuple[dict[str, FeatureArray], NDArray[np.bool_]]:
-        """Rows (n, D_m) of every modality, those that nobody owns set to zero, and who owns what (n, M).
+        """Rows (n, D_m) of every modality, zeros for one that no item has, and availability (n, M).
 
         Takes the arguments of `complete` and raises its errors.
         """
@@ -136,20 +136,20 @@ class Imputer(ABC):
         shape = (n, self.widths[name])
         if name not in given:
             if owned.any():
-                raise ModalityError(f"feature_{name}: expected shape {shape} for items that own it, got none")
+                raise ModalityError(f"feature_{name}: expected shape {shape} for items that have it, got none")
             given[name] = np.zeros(shape, dtype=np.float32)
         if given[name].shape != shape:
             raise ModalityError(f"feature_{name}: expected shape {shape}, got {given[name].shape}")
         check_finite(np.where(owned[:, None], given[name], 0), name)
 
     def state(self) -> Fitted:
-        """What was fitted, as plain arrays."""
+        """The fitted imputer as plain arrays."""
         widths = np.array([self.widths[name] for name in self.modalities], dtype=np.int64)
         return {"modalities": np.array(self.modalities, dtype=np.str_), "widths": widths, **self.fitted}
 
     @classmethod
     def from_state(cls, state: Mapping[str, NDArray[Any]]) -> Self:
-        """The imputer whose `state()` was saved; a DataError names the arrays that are absent."""
+        """The imputer whose `state()` was saved; a DataError names missing arrays."""
         imputer = cls()
         _require(state, ["modalities", "widths"], cls.name)
         imputer.modalities = tuple(str(name) for name in state["modalities"])
@@ -160,12 +160,12 @@ class Imputer(ABC):
 
 
 def training_owners(ds: Dataset, modality_index: int) -> NDArray[np.bool_]:
-    """Training items that own the modality, (I,) bool; an error if there are none."""
+    """Training items that have the modality, (I,) bool; ModalityError if there are none."""
     owners: NDArray[np.bool_] = (ds.item_split == Split.TRAIN) & ds.available[:, modality_index]
     if not owners.any():
         raise ModalityError(
-            f"{ds.modalities[modality_index]}: no training item owns it, so nothing can be learned from it; "
-            "expected at least one, leave this modality out"
+            f"{ds.modalities[modality_index]}: no training item has this modality, so nothing can be learned from it; "
+            "expected at least one, leave out this modality"
         )
     return owners
 
@@ -173,4 +173,4 @@ def training_owners(ds: Dataset, modality_index: int) -> NDArray[np.bool_]:
 def _require(state: Mapping[str, NDArray[Any]], keys: list[str], name: str) -> None:
     absent = [key for key in keys if key not in state]
     if absent:
-        raise DataError(f"state of the {name} imputer: expected array {', '.join(absent)}, it is absent")
+        raise DataError(f"state of the {name} imputer: expected array {', '.join(absent)}, which is missing")

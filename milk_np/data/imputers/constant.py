@@ -1,4 +1,4 @@
-"""Imputers that put the same row everywhere: zero, and the mean of the paper."""
+"""Imputers that use the same row for all items: zero, and the mean (as in the paper)."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class ZeroImputer(Imputer):
 
 
 class MeanImputer(Imputer):
-    """Missing rows are the mean raw row of the training items that own the modality, as in the paper."""
+    """Missing rows are the mean raw row of the training items that have the modality, as in the paper."""
 
     name = "mean"
 

@@ -1,4 +1,4 @@
-"""Learned maps between modalities: a regression on complete items fills the missing one (paper, Table 3)."""
+"""Learned maps between modalities: a regression on complete items imputes the missing one (paper, Table 3)."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ RIDGE = 0.1
 
 
 class MapImputer(Imputer):
-    """A ridge regression for each ordered pair of modalities, averaged over those that an item owns.
+    """A ridge regression for each ordered pair of modalities, averaged over an item's available modalities.
 
-    Both sides are row-normalised, as the model sees them, so that long rows don't rule the fit; the stand-ins
-    have that scale too. A pair of modalities that no training item owns together falls back on the mean.
-    The state holds the maps: the sum over ordered pairs of D_m x D_m' float32 values. BLAS works on one thread: the
-    same bits whatever the number of threads. A row that is filled alone may differ from the same one among others by
-    rounding (float32).
+    Both sides are row-normalised, as the model sees them, so that long rows don't dominate the fit; the imputed rows
+    have that scale too. A pair of modalities that no training item has together falls back on the mean.
+    The state holds the maps: the sum over ordered pairs of D_m x D_m' float32 values. BLAS uses one thread, so the
+    result is the same bit for bit for any number of threads. A row imputed alone may differ by float32 rounding from
+    the same row imputed together with others.
     """
 
     name = "map"
@@ -76,7 +76,7 @@ def ridge_map(
     """Slope (D, D') and intercept (D',) of the ridge regression of `want` on `have` over the items `both`.
 
     Solves (X^T X + r I) W = X^T Y with X, Y the centred unit rows and r = RIDGE * trace(X^T X) / D; the
-    products are accumulated by blocks of rows.
+    products are accumulated in blocks of rows.
     """
     mean_x, mean_y = mean_unit_row(have, both), mean_unit_row(want, both)
     gram = np.zeros((have.shape[1], have.shape[1]))

@@ -1,4 +1,4 @@
-"""Imputation by neighbours: what similar training items look like in the modality that is missing."""
+"""Nearest-neighbour imputation: the missing modality of similar training items."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ QUERIES = 256
 
 
 class NearestImputer(Imputer):
-    """Mean raw row of the nearest training items that own the missing modality.
+    """Mean raw row of the nearest training items that have the missing modality.
 
-    Nearest means by cosine in a modality that the item owns; where it owns several, their means are averaged.
-    If no training item owns both modalities, the mean over all owners stands in.
+    Nearest means by cosine in an available modality of the item; if it has several, their means are averaged.
+    If no training item has both modalities, the mean over all items with the missing one is used.
 
-    The state holds the training items' raw rows of all modalities in their own precision, that is as many
-    bytes as the training part of the features: 1 GB for 100,000 items of 5,120 half-precision values. Use
-    `map` where a model file has to stay small.
+    The state holds the training items' raw rows of all modalities in their own precision, as many bytes as the
+    training part of the features: 1 GB for 100,000 items of 5,120 half-precision values. Use `map` if a model file
+    has to stay small.
     """
 
     name = "nearest"
@@ -62,7 +62,7 @@ class NearestImputer(Imputer):
         return total
 
     def _neighbours_mean(self, rows: FeatureArray, have: str, want: str) -> NDArray[np.float32] | None:
-        """Mean row of `want` (q, D') over the neighbours in `have`; None if no training item owns both."""
+        """Mean row of `want` (q, D') over the neighbours in `have`; None if no training item has both."""
         owned = self.fitted["owned"]
         both = np.flatnonzero(owned[:, self.modalities.index(have)] & owned[:, self.modalities.index(want)])
         if len(both) == 0:
@@ -73,10 +73,10 @@ class NearestImputer(Imputer):
 
 
 def nearest(queries: NDArray[np.float32], rows: FeatureArray, candidates: NDArray[np.intp], k: int) -> NDArray[np.intp]:
-    """Rows among `candidates` of largest cosine with each unit query: (q, min(k, len(candidates))).
+    """Rows among `candidates` with the largest cosine with each unit query: (q, min(k, len(candidates))).
 
-    Equal rows have equal cosines, and of these the lower ids come first, whatever the blocks and the other queries: the
-    kernel of the ranking sums in one order, BLAS in one that depends on the place of a row.
+    Equal rows have equal cosines and are listed by id, whatever the blocks and the other queries: the ranking kernel
+    sums in a fixed order, BLAS in one that depends on a row's position.
     """
     from milk_np.kernels.cpu.topk import top_k  # it loads Numba, which no other imputer needs
 

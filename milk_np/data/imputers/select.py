@@ -1,4 +1,4 @@
-"""Imputers by name, and the feature tables that they fill."""
+"""Imputers by name, and the imputed feature tables."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ IMPUTERS: dict[str, type[Imputer]] = {
 
 
 def imputer_class(name: str) -> type[Imputer]:
-    """Class of the imputer called `name`: zero, mean, map or nearest."""
+    """Class of the imputer named `name`: zero, mean, map or nearest."""
     if name not in IMPUTERS:
         raise SettingsError(f"impute: expected one of {', '.join(IMPUTERS)}, got {name!r}")
     return IMPUTERS[name]
 
 
 def make_imputer(name: str) -> Imputer:
-    """A new imputer, to be fitted."""
+    """A new imputer, not fitted yet."""
     return imputer_class(name)()
 
 
 def feature_tables(ds: Dataset, imputer: Imputer) -> list[FeatureTable]:
-    """One table per modality of `ds`, filled by the fitted `imputer`."""
+    """One table per modality of `ds`, imputed by the fitted `imputer`."""
     return [
         FeatureTable.build(ds.features[name], ds.available[:, m], *imputer.fill(ds, m))
         for m, name in enumerate(ds.modalities)

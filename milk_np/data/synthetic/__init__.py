@@ -1,1 +1,1 @@
-"""Data sets with a planted truth."""
+"""Synthetic data sets with a known structure."""

@@ -1,4 +1,4 @@
-"""Synthetic sets of any size, written to a folder by blocks: memory doesn't grow with the users."""
+"""Synthetic sets of any size, written to a folder in blocks: memory doesn't grow with the number of users."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PAIRS_READ = 1 << 22
 def write_synthetic(path: str | PathLike[str], plan: Plan, mask: Mask | None = None) -> Path:
     """Write the set of `plan`, under `mask`, to the folder `path`; it equals `make_synthetic` of these sizes.
 
-    Memory holds one block at a time, the latent content (32 bytes an item) and a count for each item.
+    Memory holds one block at a time, the latent content (32 bytes per item) and a count per item.
     """
     path = Path(path)
     with new_folder(path) as folder:
@@ -63,7 +63,7 @@ def _write_split(folder: Path, plan: Plan, count: NDArray[np.int64], mask: Mask 
 
 
 class NpyWriter:
-    """A `.npy` file that grows along its first axis; the header gets the final length on closing."""
+    """A `.npy` file that grows along its first axis; the final length is written to the header on closing."""
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("wb")

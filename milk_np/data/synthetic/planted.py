@@ -1,12 +1,12 @@
-"""Synthetic data with a planted truth: users like what items are about, and modalities show it blurred.
+"""Synthetic data with a known structure: users choose items by latent content, which modalities show with noise.
 
-Each item has a latent content z (L). A modality shows some of the L directions beside private directions
-of larger variance that no user cares for, an offset, noise, and a length of its own. A profile of raw
-features is misled by the private directions; a trained extractor learns to leave them out.
+Each item has a latent content z (L). A modality shows some of the L directions, together with private directions of
+larger variance that don't affect users' choices, an offset, noise, and a random length per row. A profile of raw
+features is misled by the private directions; a trained extractor learns to ignore them.
 
-All is drawn by blocks of users and of items from streams of their own, so that a set can be written to disk
-without ever being whole in memory (`synthetic_large`), and is the same as the one made in memory. A seed gives the same
-bits on any number of threads (BLAS works on one); on another kind of processor features may be rounded otherwise.
+Blocks of users and of items are drawn from separate random streams, so that a set can be written to disk without ever
+being in memory as a whole (`large.py`) and equals the one made in memory. A seed gives the same bits on any number of
+threads (BLAS uses one); on another kind of processor features may be rounded differently.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from milk_np.rng import generator
 
 BUILT_IN_WIDTHS = {"image": 128, "text": 96, "audio": 64}
 SCORE_ALL = 4096
-"""Up to so many items, every user looks at all of them; beyond, at a sample drawn by popularity."""
+"""Up to this many items, every user chooses among all of them; beyond, among a sample drawn by popularity."""
 BLOCK_SCORES = 1 << 21
 BLOCK_ITEMS = 4096
 
@@ -36,7 +36,7 @@ Pairs = tuple[NDArray[np.int32], NDArray[np.int32]]
 
 @dataclass(frozen=True)
 class Truth:
-    """What is planted; strengths are in standard deviations of one latent direction.
+    """The known structure; strengths are in standard deviations of one latent direction.
 
     Attributes
     ----------
@@ -45,7 +45,7 @@ class Truth:
     shown : int
         How many of them a modality shows.
     private, private_strength : int, float
-        Directions of a modality that no user cares for.
+        Directions of a modality that don't affect users' choices.
     noise, offset : float
         White noise, and the common offset of all rows.
     taste, popularity : float
@@ -64,7 +64,7 @@ class Truth:
 
 @dataclass(frozen=True)
 class Plan:
-    """Sizes, truth and seed of a synthetic set, checked."""
+    """Sizes, structure and seed of a synthetic set; checked on construction."""
 
     n_users: int = 1500
     n_items: int = 1200
@@ -97,7 +97,7 @@ class Plan:
 
     @property
     def looked_at(self) -> int:
-        """Number of items each user chooses from."""
+        """Number of items that each user chooses from."""
         wanted = max(64, 8 * -(-self.n_pairs // self.n_users))
         return self.n_items if self.n_items <= SCORE_ALL else min(self.n_items, wanted)
 
@@ -113,7 +113,7 @@ class Plan:
             yield slice(start, min(start + BLOCK_ITEMS, self.n_items))
 
     def meta(self) -> dict[str, Any]:
-        """What is recorded of how the set was made."""
+        """How the set was made, for its meta."""
         made = {"name": self.name, "made": "synthetic", "seed": self.seed}
         return made | {"new_items": self.new_items, "n_users": self.n_users}
 
@@ -134,10 +134,10 @@ def make_synthetic(
     Parameters
     ----------
     n_users, n_items, n_pairs : int
-        Users, items, and about how many pairs (each user has at least 2).
+        Users, items, and the approximate number of pairs (each user has at least 2).
     widths : names and raw widths of the modalities, by default image 128, text 96, audio 64
     new_items : float
-        Share of the items that are new, half valid, half test.
+        Share of the items that are new, half validation, half test.
     seed : int
     half : bool
         Features in float16 instead of float32.
@@ -175,7 +175,7 @@ def item_content(plan: Plan) -> Float32:
 def pair_blocks(plan: Plan, z: Float32) -> Iterator[Pairs]:
     """Users and items of the pairs, block by block, sorted by user, then item.
 
-    Each user takes the items of largest taste + popularity + Gumbel noise.
+    Each user chooses the items of largest taste + popularity + Gumbel noise.
     """
     order = generator(plan.seed, "synthetic-popularity").permutation(plan.n_items)
     for start, n in plan.user_blocks():
@@ -198,7 +198,7 @@ def _pairs(plan: Plan, z: Float32, order: NDArray[np.int64], start: int, n: int)
 
 
 def _degrees(rng: np.random.Generator, n: int, mean: float, most: int) -> NDArray[np.int64]:
-    """Pairs per user: 2 plus a log-normal of the mean that is left, at most `most`."""
+    """Pairs per user: 2 plus a log-normal with the rest of the mean, at most `most`."""
     spread = 0.7
     extra = (mean - 2) * np.exp(spread * rng.standard_normal(n) - spread**2 / 2)
     wanted: NDArray[np.int64] = (2 + np.floor(extra + rng.random(n))).astype(np.int64)

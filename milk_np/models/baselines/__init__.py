@@ -1,1 +1,1 @@
-"""Models without training: floors that a trained one has to clear."""
+"""Models without training: baselines that a trained one should beat."""

@@ -1,6 +1,6 @@
-"""Content profile: users are the mean of what they interacted with; nothing is trained.
+"""Content profile: a user is the mean of the items they interacted with; nothing is trained.
 
-The floor that a trained model has to clear, and a usable recommender where there is no time to train one.
+A baseline that a trained model should beat, and a usable recommender if there is no time to train one.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ Sparse = Any
 
 
 class ContentProfile(Recommender):
-    """Item vectors are the modalities side by side: imputed, centred on the training items, row-normalised.
+    """Item vectors are the concatenated modalities: imputed, centred on the training items, row-normalised.
 
-    A user's vector is the mean of her training items' vectors, so that a score is a mean cosine, summed over
+    A user's vector is the mean of their training items' vectors, so that a score is a mean cosine, summed over
     modalities. A user without training items gets the mean over all training pairs. With mean imputation a
-    missing modality is zero after centring: it says nothing. K is the sum of the raw widths D_m; vectors are
-    made when they are asked for and never stored.
+    missing modality is zero after centring and adds nothing to a score. K is the sum of the raw widths D_m; vectors
+    are computed on demand and never stored.
 
     Parameters
     ----------
     impute : str
-        How missing modalities are filled, see `milk_np.data.imputers.select`.
+        How missing modalities are imputed, see `milk_np.data.imputers.select`.
     """
 
     name = "profile"
@@ -50,7 +50,7 @@ class ContentProfile(Recommender):
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """The model with the imputation that the settings name."""
+        """A new model with the imputation of the settings."""
         return cls(settings.impute)
 
     def fit(self, ds: Dataset) -> Self:
@@ -76,7 +76,7 @@ class ContentProfile(Recommender):
         return self._profiles(sparse.csr_array((share, items, indptr), shape=(len(lengths), self._pairs.shape[1])))
 
     def _profiles(self, pairs: Sparse) -> Vectors:
-        """Weighted sums of the items' vectors; everybody's for an empty row."""
+        """Weighted sums of the items' vectors; for an empty row, the mean over all training pairs."""
         profiles = self._weighted_sums(pairs)
         profiles[np.diff(pairs.indptr) == 0] = self._everybody
         return profiles
@@ -96,7 +96,7 @@ class ContentProfile(Recommender):
         return np.hstack([unit_rows(rows[name] - centre) for name, centre in modalities])
 
     def _weighted_sums(self, weights: Sparse) -> Vectors:
-        """weights (n, I) times the item vectors (I, K), by blocks of items that don't depend on the rows."""
+        """weights (n, I) times the item vectors (I, K), in blocks of items that don't depend on the rows."""
         width = sum(len(centre) for centre in self._centres)
         total = np.zeros((weights.shape[0], width), np.float32)
         columns = weights.tocsc()
@@ -109,7 +109,7 @@ class ContentProfile(Recommender):
 
 
 def _raw_rows(table: FeatureTable, ids: NDArray[np.int32]) -> Vectors:
-    """Imputed rows of the items `ids` at their own length, (n, D_m)."""
+    """Imputed rows of the items `ids`, not normalised, (n, D_m)."""
     source = table.source[ids]
     out = np.empty((len(ids), table.width), np.float32)
     out[source >= 0] = table.raw[source[source >= 0]]

@@ -1,4 +1,4 @@
-"""Most similar content: an item goes to those who took the training items most like it; nothing is trained."""
+"""Most similar content: an item is recommended to users of the most similar training items; nothing is trained."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ class MostSimilar(Recommender):
     """Score of user u and item i: the cosines of i with its `neighbours` most similar training items, summed over
     those that u interacted with.
 
-    Cosines are those of the content profile: modalities imputed, centred, normalised and added. Of training items that
-    are equally similar, the first are the neighbours. A user's vector marks her training items, an item's holds its
-    similarities, so K is the number of training items; both are made when they are asked for, and a vector has the same
-    bits alone and among others: the kernel of the ranking finds the neighbours.
+    Cosines are those of the content profile: modalities imputed, centred, normalised and added. Of equally similar
+    training items, the first are the neighbours. A user's vector marks their training items, an item's holds its
+    similarities, so K is the number of training items. Both are computed on demand; a vector has the same bits alone
+    and among others, since the ranking kernel finds the neighbours.
 
     Parameters
     ----------
     impute : str
-        How missing modalities are filled, see `milk_np.data.imputers.select`.
+        How missing modalities are imputed, see `milk_np.data.imputers.select`.
     neighbours : int
         Training items that an item is compared with.
     """
@@ -44,7 +44,7 @@ class MostSimilar(Recommender):
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """The model with the imputation that the settings name."""
+        """A new model with the imputation of the settings."""
         return cls(settings.impute)
 
     def fit(self, ds: Dataset) -> Self:
@@ -56,7 +56,7 @@ class MostSimilar(Recommender):
         return self
 
     def user_factors(self, users: NDArray[np.int32] | None = None) -> Vectors:
-        """1 where a user of `users`, or of all, took a training item, else 0, (n, training items)."""
+        """1 where a user of `users`, or of all, chose a training item, else 0, (n, training items)."""
         ids = np.arange(len(self._indptr) - 1) if users is None else np.asarray(users)
         out = np.zeros((len(ids), len(self._known)), np.float32)
         for row, user in enumerate(ids):

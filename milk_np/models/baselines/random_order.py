@@ -1,4 +1,4 @@
-"""Random order: the level of a model that knows nothing."""
+"""Random order: the baseline of a model without any information."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class RandomOrder(Recommender):
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """The model with the seed of the settings."""
+        """A new model with the seed of the settings."""
         return cls(settings.seed)
 
     def fit(self, ds: Dataset) -> Self:

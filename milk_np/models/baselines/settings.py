@@ -1,4 +1,4 @@
-"""Settings of the models without training: those that all share, under the model's name."""
+"""Settings of the models without training: the shared ones only."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from milk_np.settings.shared import Settings
 
 @dataclass(frozen=True)
 class RandomOrderSettings(Settings):
-    """Settings of the random order, which reads the seed."""
+    """Settings of the random order, which uses the seed."""
 
     title: ClassVar[str] = "random order"
-    model: str = option("random", str, "model", "what to rank with", choices=("random",), metavar="NAME")
+    model: str = option("random", str, "model", "model to rank with", choices=("random",), metavar="NAME")
 
 
 @dataclass(frozen=True)
 class ContentProfileSettings(Settings):
-    """Settings of the content profile, which reads how modalities are filled."""
+    """Settings of the content profile, which uses `impute`."""
 
     title: ClassVar[str] = "content profile"
-    model: str = option("profile", str, "model", "what to rank with", choices=("profile",), metavar="NAME")
+    model: str = option("profile", str, "model", "model to rank with", choices=("profile",), metavar="NAME")
 
 
 @dataclass(frozen=True)
 class MostSimilarSettings(Settings):
-    """Settings of most similar content, which reads how modalities are filled."""
+    """Settings of most similar content, which uses `impute`."""
 
     title: ClassVar[str] = "most similar content"
-    model: str = option("similar", str, "model", "what to rank with", choices=("similar",), metavar="NAME")
+    model: str = option("similar", str, "model", "model to rank with", choices=("similar",), metavar="NAME")

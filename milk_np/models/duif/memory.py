@@ -1,4 +1,4 @@
-"""Memory of the host that training DUIF needs, from sizes alone."""
+"""Host memory needed for training DUIF, computed from sizes."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from milk_np.models.milk import memory
 from milk_np.settings.triplets import TripletSettings
 
 _FLOAT = 4
-ADVICE = {**memory.ADVICE, "modalities side by side": "train on a machine with more memory"}
-"""By purpose, what makes its need smaller."""
+ADVICE = {**memory.ADVICE, "concatenated modalities": "train on a machine with more memory"}
+"""By purpose, how to reduce the need."""
 
 
 def training_bytes(settings: TripletSettings, *, n_items: int, widths: Sequence[int], **sizes: Any) -> dict[str, int]:
-    """What MILK's step needs on one modality, and the items' modalities side by side: (I, D) float32.
+    """The need of MILK's step on one modality, and the items' concatenated modalities: (I, D) float32.
 
-    A modality's rows are made on their own before they are laid into place.
+    Each modality's rows are computed separately before they are copied into place.
     """
     joined = _FLOAT * n_items * (sum(widths) + max(widths))
     step = memory.training_bytes(settings, n_items=n_items, widths=[sum(widths)], **sizes)
-    return {"modalities side by side": joined, **step}
+    return {"concatenated modalities": joined, **step}

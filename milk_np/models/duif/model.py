@@ -1,7 +1,7 @@
 """DUIF: free user vectors and a linear map of an item's content, learned by BPR (Geng et al., ICCV 2015).
 
-Score of user u and item i: p_u . (x_i W + b), where x_i (D,) are the item's modalities side by side, D = sum D_m. It is
-MILK's extractor on one modality, with one environment and no alignment, and shares its step and its gradients.
+Score of user u and item i: p_u . (x_i W + b), where x_i (D,) are the item's concatenated modalities, D = sum D_m. It is
+MILK's extractor on one modality, with one environment and no alignment, and uses the same step and gradients.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ CONTENT = "content"
 
 
 class Duif(Milk):
-    """DUIF on rows of unit length: each modality imputed and normalised, then all of them side by side.
+    """DUIF on rows of unit length: each modality imputed and normalised, then all of them concatenated.
 
-    The rows side by side, (I, D) float32, are kept in memory.
+    The concatenated rows, (I, D) float32, are kept in memory.
     """
 
     name: ClassVar[str] = "duif"
@@ -35,8 +35,13 @@ class Duif(Milk):
     memory_need = staticmethod(memory.training_bytes)
     memory_advice = memory.ADVICE
 
+    def check(self, ds: Dataset) -> None:
+        """As MILK's, on the concatenated modalities, of which only the size matters here."""
+        width = sum(int(ds.features[name].shape[1]) for name in ds.modalities)
+        super().check(self._side_by_side(ds, np.broadcast_to(np.float32(0), (ds.n_items, width))))
+
     def trainer(self, ds: Dataset) -> Trainer:
-        """Impute, lay the modalities side by side, and set up the step on them."""
+        """Impute and concatenate the modalities, and set up the step on them."""
         imputer = make_imputer(self.settings.impute).fit(ds)
         trainer = super().trainer(self._side_by_side(ds, self._joined(feature_tables(ds, imputer))))
         self.imputer = imputer
@@ -54,7 +59,7 @@ class Duif(Milk):
         return self._encode([self._table(FeatureTable.complete(joined))], np.arange(len(joined), dtype=np.int32))
 
     def _joined(self, tables: Sequence[FeatureTable]) -> Vectors:
-        """Imputed rows of all modalities side by side, (n, D)."""
+        """Imputed rows of all modalities, concatenated, (n, D)."""
         out = np.empty((tables[0].n_items, sum(table.width for table in tables)), np.float32)
         start = 0
         for table in tables:
@@ -71,7 +76,7 @@ class Duif(Milk):
 
 
 class DuifRaw(Duif):
-    """DUIF on the features as they are, whatever their length."""
+    """DUIF on the raw features, without row normalisation."""
 
     name: ClassVar[str] = "duif-raw"
     unit: ClassVar[bool] = False

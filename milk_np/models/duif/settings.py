@@ -11,9 +11,9 @@ from milk_np.settings.triplets import TripletSettings
 
 @dataclass(frozen=True)
 class DuifSettings(TripletSettings):
-    """What decides the result of a DUIF, on rows of unit length.
+    """Settings of DUIF on rows of unit length.
 
-    What MILK's step asks for besides is fixed: free users, one environment, no alignment.
+    MILK's other settings, which its step reads too, are fixed: free users, one environment, no alignment.
     """
 
     title: ClassVar[str] = "DUIF"
@@ -23,13 +23,13 @@ class DuifSettings(TripletSettings):
     invariance_weight: ClassVar[float] = 0.0
     align_weight: ClassVar[float] = 0.0
 
-    model: str = option("duif", str, "model", "what to train", choices=("duif",), metavar="NAME")
+    model: str = option("duif", str, "model", "model to train", choices=("duif",), metavar="NAME")
 
 
 @dataclass(frozen=True)
 class DuifRawSettings(DuifSettings):
-    """The same on the features as they are."""
+    """Settings of DUIF on the raw features."""
 
     title: ClassVar[str] = "DUIF, raw features"
 
-    model: str = option("duif-raw", str, "model", "what to train", choices=("duif-raw",), metavar="NAME")
+    model: str = option("duif-raw", str, "model", "model to train", choices=("duif-raw",), metavar="NAME")

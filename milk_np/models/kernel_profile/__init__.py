@@ -1,6 +1,8 @@
 """Regression of what users choose on content, in closed form: the parts of `.model`.
 
 =============  =========================================================================================
+settings       what decides the result
+fit            the phases of a fit, one after another
 smoothing      from the items that a user chose to all that those who chose alike did (collaborative)
 content        rows of the modalities that an item owns, and their similarity to landmark items (kernel)
 whitening      principal axes of the content, along which items differ much, shrunk
@@ -11,7 +13,9 @@ pairs          sparse products with the training pairs, on a backend
 directions     largest singular directions of the pairs, at any size
 smoother       smoothing on a backend, made of these
 samples        what choices need of the pairs
-need           memory of it all
+memory         memory of a fit, by purpose
+need           memory of one of its parts
+limits         how much is computed at once
 choice         weights of the modalities by the leave-one-out error
 held_out       how a kernel would rank training items that are held out
 by_ranking     noise and whitening by that

@@ -55,13 +55,13 @@ class KernelProfile(StoredModel):
     """Users described by what they chose, items by what their owned modalities say of it; fitted in one pass.
 
     Settings: `profile_width` (K), `landmarks`, `smoothing`, `smoothing_rank`, `smoothing_power`, `rarity`, `prior`,
-    `kernel_scale`, `kernel_noise`, `modality_weights`, `whitening`, and `seed`, which draws the landmarks. Where they
-    are unset, the weights are chosen by the leave-one-out error, noise and whitening by ranking held-out items. Sums
-    over items and pairs, made by blocks, and ranking run on `device`; what is chosen on samples, and all that is of
-    landmarks by landmarks, on the host. The bits of a fit on the host don't depend on the number of threads. The
-    products that make an item's vector are BLAS's, whose rounding depends on a row's place among others: an item's
-    vector, and its scores, may differ by rounding (float32) when other items are encoded with it, and those of equal
-    items may. A user's vector is the same to the bit.
+    `owned_sets`, `kernel_scale`, `kernel_noise`, `modality_weights`, `whitening`, and `seed`, which draws the
+    landmarks. Where they are unset, the weights are chosen by the leave-one-out error, noise and whitening by ranking
+    held-out items. Sums over items and pairs, made by blocks, and ranking run on `device`; what is chosen on samples,
+    and all that is of landmarks by landmarks, on the host. The bits of a fit on the host don't depend on the number of
+    threads. The products that make an item's vector are BLAS's, whose rounding depends on a row's place among others:
+    an item's vector, and its scores, may differ by rounding (float32) when other items are encoded with it, and those
+    of equal items may. A user's vector is the same to the bit.
 
     Attributes
     ----------
@@ -155,6 +155,13 @@ class KernelProfile(StoredModel):
 
     # Fitting
 
+    def check(self, ds: Dataset) -> None:
+        """Raises SettingsError if weights or exponents are given, but not one for each modality (one exponent may be
+        for all), DeviceError without the device."""
+        get_backend(self.settings.device, self.settings.threads)
+        self._check_modalities("modality_weights", ds, shared=False)
+        self._check_modalities("whitening", ds, shared=True)
+
     def fit(
         self,
         ds: Dataset,
@@ -165,12 +172,9 @@ class KernelProfile(StoredModel):
     ) -> Self:
         """Fit in closed form; a signal ends it where it stands. There is nothing to `resume` from: it starts anew.
 
-        Raises SettingsError if weights or exponents are given, but not one for each modality (one exponent may be for
-        all), DeviceError without the device.
+        Raises what `check` raises.
         """
-        get_backend(self.settings.device, self.settings.threads)
-        self._check_modalities("modality_weights", ds, shared=False)
-        self._check_modalities("whitening", ds, shared=True)
+        self.check(ds)
         phases = Phases(callback)
         self._ds, self._catalogue, self._items = ds, Catalogue.of(ds), None
         self.imputer, self._arrays = MeanImputer().fit(ds), {}

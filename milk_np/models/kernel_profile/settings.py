@@ -19,58 +19,61 @@ class KernelProfileSettings(Settings):
 
     # fmt: off
     model: str = option(
-        "kernel-profile", str, "model", "what to train", choices=("kernel-profile",), metavar="NAME",
+        "kernel-profile", str, "model", "model to train", choices=("kernel-profile",), metavar="NAME",
     )
-    preset: str = option("best", str, "model", "this model under its shorter name", choices=("best",))
-    profile_width: int = option(1024, int, "kernel-profile", "most numbers in a vector", low=1, high=65536)
+    preset: str = option("best", str, "model", "short name of this model", choices=("best",))
+    profile_width: int = option(1024, int, "kernel-profile", "maximum vector dimension", low=1, high=65536)
     landmarks: int = option(
-        1024, int, "kernel-profile", "training items that content is compared with", low=1, high=65536,
+        1024, int, "kernel-profile", "number of landmarks: training items that content is compared with",
+        low=1, high=65536,
     )
     smoothing: float = option(
-        100.0, float, "kernel-profile", "ridge of the weights between items that complete a user's history", above=0,
+        100.0, float, "kernel-profile", "L2 penalty of the item-item regression (EASE) that smooths histories",
+        above=0,
     )
     smoothing_rank: int = option(
-        64, int, "kernel-profile", "rank of the weights between items; 0: histories as they are", low=0, high=65536,
+        64, int, "kernel-profile", "rank of the item-item regression; 0: no smoothing", low=0, high=65536,
     )
     smoothing_power: float = option(
         0.5, float, "kernel-profile",
-        "power of an item's popularity that its ridge grows with; 0: one ridge for all", low=0, high=2,
+        "the penalty grows with popularity^X; 0: same for all items", low=0, high=2,
     )
     rarity: float = option(
         0.1, float, "kernel-profile",
-        "power of the number of its users by which an item of a history counts less; 0: all count alike", low=0, high=1,
+        "down-weight popular items of a history by popularity^-X; 0: all alike", low=0, high=1,
     )
     prior: float = option(
         2.0, float, "kernel-profile",
-        "mean items of all histories that are added to every history, and stand in for an empty one", above=0,
+        "average items added to each history as a prior", above=0,
     )
     owned_sets: str = option(
         "each", str, "kernel-profile",
-        "a regression for each set of modalities that an item can own, or for the whole alone, where a missing "
-        "modality counts as the mean", choices=("each", "whole"),
+        "each: one regression per combination of modalities; whole: one regression, missing modalities at the mean",
+        choices=("each", "whole"),
     )
     kernel_scale: float = option(
-        1.0, float, "kernel-profile", "how fast similarity falls with the angle between two items' content", above=0,
+        1.0, float, "kernel-profile", "how fast the kernel falls with the angle between two items' content", above=0,
     )
     kernel_noise: float = option(
-        0.0, float, "kernel-profile", "ridge of the regression on content; 0: by ranking training items held out",
+        0.0, float, "kernel-profile",
+        "L2 penalty of the regression on content; 0: chosen by ranking held-out training items",
         low=0,
     )
     modality_weights: tuple[float, ...] = option(
-        (), float, "kernel-profile", "weight of each modality; by leave-one-out error if not given", above=0,
+        (), float, "kernel-profile", "weight of each modality; if not given, chosen by leave-one-out error", above=0,
         many="yes", metavar="X,X",
     )
     whitening: tuple[float, ...] = option(
         (), float, "kernel-profile",
-        "how far the principal axes of each modality's content, or of all, are made alike, from 0 to 1; "
-        "0, 0.5 or 1 by ranking training items held out if not given", low=0, high=1, many="yes", metavar="X,X",
+        "whitening strength per modality, or one for all: 0 none, 1 full; if not given, chosen from 0, 0.5, 1 by "
+        "ranking held-out training items", low=0, high=1, many="yes", metavar="X,X",
     )
     # fmt: on
 
     def described(self) -> dict[str, str]:
         """The sizes that decide what a fit costs."""
         form = f"in closed form, width {self.profile_width}, {self.landmarks} landmarks"
-        return {"model": self.model, "filled": "a regression for each set of owned modalities", "training": form}
+        return {"model": self.model, "filled": "one regression per combination of modalities", "training": form}
 
     def tuning_space(self) -> Space:
         """How histories are completed; the rest is chosen from the data."""

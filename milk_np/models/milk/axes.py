@@ -1,9 +1,9 @@
-"""Where the extractors start when users are profiles: at the principal axes of a modality's features.
+"""Initial values of the extractors when users are profiles: the principal axes of a modality's features.
 
-A profile can only tell users apart by what the extracted vectors keep of the features, from the first step on; random
-axes keep little. The axes come from subspace iteration (Halko, Martinsson and Tropp 2011, section 4.5) on products of
-kernels: no D x D matrix is made, and the axes have the same bits for any number of threads, which those of LAPACK's
-eigenvalues don't.
+Profiles of different users can only differ by what the extracted vectors keep of the features, from the first step on;
+random axes keep little. The axes come from subspace iteration (Halko, Martinsson and Tropp 2011, section 4.5) with the
+engine's kernels: no D x D matrix is made, and the axes have the same bits for any number of threads, unlike those from
+LAPACK.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Environments: how each one weighs the modalities (paper section 4.2, Eq. 8 and 9)."""
+"""Environments: how each one weights the modalities (paper section 4.2, Eq. 8 and 9)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ STRATEGIES = ("cyclic", "no-equal", "independent", "once")
 
 
 def n_environments(M: int, strategy: str = "cyclic", draws: int = 1) -> int:
-    """Number E of environments: one of equal weights, but for "no-equal", and M for every Dirichlet draw."""
+    """Number E of environments: M for every Dirichlet draw, plus one of equal weights unless "no-equal"."""
     return draws * M + (strategy != "no-equal")
 
 
@@ -21,7 +21,7 @@ def mixing_weights(
     """Weights theta (steps, E, M) of every step of an epoch; each row is a point of the simplex.
 
     "cyclic": theta_0 = 1/M, then for each draw ~ Dirichlet(alpha) its M cyclic shifts; "no-equal" leaves theta_0 out;
-    "independent" takes M draws of their own in place of the shifts; "once" keeps the first step's draw for the run.
+    "independent" takes M independent draws instead of the shifts; "once" keeps the first step's draw for the run.
     """
     rng = generator(seed, "environments", 0 if strategy == "once" else epoch)
     times = 1 if strategy == "once" else steps

@@ -1,4 +1,4 @@
-"""Profiles of users at inference: the direction of the sum of all their items' vectors, at the learned length."""
+"""Profiles of users at inference: the sum of all their items' vectors, scaled to the learned length."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ BLOCK = 1 << 14
 
 @dataclass(frozen=True, eq=False)
 class HistoryVectors:
-    """Profiles of the users of the data, and what those of other users are made of.
+    """Profiles of the users of the data, and the item vectors that other users' profiles are made of.
 
     Attributes
     ----------
     means : (I, K) float32
-        h, the mean of an item's extracted vectors over the modalities that it owns.
+        h, the mean of an item's extracted vectors over its available modalities.
     length : exp(g), which all profiles share
     users : (U, K) float32
-        exp(g) v_u / |v_u| of every user of the data, v_u the sum of h over her training items; 0 where she has none.
+        exp(g) v_u / |v_u| of every user of the data, v_u the sum of h over their training items; 0 if there are none.
     """
 
     backend: Backend = field(repr=False)

@@ -1,4 +1,4 @@
-"""Memory of the host that training MILK needs, from sizes alone."""
+"""Host memory needed for training MILK, computed from sizes."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ ADVICE = {
     "parameters and optimiser": "lower --dim",
     "a batch": "lower --batch-size",
     "training pairs": _ELSEWHERE,
-    "normalisation and filling": _ELSEWHERE,
+    "normalisation and imputation": _ELSEWHERE,
     "evaluation": "lower --dim",
 }
-"""By purpose, what makes its need smaller."""
+"""By purpose, how to reduce the need."""
 
 
 def training_bytes(
@@ -32,9 +32,9 @@ def training_bytes(
     """Bytes that training adds to the loaded data set, by purpose.
 
     A batch of B triplets touches at most min(2 B, I) items, whose latent vectors and gradients are kept per
-    modality; raw rows are read where they lie. Parameters stand five times: value, gradient, two moments
+    modality; raw rows are read in place. Parameters are stored five times: value, gradient, two moments
     and the best epoch's. With profiles of users a batch may touch every training pair, so every item, and the
-    vectors of all users and items are kept beside the parameters.
+    vectors of all users and items are kept in addition to the parameters.
     """
     K, M, D = settings.dim, len(widths), sum(widths)
     B = min(settings.batch_size, max(n_train_pairs, 1))
@@ -49,6 +49,6 @@ def training_bytes(
         "parameters and optimiser": 5 * _FLOAT * (free * n_users * K + D * K + M * K),
         "a batch": _FLOAT * (4 * items * K * M + 3 * B * K + B * (2 * M + environments)) + histories,
         "training pairs": n_train_pairs * (3 * _INT + _LONG) + _LONG * (n_users + 1),
-        "normalisation and filling": n_items * M * 3 * _FLOAT,
+        "normalisation and imputation": n_items * M * 3 * _FLOAT,
         "evaluation": _FLOAT * (2 * n_items * K + n_new_items * K + n_users * (K + 2 * max(settings.cutoffs))),
     }

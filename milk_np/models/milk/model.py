@@ -32,6 +32,7 @@ from milk_np.serving.catalogue import Catalogue
 from milk_np.serving.histories import Ids
 from milk_np.serving.ranking import TopK
 from milk_np.settings.shared import Settings
+from milk_np.training.sampler import usable_pairs
 from milk_np.training.trainer import Trainer
 
 ENCODE_ROWS = 8192
@@ -41,16 +42,16 @@ class Milk(SteppedModel):
     """Users and new items in one space; an item is the mean of its modalities' linear extracts.
 
     Score of user u and item i: q_u . (1/M) sum_m (x^m_i W^m + b^m), x^m_i imputed and row-normalised. The user's
-    vector q_u is free, p_u; or a profile of her own training items; or both added up (`milk_np.models.milk.users`).
+    vector q_u is a free vector p_u, a profile of their own training items, or the sum (`milk_np.models.milk.users`).
 
     Attributes
     ----------
     settings : MilkSettings
-        Everything that decides the result.
+        Everything that affects the result.
     params : Parameters
         P (U, K), W^m (D_m, K), b^m (K), and g (1) with profiles of users, after `fit` or `load`.
     history : History
-        Losses and valid metrics of the training, after `fit`.
+        Losses and validation metrics of the training, after `fit`.
     """
 
     name: ClassVar[str] = "milk"
@@ -58,7 +59,7 @@ class Milk(SteppedModel):
     memory_advice = memory.ADVICE
 
     def __init__(self, settings: Settings | None = None, **options: Any) -> None:
-        """`settings`, with `options` changed; see `MilkSettings` for names, defaults and ranges."""
+        """`settings`, changed by `options`; see `MilkSettings` for names, defaults and ranges."""
         super().__init__(settings, **options)
         self.params: Parameters | None = None
         self._tables: list[Table] = []
@@ -82,7 +83,7 @@ class Milk(SteppedModel):
     def encode_users(self, histories: Sequence[Ids]) -> Vectors:
         """Vectors (n, K) of users who weren't in the data, from the items of the data that each of them has.
 
-        It is the profile alone: zero where there are no items, and without anything free for `users="both"`.
+        The vector is the profile alone: zero if there are no items, and without a free vector for `users="both"`.
         Raises SettingsError if the model's users have no profiles, DataError for an item that isn't in the data.
         """
         if self._fitted().scale is None:
@@ -118,14 +119,14 @@ class Milk(SteppedModel):
         return out
 
     def _own_means(self) -> Vectors:
-        """The mean (I, K) of c^m over the modalities that an item owns, of all items, by blocks."""
+        """Mean (I, K) of c^m over each item's available modalities, for all items, in blocks."""
         out = np.empty((self.catalogue.n_items, self.settings.dim), np.float32)
         for block, rows, c in self._extracted(self._tables, np.arange(len(out), dtype=np.int32)):
             self._backend.kernels.owned_mean(c, rows, self._owned, out[block])
         return out
 
     def _extracted(self, tables: list[Table], rows: NDArray[np.int32]) -> Iterator[tuple[slice, Array, Array]]:
-        """Blocks of the items `rows`: where they stand, the items, and their c (M, n, K), good until the next block."""
+        """Blocks of the items `rows`: positions, the items, and their c (M, n, K), valid until the next block."""
         params, backend = self._fitted(), self._backend
         c = backend.empty((len(tables), min(len(rows), ENCODE_ROWS), self.settings.dim), np.float32)
         for start in range(0, len(rows), ENCODE_ROWS):
@@ -141,10 +142,15 @@ class Milk(SteppedModel):
 
     # Training
 
+    def check(self, ds: Dataset) -> None:
+        """Raises DeviceError without the device or its memory, DataError if no pair can have a negative."""
+        self._backend.require(device_bytes(self.settings, ds))
+        usable_pairs(ds, str(self.settings.resolve().negatives))
+
     def trainer(self, ds: Dataset) -> Trainer:
         """Impute and normalise (virtually), initialise parameters, set up the step."""
+        self.check(ds)
         settings, backend, need = self.settings, self._backend, device_bytes(self.settings, ds)
-        backend.require(need)
         self.imputer = make_imputer(settings.impute).fit(ds)
         self._tables = [self._table(table, sum(need.values())) for table in feature_tables(ds, self.imputer)]
         self._items, self._history_vectors, self._catalogue = None, None, Catalogue.of(ds)
@@ -164,11 +170,11 @@ class Milk(SteppedModel):
         return params
 
     def moved(self) -> None:
-        """Parameters have changed: what was made of them is made anew when it is asked for."""
+        """Parameters have changed: values computed from them are computed again when needed."""
         self._history_vectors = None
 
     def _of_histories(self) -> HistoryVectors:
-        """The profiles under the present parameters."""
+        """The profiles under the current parameters."""
         if self._history_vectors is None:
             scale, histories = np.asarray(self._fitted().scale), self.catalogue.csr(Split.TRAIN)
             self._history_vectors = HistoryVectors.build(self._backend, self._own_means(), scale, histories)
@@ -179,7 +185,7 @@ class Milk(SteppedModel):
         return {name: np.array(self._backend.to_host(array)) for name, array in self._fitted().arrays()}
 
     def load_arrays(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Take over the parameters that `arrays` gave."""
+        """Load the parameters that `arrays` returned."""
         self.moved()
         for name, array in self._fitted().arrays():
             array[...] = self._backend.asarray(arrays[name])

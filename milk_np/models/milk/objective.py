@@ -1,7 +1,7 @@
 """The objective of MILK on a batch of triplets, forward and backward in one pass (paper Eq. 5 to 16).
 
 c^m = x^m W^m + b^m                      extract, for the batch's distinct items only
-s^m_t = q_t . (c^m_i - c^m_j)            margins; q_t is the user's vector, p_u where users are free (nn/users.py)
+s^m_t = q_t . (c^m_i - c^m_j)            margins; q_t is the user's vector, p_u where users are free (`.users`)
 y^e_t = sum_m theta_e^m s^m_t            environments, linear in the margins
 L_e = mean_t softplus(-y^e_t)            risk of an environment
 objective = base sum_e L_e + beta Var_e(L_e) + lambda L_align + gamma L_reg
@@ -50,7 +50,7 @@ class Table(NamedTuple):
 class Gradients(NamedTuple):
     """Gradients in the shape of `Parameters`; `P` holds the rows `users` of P's, or all of them where that is None.
 
-    A row of which the user is -1 stands for nobody; see `milk_np.kernels`.
+    A row whose user is -1 is padding; see `milk_np.kernels`.
     """
 
     users: Array | None
@@ -62,7 +62,7 @@ class Gradients(NamedTuple):
 
 
 class Extracted(NamedTuple):
-    """A batch and its items' c (M, n, K), with what the backward pass wants of each modality."""
+    """A batch and its items' c (M, n, K), with what the backward pass needs of each modality."""
 
     batch: Batch
     c: Array
@@ -90,7 +90,7 @@ class Objective:
         weights: Weights,
         users: Users | None = None,
     ) -> None:
-        """`owned` (I, M) bool says which modalities an item owns; `users` are free where they are None."""
+        """`owned` (I, M) bool says which modalities an item has; `users` None means free users."""
         self._kernels: Any = backend.kernels
         self._backend, self._scratch = backend, Scratch(backend)
         self._weights_gradient: Array | None = None
@@ -98,7 +98,7 @@ class Objective:
         self._users = users or FreeUsers(backend, n_users, len(owned))
 
     def group(self, users: Array) -> Groups:
-        """The distinct users of a batch and where each of them stands; see `milk_np.kernels.reference.grouping`."""
+        """The distinct users of a batch and their positions; see `milk_np.kernels.reference.grouping`."""
         return self._users.group(users)
 
     def __call__(
@@ -114,8 +114,8 @@ class Objective:
         """Gradients at `params` for the triplets `users` (B), `items` (2B: positives, then negatives).
 
         `theta` (E, M) are the environments. `record` (E + 2) float64 receives the losses L_e, then the unweighted
-        alignment and regulariser terms. `by_user` is `group(users)`, for a caller who has it already; `by_item` are
-        all items to extract, grouped, for one who has them, too.
+        alignment and regulariser terms. `by_user` is `group(users)` if the caller has it already; `by_item` are all
+        items to extract, grouped, likewise.
         """
         extracted = self.extract(params, users, items, by_user, by_item)
         pulled = self.pull(params, extracted, theta, record)

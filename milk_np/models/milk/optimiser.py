@@ -16,8 +16,8 @@ from milk_np.models.milk.parameters import Parameters
 class Adam:
     """Adam (Kingma and Ba 2015) with its usual constants, exact for the untouched rows of P too.
 
-    Dense Adam moves every row of P at every step, since its moments go on decaying. Here a row that a batch doesn't
-    touch stays behind, and makes up for the steps it missed when it is next read: `catch_up`. The cost of a step
+    Dense Adam moves every row of P at every step, since its moments keep decaying. Here a row that a batch doesn't
+    touch is left unchanged, and `catch_up` applies the missed steps when it is next read. The cost of a step
     doesn't grow with U, and the result is dense Adam's to rounding.
     """
 

@@ -1,4 +1,4 @@
-"""The proof that `milk-doctor` shows: each term of the objective against finite differences, on a small random case."""
+"""The gradient check of `milk-doctor`: each term of the objective and finite differences, on a small random case."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ N_USERS, ITEMS, TRIPLETS, WIDTHS, LATENT = 9, 14, 40, (7, 5, 3), 6
 
 WHOLE = Weights(50.0, 0.5, 1e-4)
 TERMS = {
-    "risk of the environments": Weights(0.0, 0.0, 0.0),
-    "variance of the risk": Weights(50.0, 0.0, 0.0),
+    "loss of the environments": Weights(0.0, 0.0, 0.0),
+    "variance of the loss": Weights(50.0, 0.0, 0.0),
     "alignment of modalities": Weights(0.0, 2.0, 0.0),
-    "regulariser": Weights(0.0, 0.0, 2.0),
+    "L2 penalty": Weights(0.0, 0.0, 2.0),
     "whole objective": WHOLE,
 }
 

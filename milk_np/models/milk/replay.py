@@ -1,8 +1,8 @@
 """Training steps on a device, replayed: one step is recorded and launched again for every batch of its size.
 
-Batches are drawn and grouped many at a time. All that differs between two steps lies in device memory (the batch, the
+Batches are drawn and grouped many at a time. All that differs between two steps is in device memory (the batch, the
 environments' weights, Adam's rates, the row that the losses go to), so that a step's launches have the same arguments
-and can be captured as a graph. The last batch of an epoch, which may be smaller, has a recorded step of its own.
+and can be captured as a graph. The last batch of an epoch, which may be smaller, has a separate recorded step.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class Replay:
         self._play = backend.recorded(self._step)
         self._schedule: Array = None
         self._stands: tuple[int, int, int] | None = None
-        """Epoch, step and number of Adam's steps that the clock stands at."""
+        """The clock's epoch, step and number of Adam's steps."""
 
     def run(self, epoch: int, step: int, mixing: Callable[[], NDArray[np.floating[Any]]]) -> None:
         """Batch `step` of `epoch`; `mixing` draws the weights (steps, E, M) of the epoch's environments."""

@@ -17,7 +17,7 @@ _ALIGNMENT: Space = {"align_weight": (0.001, 0.01, 0.1, 1.0)}
 
 @dataclass(frozen=True)
 class MilkSettings(TripletSettings):
-    """What decides the result of a MILK."""
+    """Settings that affect the result of MILK."""
 
     title: ClassVar[str] = "MILK"
     family_settings: ClassVar[tuple[str, ...]] = ("model", "users", "without")
@@ -27,16 +27,17 @@ class MilkSettings(TripletSettings):
     }
 
     # fmt: off
-    model: str = option("milk", str, "model", "what to train", choices=("milk",), metavar="NAME")
+    model: str = option("milk", str, "model", "model to train", choices=("milk",), metavar="NAME")
     preset: str = option(
         "paper", str, "model",
-        "whose reading of the method: the paper's text, or the authors' program; best: another model, "
-        "kernel-profile, ahead of MILK on three real data sets",
+        "paper: as in the paper's text; reference: as in the authors' program; best: a different model, "
+        "kernel-profile, which was more accurate than MILK on three real data sets",
         choices=("paper", "reference"), metavar="paper|reference|best",
     )
     users: str = option(
         "free", str, "model",
-        "what a user is: a free vector, a profile of her own training items, or both added up; profiles need the CPU",
+        "how a user is represented: free vector, profile of their own training items, or the sum of both; "
+        "profile and both need the CPU",
         choices=("free", "profile", "both"),
     )
     without: tuple[str, ...] = option(
@@ -44,7 +45,7 @@ class MilkSettings(TripletSettings):
         choices=("cmam", "ceim"), many="yes", metavar="MODULES",
     )
     invariance_weight: float = option(
-        1.0, float, "objective", "weight of the variance of the risk over environments",
+        1.0, float, "objective", "weight of the variance of the loss across environments",
         aliases=("penalty-coeff",), low=0,
     )
     align_weight: float = option(
@@ -52,18 +53,19 @@ class MilkSettings(TripletSettings):
         aliases=("align-coeff",), low=0,
     )
     dirichlet_alpha: float = option(
-        0.1, float, "objective", "concentration of the Dirichlet draw that mixes modalities",
+        0.1, float, "objective",
+        "concentration of the Dirichlet distribution that mixes modalities; smaller: more extreme mixes",
         aliases=("alpha",), low=1e-3, high=1e6,
     )
-    env_draws: int = option(1, int, "objective", "Dirichlet draws a step", low=1, high=4096)
+    env_draws: int = option(1, int, "objective", "Dirichlet draws per step", low=1, high=4096)
     environments: str = option(
         "cyclic", str, "objective",
-        "how environments are made: equal weights and cyclic shifts of a draw; the shifts alone; "
-        "independent draws; drawn once for the whole run",
+        "cyclic: equal weights, and the cyclic shifts of a draw; no-equal: the shifts only; "
+        "independent: independent draws; once: drawn once for the whole run",
         choices=("cyclic", "no-equal", "independent", "once"),
     )
     risk: str | None = option(
-        None, str, "objective", "how environment risks combine",
+        None, str, "objective", "how the environments' losses are combined",
         choices=("mean", "sum"), none="from the preset",
     )
     # fmt: on
@@ -72,36 +74,37 @@ class MilkSettings(TripletSettings):
         super()._check_together()
         if self.users != "free" and self.device not in ("cpu", "auto"):
             raise SettingsError(
-                f"users (--users): got {self.users!r}, which needs --device cpu; on the GPU users are free as yet"
+                f"users (--users): got {self.users!r}, which needs --device cpu; "
+                "profiles of users are not supported on the GPU yet"
             )
 
     def described(self) -> dict[str, str]:
-        """What the preset decides, and the weights of the objective."""
+        """What the preset sets, and the weights of the objective."""
         chosen = self.resolve()
         items = "training items" if chosen.negatives == "train" else "all items"
-        preset = f"preset {self.preset}: {chosen.risk} of the environments' risks, negatives from {items}"
-        terms = f"invariance {self.invariance_weight:g}, alignment {self.align_weight:g}, regulariser {self.reg:g}"
+        preset = f"preset {self.preset}: {chosen.risk} of the environments' losses, negatives from {items}"
+        terms = f"invariance {self.invariance_weight:g}, alignment {self.align_weight:g}, L2 penalty {self.reg:g}"
         without = "".join(f", without {name}" for name in self.without)
         return {
             **super().described(),
             "model": f"{self.model}, {preset}",
-            "weights": f"{self.users} users, {terms}{without}",
-            "vectors": f"dim {self.dim}",
+            "weights": f"{terms}{without}",
+            "vectors": f"dim {self.dim}, users {self.users}",
         }
 
     @property
     def training_device(self) -> str:
-        """`device`, or "cpu" for what has no kernels on a GPU yet: profiles of users."""
+        """`device`, or "cpu" for profiles of users, which have no GPU kernels yet."""
         return self.device if self.users == "free" else "cpu"
 
     @property
     def family(self) -> str:
-        """The model, how it describes users, and which of its modules are left."""
+        """The model, how it represents users, and which modules are left out."""
         users = [] if self.users == "free" else [f"users-{self.users}"]
         return "-".join([self.model, *users, *(f"no-{name}" for name in sorted(self.without))])
 
     def tuning_space(self) -> Space:
-        """Learning rate and regulariser, and the weights of the modules that are left."""
+        """Learning rate and L2 penalty, and the weights of the modules that are used."""
         rates = RATES if self.users == "free" else _PROFILES
         environments = {} if "ceim" in self.without else _ENVIRONMENTS
         alignment = {} if "cmam" in self.without else _ALIGNMENT

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from milk_np.training.sampler import TripletSampler
 
 
 class MilkStep:
-    """Everything that training holds beside the parameters; `settings` are MILK's, or answer to the same names."""
+    """All training state apart from the parameters; `settings` are MILK's, or have the same attributes."""
 
     def __init__(
         self,
@@ -84,7 +85,7 @@ class MilkStep:
         return [Replay(self._backend, new_objective(), *rest, mixing, steps) for steps in sizes if steps]
 
     def losses(self, steps: int) -> dict[str, float]:
-        """Weighted parts of the objective, means over the first `steps` steps of the present epoch."""
+        """Weighted parts of the objective, means over the first `steps` steps of the current epoch."""
         return parts(self._backend.to_host(self._record)[:steps], self._weights)
 
     def state(self) -> dict[str, Array]:
@@ -133,16 +134,19 @@ class _Ahead:
         too_large = mapped_bytes(features) > available_bytes()
         self._prefetcher = Prefetcher(features) if too_large else None
         self._next: tuple[tuple[int, int], tuple[Array, Array]] | None = None
+        self._asked: Future[None] | None = None
 
     def batch(self, epoch: int, step: int) -> tuple[Array, Array]:
-        """Users and items of a batch; see `TripletSampler.batch`."""
+        """Users and items of a batch; see `TripletSampler.batch`. Raises what went wrong in reading ahead."""
         if self._prefetcher is None:
             return self._sampler.batch(epoch, step)
+        if self._asked is not None:
+            self._asked.result()
         ready = self._next and self._next[0] == (epoch, step)
         batch = self._next[1] if self._next and ready else self._sampler.batch(epoch, step)
         following = (epoch, step + 1) if step + 1 < self._sampler.steps else (epoch + 1, 0)
         self._next = following, self._sampler.batch(*following)
-        self._prefetcher.ask(self._next[1][1])
+        self._asked = self._prefetcher.ask(self._next[1][1])
         return batch
 
 

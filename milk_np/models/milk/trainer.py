@@ -50,12 +50,12 @@ class MilkTrainer(Trainer):
         self.engine.optimiser.catch_up()
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """Parameters, moments, and the losses of the present epoch."""
+        """Parameters, moments, and the losses of the current epoch."""
         state = {**dict(self.engine.params.arrays()), **self.engine.state()}
         return {name: self._backend.to_host(array) for name, array in state.items()}
 
     def load_state(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Go on from `state`."""
+        """Continue from `state`."""
         self._model.moved()
         for name, array in self.engine.params.arrays():
             array[...] = self._backend.asarray(state[name])

@@ -1,10 +1,10 @@
-"""What stands for the user of a triplet t = (u, i, j): a free vector, a profile of her own items, or their sum.
+"""How the user of a triplet t = (u, i, j) is represented: free vector, profile of their own items, or the sum.
 
 free      q_t = p_u
-profile   q_t = exp(g) v_t / |v_t|, v_t the sum of her other items' vectors (kernels/reference/histories.py)
+profile   q_t = exp(g) v_t / |v_t|, v_t the sum of their other items' vectors (kernels/reference/histories.py)
 both      q_t = p_u + exp(g) v_t / |v_t|
 
-The objective asks for a batch's rows, for q, and for what becomes of q's gradient; it knows no difference.
+The objective requests a batch's rows and q, and passes q's gradient back; it treats all kinds alike.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Users(ABC):
         self._item_places = backend.full(n_items, -1, np.int32)
 
     def group(self, users: Array) -> Groups:
-        """The distinct users of a batch and where each of them stands; see `milk_np.kernels.reference.grouping`."""
+        """The distinct users of a batch and their positions; see `milk_np.kernels.reference.grouping`."""
         groups: Groups = self._kernels.group(users, self._user_places)
         return groups
 
@@ -77,9 +77,9 @@ class Users(ABC):
     def forward(self, params: Parameters, c: Array, batch: Batch) -> Seen:
         """The users' vectors, from the extracted rows `c` (M, n, K)."""
 
-    @abstractmethod
     def covered(self, params: Parameters, batch: Batch, seen: Seen) -> Covered:
-        """What the regulariser covers; its gradient begins as that of q, which is in `seen` by now."""
+        """What the regulariser covers, |q_t|^2 here; its gradient begins as that of q, which is in `seen` by now."""
+        return Covered(seen.table, seen.groups, seen.gradient)
 
     @abstractmethod
     def backward(
@@ -103,10 +103,6 @@ class FreeUsers(Users):
         """P itself."""
         gradient = self._take("dP", len(batch.by_user.unique), c)
         return Seen(params.P, batch.users, batch.by_user, gradient)
-
-    def covered(self, params: Parameters, batch: Batch, seen: Seen) -> Covered:
-        """|p_u|^2."""
-        return Covered(seen.table, seen.groups, seen.gradient)
 
     def backward(
         self, params: Parameters, batch: Batch, seen: Seen, covered: Covered, dc: Array, dscale: Any
@@ -134,11 +130,11 @@ class HistoryUsers(Users):
     """q_t = exp(g) v_t / |v_t|: the user's other items, at a length that all users share. P has no rows.
 
     The regulariser covers |q_t|^2: otherwise g could grow while the items' vectors shrink, and their norms would cost
-    nothing. An item's gradient has a part from every user of the batch who owns it.
+    nothing. An item's gradient has a part from every user of the batch who chose it.
     """
 
     def __init__(self, backend: Backend, n_users: int, owned: Array, histories: Histories) -> None:
-        """`owned` (I, M) says which modalities an item owns; a triplet's positive is in its user's history."""
+        """`owned` (I, M) says which modalities an item has; a triplet's positive is in its user's history."""
         super().__init__(backend, n_users, len(owned))
         self._owned, self._histories = owned, histories
         self._count = backend.asarray(np.arange(0, dtype=np.int32))
@@ -164,10 +160,6 @@ class HistoryUsers(Users):
         K.leave_one_out(total, h, batch.by_user.slot, groups.slot[:B], start, params.scale, unit, inverse, q)
         return Seen(q, self._counted(B), self._each_alone(B), dq, Lengths(unit, inverse))
 
-    def covered(self, params: Parameters, batch: Batch, seen: Seen) -> Covered:
-        """|q_t|^2."""
-        return Covered(seen.table, seen.groups, seen.gradient)
-
     def backward(
         self, params: Parameters, batch: Batch, seen: Seen, covered: Covered, dc: Array, dscale: Any
     ) -> tuple[Array, Array]:
@@ -190,7 +182,7 @@ class HistoryUsers(Users):
         return self._count[:count]
 
     def _each_alone(self, B: int) -> Groups:
-        """B rows, each a group of its own."""
+        """B rows, each in a separate group."""
         ends = self._counted(B + 1)
         return Groups(ends[:B], ends[:B], ends, ends[:B])
 
@@ -199,13 +191,13 @@ class BothUsers(HistoryUsers):
     """q_t = p_u + exp(g) v_t / |v_t|. The regulariser covers |p_u|^2, as it does for free users."""
 
     def forward(self, params: Parameters, c: Array, batch: Batch) -> Seen:
-        """Profiles, moved by what is the user's own."""
+        """Profiles, plus the user's free vector."""
         seen = super().forward(params, c, batch)
         seen.table[...] += params.P[batch.users]
         return seen
 
     def covered(self, params: Parameters, batch: Batch, seen: Seen) -> Covered:
-        """|p_u|^2; p_u's gradient is the sum of q's over her triplets."""
+        """|p_u|^2; p_u's gradient is the sum of q's over the user's triplets."""
         by_user = batch.by_user
         dP = self._take("dP", len(by_user.unique), seen.gradient)
         self._kernels.sum_rows(seen.gradient, by_user.start, by_user.order, dP)

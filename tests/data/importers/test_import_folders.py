@@ -64,7 +64,7 @@ def test_the_authors_folder(tmp_path: Path) -> None:
     assert ds.name == "baby"
     assert pairs_of(ds) == {(u, i) for u, i in words(PAIRS) if i != "11"}
     assert ds.item_split.tolist() == [0] * 9 + [1, 2, 2]
-    assert ds.meta["notes"] == ["left aside cold_missing_item_index.npy: draw masks with --protocol"]
+    assert ds.meta["notes"] == ["ignored cold_missing_item_index.npy: draw masks with --protocol"]
     assert np.array_equal(ds.features["image"], FEATURES["image"])
 
 

@@ -61,7 +61,7 @@ def test_damaged_tables_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"log\.csv\.gz: can't be read"):
         read_columns(table, ["user"])
     (tmp_path / "log.csv").write_bytes(b"user,item\n\xff\xfe,1\n")
-    with pytest.raises(DataError, match=r"log\.csv: can't be read .* expected a whole table in UTF-8"):
+    with pytest.raises(DataError, match=r"log\.csv: can't be read .* expected a complete table in UTF-8"):
         read_columns(tmp_path / "log.csv", ["user"])
     with pytest.raises(DataError, match=r"none\.csv: no such file"):
         read_columns(tmp_path / "none.csv", ["user"])

@@ -175,7 +175,7 @@ def test_a_modality_that_no_training_item_owns_is_refused(name: str) -> None:
     ds = small()
     mask = ds.available.copy()
     mask[:6] = [True, False]
-    with pytest.raises(ModalityError, match="m1: no training item owns it"):
+    with pytest.raises(ModalityError, match="m1: no training item has this modality"):
         make_imputer(name).fit(ds.with_available(mask))
 
 

@@ -76,7 +76,7 @@ def test_a_new_user_with_an_old_ones_items_gets_her_profile(ds, model):
 
 
 def test_refuses_histories_that_are_none(ds, model):
-    with pytest.raises(DataError, match="from 0 to 89, number 1"):
+    with pytest.raises(DataError, match="from 0 to 89, history 1"):
         model.encode_users([[0], [90]])
     with pytest.raises(DataError, match="item numbers"):
         model.encode_users([np.array([0.5])])
