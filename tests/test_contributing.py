@@ -40,7 +40,7 @@ def walk(name: str) -> str:
 
 def steps(name: str) -> list[Step]:
     """The pieces of a walk, in order."""
-    piece = r"^`(\S+)`(?:, below `([^`\n]+)`)?:\n\n```(?:python|toml)\n(.*?)^```$"
+    piece = r"^`(\S+)`(?:, below `([^`\n]+)`)?:\n\n```(?:python|toml|text)\n(.*?)^```$"
     found = re.findall(piece, walk(name), re.MULTILINE | re.DOTALL)
     return [Step(*each) for each in found]
 

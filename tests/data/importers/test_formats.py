@@ -57,4 +57,4 @@ def test_options_of_other_formats_are_refused(tmp_path: Path, capsys: pytest.Cap
     assert main([str(source), "--item-col", "sku", "--out", str(tmp_path / "toy.npz")]) == 2
     assert "--item-col" in capsys.readouterr().err
     assert main([str(source), "image.npy", "--out", str(tmp_path / "toy.npz")]) == 2
-    assert "expected one pairs source, got image.npy besides" in capsys.readouterr().err
+    assert "expected one pairs source, also got image.npy" in capsys.readouterr().err
