@@ -13,6 +13,10 @@ from milk_np.reports.svg import LETTER, MARKS, WIDTH, figure, legend, mark
 ROW, TOP, BOTTOM = 30, 8, 40
 
 
+RESOLVED = 1e-9
+"""Share of the largest number within which numbers are drawn as if they were equal."""
+
+
 @dataclass(frozen=True)
 class Point:
     """A mean, its deviation (nan if unknown) and the single values."""
@@ -88,7 +92,10 @@ class Dots:
         ends += [v for _, points in self.rows for point in points for v in point.values]
         ends = [end for end in ends if math.isfinite(end)]
         low, high = (min(ends), max(ends)) if ends else (0.0, 1.0)
-        pad = 0.04 * (high - low) or 0.05 * abs(high) or 1.0
+        size = max(abs(low), abs(high))
+        pad = 0.04 * (high - low)
+        if high - low <= RESOLVED * size:  # rounding would place grid lines anywhere
+            pad = 0.05 * size or 1.0
         return low - pad, high + pad
 
     def _description(self) -> str:

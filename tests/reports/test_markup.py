@@ -6,7 +6,7 @@ import math
 import xml.etree.ElementTree as ElementTree
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from milk_np.reports import numbers, page
@@ -84,6 +84,7 @@ def test_dots_show_every_row_and_describe_every_number() -> None:
 
 
 @settings(deadline=None)
+@example([(10000.0, 5.960464477539063e-08)])
 @given(st.lists(st.tuples(finite, st.floats(0, 1e3)), min_size=1, max_size=6))
 def test_dots_stay_inside_the_frame(values: list[tuple[float, float]]) -> None:
     rows = [(f"row {k}", [Point(mean, deviation)]) for k, (mean, deviation) in enumerate(values)]
