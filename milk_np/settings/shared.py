@@ -32,6 +32,8 @@ class Settings:
 
     kind: ClassVar[Kind] = "untrained"
     """How the model is fitted: by steps, in one pass, or not at all."""
+    revision: ClassVar[int] = 0
+    """Increase it when the model's settings come to mean something else: experiments then compute its results again."""
     title: ClassVar[str] = ""
     """The model's name in tables of results."""
     presets: ClassVar[Mapping[str, Mapping[str, Value]]] = {}
@@ -99,8 +101,8 @@ class Settings:
         for name in named:
             if name not in cls.options():
                 raise SettingsError(
-                    f"{name}: {cls.__name__} has no such setting{nearest(name, cls.options())}; a model's own settings "
-                    "are in the model's class, such as milk_np.MilkSettings or milk_np.KernelProfileSettings"
+                    f"{name}: {cls.__name__} has no such setting{nearest(name, cls.options())}; each model has "
+                    "settings of its own: milk_np.models.registry.settings_class(model)"
                 )
         return super().__new__(cls)
 
