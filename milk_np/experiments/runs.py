@@ -23,6 +23,8 @@ from milk_np.settings.shared import Settings
 VERSION = 2
 """Increase it when the meaning of shared settings changes: earlier results are then computed again. Settings of a model
 have a `revision` of their own."""
+KEYED = {"max_epochs": "epochs"}
+"""Names of settings in keys, where they differ: those of version 0.1.0, whose finished runs are found again."""
 KEPT = ("recall", "ndcg")
 """Metrics that are kept for each user."""
 
@@ -53,7 +55,7 @@ class Run:
             "data_hash": self.data_hash,
             "new_items": self.new_items,
             "draw": self.draw,
-            "settings": {name: value for name, value in chosen.items() if value != defaults[name]},
+            "settings": {KEYED.get(name, name): value for name, value in chosen.items() if value != defaults[name]},
         }
 
     @property
