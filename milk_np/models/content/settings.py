@@ -121,11 +121,19 @@ class FeatureIalsSettings(IalsRidgeSettings):
 
     # fmt: off
     model: str = option("feature-ials", str, "model", "what to train", choices=("feature-ials",), metavar="NAME")
+    als_penalty: float = option(0.01, float, "least squares", "L2 penalty of the vectors", above=0)
+    als_power: float = option(
+        1.0, float, "least squares", "the penalty grows with (a row's weight)^X; 0: same for all rows", low=0, high=1,
+    )
     cold_vectors: str = option(
         "map", str, "least squares", "new items: content's map, or the least squares solved for an item without users",
         choices=("map", "solved"),
     )
     # fmt: on
+
+    def tuning_space(self) -> Space:
+        """Penalties that suit a power of 1."""
+        return {**super().tuning_space(), "als_penalty": (0.003, 0.01, 0.03)}
 
 
 @dataclass(frozen=True)
