@@ -43,7 +43,7 @@ def test_tables_without_a_header_are_read_by_number(tmp_path: Path, line: str) -
     path = tmp_path / "ratings.dat"
     path.write_text("".join(line.format(n) + "\n" for n in (1193, 661)))
     assert pairs_in(read_log(path, Columns("1", "2"))) == [(1, 1193), (1, 661)]
-    with pytest.raises(DataError, match="expected columns from 1 to 4 .*, got 1, 9"):
+    with pytest.raises(DataError, match=r"expected columns from 1 to 4 .*, got 1, 9"):
         read_log(path, Columns("1", "9"))
 
 
@@ -91,7 +91,7 @@ def test_line_breaks_in_quoted_text_are_fine(tmp_path: Path) -> None:
 def test_a_row_of_another_width_is_an_error_with_its_line(tmp_path: Path) -> None:
     rows = [(u, "Hello, world" if n == 7 else "x", n, i) for n, (u, i) in enumerate(PAIRS)]
     path = write_table(tmp_path / "log.csv", rows, "user,title,year,item")
-    with pytest.raises(DataError, match="line 9 has 5 columns, the header has 4; .* has to be quoted"):
+    with pytest.raises(DataError, match=r"line 9 has 5 columns, the header has 4; .* has to be quoted"):
         read_log(path, Columns())
 
 
