@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, date
 from pathlib import Path
 from typing import Any
 
@@ -129,18 +130,20 @@ def mapping_log(given: Mapping[str, Any], columns: Columns, where: str) -> Log:
 
 def column_of(values: Any, where: str, ids: bool = True) -> Any:
     """A column given as an array or list: ids, or (`ids` false) also numbers and times."""
-    array = np.asarray(values)
+    array = values if isinstance(values, np.ndarray) else np.array(values, dtype=object)
     if array.ndim != 1:
         raise DataError(f"{where}: expected one value a row, got an array of shape {array.shape}")
     if array.dtype.kind == "O":
         array = _of_objects(array, where)
+    if not len(array):
+        return coded(np.zeros(0, np.str_))
     if array.dtype.kind in "iu":
         return coded(array) if ids else array
     if array.dtype.kind in "fM" and not ids:
         return array.astype("datetime64[us]") if array.dtype.kind == "M" else array
     if array.dtype.kind == "S":
         array = np.char.decode(array, "utf-8")
-    if array.dtype.kind != "U" and len(array):
+    if array.dtype.kind != "U":
         raise DataError(f"{where}: expected integers or strings, got {array.dtype}; cast the ids as they are meant")
     column = coded(array.astype(np.str_))
     text_ids(list(column.ids.astype(np.str_)), where)
@@ -148,17 +151,24 @@ def column_of(values: Any, where: str, ids: bool = True) -> Any:
 
 
 def _of_objects(array: NDArray[Any], where: str) -> NDArray[Any]:
-    """An array of Python's text or whole numbers, as pandas has it."""
+    """A list, or an array of Python's values: text, numbers or times."""
     kinds = {type(value) for value in array}
     if kinds == {str}:
         text_ids(sorted(set(array)), where)
         return array.astype(np.str_)
-    if kinds and all(issubclass(kind, int | np.integer) and kind is not bool for kind in kinds):
+    if all(issubclass(kind, int | float | np.integer | np.floating) and kind is not bool for kind in kinds):
         return np.array(array.tolist())
+    if all(issubclass(kind, date | np.datetime64) for kind in kinds):
+        return np.array([_utc(value) for value in array], dtype="datetime64[us]")
     odd = next((n for n, value in enumerate(array) if not isinstance(value, str | int | np.integer)), 0)
     raise DataError(
         f"{where}: expected integers or strings, got {array[odd]!r} in row {odd}; fill it in or drop the row"
     )
+
+
+def _utc(value: Any) -> Any:
+    """A time without a zone, which is in UTC."""
+    return value.astimezone(UTC).replace(tzinfo=None) if getattr(value, "tzinfo", None) is not None else value
 
 
 def _named(columns: Columns) -> dict[str, str]:
