@@ -36,7 +36,10 @@ MODELS = {
     "duif": _row("duif", "DuifSettings", "Duif"),
     "duif-raw": _row("duif", "DuifRawSettings", "DuifRaw"),
     "milk": _row("milk", "MilkSettings", "Milk"),
+    "dropoutnet": _row("dropoutnet", "DropoutNetSettings", "DropoutNet"),
+    "gar": _row("gar", "GarSettings", "Gar"),
     "heater": _row("heater", "HeaterSettings", "Heater"),
+    "mtpr": _row("mtpr", "MtprSettings", "Mtpr"),
     "kernel-profile": _row("kernel_profile", "KernelProfileSettings", "KernelProfile"),
 }
 DEFAULT = "milk"
