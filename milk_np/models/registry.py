@@ -36,6 +36,7 @@ MODELS = {
     "duif": _row("duif", "DuifSettings", "Duif"),
     "duif-raw": _row("duif", "DuifRawSettings", "DuifRaw"),
     "milk": _row("milk", "MilkSettings", "Milk"),
+    "heater": _row("heater", "HeaterSettings", "Heater"),
     "kernel-profile": _row("kernel_profile", "KernelProfileSettings", "KernelProfile"),
 }
 DEFAULT = "milk"

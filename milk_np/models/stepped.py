@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from pathlib import Path
 from typing import Self
 
 from milk_np.data import Dataset
@@ -15,6 +16,9 @@ from milk_np.training.trainer import Trainer
 
 class SteppedModel(StoredModel):
     """Early stopping, checkpoints and resuming come from the loop; a model provides `trainer` and its arrays."""
+
+    beside: Path | None = None
+    """The folder that the run's folder stands in, while there is one: pretrained tables are kept there."""
 
     @abstractmethod
     def trainer(self, ds: Dataset) -> Trainer:
@@ -32,6 +36,7 @@ class SteppedModel(StoredModel):
         resume: bool = False,
     ) -> Self:
         """Train on `ds` with early stopping on its validation items; keeps the arrays of the best epoch."""
+        self.beside = None if run is None else run.path.parent
         trainer = self.trainer(ds)
         self.history = train(self, trainer, ds, self.settings, callback=callback, run=run, resume=resume)
         return self

@@ -123,8 +123,8 @@ PLANTED = {
     "experts": [
         ("GATES[gate][1](dgates, gated)", "dgates"),
         ("tanh_backward(_side_by_side(dparts), tanhs)", "_side_by_side(dparts)"),
-        ("return dx + dx_parts,", "return dx,"),
-        ("return dx + dx_parts,", "return dx_parts,"),
+        ("dx + dx_parts if need_dx", "dx if need_dx"),
+        ("dx + dx_parts if need_dx", "dx_parts if need_dx"),
         ("ascontiguousarray(_apart(dW, P))", "ascontiguousarray(_apart(dW, P)[::-1])"),
         ("db.reshape(P, K)", "db.reshape(P, K)[::-1]"),
         (" dW_gate, db_gate, array_module", " dW_gate * 2, db_gate, array_module"),
