@@ -17,7 +17,7 @@ def draw_distinct(key: int, rows: Ints, users: Ints, indptr: Ints, ranks: Ints, 
     """Write distinct candidates that the user doesn't own to every row of `out` (B, N) int32.
 
     `ranks` are the positions in `candidates` (C) of each user's own items, sorted per user under `indptr` (U + 1). Row
-    t is a function of `key`, `rows[t]` and the user `users[t]`; every set of N free candidates is as likely as any other.
+    t is a function of `key`, `rows[t]` and the user `users[t]`; all sets of N free candidates are alike likely.
     Where a user has fewer than N free ones, the row has them all, then -1.
     """
     out[...] = -1

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from planting import Mutation
 
 from milk_np.data import Dataset, apply_protocol, make_synthetic
+from milk_np.nn.embedding import RowGradient, scatter_add
 
 Tables = dict[str, NDArray[Any]]
 
@@ -96,6 +97,22 @@ def planted(module: str, old: str, new: str) -> ModuleType:
     code = compile(Mutation(new, module, old, new).planted(text), str(original.__file__), "exec")
     exec(code, wrong.__dict__)
     return wrong
+
+
+def content(s: Sizes, n: int) -> NDArray[Any]:
+    """Rows (n, width) of M modalities side by side, each at unit length, or zeros where missing, never all of them."""
+    widths = [3, *(2 for _ in range(s.M - 1))]
+    parts = [s.normal(n, width) for width in widths]
+    parts = [part / np.linalg.norm(part, axis=1, keepdims=True) for part in parts]
+    kept = s.rng.random((n, s.M)) < 0.6
+    kept[np.arange(n), s.rng.integers(0, s.M, n)] = True
+    return np.hstack([part * own[:, None] for part, own in zip(parts, kept.T, strict=True)]).astype(s.dtype)
+
+
+def dense(gradient: Any, table: NDArray[Any]) -> NDArray[Any]:
+    """A gradient of rows as one of the whole table."""
+    rows = isinstance(gradient, RowGradient)
+    return scatter_add(gradient.ids, gradient.values, len(table)) if rows else gradient
 
 
 def small_set(M: int = 2, protocol: str = "FTMT") -> Dataset:

@@ -111,7 +111,7 @@ def test_loss_and_gradients_are_those_of_the_program_for_torch(case: Case, seed:
         theirs = tensors(problem)
         parts, gradients = problem.ours(problem.tables)
         loss = problem.theirs(theirs)
-        assert float(sum(parts)) == pytest.approx(float(loss), rel=1e-5)
+        assert float(sum(parts)) == pytest.approx(loss.item(), rel=1e-5)
         found = torch.autograd.grad(loss, [theirs[name] for name in gradients], allow_unused=True)
         largest = max(float(abs(x).max()) for x in gradients.values())
         for (name, ours), other in zip(gradients.items(), found, strict=True):
