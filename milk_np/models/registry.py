@@ -37,6 +37,8 @@ MODELS = {
     "duif-raw": _row("duif", "DuifRawSettings", "DuifRaw"),
     "milk": _row("milk", "MilkSettings", "Milk"),
     "heater": _row("heater", "HeaterSettings", "Heater"),
+    "clcrec": _row("clcrec", "ClcrecSettings", "Clcrec"),
+    "gorec": _row("gorec", "GorecSettings", "Gorec"),
     "kernel-profile": _row("kernel_profile", "KernelProfileSettings", "KernelProfile"),
 }
 DEFAULT = "milk"
