@@ -38,6 +38,7 @@ MODELS = {
     "milk": _row("milk", "MilkSettings", "Milk"),
     "heater": _row("heater", "HeaterSettings", "Heater"),
     "clcrec": _row("clcrec", "ClcrecSettings", "Clcrec"),
+    "ccfcrec": _row("ccfcrec", "CcfcrecSettings", "Ccfcrec"),
     "gorec": _row("gorec", "GorecSettings", "Gorec"),
     "kernel-profile": _row("kernel_profile", "KernelProfileSettings", "KernelProfile"),
 }

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from milk_np.backends.base import Backend
 from milk_np.data import Dataset
 from milk_np.data.arrays import Split
+from milk_np.kernels.reference.sampling import mix64
 from milk_np.rng import stream_key
 from milk_np.training.sampler import usable_pairs
 
@@ -40,6 +41,10 @@ class CandidateSampler:
         self.indptr, self.histories = ds.csr(Split.TRAIN)
         self._ranks = np.searchsorted(self.candidates, self.histories).astype(np.int32)
         self.pairs = len(self._user)
+        order = np.lexsort((user, item))
+        self._item_users = user[order]
+        self._item_indptr = np.concatenate([[0], np.cumsum(np.bincount(item, minlength=ds.n_items))])
+        self._users = np.arange(ds.n_users, dtype=np.int32)
 
     @property
     def steps(self) -> int:
@@ -62,6 +67,21 @@ class CandidateSampler:
         key = stream_key(self._seed, stream, epoch)
         self._kernels.draw_distinct(key, rows, users, self.indptr, self._ranks, self.candidates, out)
         return out
+
+    def of_users(self, users: Ids, rows: NDArray[np.int64], stream: str, epoch: int) -> Ids:
+        """A training item (B) of each of `users` (B), uniform over those that the user has chosen."""
+        first, last = self.indptr[users], self.indptr[users + 1]
+        with np.errstate(over="ignore"):
+            word = mix64(mix64(rows.astype(np.uint64)) ^ np.uint64(stream_key(self._seed, stream, epoch)))
+        place = first + (word % (last - first).astype(np.uint64)).astype(np.int64)
+        return np.asarray(self.histories[place], np.int32)
+
+    def other_users(self, items: Ids, rows: NDArray[np.int64], stream: str, epoch: int) -> Ids:
+        """A user (B) for each of `items` (B), uniform over those who haven't chosen it; -1 if all have."""
+        out = np.empty((len(items), 1), np.int32)
+        key = stream_key(self._seed, stream, epoch)
+        self._kernels.draw_distinct(key, rows, items, self._item_indptr, self._item_users, self._users, out)
+        return out[:, 0]
 
 
 def numbered(items: Ids, n_items: int) -> tuple[Ids, Ids]:

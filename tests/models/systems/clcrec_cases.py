@@ -7,12 +7,10 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-from cases import Case, Problem, Sizes, Tables, content, dense
+from cases import Case, Problem, RowOptimisers, Sizes, content, dense
 
 from milk_np.kernels import cpu, reference
 from milk_np.models.clcrec.objective import ENCODER, Weights
-from milk_np.nn.adam import Adam, AdamRows
-from milk_np.nn.embedding import RowGradient
 from milk_np.nn.linear import whole
 
 WEIGHTS = Weights(mutual=0.4, temperature=0.7, reg=0.3)
@@ -57,23 +55,6 @@ def problems(module: ModuleType, s: Sizes) -> list[Problem]:
     return [Problem(tables, ours, theirs)]
 
 
-class Rows:
-    """The system's two optimisers; rows without a gradient stay behind until they are caught up."""
-
-    def __init__(self, tables: Tables) -> None:
-        self.rows = AdamRows({name: tables[name] for name in ("P", "Q")}, LR, cpu)
-        self.encoder = Adam({name: tables[name] for name in ENCODER}, LR, kernels=cpu)
-
-    def step(self, gradients: Mapping[str, Any]) -> None:
-        there = {name: np.flatnonzero(gradients[name].any(axis=1)).astype(np.int32) for name in ("P", "Q")}
-        for name, ids in there.items():
-            self.rows.catch_up(name, ids)
-        self.rows.step({name: RowGradient(ids, gradients[name][ids]) for name, ids in there.items()})
-        self.encoder.step({name: gradients[name] for name in ENCODER})
-        for name in there:
-            self.rows.catch_up(name)
-
-
 def their_optimisers(tensors: Mapping[str, Any]) -> list[Any]:
     import torch
 
@@ -110,6 +91,6 @@ CASE = Case(
     objective="milk_np.models.clcrec.objective",
     problems=problems,
     planted=PLANTED,
-    optimisers=lambda tables: [Rows(tables)],
+    optimisers=lambda tables: [RowOptimisers(tables, ENCODER, LR)],
     their_optimisers=their_optimisers,
 )
