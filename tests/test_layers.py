@@ -34,7 +34,7 @@ LAYERS = (
 )
 """From the ground up. A part imports from the layers below its own and from itself; parts of a layer are strangers."""
 
-SHARED = {"", "base", "registry", "serving", "stepped", "stored"}
+SHARED = {"", "base", "on_data", "registry", "serving", "stepped", "stored"}
 """What stands in models/ beside the folders of the models, which know nothing of one another but for KIN."""
 KIN = {("duif", "milk")}  # DUIF is MILK's step on other rows
 

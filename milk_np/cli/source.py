@@ -11,12 +11,13 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from milk_np.cli.model_file import OnData, is_untrained, load_model, make_untrained
-from milk_np.data import Dataset, make_synthetic
+from milk_np.cli.model_file import is_untrained, load_model, make_untrained, refuse_without_data
+from milk_np.data import Dataset
 from milk_np.data.storage import naming
 from milk_np.errors import DataError, SettingsError
 from milk_np.files import load_arrays
 from milk_np.models.base import Vectors
+from milk_np.models.on_data import OnData
 from milk_np.serving.identity import to_numbers
 from milk_np.serving.recommend import Historian, Known
 from milk_np.settings.shared import Settings
@@ -80,9 +81,10 @@ class Source:
 
 
 def open_source(model: str, data: str | None, device: str) -> Source:
-    """What --model and --data refer to; the built-in set for a model without training and no --data."""
-    if is_untrained(model):
-        ds = make_synthetic() if data is None else Dataset.load(data)
+    """What --model and --data refer to. Raises SettingsError for a model without training and no --data."""
+    refuse_without_data(model, data)
+    if data is not None and is_untrained(model):
+        ds = Dataset.load(data)
         return _of_data(make_untrained(model, ds, Settings()), ds)
     trained = load_model(model, device)
     if data is not None:

@@ -13,6 +13,7 @@ from milk_np.data import Dataset
 from milk_np.data.arrays import Split
 from milk_np.errors import SettingsError
 from milk_np.serving.histories import Ids
+from milk_np.serving.ranking import Scorer
 from milk_np.settings.shared import Settings
 
 Vectors = NDArray[np.float32]
@@ -43,6 +44,18 @@ class Recommender(ABC):
 
         `milk-train` calls it before it makes the run's folder.
         """
+
+    @property
+    def serves_histories(self) -> bool:
+        """Whether `encode_users` works: the model represents users by items."""
+        return False
+
+    def on(self, ds: Dataset) -> Scorer:
+        """The model on the users and items of `ds`, which may be other data than those it was fitted on.
+
+        A model that knows ids overrides this; others rank the data of their `fit` alone.
+        """
+        return self
 
     @abstractmethod
     def fit(self, ds: Dataset) -> Self:

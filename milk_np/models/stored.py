@@ -13,11 +13,12 @@ from milk_np.data import Dataset, Imputer, imputer_class
 from milk_np.errors import DataError, SettingsError
 from milk_np.files import read_meta, read_npz, require, write_npz_atomic
 from milk_np.models.base import Vectors
+from milk_np.models.on_data import OnData
 from milk_np.models.registry import MODELS, model_class, own_settings, stored_settings, trained
 from milk_np.models.serving import Serving
 from milk_np.serving.catalogue import ARRAYS as STORED
 from milk_np.serving.catalogue import Catalogue
-from milk_np.serving.ranking import TopK
+from milk_np.serving.ranking import Scorer, TopK
 from milk_np.settings.shared import Settings
 from milk_np.training.history import History
 from milk_np.training.progress import Callback
@@ -97,6 +98,13 @@ class StoredModel(Serving):
         if self._catalogue is None:
             raise self._unfitted()
         return self._catalogue
+
+    def on(self, ds: Dataset) -> Scorer:
+        """The model on the users and items of `ds`, matched by id; the model itself on the data of its `fit`.
+
+        Raises DataError if modalities differ, or if users or items without ids can't be matched.
+        """
+        return self if self.catalogue.token is ds.token else OnData.of(self, ds)
 
     @property
     @abstractmethod

@@ -75,6 +75,11 @@ class ContentProfile(Recommender):
         share = np.repeat(1 / np.maximum(lengths, 1), lengths).astype(np.float32)
         return self._profiles(sparse.csr_array((share, items, indptr), shape=(len(lengths), self._pairs.shape[1])))
 
+    @property
+    def serves_histories(self) -> bool:
+        """Always: a user is their history."""
+        return True
+
     def _profiles(self, pairs: Sparse) -> Vectors:
         """Weighted sums of the items' vectors; for an empty row, the mean over all training pairs."""
         profiles = self._weighted_sums(pairs)

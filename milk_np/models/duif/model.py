@@ -19,6 +19,7 @@ from milk_np.models.base import Vectors
 from milk_np.models.duif import memory
 from milk_np.models.milk.model import Milk
 from milk_np.models.milk.objective import Table
+from milk_np.serving.catalogue import Catalogue
 from milk_np.training.trainer import Trainer
 
 CONTENT = "content"
@@ -44,7 +45,7 @@ class Duif(Milk):
         """Impute and concatenate the modalities, and set up the step on them."""
         imputer = make_imputer(self.settings.impute).fit(ds)
         trainer = super().trainer(self._side_by_side(ds, self._joined(feature_tables(ds, imputer))))
-        self.imputer = imputer
+        self.imputer, self._catalogue = imputer, Catalogue.of(ds)
         return trainer
 
     def encode_items(

@@ -93,6 +93,11 @@ class Milk(SteppedModel):
             )
         return self._of_histories().of(histories)
 
+    @property
+    def serves_histories(self) -> bool:
+        """Whether users have profiles (`users` "profile" or "both")."""
+        return self.settings.users != "free"
+
     def item_factors(self, items: NDArray[np.int32] | None = None) -> Vectors:
         """Fused vectors (n, K) of items of the fitted data; of all I when None."""
         self._fitted()
