@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from milk_np.backends.select import gpu_problem
 from milk_np.cli.tables import compare_table, over_seeds, seeds_table
 from milk_np.data.arrays import Split
-from milk_np.errors import SettingsError
+from milk_np.errors import DataError, SettingsError
 from milk_np.machine import memory
 from milk_np.machine.environment import kernels_compiled
 from milk_np.models import registry
@@ -193,8 +193,13 @@ def _device(settings: Settings) -> str:
 
 
 def _refuse_what_cannot_run(settings: Settings, ds: Dataset) -> None:
-    """Raise an error before training, not after, if a list would be longer than the number of new items."""
+    """Raise an error before training, not after, if nothing could be evaluated or a list would be too long."""
     counts = [len(ds.new_items(split)) for split in (Split.VALIDATION, Split.TEST)]
+    if not all((ds.split == split).any() for split in (Split.VALIDATION, Split.TEST)):
+        raise DataError(
+            f"{ds.name}: expected pairs of validation and test items, to choose and evaluate a model by, got items of "
+            f"{counts[0]} and {counts[1]}; make new items with milk-prepare --new-items 0.2"
+        )
     candidates = sum(counts) if settings.candidates == "all" else min(counts)
     if settings.cutoffs[-1] > candidates:
         raise SettingsError(

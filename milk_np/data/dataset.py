@@ -35,7 +35,7 @@ class Dataset(Arrays):
         self._set("user", validation.as_ids(self.user, "user"))
         self._set("item", validation.as_ids(self.item, "item"))
         self._set("split", validation.as_split(self.split, "split", len(self.user)))
-        self._set("item_split", validation.as_split(self.item_split, "item_split"))
+        self._set("item_split", validation.as_item_split(self.item_split))
         self._set("modalities", modalities)
         self._set("features", {k: validation.as_features(v, k) for k, v in self.features.items()})
         self._set("available", validation.as_available(self.available))

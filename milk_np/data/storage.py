@@ -16,7 +16,8 @@ import numpy as np
 from milk_np.errors import DataError, ModalityError, OutOfMemoryError
 from milk_np.files import sync, write_atomic
 
-FORMAT = 1
+FORMAT = 2
+"""Version 2 knows items without pairs (item_split 3) and sets without new items; version 1 is read too."""
 REQUIRED = ("user", "item", "split", "item_split", "modalities", "available")
 OPTIONAL = ("user_ids", "item_ids")
 FEATURE = "feature_"
@@ -152,7 +153,7 @@ def parse_meta(text: str) -> dict[str, Any]:
     if isinstance(version, bool) or not isinstance(version, int):
         raise DataError(f'meta: expected a JSON object with a whole number "format", got {text[:60]!r}')
     if not 1 <= version <= FORMAT:
-        raise DataError(f"meta: format {version} can't be read, expected {FORMAT}; a newer milk_np may have made it")
+        raise DataError(f"meta: format {version} can't be read, expected 1 to {FORMAT}; a newer milk_np made it")
     return {key: value for key, value in meta.items() if key != "format"}
 
 

@@ -115,7 +115,8 @@ def evaluate(
     ds : Dataset
     split : 1 (validation) or 2 (test)
     topk : lengths K of the lists
-    candidates : "all" (all new items) or "split" (the new items of the split)
+    candidates : "all" (the new items of both splits) or "split" (those of the split)
+        Items without any pair are never ranked here.
     users : ids, optional
         Only those of these users who have a pair in the split.
     top_k : kernel, optional
@@ -261,7 +262,7 @@ def _candidate_items(ds: Dataset, split: int, candidates: str) -> NDArray[np.int
         raise SettingsError(f"split: expected 1 (valid) or 2 (test), got {split!r}")
     if candidates not in CANDIDATES:
         raise SettingsError(f"candidates: expected one of {', '.join(CANDIDATES)}, got {candidates!r}")
-    return ds.new_items(None if candidates == "all" else split)
+    return ds.evaluated_items if candidates == "all" else ds.new_items(split)
 
 
 def _lengths(topk: Sequence[int], n_candidates: int) -> tuple[int, ...]:

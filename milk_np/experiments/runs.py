@@ -101,6 +101,8 @@ def drawn(path: Path, new_items: float, seed: int) -> Dataset:
     """The data set with other new items, and without the mask of a protocol."""
     ds = base(path)
     item_split, split = split_new_items(ds.user, ds.item, ds.n_items, fraction=new_items, seed=seed)
+    # In a set of version 1, items without pairs are training items: they stay so, and earlier results stay valid.
+    item_split[(item_split == Split.UNSEEN) & (ds.item_split == Split.TRAIN)] = Split.TRAIN
     natural = bool(ds.meta.get("natural_missing")) and "protocol" not in ds.meta
     available = ds.available if natural else np.ones_like(ds.available)
     meta = {name: value for name, value in ds.meta.items() if not name.startswith(("missing_", "protocol"))}

@@ -26,7 +26,7 @@ class Catalogue:
     Attributes
     ----------
     item_split : (I,) uint8
-        0 training item, 1 validation item, 2 test item, 3 new item without pairs.
+        0 training item, 1 validation item, 2 test item, 3 item without pairs.
     seen_indptr, seen_items : (U + 1,) int64, (n,) int32
         Each user's training items, ascending, as compressed rows.
     user_ids, item_ids : (U,), (I,) str, optional
@@ -102,7 +102,7 @@ class Catalogue:
         return Index(self.item_ids, self.n_items, "item")
 
     def new_items(self, split: int | None = None) -> NDArray[np.int32]:
-        """New items, ascending: all, or those of split 1 (validation) or 2 (test)."""
+        """New items, ascending: all, or those of split 1 (validation), 2 (test) or 3 (no pairs)."""
         chosen = self.item_split > Split.TRAIN if split is None else self.item_split == split
         return np.flatnonzero(chosen & self._offered).astype(np.int32)
 

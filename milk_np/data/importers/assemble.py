@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from milk_np.data.arrays import without_pairs
 from milk_np.data.dataset import Dataset
 from milk_np.data.importers.clean import MISSING_ROWS, as_half, missing_rows, zeroed
 from milk_np.data.importers.columns import Column
@@ -213,7 +214,7 @@ def _number_users(raw: Raw, how: Preparation) -> tuple[NDArray[np.int32], NDArra
 
 def _split(raw: Raw, user: NDArray[np.int32], how: Preparation) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     if raw.item_split is not None:
-        return raw.item_split, raw.item_split[raw.item]
+        return without_pairs(raw.item_split, raw.item), raw.item_split[raw.item]
     n_items = len(next(iter(raw.features.values())))
     return split_new_items(user, raw.item, n_items, fraction=share_of_new(how), seed=how.split_seed)
 

@@ -77,7 +77,7 @@ def _split(
             f"{LABEL_COLUMN}: expected 0 (train), 1 (valid) or 2 (test), got {np.unique(label)[:5].tolist()}"
         )
     n_items = max([int(item.max(initial=0)) + 1, *(len(rows) for rows in features.values())])
-    given = split_from_labels(item, label.astype(np.int64), n_items)
+    given = split_from_labels(item, label.astype(np.int64), n_items) if label.any() else None
     if given is not None:
         return given, []
     return None, [f"{LABEL_COLUMN} splits each user's pairs, so it was ignored and new items were drawn"]

@@ -72,7 +72,7 @@ def test_the_authors_folder_without_an_index(tmp_path: Path) -> None:
     folder = milk_folder(tmp_path)
     (folder / "cold_item_index.npy").unlink()
     (folder / "val.txt").rename(folder / "valid.txt")
-    assert from_milk_folder(folder).item_split.tolist() == [0] * 9 + [1, 2, 0]
+    assert from_milk_folder(folder).item_split.tolist() == [0] * 9 + [1, 2, 3]
 
 
 @pytest.mark.parametrize(
