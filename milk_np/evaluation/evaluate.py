@@ -247,7 +247,9 @@ def _served(
         return user, item, 0
     kept = servable[user]
     if not kept.any():
-        raise DataError("users: the model knows none of the users to evaluate, nor their history; is it another data set's?")
+        raise DataError(
+            "users: the model knows none of the users to evaluate, nor their history; is it another data set's?"
+        )
     lost = len(np.unique(user[~kept]))
     warnings.warn(f"{lost:,} users left out: the model doesn't know them, nor their history", DataWarning, stacklevel=4)
     return user[kept], item[kept], lost

@@ -43,7 +43,9 @@ class Serving(Recommender):
         found = lists.recommend(self, known, wanted, k, candidates=chosen, exclude_seen=exclude_seen)
         return found.named(known.users.names, known.items.names)
 
-    def recommend_for_histories(self, histories: Sequence[Ids], k: int = 20, *, candidates: str | Ids = "new") -> Ranked:
+    def recommend_for_histories(
+        self, histories: Sequence[Ids], k: int = 20, *, candidates: str | Ids = "new"
+    ) -> Ranked:
         """The best `k` new items for users who weren't in training, given by the items that each of them chose.
 
         The queries are positions in `histories`.

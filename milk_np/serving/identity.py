@@ -55,6 +55,10 @@ class Index:
             return numbers
         return np.where(numbers < 0, self.ids.dtype.type(), self.ids[numbers])
 
+    def words(self, numbers: Sequence[int]) -> list[str]:
+        """Ids of `numbers` as texts."""
+        return [str(name) for name in self.names(np.asarray(numbers, np.int32)).tolist()]
+
     def unknown(self, word: str) -> str:
         """The message for an id that isn't in the data."""
         what = f"{self.kind} {word!r} is not in the data set"

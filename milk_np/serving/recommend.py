@@ -219,11 +219,13 @@ def candidate_items(ds: Known, candidates: str | Ids) -> NDArray[np.int32]:
 def _best_users(
     model: Scorer, n_users: int, vectors: NDArray[np.float32], k: int, known: Rows | None = None
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """Best `k` users for each item vector, in blocks of users whose lists are merged."""
+    """Best `k` users for each item vector, in blocks of users whose lists are merged; of those that have a vector."""
+    served = served_users(model, n_users)
+    known = None if known is None else _inside(known, served, n_users)
     finite(vectors, "item", np.arange(len(vectors), dtype=np.int32))
     found, score = np.zeros((len(vectors), 0), np.int32), np.zeros((len(vectors), 0), np.float32)
-    for block in blocks(n_users, vectors.shape[1]):
-        ids = np.arange(block.start, block.stop, dtype=np.int32)
+    for block in blocks(len(served), vectors.shape[1]):
+        ids = served[block]
         users = finite(model.user_factors(ids), "user", ids)
         exclude = (None, None) if known is None else _within(known, block)
         position, value = search_of(model)(vectors, users, k, *exclude)
@@ -232,6 +234,12 @@ def _best_users(
         order = np.argsort(-score, axis=1, kind="stable")[:, :k]  # ties: earlier blocks first
         found, score = np.take_along_axis(found, order, 1), np.take_along_axis(score, order, 1)
     return found, score
+
+
+def served_users(model: Scorer, n_users: int) -> NDArray[np.int32]:
+    """Users that have a vector, ascending: all, but on other data than those of the training."""
+    servable = getattr(model, "servable", None)
+    return np.arange(n_users, dtype=np.int32) if servable is None else np.flatnonzero(servable).astype(np.int32)
 
 
 def _within(rows: Rows, block: slice) -> Rows:
@@ -248,7 +256,7 @@ def _seen(ds: Known, users: NDArray[np.int32], items: NDArray[np.int32]) -> Rows
 
 
 def _inside(rows: Rows, items: NDArray[np.int32], n_items: int) -> Rows:
-    """Compressed rows of items as their positions in `items`; others are left out."""
+    """Compressed rows of items (or users) as their positions in `items`; others are left out."""
     indptr, entries = rows
     position = _positions(items, n_items)[entries]
     before = np.concatenate([[0], np.cumsum(position >= 0)])
