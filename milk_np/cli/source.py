@@ -20,6 +20,7 @@ from milk_np.errors import DataError, SettingsError
 from milk_np.files import load_arrays
 from milk_np.models.base import Vectors
 from milk_np.models.on_data import OnData
+from milk_np.models.stored import StoredModel
 from milk_np.serving.identity import Index
 from milk_np.serving.recommend import Historian, Known
 from milk_np.settings.shared import Settings
@@ -109,6 +110,8 @@ class Source:
                 self.rejects.add("item", str(name), f"item {name!r} has none of {', '.join(self.modalities)}")
             rows, owned, named = {name: array[some] for name, array in rows.items()}, owned[some], named[some]
         with naming(Path(path)):
+            if isinstance(self.model, (OnData, StoredModel)):
+                self.model.check_scale(rows, owned)
             return self.model.encode_items(rows, owned), named
 
 

@@ -18,6 +18,7 @@ from milk_np.models.base import Vectors
 from milk_np.serving.catalogue import Catalogue
 from milk_np.serving.histories import Ids
 from milk_np.serving.matching import Match, match
+from milk_np.serving.prints import MOST_ROWS
 from milk_np.serving.ranking import Rows, TopK, chosen_rows
 from milk_np.serving.recommend import Historian
 
@@ -36,6 +37,9 @@ class Trained(Historian, Protocol):
     @property
     def top_k(self) -> TopK:
         """The search on its device."""
+
+    def check_scale(self, features: Any, available: NDArray[np.bool_] | None = None) -> None:
+        """Warn if rows are scaled otherwise than in training."""
 
     def fitted_imputer(self) -> Imputer:
         """Its imputer, which knows the modalities."""
@@ -65,7 +69,11 @@ class OnData:
             raise DataError(
                 f"--data: modalities: expected {trained} as in training, got {widths}; give data with these features"
             )
-        return cls(model, ds, match(model.catalogue, ds))
+        met = cls(model, ds, match(model.catalogue, ds))
+        fresh = np.flatnonzero(~met.trained_items)
+        fresh = fresh[:: -(-len(fresh) // MOST_ROWS) or 1]
+        met.check_scale({name: ds.features[name][fresh] for name in ds.modalities}, met.owned(fresh))
+        return met
 
     # Users
 
@@ -142,10 +150,19 @@ class OnData:
         """Vectors (n, K) of items that aren't in the data; see `Recommender.encode_items`."""
         return self.model.encode_items(features, available)
 
+    def check_scale(self, features: Any, available: NDArray[np.bool_] | None = None) -> None:
+        """Warn if the rows of new items are scaled otherwise than in training, where the model minds."""
+        self.model.check_scale(features, available)
+
     def _encode(self, ids: NDArray[np.int32]) -> Vectors:
+        return self.model.encode_items(
+            {name: self.ds.features[name][ids] for name in self.ds.modalities}, self.owned(ids)
+        )
+
+    def owned(self, ids: NDArray[np.integer[Any]]) -> NDArray[np.bool_]:
+        """Which of `ids` has which of the model's modalities (n, M)."""
         order = [self.ds.modalities.index(name) for name in self.model.fitted_imputer().modalities]
-        owned = self.ds.available[ids][:, order]
-        return self.model.encode_items({name: self.ds.features[name][ids] for name in self.ds.modalities}, owned)
+        return self.ds.available[ids][:, order]
 
     @property
     def top_k(self) -> TopK:

@@ -33,6 +33,10 @@ class Serving(Recommender):
     def catalogue(self) -> Catalogue:
         """The users and items that the model was fitted with."""
 
+    @abstractmethod
+    def check_scale(self, features: Features, available: Owned = None) -> None:
+        """Warn if the rows of new items are scaled otherwise than in training, where the model minds."""
+
     def recommend(
         self, users: Ids | None = None, k: int = 20, *, candidates: str | Ids = "new", exclude_seen: bool = True
     ) -> Ranked:
@@ -75,6 +79,7 @@ class Serving(Recommender):
         """
         known = self.catalogue
         wanted = np.arange(known.n_users) if users is None else known.users.numbers(users)
+        self.check_scale(features, available)
         return lists.score_items(self, known, self.encode_items(features, available), wanted)
 
     def recommend_users_for_new_items(self, features: Features, k: int = 20, available: Owned = None) -> Ranked:
@@ -83,6 +88,7 @@ class Serving(Recommender):
         The queries are rows of the features.
         """
         known = self.catalogue
+        self.check_scale(features, available)
         found = lists.users_for_new_items(self, known, self.encode_items(features, available), k)
         return found.named(_as_they_are, known.users.names)
 

@@ -55,6 +55,7 @@ class ContentProfile(Recommender):
 
     def fit(self, ds: Dataset) -> Self:
         """Fit the imputer and the means of the modalities, and remember the training pairs."""
+        self.fitted_to = ds
         self._tables = feature_tables(ds, self.imputer.fit(ds))
         self._centres = [mean_row(ds.features[name], training_owners(ds, m)) for m, name in enumerate(ds.modalities)]
         indptr, item = ds.csr(Split.TRAIN)

@@ -81,6 +81,7 @@ class DuifRaw(Duif):
 
     name: ClassVar[str] = "duif-raw"
     unit: ClassVar[bool] = False
+    scale_matters: ClassVar[bool] = True
 
 
 def _as_they_are(table: FeatureTable) -> FeatureTable:

@@ -55,6 +55,7 @@ class Milk(SteppedModel):
     """
 
     name: ClassVar[str] = "milk"
+    scale_matters: ClassVar[bool] = False
     memory_need = staticmethod(memory.training_bytes)
     memory_advice = memory.ADVICE
 
