@@ -19,7 +19,6 @@ from milk_np.kernels.blas import one_blas_thread
 from milk_np.serving.histories import Ids, compressed
 from milk_np.serving.ranking import Rows, Scorer, best_candidates, blocks, chosen_rows, finite, search_of
 
-
 Names = Callable[[NDArray[np.int32]], NDArray[Any]]
 
 
