@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from milk_np.models import registry
 from milk_np.models.base import data_sizes
 from milk_np.models.registry import make_model
 from milk_np.reports.run import write_run_report
+from milk_np.reports.verdict import is_ahead, verdict
 from milk_np.settings.shared import Settings
 from milk_np.settings.steps import StepSettings
 from milk_np.training.progress import Callback, ProgressLines, both, show_progress
@@ -99,9 +101,10 @@ class Job:
         seconds = {"loading": self.load_seconds, **spent, "testing": time.perf_counter() - fitted}
         summary |= {"seconds": seconds} if history is None else {**history.summary(), "seconds": seconds}
         tests[settings.model].save_per_user(run.file("per_user.npz"))
-        run.write_summary(self._identity(settings) | summary)
+        summary = self._identity(settings) | summary
+        run.write_summary(summary)
         write_run_report(run)
-        self._show(run, settings, tests)
+        self._show(run, settings, tests, summary)
         return summary
 
     def _open(self, path: Path, settings: Settings) -> RunFolder:
@@ -123,11 +126,13 @@ class Job:
         data = {"data": self.ds.name, "data_hash": self.ds.content_hash}
         return {"model": settings.model, "preset": settings.preset, "seed": settings.seed, **data}
 
-    def _show(self, run: RunFolder, settings: Settings, tests: dict[str, Evaluation]) -> None:
+    def _show(self, run: RunFolder, settings: Settings, tests: dict[str, Evaluation], summary: dict[str, Any]) -> None:
         k = max(settings.topk)
         self.say(f"\n{tests[settings.model].table()}\n", run)
         self.say("compared with models that need no training (test)", run)
         self.say(compare_table(tests, (f"ndcg@{k}", f"recall@{k}")), run)
+        if not is_ahead(summary):
+            self.say(f"\n{textwrap.fill(verdict(summary), 100)}", run)
         self.say(f"\nsaved in {run.path}", run)
 
     def _summarise(self, root: RunFolder, seeds: Sequence[int], summaries: Sequence[dict[str, Any]]) -> None:
@@ -150,6 +155,7 @@ def _more_epochs(finished: dict[str, Any], settings: Settings) -> bool:
 def _evaluated(trained: Recommender, ds: Dataset, settings: Settings) -> tuple[dict[str, Evaluation], dict[str, Any]]:
     """Test evaluations of the model and of those without training, and their part of the summary."""
     from milk_np.evaluation.evaluate import evaluate
+    from milk_np.evaluation.examples import example_lists
 
     def score(model: Recommender, split: Split) -> Evaluation:
         return evaluate(model, ds, split, topk=settings.cutoffs, candidates=settings.candidates)
@@ -160,7 +166,8 @@ def _evaluated(trained: Recommender, ds: Dataset, settings: Settings) -> tuple[d
         tests[name] = score(other.fit(ds), Split.TEST)
     beside = {name: test.to_dict() for name, test in tests.items() if name != settings.model}
     valid = score(trained, Split.VALIDATION).to_dict()
-    return tests, {"valid": valid, "test": tests[settings.model].to_dict(), "beside": beside}
+    shown = {"statistics": ds.statistics(), "examples": example_lists(trained, ds)}
+    return tests, {"valid": valid, "test": tests[settings.model].to_dict(), "beside": beside, **shown}
 
 
 def _what_runs(settings: Settings, pairs: int) -> str:

@@ -64,7 +64,8 @@ class Dataset(Arrays):
         ----------
         path : file or folder
         check_features : bool
-            Check the features for NaN and infinities. False saves one pass over a very large set.
+            Check the features for NaN and infinities, and compare their checksums. False saves the passes over a very
+            large set.
 
         Raises
         ------
@@ -73,7 +74,7 @@ class Dataset(Arrays):
         """
         path = Path(path)
         with storage.naming(path):
-            arrays, meta = storage.read_arrays(path)
+            arrays, meta = storage.read_arrays(path, check_features)
             names = tuple(arrays.pop("modalities").tolist())
             features = {name: arrays.pop(storage.FEATURE + name) for name in names}
             return cls(modalities=names, features=features, meta=meta, check_features=check_features, **arrays)

@@ -1,4 +1,4 @@
-"""A trained model on other data than those of its training: users by id or by their history, items by their features."""
+"""A trained model on other data than its own: users by id or by their history, items by their features."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -206,7 +207,8 @@ def test_features_scaled_otherwise(today: Dataset, tomorrow: Dataset) -> None:
     minds, does_not = MODELS["kernel-profile"]().fit(today), MODELS["milk"]().fit(today)
     assert does_not.score_items(fresh).shape == (80, 5)
     assert does_not.on(scaled).match.items[-1] == 2
-    with pytest.warns(DataWarning) as heard:
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
         minds.score_items(fresh)
         minds.on(scaled)
     found = [str(warning.message).partition(" rows is ")[0] for warning in heard]
