@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from milk_np.data import storage, validation
-from milk_np.data.arrays import Arrays
+from milk_np.data.arrays import Arrays, Split
 from milk_np.data.statistics import statistics
 
 
@@ -55,6 +55,17 @@ class Dataset(Arrays):
         """The same data with another availability (I, M); features are shared, `meta` is added to the existing one."""
         kept = {k: v for k, v in self.meta.items() if k != "content_hash"}
         return replace(self, available=available, meta=kept | dict(meta or {}), check_features=False)
+
+    def all_training(self) -> Dataset:
+        """The same data, every item that has a pair being a training item: for a final model, which nothing is held out
+        from. Items without pairs stay new."""
+        touched = np.bincount(self.item, minlength=self.n_items) > 0
+        item_split = np.where(touched, np.uint8(Split.TRAIN), np.uint8(Split.UNSEEN))
+        if np.array_equal(item_split, self.item_split):
+            return self
+        kept = {k: v for k, v in self.meta.items() if k != "content_hash"}
+        split = np.zeros_like(self.split)
+        return replace(self, item_split=item_split, split=split, meta=kept, check_features=False)
 
     @classmethod
     def load(cls, path: str | PathLike[str], *, check_features: bool = True) -> Dataset:

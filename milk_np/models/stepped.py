@@ -30,8 +30,13 @@ class SteppedModel(StoredModel):
         callback: Callback | None = None,
         run: RunFolder | None = None,
         resume: bool = False,
+        final: bool = False,
     ) -> Self:
-        """Train on `ds` with early stopping on its validation items; keeps the arrays of the best epoch."""
-        trainer = self.trainer(ds)
-        self.history = train(self, trainer, ds, self.settings, callback=callback, run=run, resume=resume)
+        """Train on `ds` with early stopping on its validation items; keeps the arrays of the best epoch.
+
+        A `final` model trains on all items that have pairs, for all epochs, and keeps the last.
+        """
+        ds = ds.all_training() if final else ds
+        trainer, how = self.trainer(ds), {"run": run, "resume": resume, "final": final}
+        self.history = train(self, trainer, ds, self.settings, callback=callback, **how)
         return self

@@ -66,6 +66,7 @@ class StoredModel(Serving):
         callback: Callback | None = None,
         run: RunFolder | None = None,
         resume: bool = False,
+        final: bool = False,
     ) -> Self:
         """Learn from `ds`.
 
@@ -75,6 +76,9 @@ class StoredModel(Serving):
         callback : function of `milk_np.training.progress.Progress`, called during training
         run : folder for the model, and for checkpoints and metrics of a model that learns by steps
         resume : continue from the last checkpoint in `run`
+        final : bool
+            Train on every item that has a pair, validation and test items too, without early stopping: a model that
+            learns by steps takes `settings.epochs` epochs. It has no held-out figures.
 
         Raises
         ------

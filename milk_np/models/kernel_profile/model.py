@@ -173,11 +173,13 @@ class KernelProfile(StoredModel):
         callback: Callback | None = None,
         run: RunFolder | None = None,
         resume: bool = False,
+        final: bool = False,
     ) -> Self:
         """Fit in closed form; a signal ends it where it stands. There is nothing to `resume` from: it starts anew.
 
-        Raises what `check` raises.
+        A `final` model is fitted on all items that have pairs. Raises what `check` raises.
         """
+        ds = ds.all_training() if final else ds
         self.check(ds)
         phases = Phases(callback)
         self._ds, self._catalogue, self._items = ds, Catalogue.of(ds), None
