@@ -35,7 +35,8 @@ LAYERS = (
 """From the ground up. A part imports from the layers below its own and from itself; parts of a layer are strangers."""
 
 SHARED = {
-    *("", "base", "content_memory", "content_model", "extractors", "inputs", "registry", "serving", "stepped", "stored"),
+    *("", "base", "content_memory", "content_model", "extractors", "inputs"),
+    *("on_data", "registry", "serving", "stepped", "stored"),
 }
 """What stands in models/ beside the folders of the models, which know nothing of one another."""
 
