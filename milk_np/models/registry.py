@@ -36,7 +36,20 @@ MODELS = {
     "duif": _row("duif", "DuifSettings", "Duif"),
     "duif-raw": _row("duif", "DuifRawSettings", "DuifRaw"),
     "milk": _row("milk", "MilkSettings", "Milk"),
+    "dropoutnet": _row("dropoutnet", "DropoutNetSettings", "DropoutNet"),
+    "gar": _row("gar", "GarSettings", "Gar"),
+    "heater": _row("heater", "HeaterSettings", "Heater"),
+    "mtpr": _row("mtpr", "MtprSettings", "Mtpr"),
+    "clcrec": _row("clcrec", "ClcrecSettings", "Clcrec"),
+    "ccfcrec": _row("ccfcrec", "CcfcrecSettings", "Ccfcrec"),
+    "gorec": _row("gorec", "GorecSettings", "Gorec"),
     "kernel-profile": _row("kernel_profile", "KernelProfileSettings", "KernelProfile"),
+    "content-knn": _row("content", "ContentKnnSettings", "ContentKnn", "knn"),
+    "ridge": _row("content", "RidgeSettings", "RidgeDirect", "ridge_direct"),
+    "svd-ridge": _row("content", "SvdRidgeSettings", "SvdRidge", "svd_ridge"),
+    "ials-ridge": _row("content", "IalsRidgeSettings", "IalsRidge", "ials_ridge"),
+    "feature-ials": _row("content", "FeatureIalsSettings", "FeatureIals", "feature_ials"),
+    "marec": _row("content", "MarecSettings", "Marec", "marec"),
 }
 DEFAULT = "milk"
 

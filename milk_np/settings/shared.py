@@ -48,6 +48,8 @@ class Settings(metaclass=_Spelled):
     """By name, the values that a preset gives to settings that are left open."""
     searched: ClassVar[bool] = False
     """Whether experiments tune the model's settings before they compare it."""
+    published: ClassVar[Mapping[str, Mapping[str, Value]]] = {}
+    """By label, settings that its paper or its authors' program published: rows of Table 2 that aren't tuned."""
     family_settings: ClassVar[tuple[str, ...]] = ("model",)
     """Settings of which each combination is tuned on its own."""
 

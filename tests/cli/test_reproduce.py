@@ -16,6 +16,7 @@ from milk_np.cli.choices import read_settings
 from milk_np.cli.experiment_options import QUICK as DEFAULTS
 from milk_np.cli.experiment_options import SHARED
 from milk_np.data import make_synthetic
+from milk_np.models import registry
 from milk_np.models.registry import model_class
 
 QUICK = ["--dim", "4", "--batch-size", "128", "--epochs", "4", "--eval-every", "2", "--jobs", "1", "--trials", "2"]
@@ -61,6 +62,25 @@ def test_more_repeats_keep_the_runs_there_are(data: Path, tmp_path: Path, capsys
     assert run(reproduce, *line, "--repeats", 2) == 0
     assert re.search(r"fig4: 10 runs to do", capsys.readouterr().out)  # five variants, two protocols, one repeat
     assert before < {path.name for path in (tmp_path / "runs").iterdir()}
+
+
+def test_some_systems_by_halving(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    line = ("table2", "--data", data, "--out", tmp_path, "--repeats", 1, *QUICK)
+    more = ("--systems", "milk,svd-ridge", "--search", "halving")
+    assert run(reproduce, *line, *more) == 0
+    table = json.loads((tmp_path / "results.json").read_text())["tables"][0]
+    labels = {"random order", "MILK", "MILK, printed weights", "SVD + ridge"}
+    assert {cost["variant"] for cost in table["costs"]} == labels
+    assert all(cost["core_seconds"] >= 0 for cost in table["costs"])
+    searches = {
+        search["family"]: search["trials"] for search in json.loads((tmp_path / "tuning.json").read_text())["searches"]
+    }
+    assert sorted(trial["rungs"] for trial in searches["milk"]) == [1, 2]
+    assert "rungs" not in searches["svd-ridge"][0]
+    assert "core s" in (tmp_path / "report.html").read_text()
+    capsys.readouterr()
+    assert run(reproduce, *line, *more) == 0
+    assert "runs to do" not in capsys.readouterr().out
 
 
 def test_two_modalities_leave_figure_3_out_and_say_so(tmp_path: Path) -> None:
@@ -115,6 +135,8 @@ def test_an_interruption_keeps_what_is_finished(
     ("parts", "message"),
     [
         (("fig9",), r"expected one of fig1, .*, all; got 'fig9'"),
+        (("table2", "--systems", "clcrecs"), r"--systems: got 'clcrecs', expected one of random, "),
+        (("fig4", "--systems", "ridge"), r"--systems: got ridge, but the rows of fig4 are of random, milk"),
         (("fig1", "--repeats", "0"), r"--repeats: expected a whole number of at least 1, got '0'"),
         (("fig1", "--new-items", "1.5"), r"--new-items: expected a share between 0 and 1, got '1.5'"),
         (("fig1", "--jobs", "-1"), r"--jobs"),
@@ -169,7 +191,7 @@ def test_the_help_shows_the_defaults_that_apply() -> None:
 
 @pytest.mark.parametrize(
     ("model", "message"),
-    [("profile", "has nothing to tune"), ("mylk", "expected duif, duif-raw, milk, kernel-profile, got 'mylk'")],
+    [("profile", "has nothing to tune"), ("mylk", f"expected {', '.join(registry.trained())}, got 'mylk'")],
 )
 def test_what_cannot_be_tuned(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], model: str, message: str
@@ -191,12 +213,15 @@ def test_only_what_is_taken_is_offered(data: Path, tmp_path: Path, capsys: pytes
         assert "expected one of paper, reference" in capsys.readouterr().err
 
 
+OF_PAPER = [name for name in registry.trained() if "paper" in registry.settings_class(name).presets]
+
+
 @pytest.mark.parametrize(
     ("models", "option", "message"),
     [
-        ("kernel-profile", ("--dim", "3"), "dim (--dim): a setting of duif, duif-raw, milk;"),
+        ("kernel-profile", ("--dim", "3"), f"dim (--dim): a setting of {', '.join(registry.owners('dim'))};"),
         ("duif,kernel-profile", ("--without", "cmam"), "without (--without): a setting of milk;"),
-        ("kernel-profile", ("--preset", "paper"), "preset (--preset): the preset paper is of duif, duif-raw, milk;"),
+        ("kernel-profile", ("--preset", "paper"), f"preset (--preset): the preset paper is of {', '.join(OF_PAPER)};"),
     ],
 )
 def test_an_option_of_no_chosen_model_is_refused(
