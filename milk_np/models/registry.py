@@ -151,11 +151,17 @@ def adapted(base: Settings, changes: Mapping[str, object]) -> Settings:
     """`base` with `changes`, which may name another model: its settings are taken from `base` where both have them."""
     name = str(changes.get("model", base.model))
     cls, changes = settings_class(name), normal_keys(changes, spellings(), "setting")
-    kept = {k: v for k, v in base.to_dict().items() if k in cls.options() and k != "model"}
+    kept = {k: v for k, v in base.to_dict().items() if k != "model" and _same(k, type(base), cls)}
     if kept["preset"] not in cls.presets:
         del kept["preset"]
     refuse_foreign(changes, name)
     return cls(**cast(dict[str, Any], {**kept, **changes, "model": name}))
+
+
+def _same(setting: str, one: type[Settings], other: type[Settings]) -> bool:
+    """Whether a setting of `one` is the same in `other`: models may use a name for different things."""
+    mine, theirs = one.options()[setting], other.options().get(setting)
+    return theirs is not None and (mine.type, mine.group) == (theirs.type, theirs.group)
 
 
 def own_settings(name: str, settings: Settings | None, options: Mapping[str, object]) -> Settings:
