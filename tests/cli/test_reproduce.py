@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from milk_np.cli import reproduce, train, tune
-from milk_np.cli.choices import read_settings
 from milk_np.cli.experiment_options import QUICK as DEFAULTS
 from milk_np.cli.experiment_options import SHARED
+from milk_np.cli.settings import read_settings
 from milk_np.data import make_synthetic
 from milk_np.models import registry
 from milk_np.models.registry import model_class

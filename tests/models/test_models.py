@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from milk_np.cli.choices import read_settings
+from milk_np.cli.settings import read_settings
 from milk_np.data import make_synthetic
 from milk_np.errors import DataError, SettingsError
 from milk_np.files import write_npz_atomic
