@@ -40,6 +40,7 @@ MODELS = {
     "clcrec": _row("clcrec", "ClcrecSettings", "Clcrec"),
     "ccfcrec": _row("ccfcrec", "CcfcrecSettings", "Ccfcrec"),
     "gorec": _row("gorec", "GorecSettings", "Gorec"),
+    "micro": _row("micro", "MicroSettings", "Micro"),
     "kernel-profile": _row("kernel_profile", "KernelProfileSettings", "KernelProfile"),
 }
 DEFAULT = "milk"
