@@ -36,11 +36,14 @@ MODELS = {
     "duif": _row("duif", "DuifSettings", "Duif"),
     "duif-raw": _row("duif", "DuifRawSettings", "DuifRaw"),
     "milk": _row("milk", "MilkSettings", "Milk"),
-    "heater": _row("heater", "HeaterSettings", "Heater"),
-    "clcrec": _row("clcrec", "ClcrecSettings", "Clcrec"),
     "ccfcrec": _row("ccfcrec", "CcfcrecSettings", "Ccfcrec"),
+    "clcrec": _row("clcrec", "ClcrecSettings", "Clcrec"),
+    "dropoutnet": _row("dropoutnet", "DropoutNetSettings", "DropoutNet"),
+    "gar": _row("gar", "GarSettings", "Gar"),
     "gorec": _row("gorec", "GorecSettings", "Gorec"),
+    "heater": _row("heater", "HeaterSettings", "Heater"),
     "micro": _row("micro", "MicroSettings", "Micro"),
+    "mtpr": _row("mtpr", "MtprSettings", "Mtpr"),
     "kernel-profile": _row("kernel_profile", "KernelProfileSettings", "KernelProfile"),
 }
 DEFAULT = "milk"

@@ -83,6 +83,9 @@ class Case:
     """The system's optimisers, one for each problem, over these tables."""
     their_optimisers: Callable[[Mapping[str, Any]], list[Any]]
     """The same of PyTorch."""
+    cancelling: tuple[str, ...] = ("_b1",)
+    """Ends of the names of tables that the loss doesn't depend on, such as a bias below a batch norm: their gradients
+    are rounding, of the size of the terms that cancel."""
 
 
 def cases() -> list[Case]:
@@ -159,7 +162,8 @@ def torch_norm(t: Mapping[str, Any], tower: str, x: Any, *, train: bool, momentu
             mean.mul_(1 - momentum).add_(momentum * batch_mean)
             var.mul_(1 - momentum).add_(momentum * batch_var)
         mean, var = batch_mean, batch_var
-    return t[f"{tower}_gamma"] * (x - mean) / torch.sqrt(var + eps) + t[f"{tower}_beta"]
+    gamma = t.get(f"{tower}_gamma", 1.0)
+    return gamma * (x - mean) / torch.sqrt(var + eps) + t[f"{tower}_beta"]
 
 
 def torch_tower(t: Mapping[str, Any], tower: str, x: Any, *, train: bool, momentum: float, eps: float = 1e-3) -> Any:
