@@ -10,7 +10,7 @@ from milk_np.models.gorec.clusters import cluster_means, k_means, nearest
 from milk_np.models.gorec.model import Gorec, standard
 from milk_np.models.gorec.objective import decode_forward, posterior_forward, prior_forward
 
-OPTIONS = {"topk": (10,), "dim": 6, "epochs": 2, "batch_size": 32, "backbone_epochs": 3, "clusters": 5}
+OPTIONS = {"topk": (10,), "dim": 6, "max_epochs": 2, "batch_size": 32, "backbone_epochs": 3, "clusters": 5}
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from milk_np.models.micro.model import Micro
 from milk_np.models.micro.neighbours import links, normalised, row_sums
 from milk_np.models.micro.objective import fused, propagated
 
-OPTIONS = {"topk": (10,), "dim": 6, "epochs": 2, "batch_size": 32, "neighbours": 4}
+OPTIONS = {"topk": (10,), "dim": 6, "max_epochs": 2, "batch_size": 32, "neighbours": 4}
 
 
 @pytest.fixture(scope="module")

@@ -117,7 +117,7 @@ PLANTED = [
 
 CASE = Case(
     name="micro",
-    options={"dim": 8, "epochs": 4, "batch_size": 64, "neighbours": 4, "lr": 0.01},
+    options={"dim": 8, "max_epochs": 4, "batch_size": 64, "neighbours": 4, "lr": 0.01},
     objective="milk_np.models.micro.objective",
     problems=problems,
     planted=PLANTED,
