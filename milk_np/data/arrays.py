@@ -83,6 +83,12 @@ class Arrays:
         return len(self.item_split)
 
     @property
+    def given_split(self) -> bool:
+        """Whether the data brought their split of new items: by time, by a column, or as a folder or file has it. One
+        that was drawn has a seed."""
+        return "split_seed" not in self.meta and self.meta.get("made") != "synthetic"
+
+    @property
     def n_modalities(self) -> int:
         """Number of modalities M."""
         return len(self.modalities)
