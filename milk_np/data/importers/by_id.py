@@ -40,6 +40,7 @@ def data_set(
     else:
         raw = _by_id(log, _with_ids(vectors), labels, how, items)
     fixed, notes = how.split is not None and labels is not None, [*log.notes, *raw.notes]
+    del log  # its numbers of items aren't those of the rows, and take as much memory
     return assemble(replace(raw, meta=dict(meta) | made, notes=notes, fixed=fixed), how)
 
 
