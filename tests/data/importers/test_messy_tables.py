@@ -144,7 +144,10 @@ def test_words_of_many_batches_keep_their_places(tmp_path: Path, kind: str, monk
     rng = np.random.default_rng(0)
     names = [f"u{n}" for n in rng.integers(0, 30, 200)]
     table = arrow.table({"user": arrow.array(names, getattr(arrow, kind)()), "item": np.arange(200)})
-    parquet.write_table(table, tmp_path / "log.parquet", row_group_size=50)
+    try:
+        parquet.write_table(table, tmp_path / "log.parquet", row_group_size=50)
+    except arrow.ArrowNotImplementedError:
+        pytest.skip(f"this version of pyarrow can't write {kind}")
     assert read_log(tmp_path / "log.parquet", Columns()).user.values().tolist() == names
 
 
