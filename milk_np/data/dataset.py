@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from milk_np.data import storage, validation
-from milk_np.data.arrays import Arrays
+from milk_np.data.arrays import Arrays, Split
 from milk_np.data.importers.preparation import Preparation
 from milk_np.data.statistics import statistics
 
@@ -58,6 +58,17 @@ class Dataset(Arrays):
         kept = {k: v for k, v in self.meta.items() if k != "content_hash"}
         return replace(self, available=available, meta=kept | dict(meta or {}), check_features=False)
 
+    def all_training(self) -> Dataset:
+        """The same data, every item that has a pair being a training item: for a final model, which nothing is held out
+        from. Items without pairs stay new."""
+        touched = np.bincount(self.item, minlength=self.n_items) > 0
+        item_split = np.where(touched, np.uint8(Split.TRAIN), np.uint8(Split.UNSEEN))
+        if np.array_equal(item_split, self.item_split):
+            return self
+        kept = {k: v for k, v in self.meta.items() if k != "content_hash"}
+        split = np.zeros_like(self.split)
+        return replace(self, item_split=item_split, split=split, meta=kept, check_features=False)
+
     @classmethod
     def load(cls, path: str | PathLike[str], *, check_features: bool = True) -> Dataset:
         """Read a data set from an `.npz` file, or from a folder whose features are then memory-mapped.
@@ -66,7 +77,8 @@ class Dataset(Arrays):
         ----------
         path : file or folder
         check_features : bool
-            Check the features for NaN and infinities. False saves one pass over a very large set.
+            Check the features for NaN and infinities, and compare their checksums. False saves the passes over a very
+            large set.
 
         Raises
         ------
@@ -75,7 +87,7 @@ class Dataset(Arrays):
         """
         path = Path(path)
         with storage.naming(path):
-            arrays, meta = storage.read_arrays(path)
+            arrays, meta = storage.read_arrays(path, check_features)
             names = tuple(arrays.pop("modalities").tolist())
             features = {name: arrays.pop(storage.FEATURE + name) for name in names}
             return cls(modalities=names, features=features, meta=meta, check_features=check_features, **arrays)
