@@ -142,7 +142,13 @@ def _absent(line: str, lines: int, wanted: Sequence[str], known: Sequence[str]) 
         )
     name = next(name for name in wanted if name not in cells and name not in _plain(cells))
     shown = ", ".join(cells) or "no header"
+    one = len(cells) < 2 and len(wanted) > 1
+    by = (
+        f"no {', '.join(map(told, known))} in it: spaces are --separator space"
+        if one
+        else f"separator {told(separator)}"
+    )
     return (
-        f"expected a column {name!r} in the header, got {shown} (separator {told(separator)})"
-        f"{nearest(name, cells, 0.5)}; {NAMES}, and another separator with --separator"
+        f"expected a column {name!r} in the header, got {shown} ({by}){nearest(name, cells, 0.5)}; {NAMES}, and another "
+        "separator with --separator"
     )

@@ -192,6 +192,14 @@ def _log(where: str, columns: Columns, found: Mapping[str, Any], names: Sequence
     )
 
 
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
 def _words(column: Any) -> Coded:
     return column if isinstance(column, Coded) else coded(np.asarray(column))
 
@@ -200,7 +208,12 @@ def _numbers(column: Any, where: str) -> NDArray[np.float64]:
     try:
         values = column.ids.astype(np.float64)[column.codes] if isinstance(column, Coded) else column.astype(np.float64)
     except (ValueError, TypeError) as error:
-        raise DataError(f"{where}: expected numbers, got text ({error}); choose another --rating-col") from error
+        odd = (
+            next(text for text in column.ids.tolist() if not _is_number(text)) if isinstance(column, Coded) else column
+        )
+        raise DataError(
+            f"{where}: expected numbers such as 4 or 3.5, got {odd!r}; mend them, or name another --rating-col"
+        ) from error
     bad = np.flatnonzero(~np.isfinite(values))
     if len(bad):
         raise DataError(f"{where}: expected numbers, got {values[bad[0]]} in row {bad[0] + 1} ({len(bad)} in all)")
