@@ -149,6 +149,6 @@ def _absent(line: str, lines: int, wanted: Sequence[str], known: Sequence[str]) 
         else f"separator {told(separator)}"
     )
     return (
-        f"expected a column {name!r} in the header, got {shown} ({by}){nearest(name, cells, 0.5)}; {NAMES}, and another "
-        "separator with --separator"
+        f"expected a column {name!r} in the header, got {shown} ({by}){nearest(name, cells, 0.5)}; {NAMES}, and "
+        "another separator with --separator"
     )

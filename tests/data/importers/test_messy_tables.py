@@ -55,7 +55,7 @@ def test_a_line_without_any_known_separator_is_said(tmp_path: Path) -> None:
     ):
         read_log(path, Columns())
     path.write_text("user,item\n0,1,2\n1,3,4\n")
-    with pytest.raises(DataError, match="line 2 has 3 columns, .* or a column has no name in the header"):
+    with pytest.raises(DataError, match=r"line 2 has 3 columns, .* or a column has no name in the header"):
         read_log(path, Columns())
 
 
