@@ -49,9 +49,8 @@ def _by_row(log: Log, vectors: Mapping[str, Vectors], labels: Labels | None) -> 
     features = {name: each.rows for name, each in vectors.items() if each.rows is not None}
     ids, n_items = log.item.ids, max(len(rows) for rows in features.values())
     rows = row_numbers(ids)
-    raw = Raw(log.user, rows[log.item.codes], features)
     if ids[0] < 0 or ids[-1] >= n_items:
-        return raw  # assemble refuses it
+        return Raw(log.user, rows[log.item.codes], features)  # assemble refuses it
     raw = Raw(log.user, rows.astype(np.int32)[log.item.codes], features, _spread(labels, rows, n_items))
     return _one_based(raw, ids, n_items)
 

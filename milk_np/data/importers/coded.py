@@ -38,9 +38,9 @@ class Coded:
     def __len__(self) -> int:
         return len(self.codes)
 
-    def values(self, chosen: Any = slice(None)) -> Column:
-        """The ids of rows."""
-        found: Column = self.ids[self.codes[chosen]]
+    def values(self) -> Column:
+        """The id of each row."""
+        found: Column = self.ids[self.codes]
         return found
 
     def where(self, kept: NDArray[np.bool_]) -> Coded:
