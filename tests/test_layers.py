@@ -34,9 +34,11 @@ LAYERS = (
 )
 """From the ground up. A part imports from the layers below its own and from itself; parts of a layer are strangers."""
 
-SHARED = {"", "base", "content_memory", "content_model", "inputs", "registry", "serving", "stepped", "stored"}
-"""What stands in models/ beside the folders of the models, which know nothing of one another but for KIN."""
-KIN = {("duif", "milk")}  # DUIF is MILK's step on other rows
+SHARED = {
+    *("", "base", "content_memory", "content_model", "extractors", "inputs"),
+    *("on_data", "registry", "serving", "stepped", "stored"),
+}
+"""What stands in models/ beside the folders of the models, which know nothing of one another."""
 
 Imports = dict[str, set[str]]
 
@@ -95,7 +97,6 @@ def between_models(imports: Imports) -> list[str]:
         for module, others in folders
         for other in others
         if other.startswith("milk_np.models.") and folder(other) not in {folder(module), *SHARED}
-        if (folder(module), folder(other)) not in KIN
     ]
 
 

@@ -34,9 +34,14 @@ class SteppedModel(StoredModel):
         callback: Callback | None = None,
         run: RunFolder | None = None,
         resume: bool = False,
+        final: bool = False,
     ) -> Self:
-        """Train on `ds` with early stopping on its validation items; keeps the arrays of the best epoch."""
+        """Train on `ds` with early stopping on its validation items; keeps the arrays of the best epoch.
+
+        A `final` model trains on all items that have pairs, for all epochs, and keeps the last.
+        """
         self.beside = None if run is None else run.path.parent
-        trainer = self.trainer(ds)
-        self.history = train(self, trainer, ds, self.settings, callback=callback, run=run, resume=resume)
+        ds = ds.all_training() if final else ds
+        trainer, how = self.trainer(ds), {"run": run, "resume": resume, "final": final}
+        self.history = train(self, trainer, ds, self.settings, callback=callback, **how)
         return self

@@ -145,7 +145,7 @@ def test_an_absent_array_is_named(tmp_path: Path, key: str) -> None:
         ({"meta": np.array("{format")}, DataError, "meta: expected JSON text"),
         ({"meta": np.array("[1]")}, DataError, 'whole number "format"'),
         ({"meta": np.array('{"format": true}')}, DataError, 'whole number "format"'),
-        ({"meta": np.array('{"format": 2}')}, DataError, "format 2 can't be read, expected 1; a newer"),
+        ({"meta": np.array('{"format": 3}')}, DataError, "format 3 can't be read, expected 1 to 2; a newer"),
         ({"item": np.array([0])}, DataError, "expected equal lengths"),
     ],
 )

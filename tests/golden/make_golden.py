@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from milk_np.backends.numba import NumpyBackend
-from milk_np.models.milk.objective import Objective, Table, Weights
-from milk_np.models.milk.optimiser import Adam
-from milk_np.models.milk.parameters import initial_parameters
+from milk_np.models.extractors.objective import Objective, Table, Weights
+from milk_np.models.extractors.optimiser import Adam
+from milk_np.models.extractors.parameters import initial_parameters
 
 GOLDEN = Path(__file__).parent / "golden.npz"
 STEPS, USERS, ITEMS, TRIPLETS, WIDTHS, LATENT, ENVIRONMENTS = 10, 12, 20, 33, (6, 4, 9), 5, 4

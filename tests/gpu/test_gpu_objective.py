@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from objective_cases import cases, make_case
 
-from milk_np.models.milk.objective import Objective, Table, Weights, parts
-from milk_np.models.milk.parameters import blank_parameters
+from milk_np.models.extractors.objective import Objective, Table, Weights, parts
+from milk_np.models.extractors.parameters import blank_parameters
 from milk_np.nn.gradcheck import TOLERANCE, check_direction, check_elements
 
 pytestmark = pytest.mark.gpu

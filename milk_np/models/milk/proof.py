@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from milk_np.backends.numba import NumpyBackend
+from milk_np.models.extractors.objective import Gradients, Objective, Table, Weights, parts
+from milk_np.models.extractors.parameters import Parameters, initial_parameters
 from milk_np.models.milk.environments import mixing_weights
-from milk_np.models.milk.objective import Gradients, Objective, Table, Weights, parts
-from milk_np.models.milk.parameters import Parameters, initial_parameters
 from milk_np.models.milk.users import USERS, Histories, make_users
 from milk_np.nn.gradcheck import check_direction
 

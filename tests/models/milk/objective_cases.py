@@ -9,9 +9,9 @@ import numpy as np
 from hypothesis import strategies as st
 
 from milk_np.backends.numba import NumpyBackend
+from milk_np.models.extractors.objective import Objective, Table, Weights, parts
+from milk_np.models.extractors.parameters import initial_parameters
 from milk_np.models.milk.environments import STRATEGIES, mixing_weights
-from milk_np.models.milk.objective import Objective, Table, Weights, parts
-from milk_np.models.milk.parameters import initial_parameters
 from milk_np.models.milk.users import Histories, make_users
 
 

@@ -19,6 +19,9 @@ from numpy.typing import NDArray
 from planting import Mutation
 
 from milk_np.data import Dataset, apply_protocol, make_synthetic
+from milk_np.kernels import cpu
+from milk_np.nn.adam import Adam, AdamRows
+from milk_np.nn.embedding import RowGradient, scatter_add
 
 Tables = dict[str, NDArray[Any]]
 
@@ -99,6 +102,43 @@ def planted(module: str, old: str, new: str) -> ModuleType:
     code = compile(Mutation(new, module, old, new).planted(text), str(original.__file__), "exec")
     exec(code, wrong.__dict__)
     return wrong
+
+
+def modality_widths(s: Sizes) -> tuple[int, ...]:
+    """Numbers of each modality, `s.width` together."""
+    return (3, *(2 for _ in range(s.M - 1)))
+
+
+def content(s: Sizes, n: int) -> NDArray[Any]:
+    """Rows (n, width) of M modalities side by side, each at unit length, or zeros where missing, never all of them."""
+    parts = [s.normal(n, width) for width in modality_widths(s)]
+    parts = [part / np.linalg.norm(part, axis=1, keepdims=True) for part in parts]
+    kept = s.rng.random((n, s.M)) < 0.6
+    kept[np.arange(n), s.rng.integers(0, s.M, n)] = True
+    return np.hstack([part * own[:, None] for part, own in zip(parts, kept.T, strict=True)]).astype(s.dtype)
+
+
+def dense(gradient: Any, table: NDArray[Any]) -> NDArray[Any]:
+    """A gradient of rows as one of the whole table."""
+    rows = isinstance(gradient, RowGradient)
+    return scatter_add(gradient.ids, gradient.values, len(table)) if rows else gradient
+
+
+class RowOptimisers:
+    """Adam by rows on P and Q, which stay behind where they have no gradient, and dense Adam on the tables `whole`."""
+
+    def __init__(self, tables: Tables, whole: Sequence[str], lr: float) -> None:
+        self.rows = AdamRows({name: tables[name] for name in ("P", "Q")}, lr, cpu)
+        self.whole = Adam({name: tables[name] for name in whole}, lr, kernels=cpu)
+
+    def step(self, gradients: Mapping[str, Any]) -> None:
+        there = {name: np.flatnonzero(gradients[name].any(axis=1)).astype(np.int32) for name in ("P", "Q")}
+        for name, ids in there.items():
+            self.rows.catch_up(name, ids)
+        self.rows.step({name: RowGradient(ids, gradients[name][ids]) for name, ids in there.items()})
+        self.whole.step({name: gradients[name] for name in self.whole.tables})
+        for name in there:
+            self.rows.catch_up(name)
 
 
 def small_set(M: int = 2, protocol: str = "FTMT") -> Dataset:

@@ -1,7 +1,7 @@
-"""The objective of MILK on a batch of triplets, forward and backward in one pass (paper Eq. 5 to 16).
+"""The objective on a batch of triplets, forward and backward in one pass (Eq. 5 to 16 of Bai et al., SIGIR 2024).
 
 c^m = x^m W^m + b^m                      extract, for the batch's distinct items only
-s^m_t = q_t . (c^m_i - c^m_j)            margins; q_t is the user's vector, p_u where users are free (`.users`)
+s^m_t = q_t . (c^m_i - c^m_j)            margins; q_t is the user's vector (`.users`)
 y^e_t = sum_m theta_e^m s^m_t            environments, linear in the margins
 L_e = mean_t softplus(-y^e_t)            risk of an environment
 objective = base sum_e L_e + beta Var_e(L_e) + lambda L_align + gamma L_reg
@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from milk_np.backends.base import Array, Backend, Scratch
 from milk_np.kernels.reference.grouping import Groups
-from milk_np.models.milk.parameters import Parameters, scale_view, weight_views
-from milk_np.models.milk.users import Batch, FreeUsers, Users
+from milk_np.models.extractors.parameters import Parameters, scale_view, weight_views
+from milk_np.models.extractors.users import Batch, FreeUsers, Users
 
 
 @dataclass(frozen=True)
@@ -96,6 +96,11 @@ class Objective:
         self._weights_gradient: Array | None = None
         self._tables, self._owned, self._weights = tables, owned, weights
         self._users = users or FreeUsers(backend, n_users, len(owned))
+
+    @property
+    def fixed(self) -> bool:
+        """Whether every batch of one size launches the same kernels on arrays of the same sizes."""
+        return self._users.fixed and not self._weights.all_parameters
 
     def group(self, users: Array) -> Groups:
         """The distinct users of a batch and their positions; see `milk_np.kernels.reference.grouping`."""

@@ -1,50 +1,57 @@
-"""A training step of MILK: draw a batch, go forward and backward, move the parameters."""
+"""A training step: draw a batch, go forward and backward, move the parameters."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from milk_np.backends.base import Array, Backend
 from milk_np.data import Dataset
-from milk_np.data.arrays import Split
 from milk_np.data.prefetch import Prefetcher, mapped_bytes
 from milk_np.data.rows import FeatureArray
 from milk_np.machine.memory import available_bytes
-from milk_np.models.milk.environments import mixing_weights, n_environments
-from milk_np.models.milk.objective import Objective, Table, Weights, parts
-from milk_np.models.milk.optimiser import Adam
-from milk_np.models.milk.parameters import Parameters
-from milk_np.models.milk.replay import Replay
-from milk_np.models.milk.users import Histories, make_users
+from milk_np.models.extractors.mixing import Mixing
+from milk_np.models.extractors.objective import Objective, Table, Weights, parts
+from milk_np.models.extractors.optimiser import Adam
+from milk_np.models.extractors.parameters import Parameters
+from milk_np.models.extractors.replay import Replay
+from milk_np.models.extractors.users import Users
+from milk_np.settings.triplets import TripletSettings
 from milk_np.training.sampler import TripletSampler
 
 
-class MilkStep:
-    """All training state apart from the parameters; `settings` are MILK's, or have the same attributes."""
+class Task(NamedTuple):
+    """What a model makes of the triplets."""
+
+    weights: Weights
+    mixing: Mixing
+    new_users: Callable[[], Users]
+    """Another users' part for each objective, with scratch of its own."""
+
+
+class TripletStep:
+    """All training state apart from the parameters."""
 
     def __init__(
         self,
         backend: Backend,
         ds: Dataset,
-        settings: Any,
+        settings: TripletSettings,
         tables: Sequence[Table],
         params: Parameters,
+        task: Task,
     ) -> None:
         settings = settings.resolve()
-        self._backend, self._settings, self.params, self.tables = backend, settings, params, tables
-        self._M = len(tables)
-        self._weights = objective_weights(settings)
+        self._backend, self.params, self.tables = backend, params, tables
+        self.weights, self._mixing, new_users = task
         owned = backend.asarray(ds.available)
-        histories = None if settings.users == "free" else Histories(*map(backend.asarray, ds.csr(Split.TRAIN)))
 
         def new_objective() -> Objective:
-            users = make_users(settings.users, backend, ds.n_users, owned, histories)
-            return Objective(backend, tables, owned, ds.n_users, self._weights, users)
+            return Objective(backend, tables, owned, ds.n_users, self.weights, new_users())
 
         self._objective = new_objective()
         self.optimiser = Adam(backend, params, settings.lr)
@@ -56,7 +63,7 @@ class MilkStep:
             seed=settings.seed,
             pool=settings.negative_pool,
         )
-        self._record = backend.zeros((self.sampler.steps, self._environments() + 2), np.float64)
+        self._record = backend.zeros((self.sampler.steps, self._mixing.count + 2), np.float64)
         self._theta: tuple[int, Array] = (0, None)
         self._ahead = _Ahead(self.sampler, [table.raw for table in tables])
         self._replays = self._replayed(new_objective)
@@ -75,18 +82,18 @@ class MilkStep:
 
     def _replayed(self, new_objective: Callable[[], Objective]) -> list[Replay]:
         """What replays the batches of each size on a device; none where a step's launches differ, or on the host."""
-        fixed = self._settings.users == "free" and not self._weights.all_parameters
         resident = all(self._backend.resident(table.raw) for table in self.tables)
-        if not (self._backend.captures and fixed and resident):
+        if not (self._backend.captures and self._objective.fixed and resident):
             return []
-        mixing, rest = (self._environments(), self._M), (self.optimiser, self.sampler, self.params, self._record)
+        mixing = self._mixing.count, len(self.tables)
+        rest = (self.optimiser, self.sampler, self.params, self._record)
         whole = self.sampler.n_triplets // self.sampler.batch_size
         sizes = (range(whole), range(whole, self.sampler.steps))
         return [Replay(self._backend, new_objective(), *rest, mixing, steps) for steps in sizes if steps]
 
     def losses(self, steps: int) -> dict[str, float]:
         """Weighted parts of the objective, means over the first `steps` steps of the current epoch."""
-        return parts(self._backend.to_host(self._record)[:steps], self._weights)
+        return parts(self._backend.to_host(self._record)[:steps], self.weights)
 
     def state(self) -> dict[str, Array]:
         """What `load_state` continues from."""
@@ -97,30 +104,14 @@ class MilkStep:
         self._record[...] = self._backend.asarray(state["record"])
         self.optimiser.load_state(dict(state))
 
-    def _environments(self) -> int:
-        if "ceim" in self._settings.without:
-            return 1
-        return n_environments(self._M, self._settings.environments, self._settings.env_draws)
-
     def _epoch_theta(self, epoch: int) -> Array:
         """Mixing weights (steps, E, M) of `epoch`, sent to the device once."""
         if self._theta[0] != epoch:
             self._theta = epoch, self._backend.asarray(self._draw_theta(epoch), self.params.P.dtype)
         return self._theta[1]
 
-    def _draw_theta(self, epoch: int) -> NDArray[np.float64]:
-        settings, steps = self._settings, self.sampler.steps
-        if "ceim" in settings.without:
-            return np.full((steps, 1, self._M), 1 / self._M)
-        return mixing_weights(
-            settings.seed,
-            epoch,
-            steps,
-            self._M,
-            settings.dirichlet_alpha,
-            settings.environments,
-            settings.env_draws,
-        )
+    def _draw_theta(self, epoch: int) -> NDArray[np.floating[Any]]:
+        return self._mixing.draw(epoch, self.sampler.steps)
 
 
 class _Ahead:
@@ -148,14 +139,3 @@ class _Ahead:
         self._next = following, self._sampler.batch(*following)
         self._asked = self._prefetcher.ask(self._next[1][1])
         return batch
-
-
-def objective_weights(settings: Any) -> Weights:
-    """Weights of the objective's terms under resolved settings, removed modules at zero."""
-    return Weights(
-        invariance=0.0 if "ceim" in settings.without else settings.invariance_weight,
-        alignment=0.0 if "cmam" in settings.without else settings.align_weight,
-        regulariser=settings.reg,
-        mean=settings.risk == "mean",
-        all_parameters=settings.reg_scope == "all",
-    )

@@ -1,4 +1,4 @@
-"""Parameters of MILK and of its gradients: user table P, a weight W and bias b for each modality, a scale g."""
+"""Parameters and their gradients: user table P, a weight W and bias b for each modality, a scale g."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ START_SCALE = float(np.log(5))
 
 @dataclass
 class Parameters:
-    """P (U, K), W^m (D_m, K), b^m (K), and g (1), the logarithm of the profiles' length, where users have profiles.
+    """P (U, K), W^m (D_m, K), b^m (K), and g (1), the logarithm of a length of users' vectors, where they have one.
 
     All but P are views of one vector, `weights`, so that an optimiser moves them in one pass. P has no rows where
-    users have nothing but a profile.
+    users have no free vectors.
     """
 
     P: Array

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from milk_np.data import Dataset
 from milk_np.data.arrays import Split
+from milk_np.settings.triplets import TripletSettings
 
 _FLOAT, _INT, _LONG = 4, 4, 8
 _LIBRARIES = 64 * 2**20  # work space of cuBLAS, and compiled kernels
 _RANKING = 64 * 2**20  # vectors of a block of users; scores take what is left
 
 
-def device_bytes(settings: Any, ds: Dataset) -> dict[str, int]:
-    """Bytes that training on `ds` takes on the device on top of the raw feature rows, by purpose."""
+def device_bytes(settings: TripletSettings, ds: Dataset, E: int) -> dict[str, int]:
+    """Bytes that training on `ds` in E environments takes on the device besides the raw feature rows, by purpose."""
     widths = [int(ds.features[name].shape[1]) for name in ds.modalities]
     n_pairs = int((ds.split == Split.TRAIN).sum())
-    return training_bytes(settings, n_users=ds.n_users, n_items=ds.n_items, n_train_pairs=n_pairs, widths=widths)
+    return training_bytes(settings, n_users=ds.n_users, n_items=ds.n_items, n_train_pairs=n_pairs, widths=widths, E=E)
 
 
 def training_bytes(
-    settings: Any, *, n_users: int, n_items: int, n_train_pairs: int, widths: Sequence[int]
+    settings: TripletSettings, *, n_users: int, n_items: int, n_train_pairs: int, widths: Sequence[int], E: int
 ) -> dict[str, int]:
     """The same, computed from sizes.
 
@@ -32,7 +32,6 @@ def training_bytes(
     K, M, D = settings.dim, len(widths), sum(widths)
     B = min(settings.batch_size, max(n_train_pairs, 1))
     items, users = min(2 * B, n_items), min(B, n_users)
-    E = 1 if "ceim" in settings.without else settings.env_draws * M + 1
     tables = 3 + 2 * (settings.reg_scope == "all")
     return {
         "parameters and optimiser": _FLOAT * (tables * n_users * K + 4 * (D + M) * K),

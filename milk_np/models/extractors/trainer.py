@@ -1,4 +1,4 @@
-"""MILK in training: its steps for the loop, its state for the checkpoints."""
+"""A model in training: its steps for the loop, its state for the checkpoints."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from milk_np.backends.base import Array, Backend
-from milk_np.models.milk.step import MilkStep
+from milk_np.models.extractors.step import TripletStep
 from milk_np.training.trainer import Trainer
 
 
@@ -20,10 +20,10 @@ class Trained(Protocol):
         """Parameters have changed."""
 
 
-class MilkTrainer(Trainer):
+class TripletTrainer(Trainer):
     """Batches of triplets, one optimiser."""
 
-    def __init__(self, model: Trained, step: MilkStep, backend: Backend) -> None:
+    def __init__(self, model: Trained, step: TripletStep, backend: Backend) -> None:
         self._model, self.engine, self._backend = model, step, backend
 
     @property
@@ -42,7 +42,7 @@ class MilkTrainer(Trainer):
         self.engine.run(epoch, step)
 
     def losses(self, steps: int) -> dict[str, float]:
-        """Parts of the objective so far in this epoch; see `milk_np.models.milk.objective.parts`."""
+        """Parts of the objective so far in this epoch; see `milk_np.models.extractors.objective.parts`."""
         return self.engine.losses(steps)
 
     def flush(self) -> None:

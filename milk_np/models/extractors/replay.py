@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from milk_np.backends.base import Array, Backend
 from milk_np.kernels.reference.adam import rates
 from milk_np.kernels.reference.grouping import Groups
-from milk_np.models.milk.objective import Objective
-from milk_np.models.milk.optimiser import Adam
-from milk_np.models.milk.parameters import Parameters
+from milk_np.models.extractors.objective import Objective
+from milk_np.models.extractors.optimiser import Adam
+from milk_np.models.extractors.parameters import Parameters
 from milk_np.training.sampler import TripletSampler
 
 MOST_BATCHES = 32

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from milk_np.backends.base import Array, Backend
-from milk_np.models.milk.objective import Gradients
-from milk_np.models.milk.parameters import Parameters
+from milk_np.models.extractors.objective import Gradients
+from milk_np.models.extractors.parameters import Parameters
 
 
 class Adam:
