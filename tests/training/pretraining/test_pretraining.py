@@ -115,6 +115,17 @@ def test_light_gcn_without_layers_is_bpr_mf(ds: Dataset, monkeypatch: pytest.Mon
     np.testing.assert_allclose(other[1], Q, rtol=1e-3, atol=1e-5)
 
 
+def test_singular_vectors_give_the_nearest_table_of_that_rank(ds: Dataset) -> None:
+    P, Q = learned(NumpyBackend(), ds, how(backbone="svd"))
+    R = np.zeros((ds.n_users, ds.n_items))
+    R[ds.interactions(Split.TRAIN)] = 1
+    left, values, right = np.linalg.svd(R, full_matrices=False)
+    np.testing.assert_allclose(P @ Q.T, (left[:, :8] * values[:8]) @ right[:8], atol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(P, axis=0), np.linalg.norm(Q, axis=0), rtol=1e-4)
+    wide = learned(NumpyBackend(), ds, how(backbone="svd", dim=500))
+    np.testing.assert_allclose(wide.users @ wide.items.T, R, atol=1e-4)
+
+
 @both
 def test_same_bits_on_any_number_of_threads(ds: Dataset, backbone: str) -> None:
     made = []
