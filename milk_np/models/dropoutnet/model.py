@@ -8,8 +8,8 @@ Departures from the paper or the authors' program, and why:
 
 - User vectors are not dropped by default. That prepares for users without a vector but with content of their own; here
   users have no content, so half of the work would go into one constant. `user_dropout` .5 is as published.
-- Scores to reach are scaled to deviation 1: those of BPR have no size of their own, and are many times larger than
-  those of a factorisation of ones and zeros, so that the published rate makes the towers diverge.
+- Scores to reach are scaled to deviation 0.1, about that of a factorisation of ones and zeros: those of BPR have no
+  size of their own and are many times larger, so that momentum descent diverges.
 - The pretrained vectors come from BPR or LightGCN, 64 numbers, in place of weighted matrix factorisation, 200.
 - 100 best and 100 random items a user in place of 2,500 each: the sets here have 1,000 to 6,000 training items.
 - 1,024 rows a batch in place of 100, at four times the rate: a tenth of the steps.
@@ -47,6 +47,8 @@ from milk_np.training.table_trainer import TableTrainer
 from milk_np.training.trainer import Trainer
 
 DEVIATION = 0.01
+SPREAD = 0.1
+"""Standard deviation of the scores to reach."""
 DECAY_USERS = 100_000
 """Users after whose rows the learning rate falls."""
 
@@ -63,7 +65,7 @@ class DropoutNet(ContentModel):
     def start(self, ds: Dataset, D: int) -> Arrays:
         """Frozen vectors as they are (P, Q) and standardised (u, v); truncated normal weights."""
         P, Q = pretrained(self.backend, ds, self.settings, self.beside)
-        scale = np.float32(1 / max(score_deviation(P, Q[ds.train_items]), 1e-12))
+        scale = np.float32(SPREAD / max(score_deviation(P, Q[ds.train_items]), 1e-12))
         frozen = {"P": P * scale, "Q": Q, "u": standardised(P, CLIP), "v": standardised(Q, CLIP)}
         return frozen | initial(D, self.settings.hidden, self.settings.dim, self.settings.seed)
 
