@@ -9,7 +9,7 @@ from numba import njit, prange
 from numpy.typing import NDArray
 
 from milk_np.kernels.arrays import Floats, Ints
-from milk_np.kernels.cpu.sampling import _free_candidate, _halves, _mix64, _permute, round_keys
+from milk_np.kernels.cpu.sampling import _free_candidate, _mix64, _permute, _rounds
 
 BLOCK = 16  # rows of one task
 
@@ -42,11 +42,9 @@ def _distinct(
         start, stop = np.int64(indptr[users[t]]), np.int64(indptr[users[t] + 1])
         free = C - (stop - start)
         count = min(free, N)
-        keys = round_keys(_mix64(_mix64(np.uint64(rows[t])) ^ key))
         places = np.empty(max(count, 1), np.uint64)
         if count > 0:
-            low, high = _halves(free)
-            _permute(places, 0, count, keys, free, low, high)
+            _permute(places, 0, count, _rounds(_mix64(_mix64(np.uint64(rows[t])) ^ key), free), free)
         for n in range(N):
             out[t, n] = candidates[_free_candidate(np.int64(places[n]), ranks, start, stop)] if n < count else -1
 

@@ -18,7 +18,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from milk_np.models.base import Floats, Vectors
+from milk_np.models.base import Vectors
 from milk_np.models.content.base import ContentModel, Sparse, Training
 from milk_np.models.content.regression import ContentRidge
 from milk_np.models.stored import Arrays
