@@ -156,12 +156,19 @@ def foreign_text(setting: str, name: str) -> str:
 
 
 def adapted(base: Settings, changes: Mapping[str, object]) -> Settings:
-    """`base` with `changes`, which may name another model: its settings are taken from `base` where both have them."""
+    """`base` with `changes`, which may name another model.
+
+    Its settings are then taken from `base` where both have them and `base` has another value than its own default:
+    a learning rate that is the default of one model is not what another model's paper says.
+    """
     name = str(changes.get("model", base.model))
     cls, changes = settings_class(name), normal_keys(changes, spellings(name), "setting")
     kept = {k: v for k, v in base.to_dict().items() if k != "model" and _same(k, type(base), cls)}
-    if kept["preset"] not in cls.presets:
-        del kept["preset"]
+    if cls is not type(base):
+        defaults = type(base)().to_dict()
+        kept = {k: v for k, v in kept.items() if v != defaults[k]}
+    if kept.get("preset", "") not in cls.presets:
+        kept.pop("preset", None)
     refuse_foreign(changes, name)
     return cls(**cast(dict[str, Any], {**kept, **changes, "model": name}))
 
