@@ -37,12 +37,12 @@ MODELS = {
     "duif-raw": _row("duif", "DuifRawSettings", "DuifRaw"),
     "milk": _row("milk", "MilkSettings", "Milk"),
     "kernel-profile": _row("kernel_profile", "KernelProfileSettings", "KernelProfile"),
-    "content-knn": _row("content", "ContentKnnSettings", "ContentKnn", "knn"),
-    "ridge": _row("content", "RidgeSettings", "RidgeDirect", "ridge_direct"),
-    "svd-ridge": _row("content", "SvdRidgeSettings", "SvdRidge", "svd_ridge"),
-    "ials-ridge": _row("content", "IalsRidgeSettings", "IalsRidge", "ials_ridge"),
-    "feature-ials": _row("content", "FeatureIalsSettings", "FeatureIals", "feature_ials"),
-    "marec": _row("content", "MarecSettings", "Marec", "marec"),
+    "content-knn": _row("closed_form", "ContentKnnSettings", "ContentKnn", "knn"),
+    "ridge": _row("closed_form", "RidgeSettings", "RidgeDirect", "ridge_direct"),
+    "svd-ridge": _row("closed_form", "SvdRidgeSettings", "SvdRidge", "svd_ridge"),
+    "ials-ridge": _row("closed_form", "IalsRidgeSettings", "IalsRidge", "ials_ridge"),
+    "feature-ials": _row("closed_form", "FeatureIalsSettings", "FeatureIals", "feature_ials"),
+    "marec": _row("closed_form", "MarecSettings", "Marec", "marec"),
 }
 DEFAULT = "milk"
 

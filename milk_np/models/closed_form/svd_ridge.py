@@ -22,8 +22,8 @@ from scipy.linalg import eigh
 from scipy.sparse.linalg import LinearOperator, eigsh
 
 from milk_np.models.base import Vectors
-from milk_np.models.content.base import ContentModel, Sparse, Training
-from milk_np.models.content.regression import ContentRidge
+from milk_np.models.closed_form.base import ClosedForm, Sparse, Training
+from milk_np.models.closed_form.regression import ContentRidge
 from milk_np.models.stored import Arrays
 from milk_np.rng import generator
 
@@ -32,8 +32,8 @@ DENSE = 1024
 """Training items up to which all singular vectors are computed."""
 
 
-class SvdRidge(ContentModel):
-    """PureSVD and ridge regression. Settings: `dim` (K), `content_ridge`, `drop_weight`, `centring`, `impute`, and
+class SvdRidge(ClosedForm):
+    """PureSVD and ridge regression. Settings: `dim` (K), `content_ridge`, `drop_weight`, `content`, `impute`, and
     `seed`, which the search for singular vectors of many items starts from."""
 
     name: ClassVar[str] = "svd-ridge"
