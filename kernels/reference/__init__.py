@@ -2,6 +2,7 @@
 
 from milk_np.kernels.reference.adam import adam, adam_catch_up, adam_rows
 from milk_np.kernels.reference.als import solve_rows
+from milk_np.kernels.reference.candidates import candidate_dots, candidate_dots_backward, draw_distinct
 from milk_np.kernels.reference.content import content_rows, exponentials, weighted_sum, whiten_rows
 from milk_np.kernels.reference.extract import extract, extract_all, extract_all_backward, extract_backward, gather
 from milk_np.kernels.reference.gram import add_gram, add_products, combine, multiply
@@ -30,9 +31,12 @@ __all__ = [
     "add_gram",
     "add_products",
     "alignment",
+    "candidate_dots",
+    "candidate_dots_backward",
     "combine",
     "content_rows",
     "draw_batch",
+    "draw_distinct",
     "exponentials",
     "extract",
     "extract_all",

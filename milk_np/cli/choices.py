@@ -35,10 +35,19 @@ def add_model_settings(parser: Parser, line: Sequence[str]) -> None:
 
 
 def _chosen_model(line: Sequence[str]) -> str:
-    given = {name: last_value(line, f"--{name}") for name in ("model", "preset", "config")}
+    given = {name: last_value(line, f"--{name}") for name in ("model", "preset", "config", "like")}
     stated = {name: given[name] for name in ("model", "preset") if given[name] is not None}
-    file = _file_values(given["config"]) if given["config"] else {}
+    like = given["config"] is None and given["like"] is not None
+    file = _of_run(str(given["like"])) if like else _file_values(given["config"]) if given["config"] else {}
     return registry.named(_over(file, stated))
+
+
+def _of_run(path: str) -> dict[str, object]:
+    """Settings of a run's folder; none if it isn't one, which is told later."""
+    from milk_np.training.run_folder import RunFolder  # loads NumPy
+
+    config = RunFolder(path).config
+    return _file_values(str(config)) if config.is_file() else {}
 
 
 def read_settings(

@@ -22,7 +22,7 @@ SHARED = (
     "missing_train",
     "missing_test",
     "impute",
-    "epochs",
+    "max_epochs",
     "batch_size",
     "eval_every",
     "patience",
@@ -34,7 +34,7 @@ SHARED = (
 or by the search."""
 
 
-QUICK: dict[str, object] = {"epochs": 100, "eval_every": 2, "patience": 4}
+QUICK: dict[str, object] = {"max_epochs": 100, "eval_every": 2, "patience": 4}
 """Defaults that differ from milk-train's: learning rates are larger here, so runs are shorter."""
 
 

@@ -47,6 +47,7 @@ class Job:
     quiet: bool
     line: list[str]
     load_seconds: float
+    final: bool = False
     preamble: str = ""
 
     def say(self, text: str, run: RunFolder | None = None) -> None:
@@ -65,7 +66,8 @@ class Job:
         text = f"{what}\ndevice   {_device(settings)}\nmemory   {memory.need_text(need, available)}\n"
         self.preamble = f"{self.ds.statistics()}\n\n{text}"
         self.say(self.preamble)
-        _refuse_what_cannot_run(settings, self.ds)
+        if not self.final:
+            _refuse_what_cannot_run(settings, self.ds)
         memory.refuse_if_too_large(need, available, model.memory_advice)
         make_model(settings.without_machine()).check(self.ds)
 
@@ -86,7 +88,7 @@ class Job:
         """Train one seed unless its folder holds a finished run; evaluate and save. Returns the summary."""
         finished = run.summary() if self.resume else None
         if finished and not _more_epochs(finished, settings):
-            more = "; raise --epochs to continue" if isinstance(settings, StepSettings) else ""
+            more = "; raise --max-epochs to continue" if isinstance(settings, StepSettings) else ""
             self.say(f"{run.path} is already finished{more}")
             return finished
         if not kernels_compiled():
@@ -94,13 +96,14 @@ class Job:
         # The command has set the threads already; model.npz doesn't store their number.
         start, model = time.perf_counter(), make_model(settings.resolve().without_machine())
         callback = self._callback(settings, run)
-        cast("StoredModel", model).fit(self.ds, callback=callback, run=run, resume=self.resume)
+        cast("StoredModel", model).fit(self.ds, callback=callback, run=run, resume=self.resume, final=self.final)
         history, fitted = cast("StoredModel", model).history, time.perf_counter()
-        tests, summary = _evaluated(model, self.ds, settings)
+        tests, summary = ({}, {"final": True}) if self.final else _evaluated(model, self.ds, settings)
         spent = {"training": fitted - start} if history is None else history.seconds
         seconds = {"loading": self.load_seconds, **spent, "testing": time.perf_counter() - fitted}
         summary |= {"seconds": seconds} if history is None else {**history.summary(), "seconds": seconds}
-        tests[settings.model].save_per_user(run.file("per_user.npz"))
+        if tests:
+            tests[settings.model].save_per_user(run.file("per_user.npz"))
         summary = self._identity(settings) | summary
         run.write_summary(summary)
         write_run_report(run)
@@ -114,7 +117,9 @@ class Job:
             run = RunFolder.reopen(path, data_hash=data_hash)
             run.write_settings(settings)
             return run
-        run = RunFolder.create(path, settings, data_hash=data_hash, command=["milk-train", *self.line])
+        run = RunFolder.create(
+            path, settings, data_hash=data_hash, command=["milk-train", *self.line], final=self.final
+        )
         run.log(self.preamble)
         return run
 
@@ -127,6 +132,9 @@ class Job:
         return {"model": settings.model, "preset": settings.preset, "seed": settings.seed, **data}
 
     def _show(self, run: RunFolder, settings: Settings, tests: dict[str, Evaluation], summary: dict[str, Any]) -> None:
+        if self.final:
+            self.say(f"\nfinal model: {final_text(self.ds)}\n\nsaved in {run.path}", run)
+            return
         k = max(settings.topk)
         self.say(f"\n{tests[settings.model].table()}\n", run)
         self.say("compared with models that need no training (test)", run)
@@ -147,9 +155,16 @@ class Job:
         self.say(f"\nsaved in {root.path}", root)
 
 
+def final_text(ds: Dataset) -> str:
+    """What a final model was trained on."""
+    return (
+        f"trained on all {len(ds.train_items):,} items that have pairs; nothing was held out, so it has no test figures"
+    )
+
+
 def _more_epochs(finished: dict[str, Any], settings: Settings) -> bool:
     """Whether a finished run would train further."""
-    return isinstance(settings, StepSettings) and int(finished["epochs"]) < settings.epochs
+    return isinstance(settings, StepSettings) and int(finished["epochs"]) < settings.max_epochs
 
 
 def _evaluated(trained: Recommender, ds: Dataset, settings: Settings) -> tuple[dict[str, Evaluation], dict[str, Any]]:
@@ -182,7 +197,7 @@ def _what_runs(settings: Settings, pairs: int) -> str:
     }
     if isinstance(settings, StepSettings):
         lines["training"] = (
-            f"lr {settings.lr:g}, batches of {min(settings.batch_size, pairs)}, at most {settings.epochs} epochs, "
+            f"lr {settings.lr:g}, batches of {min(settings.batch_size, pairs)}, at most {settings.max_epochs} epochs, "
             f"seed {', '.join(map(str, settings.seed_list))}"
         )
     return "\n".join(f"{name:<8} {text}" for name, text in lines.items())

@@ -32,7 +32,7 @@ EXAMPLES = (
     "milk-reproduce table2 --data shop.npz --out results/shop",
     "milk-reproduce table2 --data shop.npz --systems svd-ridge,milk --repeats 12 --search halving --out results/few",
     "milk-reproduce all --data lfm2k.npz --data tiktok.npz --repeats 5 --out results/all",
-    "milk-reproduce fig4 --data shop.npz --repeats 2 --trials 4 --epochs 50 --out results/quick",
+    "milk-reproduce fig4 --data shop.npz --repeats 2 --trials 4 --max-epochs 50 --out results/quick",
 )
 
 

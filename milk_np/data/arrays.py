@@ -99,6 +99,10 @@ class Arrays:
         chosen = self.item_split > Split.TRAIN if split is None else self.item_split == split
         return np.flatnonzero(chosen).astype(np.int32)
 
+    def all_items(self) -> NDArray[np.int32]:
+        """Numbers of all items, ascending."""
+        return np.arange(self.n_items, dtype=np.int32)
+
     @property
     def evaluated_items(self) -> NDArray[np.int32]:
         """Validation and test items, ascending: the candidates of an evaluation. An item without pairs isn't one, since
@@ -124,6 +128,11 @@ class Arrays:
         indptr = np.zeros(self.n_users + 1, dtype=np.int64)
         np.cumsum(np.bincount(user, minlength=self.n_users), out=indptr[1:])
         return indptr, item
+
+    @cached_property
+    def token(self) -> object:
+        """Something that this set alone has, for a model to know it by; a copy has another."""
+        return object()
 
     @cached_property
     def content_hash(self) -> str:

@@ -22,9 +22,10 @@ from milk_np.models.registry import DEFAULT, make_model
 from milk_np.settings.shared import Settings
 
 VERSION = 2
-"""Increase it when the meaning of settings changes: earlier results are then computed again."""
-REVISIONS = {"kernel-profile": 3}
-"""Increase a model's number if only that model changes."""
+"""Increase it when the meaning of shared settings changes: earlier results are then computed again. Settings of a model
+have a `revision` of their own."""
+KEYED = {"max_epochs": "epochs"}
+"""Names of settings in keys, where they differ: those of version 0.1.0, whose finished runs are found again."""
 KEPT = ("recall", "ndcg")
 """Metrics that are kept for each user."""
 
@@ -51,11 +52,11 @@ class Run:
         defaults = type(self.settings)().to_dict() | {"model": DEFAULT}
         chosen = self.settings.resolve().without_machine().to_dict()
         return {
-            "version": VERSION + REVISIONS.get(str(chosen["model"]), 0),
+            "version": VERSION + self.settings.revision,
             "data_hash": self.data_hash,
             "new_items": self.new_items,
             "draw": self.draw,
-            "settings": {name: value for name, value in chosen.items() if value != defaults[name]},
+            "settings": {KEYED.get(name, name): value for name, value in chosen.items() if value != defaults[name]},
         }
 
     @property

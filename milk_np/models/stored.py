@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from numpy.typing import NDArray
 
@@ -13,11 +13,13 @@ from milk_np.data import Dataset, Imputer, imputer_class
 from milk_np.errors import DataError, SettingsError
 from milk_np.files import read_meta, read_npz, require, write_npz_atomic
 from milk_np.models.base import Vectors
+from milk_np.models.on_data import OnData
 from milk_np.models.registry import MODELS, model_class, own_settings, stored_settings, trained
-from milk_np.models.serving import Serving
+from milk_np.models.serving import Features, Owned, Serving
 from milk_np.serving.catalogue import ARRAYS as STORED
 from milk_np.serving.catalogue import Catalogue
-from milk_np.serving.ranking import TopK
+from milk_np.serving.prints import warn_of_scale
+from milk_np.serving.ranking import Scorer, TopK
 from milk_np.settings.shared import Settings
 from milk_np.training.history import History
 from milk_np.training.progress import Callback
@@ -40,6 +42,9 @@ class StoredModel(Serving):
     imputer : Imputer, after `fit` or `load`
     """
 
+    scale_matters: ClassVar[bool] = True
+    """Whether the lengths of feature rows change a ranking."""
+
     def __init__(self, settings: Settings | None = None, **options: Any) -> None:
         """`settings`, changed by `options`; see the model's settings for names, defaults and ranges."""
         self.settings: Any = own_settings(self.name, settings, options)
@@ -61,6 +66,7 @@ class StoredModel(Serving):
         callback: Callback | None = None,
         run: RunFolder | None = None,
         resume: bool = False,
+        final: bool = False,
     ) -> Self:
         """Learn from `ds`.
 
@@ -70,6 +76,9 @@ class StoredModel(Serving):
         callback : function of `milk_np.training.progress.Progress`, called during training
         run : folder for the model, and for checkpoints and metrics of a model that learns by steps
         resume : continue from the last checkpoint in `run`
+        final : bool
+            Train on every item that has a pair, validation and test items too, without early stopping: a model that
+            learns by steps takes `settings.epochs` epochs. It has no held-out figures.
 
         Raises
         ------
@@ -97,6 +106,18 @@ class StoredModel(Serving):
         if self._catalogue is None:
             raise self._unfitted()
         return self._catalogue
+
+    def on(self, ds: Dataset) -> Scorer:
+        """The model on the users and items of `ds`, matched by id; the model itself on the data of its `fit`.
+
+        Raises DataError if modalities differ, or if users or items without ids can't be matched.
+        """
+        return self if self.catalogue.token is ds.token else OnData.of(self, ds)
+
+    def check_scale(self, features: Features, available: Owned = None) -> None:
+        """Warn if the rows of new items are scaled otherwise than in training, where the model minds."""
+        if self.scale_matters:
+            warn_of_scale(self.fitted_imputer().modalities, self.catalogue.lengths, features, available)
 
     @property
     @abstractmethod

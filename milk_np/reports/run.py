@@ -27,15 +27,33 @@ def write_run_report(run: RunFolder) -> None:
     known = json.loads(run.file(ENV).read_text(encoding="utf-8"))
     settings = load_settings(run.config).to_dict()
     title = f"{summary['model']} on {summary['data']}, seed {summary['seed']}"
+    curves = _training(run.metrics(), str(settings["valid_metric"]), summary)
     body = [
-        tag("p", verdict(summary), class_="good" if is_ahead(summary) else "bad"),
-        tag("p", _outcome(summary, str(settings["valid_metric"]))),
-        *_training(run.metrics(), str(settings["valid_metric"]), summary),
-        page.section("test", "Test", *_test(summary)),
+        *(
+            [tag("p", _FINAL), *curves]
+            if summary.get("final")
+            else _held_out(summary, str(settings["valid_metric"]), curves)
+        ),
         *_seen(summary),
         page.section("about", "About this run", *_about(summary, settings, known)),
     ]
     write_text_atomic(run.file(REPORT), page.page(title, *body))
+
+
+_FINAL = (
+    "A final model: it was trained on every item that has pairs. Nothing was held out, so it has no validation or test "
+    "figures; those of the run whose settings it has tell how good it should be."
+)
+
+
+def _held_out(summary: Mapping[str, Any], metric: str, curves: Sequence[Markup]) -> list[Markup]:
+    """How well the model ranks items that were held out, with the curves of the training."""
+    return [
+        tag("p", verdict(summary), class_="good" if is_ahead(summary) else "bad"),
+        tag("p", _outcome(summary, metric)),
+        *curves,
+        page.section("test", "Test", *_test(summary)),
+    ]
 
 
 def _outcome(summary: Mapping[str, Any], metric: str) -> str:

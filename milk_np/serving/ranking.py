@@ -102,6 +102,15 @@ def _part(exclude: Rows | None, rows: slice) -> Rows | tuple[None, None]:
     return indptr - indptr[0], exclude[1][indptr[0] : indptr[-1]]
 
 
+def chosen_rows(rows: Rows, chosen: NDArray[np.int32]) -> Rows:
+    """The compressed rows `chosen`, in that order."""
+    indptr, entries = rows
+    counts = np.diff(indptr)[chosen]
+    ends = np.cumsum(counts)
+    places = np.arange(int(counts.sum())) + np.repeat(indptr[chosen] - ends + counts, counts)
+    return np.concatenate([[0], ends]), entries[places]
+
+
 def search_of(model: object) -> TopK:
     """The model's own kernel if it has one; otherwise the CPU's."""
     search: TopK | None = getattr(model, "top_k", None)

@@ -185,7 +185,7 @@ def test_the_help_shows_the_defaults_that_apply() -> None:
         shown = {action.dest: str(action.help) for action in parser._actions}
         for name in SHARED:
             assert f"(default: {getattr(base, name)})" in shown[name]
-        assert "(default: 100)" in shown["epochs"]
+        assert "(default: 100)" in shown["max_epochs"]
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ GOOD = {"random order": 0.05, "w/o both": 0.3, "w/o CMAM": 0.31, "w/o CEIM": 0.3
 @pytest.fixture
 def whole(tmp_path: Path) -> Reproduction:
     data = make_synthetic(80, 60, 600, {"image": 4, "text": 3}).save(tmp_path / "small.npz")
-    base = MilkSettings(dim=4, epochs=2, batch_size=64)
+    base = MilkSettings(dim=4, max_epochs=2, batch_size=64)
     plan = Plan((data,), (FIG4, FIG5), base, tmp_path / "out", repeats=3, trials=1)
     planted = Reproduction(plan, lambda _: None)
     for _, search in planted._searches():

@@ -19,6 +19,7 @@ from milk_np.models.base import Vectors
 from milk_np.models.duif import memory
 from milk_np.models.extractors.model import ExtractorModel
 from milk_np.models.extractors.objective import Table
+from milk_np.serving.catalogue import Catalogue
 from milk_np.training.trainer import Trainer
 
 CONTENT = "content"
@@ -44,7 +45,7 @@ class Duif(ExtractorModel):
         """Impute and concatenate the modalities, and set up the step on them."""
         imputer = make_imputer(self.settings.impute).fit(ds)
         trainer = super().trainer(self._side_by_side(ds, self._joined(feature_tables(ds, imputer))))
-        self.imputer = imputer
+        self.imputer, self._catalogue = imputer, Catalogue.of(ds)
         return trainer
 
     def encode_items(
@@ -80,6 +81,7 @@ class DuifRaw(Duif):
 
     name: ClassVar[str] = "duif-raw"
     unit: ClassVar[bool] = False
+    scale_matters: ClassVar[bool] = True
 
 
 def _as_they_are(table: FeatureTable) -> FeatureTable:

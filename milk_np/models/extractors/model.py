@@ -49,6 +49,7 @@ class ExtractorModel(SteppedModel):
         Losses and validation metrics of the training, after `fit`.
     """
 
+    scale_matters: ClassVar[bool] = False
     memory_need: ClassVar[Callable[..., dict[str, int]]] = staticmethod(memory.training_bytes)
     memory_advice = memory.ADVICE
 

@@ -44,8 +44,7 @@ from milk_np.models.kernel_profile.whitening import whitened
 from milk_np.models.stored import Arrays, StoredModel
 from milk_np.serving.catalogue import Catalogue
 from milk_np.serving.histories import Ids, compressed
-from milk_np.serving.ranking import TopK
-from milk_np.serving.recommend import chosen_rows
+from milk_np.serving.ranking import TopK, chosen_rows
 from milk_np.settings.shared import Settings
 from milk_np.training.progress import Callback, Phases
 from milk_np.training.run_folder import RunFolder
@@ -95,6 +94,11 @@ class KernelProfile(StoredModel):
         out of range.
         """
         return self._profiles(*compressed(histories, self.catalogue.n_items))
+
+    @property
+    def serves_histories(self) -> bool:
+        """Always: a user is their history."""
+        return True
 
     def _profiles(self, indptr: NDArray[np.int64], items: NDArray[np.int32]) -> Vectors:
         """Sums of the history vectors of compressed rows of items, and `prior` mean items."""
@@ -169,11 +173,13 @@ class KernelProfile(StoredModel):
         callback: Callback | None = None,
         run: RunFolder | None = None,
         resume: bool = False,
+        final: bool = False,
     ) -> Self:
         """Fit in closed form; a signal ends it where it stands. There is nothing to `resume` from: it starts anew.
 
-        Raises what `check` raises.
+        A `final` model is fitted on all items that have pairs. Raises what `check` raises.
         """
+        ds = ds.all_training() if final else ds
         self.check(ds)
         phases = Phases(callback)
         self._ds, self._catalogue, self._items = ds, Catalogue.of(ds), None

@@ -80,6 +80,11 @@ class Milk(ExtractorModel):
             )
         return self._of_histories().of(histories)
 
+    @property
+    def serves_histories(self) -> bool:
+        """Whether users have profiles (`users` "profile" or "both")."""
+        return self.settings.users != "free"
+
     def _of_histories(self) -> HistoryVectors:
         """The profiles under the current parameters."""
         if self._history_vectors is None:
