@@ -148,12 +148,14 @@ def foreign_text(setting: str, name: str) -> str:
 
 
 def adapted(base: Settings, changes: Mapping[str, object]) -> Settings:
-    """`base` with `changes`, which may name another model: its settings are taken from `base` where both have them."""
+    """`base` with `changes`, which may name another model: it gets what of `base` differs from its defaults, where
+    both have the setting, and its own defaults otherwise."""
     name = str(changes.get("model", base.model))
     cls, changes = settings_class(name), normal_keys(changes, spellings(), "setting")
-    kept = {k: v for k, v in base.to_dict().items() if k in cls.options() and k != "model"}
-    if kept["preset"] not in cls.presets:
-        del kept["preset"]
+    usual = type(base)().to_dict()
+    kept = {k: v for k, v in base.to_dict().items() if k in cls.options() and v != usual[k] and k != "model"}
+    if kept.get("preset") not in cls.presets:
+        kept.pop("preset", None)
     refuse_foreign(changes, name)
     return cls(**cast(dict[str, Any], {**kept, **changes, "model": name}))
 
