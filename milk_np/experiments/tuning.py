@@ -46,11 +46,11 @@ class Search:
 
     def rungs(self, trials: int, how: str) -> list[Config]:
         """Settings on top of a configuration's, rung by rung: fewer epochs on all but the last."""
-        epochs = self.base.to_dict().get("epochs")
+        epochs = self.base.to_dict().get("max_epochs")
         if how != "halving" or not isinstance(epochs, int):
             return [{}]
         above = len(_sizes(trials)) - 1
-        return [*({"epochs": max(1, epochs // KEPT**k)} for k in range(above, 0, -1)), {}]
+        return [*({"max_epochs": max(1, epochs // KEPT**k)} for k in range(above, 0, -1)), {}]
 
 
 @dataclass(frozen=True)

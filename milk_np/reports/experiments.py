@@ -202,7 +202,7 @@ def _training_time(whole: Reproduction) -> str:
     return f"{len(finished)} runs, {numbers.duration(seconds)} in total; other load on the machine affects this time"
 
 
-_SHOWN = ("preset", "dim", "batch_size", "epochs", "eval_every", "patience", "valid_metric", "candidates", "impute")
+_SHOWN = ("preset", "dim", "batch_size", "max_epochs", "eval_every", "patience", "valid_metric", "candidates", "impute")
 
 
 def _json(

@@ -15,7 +15,7 @@ from milk_np.models.closed_form.settings import SvdRidgeSettings
 from milk_np.models.milk.settings import MilkSettings
 from milk_np.settings.shared import Settings
 
-MILK = MilkSettings(protocol="FTMT", epochs=90)
+MILK = MilkSettings(protocol="FTMT", max_epochs=90)
 
 
 def search_of(base: Settings) -> Search:
@@ -50,16 +50,16 @@ def test_a_third_goes_on_to_thrice_as_many_epochs(
     planted = Planted(monkeypatch, lambda s: s.lr + s.reg)
     tuned = tune([search_of(MILK)], trials, Store(tmp_path), 1, silent, how="halving")[0]
     assert [len(each) for each in planted.rounds] == sizes
-    assert [{s.epochs for s in each} for each in planted.rounds] == [{e} for e in epochs]  # type: ignore[attr-defined]
+    assert [{s.max_epochs for s in each} for each in planted.rounds] == [{e} for e in epochs]  # type: ignore[attr-defined]
     best = max(config["lr"] + config["reg"] for config, _ in tuned.trials)  # type: ignore[operator]
     assert tuned.best["lr"] + tuned.best["reg"] == best  # type: ignore[operator]
-    assert "epochs" not in tuned.best
+    assert "max_epochs" not in tuned.best
     assert len(tuned.trials) == trials
 
 
 def test_the_last_rung_decides_whatever_was_reached_before(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A trial that was the best after few epochs, and is the best of all by its number, but fell behind later."""
-    Planted(monkeypatch, lambda s: s.lr + s.reg + (1 if s.epochs < 90 else 0))
+    Planted(monkeypatch, lambda s: s.lr + s.reg + (1 if s.max_epochs < 90 else 0))
     tuned = tune([search_of(MILK)], 8, Store(tmp_path), 1, silent, how="halving")[0]
     assert tuned.trials[tuned.winner][1] < max(value for _, value in tuned.trials)
     assert sorted(tuned.rungs) == [1] * 5 + [2] * 2 + [3]

@@ -23,7 +23,7 @@ class GarSettings(PretrainedSettings):
     # fmt: off
     model: str = option("gar", str, "model", "model to train", choices=("gar",), metavar="NAME")
     content: str = content_option("centred")
-    epochs: int = option(200, int, "training", "maximum number of epochs", low=1)
+    max_epochs: int = option(200, int, "training", "maximum number of epochs", aliases=("epochs",), low=1)
     batch_size: int = option(1024, int, "training", "triplets per batch", low=1)
     hidden: int = option(200, int, "gar", "hidden width of the generator and of the recommender's towers", low=1)
     alpha: float = option(

@@ -25,7 +25,7 @@ class HeaterSettings(PretrainedSettings):
     )
     momentum: float = option(0.9, float, "training", "share of the last step that is kept", low=0, high=0.9999)
     lr_decay: float = option(0.8, float, "training", "factor of the learning rate every 10 epochs", above=0, high=1)
-    epochs: int = option(100, int, "training", "maximum number of epochs", low=1)
+    max_epochs: int = option(100, int, "training", "maximum number of epochs", aliases=("epochs",), low=1)
     batch_size: int = option(1024, int, "training", "pairs and drawn non-pairs in a batch", low=1)
     experts: int = option(5, int, "heater", "number of experts", low=1)
     replaced: float = option(

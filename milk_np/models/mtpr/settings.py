@@ -24,7 +24,7 @@ class MtprSettings(ContentSettings):
         1e-2, float, "training", "learning rate of Adagrad on vectors and of Adam on weights",
         aliases=("learning-rate",), above=0,
     )
-    epochs: int = option(100, int, "training", "maximum number of epochs", low=1)
+    max_epochs: int = option(100, int, "training", "maximum number of epochs", aliases=("epochs",), low=1)
     batch_size: int = option(512, int, "training", "triplets per batch", low=1)
     reg: float = option(
         1e-2, float, "mtpr", "weight of the L2 penalty on the weights, beside a sum over the batch", low=0,

@@ -95,7 +95,7 @@ PLANTED = [
 
 CASE = Case(
     name="ccfcrec",
-    options={"dim": 8, "hidden": 12, "epochs": 4, "batch_size": 256, "negatives": 8, "positives": 2, "lr": 0.01},
+    options={"dim": 8, "hidden": 12, "max_epochs": 4, "batch_size": 256, "negatives": 8, "positives": 2, "lr": 0.01},
     objective="milk_np.models.ccfcrec.objective",
     problems=problems,
     planted=PLANTED,

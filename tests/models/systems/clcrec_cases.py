@@ -87,7 +87,7 @@ PLANTED = [
 
 CASE = Case(
     name="clcrec",
-    options={"dim": 8, "hidden": 12, "epochs": 4, "batch_size": 256, "negatives": 16, "lr": 0.01},
+    options={"dim": 8, "hidden": 12, "max_epochs": 4, "batch_size": 256, "negatives": 16, "lr": 0.01},
     objective="milk_np.models.clcrec.objective",
     problems=problems,
     planted=PLANTED,

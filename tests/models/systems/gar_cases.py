@@ -68,7 +68,7 @@ def their_optimisers(tensors: Mapping[str, Any]) -> list[Any]:
 
 CASE = Case(
     name="gar",
-    options={"dim": 8, "hidden": 12, "epochs": 4, "batch_size": 128, "backbone_epochs": 3, "lr": 0.01},
+    options={"dim": 8, "hidden": 12, "max_epochs": 4, "batch_size": 128, "backbone_epochs": 3, "lr": 0.01},
     objective="milk_np.models.gar.objective",
     problems=problems,
     planted=[

@@ -130,7 +130,7 @@ PLANTED = [
 
 CASE = Case(
     name="gorec",
-    options={"dim": 8, "epochs": 4, "batch_size": 24, "backbone_epochs": 3, "lr": 0.01, "clusters": 6},
+    options={"dim": 8, "max_epochs": 4, "batch_size": 24, "backbone_epochs": 3, "lr": 0.01, "clusters": 6},
     objective="milk_np.models.gorec.objective",
     problems=problems,
     planted=PLANTED,

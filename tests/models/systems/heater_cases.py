@@ -81,7 +81,7 @@ PLANTED = [
 
 CASE = Case(
     name="heater",
-    options={"dim": 8, "epochs": 4, "batch_size": 256, "backbone_epochs": 3, "lr": 0.05, "experts": 2},
+    options={"dim": 8, "max_epochs": 4, "batch_size": 256, "backbone_epochs": 3, "lr": 0.05, "experts": 2},
     objective="milk_np.models.heater.objective",
     problems=problems,
     planted=PLANTED,

@@ -74,7 +74,7 @@ def their_optimisers(tensors: Mapping[str, Any]) -> list[Any]:
 
 CASE = Case(
     name="mtpr",
-    options={"dim": 8, "epochs": 4, "batch_size": 256},
+    options={"dim": 8, "max_epochs": 4, "batch_size": 256},
     objective="milk_np.models.mtpr.objective",
     problems=problems,
     planted=[

@@ -275,7 +275,7 @@ def test_unfitted_models_say_so(case: Case, tmp_path: Path) -> None:
 @pytest.mark.parametrize("M", [1, 4])
 def test_new_items_with_any_modality_missing(case: Case, M: int) -> None:
     ds = small_set(M, "MTMT")
-    model = made(case, epochs=1).fit(ds)
+    model = made(case, max_epochs=1).fit(ds)
     new = ds.new_items()
     rows = {name: ds.features[name][new] for name in ds.modalities}
     encoded = model.encode_items(rows, ds.available[new])
@@ -294,7 +294,7 @@ def test_new_items_with_any_modality_missing(case: Case, M: int) -> None:
 @pytest.mark.parametrize("impute", ["zero", "mean", "map", "nearest"])
 def test_all_imputers_and_forms_of_content(case: Case, ds: Dataset, impute: str) -> None:
     vectors = [
-        made(case, epochs=1, impute=impute, content=content).fit(ds).item_factors()
+        made(case, max_epochs=1, impute=impute, content=content).fit(ds).item_factors()
         for content in ("unit", "centred", "standard")
     ]
     assert all(np.isfinite(x).all() for x in vectors)
