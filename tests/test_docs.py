@@ -165,3 +165,4 @@ def test_tables_of_the_benchmarks_are_the_saved_results(monkeypatch: pytest.Monk
     tables = import_module("tables")
     text = (BENCHMARKS / "README.md").read_text()
     assert tables.filled(text) == text
+    assert (BENCHMARKS / "results" / "benchmarks.html").read_text() == tables.page()

@@ -8,10 +8,8 @@ import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
+from milk_np.kernels.arrays import Floats, Ints
 from milk_np.kernels.cpu.sampling import _free_candidate, _halves, _mix64, _permute, round_keys
-
-Ints = NDArray[np.integer[Any]]
-Floats = NDArray[np.floating[Any]]
 
 BLOCK = 16  # rows of one task
 

@@ -6,13 +6,13 @@ the interpreter is released meanwhile, so that the next batch's rows can be read
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numba import get_num_threads, njit, prange
 from numpy.typing import NDArray
 
+from milk_np.kernels.arrays import Floats, Ints
 from milk_np.kernels.cpu.gathering import gather_half, gather_rows
 from milk_np.kernels.cpu.tile import (
     AHEAD,
@@ -26,10 +26,7 @@ from milk_np.kernels.cpu.tile import (
     forward_panel,
     forward_vector,
 )
-
-Ints = NDArray[np.integer[Any]]
-Floats = NDArray[np.floating[Any]]
-Table = tuple[Floats, Floats, Ints, Floats]
+from milk_np.kernels.modalities import each_modality
 
 ROW_BLOCK = 16 * ROWS  # rows of one task of the forward product, at most: their sums stay in the first-level cache
 DEPTH = 512  # elements of a row between two visits of its sums: so much of the weight stays in the second level
@@ -86,26 +83,7 @@ def extract_backward(
         _backward(_addresses_of(buffer), _scaled(dout[part], _ones(buffer)), dweight, True, bounds)
 
 
-def extract_all(
-    tables: Sequence[Table], rows: Ints, weights: Sequence[Floats], biases: Sequence[Floats], out: Floats
-) -> list[Any]:
-    """c = x W + b of every modality into `out` (M, n, K)."""
-    for table, weight, bias, c in zip(tables, weights, biases, out, strict=True):
-        extract(*table, rows, weight, bias, c)
-    return [None] * len(tables)
-
-
-def extract_all_backward(
-    tables: Sequence[Table],
-    rows: Ints,
-    dout: Floats,
-    dweights: Sequence[Floats],
-    dbiases: Sequence[Floats],
-    caches: Sequence[Any],
-) -> None:
-    """dW = x^T dout and db = sum of dout of every modality."""
-    for table, dc, dweight, dbias, cache in zip(tables, dout, dweights, dbiases, caches, strict=True):
-        extract_backward(*table, rows, dc, dweight, dbias, cache)
+extract_all, extract_all_backward = each_modality(extract, extract_backward)
 
 
 def gather(raw: Floats, fill: Floats, source: Ints, scale: Floats, rows: Ints, out: Floats) -> Floats:

@@ -44,10 +44,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(line: list[str]) -> int:
     given = _parser().parse_args(line)
-    from milk_np.experiments.reproduce import Plan, Reproduction
+    from milk_np.experiments.reproduce import Reproduction, ReproductionPlan
 
     start = time.perf_counter()
-    plan = Plan(
+    plan = ReproductionPlan(
         data=tuple(Path(path) for path in given.data),
         experiments=_chosen(given.experiment, _systems(given.systems), _protocols(given.protocols)),
         base=read_settings(given, QUICK, registry.DEFAULT),

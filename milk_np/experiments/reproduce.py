@@ -22,7 +22,7 @@ TUNING = "tuning.json"
 
 
 @dataclass(frozen=True)
-class Plan:
+class ReproductionPlan:
     """The requested experiments and their options.
 
     Attributes
@@ -76,7 +76,7 @@ class DataSet:
 class Reproduction:
     """A plan in progress: `go` does what isn't done yet."""
 
-    plan: Plan
+    plan: ReproductionPlan
     say: Say
     data: list[DataSet] = field(init=False)
     store: Store = field(init=False)

@@ -69,6 +69,10 @@ class ContentModel(SteppedModel):
     def items_of(self, tables: Tables, x: Array, ids: Array | None) -> Array:
         """Vectors (n, K) of items with content x (n, D): `ids` (n) of the data, or new ones if None."""
 
+    def laid_out(self, x: Vectors, available: NDArray[np.bool_]) -> Vectors:
+        """Rows x (n, D) as the system takes them; `available` (n, M) says what isn't imputed."""
+        return x
+
     # What it gets
 
     def check(self, ds: Dataset) -> None:
@@ -81,7 +85,7 @@ class ContentModel(SteppedModel):
         self.check(ds)
         self.imputer, self._catalogue = make_imputer(self.settings.impute).fit(ds), Catalogue.of(ds)
         self._inputs, x = Inputs.fit(ds, self.imputer, self.settings.content)
-        self._items, self._x = None, self.backend.asarray(x)
+        self._items, self._x = None, self.backend.asarray(self.laid_out(x, ds.available))
         start = self.start(ds, x.shape[1])
         self.tables = {name: self._placed(start[name]) for name in self.names}
         self.moved()
@@ -117,7 +121,9 @@ class ContentModel(SteppedModel):
         self._fitted()
         if self._inputs is None:
             raise self._unfitted()
-        x = self._inputs.of_new(self.fitted_imputer(), features, available)
+        imputer = self.fitted_imputer()
+        x = self._inputs.of_new(imputer, features, available)
+        x = self.laid_out(x, imputer.checked(features, available)[1])
         return self._encoded(self.backend.asarray(x), of_data=False)
 
     def _encoded(self, x: Array, of_data: bool) -> Vectors:

@@ -36,13 +36,14 @@ MODELS = {
     "duif": _row("duif", "DuifSettings", "Duif"),
     "duif-raw": _row("duif", "DuifRawSettings", "DuifRaw"),
     "milk": _row("milk", "MilkSettings", "Milk"),
+    "ccfcrec": _row("ccfcrec", "CcfcrecSettings", "Ccfcrec"),
+    "clcrec": _row("clcrec", "ClcrecSettings", "Clcrec"),
     "dropoutnet": _row("dropoutnet", "DropoutNetSettings", "DropoutNet"),
     "gar": _row("gar", "GarSettings", "Gar"),
-    "heater": _row("heater", "HeaterSettings", "Heater"),
-    "mtpr": _row("mtpr", "MtprSettings", "Mtpr"),
-    "clcrec": _row("clcrec", "ClcrecSettings", "Clcrec"),
-    "ccfcrec": _row("ccfcrec", "CcfcrecSettings", "Ccfcrec"),
     "gorec": _row("gorec", "GorecSettings", "Gorec"),
+    "heater": _row("heater", "HeaterSettings", "Heater"),
+    "micro": _row("micro", "MicroSettings", "Micro"),
+    "mtpr": _row("mtpr", "MtprSettings", "Mtpr"),
     "kernel-profile": _row("kernel_profile", "KernelProfileSettings", "KernelProfile"),
     "content-knn": _row("closed_form", "ContentKnnSettings", "ContentKnn", "knn"),
     "ridge": _row("closed_form", "RidgeSettings", "RidgeDirect", "ridge_direct"),
@@ -153,11 +154,18 @@ def adapted(base: Settings, changes: Mapping[str, object]) -> Settings:
     name = str(changes.get("model", base.model))
     cls, changes = settings_class(name), normal_keys(changes, spellings(), "setting")
     usual = type(base)().to_dict()
-    kept = {k: v for k, v in base.to_dict().items() if k in cls.options() and v != usual[k] and k != "model"}
+    changed = {k: v for k, v in base.to_dict().items() if v != usual[k] and k != "model"}
+    kept = {k: v for k, v in changed.items() if _same(k, type(base), cls)}
     if kept.get("preset") not in cls.presets:
         kept.pop("preset", None)
     refuse_foreign(changes, name)
     return cls(**cast(dict[str, Any], {**kept, **changes, "model": name}))
+
+
+def _same(setting: str, one: type[Settings], other: type[Settings]) -> bool:
+    """Whether a setting of `one` is the same in `other`: models may use a name for different things."""
+    mine, theirs = one.options()[setting], other.options().get(setting)
+    return theirs is not None and (mine.type, mine.group) == (theirs.type, theirs.group)
 
 
 def own_settings(name: str, settings: Settings | None, options: Mapping[str, object]) -> Settings:

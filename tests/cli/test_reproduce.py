@@ -16,7 +16,8 @@ from milk_np.cli.choices import read_settings
 from milk_np.cli.experiment_options import QUICK as DEFAULTS
 from milk_np.cli.experiment_options import SHARED
 from milk_np.data import make_synthetic
-from milk_np.models.registry import model_class, owners, trained
+from milk_np.models import registry
+from milk_np.models.registry import model_class
 
 QUICK = ["--dim", "4", "--batch-size", "128", "--epochs", "4", "--eval-every", "2", "--jobs", "1", "--trials", "2"]
 
@@ -192,7 +193,7 @@ def test_the_help_shows_the_defaults_that_apply() -> None:
 
 @pytest.mark.parametrize(
     ("model", "message"),
-    [("profile", "has nothing to tune"), ("mylk", f"expected {', '.join(trained())}, got 'mylk'")],
+    [("profile", "has nothing to tune"), ("mylk", f"expected {', '.join(registry.trained())}, got 'mylk'")],
 )
 def test_what_cannot_be_tuned(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], model: str, message: str
@@ -214,12 +215,15 @@ def test_only_what_is_taken_is_offered(data: Path, tmp_path: Path, capsys: pytes
         assert "expected one of paper, reference" in capsys.readouterr().err
 
 
+OF_PAPER = [name for name in registry.trained() if "paper" in registry.settings_class(name).presets]
+
+
 @pytest.mark.parametrize(
     ("models", "option", "message"),
     [
-        ("kernel-profile", ("--dim", "3"), f"dim (--dim): a setting of {', '.join(owners('dim'))};"),
+        ("kernel-profile", ("--dim", "3"), f"dim (--dim): a setting of {', '.join(registry.owners('dim'))};"),
         ("duif,kernel-profile", ("--without", "cmam"), "without (--without): a setting of milk;"),
-        ("kernel-profile", ("--preset", "paper"), "preset (--preset): the preset paper is of duif, duif-raw, milk;"),
+        ("kernel-profile", ("--preset", "paper"), f"preset (--preset): the preset paper is of {', '.join(OF_PAPER)};"),
     ],
 )
 def test_an_option_of_no_chosen_model_is_refused(

@@ -16,9 +16,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from milk_np.models.base import Floats
 from milk_np.rng import generator
 
-Floats = NDArray[np.float64]
 START = 0.1
 """Standard deviation of the first item vectors times sqrt(K)."""
 

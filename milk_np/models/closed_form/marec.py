@@ -31,15 +31,13 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 
 from milk_np.data.rows import unit_rows
-from milk_np.models.base import Vectors
+from milk_np.models.base import Floats, Vectors
 from milk_np.models.closed_form.base import ClosedForm, Sparse, Training
 from milk_np.models.stored import Arrays
 
-Floats = NDArray[np.float64]
 UNSEEN = 0.2
 """Weight of a user and an item that are no pair, in the least squares for mu; the authors'."""
 _USERS = 512

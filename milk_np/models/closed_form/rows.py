@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from milk_np.data.rows import FeatureArray, unit_rows
-
-Vectors = NDArray[np.float32]
+from milk_np.models.base import Vectors
 
 
 def content_rows(features: Mapping[str, FeatureArray], centres: Sequence[Vectors], content: str) -> Vectors:

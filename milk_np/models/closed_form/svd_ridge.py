@@ -17,17 +17,15 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import eigh
 from scipy.sparse.linalg import LinearOperator, eigsh
 
-from milk_np.models.base import Vectors
+from milk_np.models.base import Floats, Vectors
 from milk_np.models.closed_form.base import ClosedForm, Sparse, Training
 from milk_np.models.closed_form.regression import ContentRidge
 from milk_np.models.stored import Arrays
 from milk_np.rng import generator
 
-Floats = NDArray[np.float64]
 DENSE = 1024
 """Training items up to which all singular vectors are computed."""
 
