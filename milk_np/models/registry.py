@@ -45,12 +45,12 @@ MODELS = {
     "micro": _row("micro", "MicroSettings", "Micro"),
     "mtpr": _row("mtpr", "MtprSettings", "Mtpr"),
     "kernel-profile": _row("kernel_profile", "KernelProfileSettings", "KernelProfile"),
-    "content-knn": _row("content", "ContentKnnSettings", "ContentKnn", "knn"),
-    "ridge": _row("content", "RidgeSettings", "RidgeDirect", "ridge_direct"),
-    "svd-ridge": _row("content", "SvdRidgeSettings", "SvdRidge", "svd_ridge"),
-    "ials-ridge": _row("content", "IalsRidgeSettings", "IalsRidge", "ials_ridge"),
-    "feature-ials": _row("content", "FeatureIalsSettings", "FeatureIals", "feature_ials"),
-    "marec": _row("content", "MarecSettings", "Marec", "marec"),
+    "content-knn": _row("closed_form", "ContentKnnSettings", "ContentKnn", "knn"),
+    "ridge": _row("closed_form", "RidgeSettings", "RidgeDirect", "ridge_direct"),
+    "svd-ridge": _row("closed_form", "SvdRidgeSettings", "SvdRidge", "svd_ridge"),
+    "ials-ridge": _row("closed_form", "IalsRidgeSettings", "IalsRidge", "ials_ridge"),
+    "feature-ials": _row("closed_form", "FeatureIalsSettings", "FeatureIals", "feature_ials"),
+    "marec": _row("closed_form", "MarecSettings", "Marec", "marec"),
 }
 DEFAULT = "milk"
 
@@ -156,18 +156,14 @@ def foreign_text(setting: str, name: str) -> str:
 
 
 def adapted(base: Settings, changes: Mapping[str, object]) -> Settings:
-    """`base` with `changes`, which may name another model.
-
-    Its settings are then taken from `base` where both have them and `base` has another value than its own default:
-    a learning rate that is the default of one model is not what another model's paper says.
-    """
+    """`base` with `changes`, which may name another model: it gets what of `base` differs from its defaults, where
+    both have the setting, and its own defaults otherwise."""
     name = str(changes.get("model", base.model))
     cls, changes = settings_class(name), normal_keys(changes, spellings(name), "setting")
-    kept = {k: v for k, v in base.to_dict().items() if k != "model" and _same(k, type(base), cls)}
-    if cls is not type(base):
-        defaults = type(base)().to_dict()
-        kept = {k: v for k, v in kept.items() if v != defaults[k]}
-    if kept.get("preset", "") not in cls.presets:
+    usual = type(base)().to_dict()
+    changed = {k: v for k, v in base.to_dict().items() if v != usual[k] and k != "model"}
+    kept = {k: v for k, v in changed.items() if _same(k, type(base), cls)}
+    if kept.get("preset") not in cls.presets:
         kept.pop("preset", None)
     refuse_foreign(changes, name)
     return cls(**cast(dict[str, Any], {**kept, **changes, "model": name}))

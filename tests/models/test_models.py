@@ -33,7 +33,7 @@ from milk_np.models.stored import load
 def test_every_model_fits_and_ranks(name: str) -> None:
     ds = make_synthetic(60, 50, 500, {"image": 5, "text": 4})
     settings = adapted(
-        MilkSettings(dim=4, max_epochs=2, eval_every=1, batch_size=128, topk=(5,), valid_metric="ndcg@5"),
+        MilkSettings(dim=4, max_epochs=2, eval_every=1, batch_size=128, lr=2e-3, topk=(5,), valid_metric="ndcg@5"),
         {"model": name},
     )
     model = make_model(settings).fit(ds)

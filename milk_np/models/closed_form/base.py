@@ -20,8 +20,8 @@ from milk_np.data.rows import mean_row
 from milk_np.files import require
 from milk_np.kernels.blas import one_blas_thread
 from milk_np.models.base import Vectors
-from milk_np.models.content.memory import ADVICE, training_bytes
-from milk_np.models.content.rows import content_rows
+from milk_np.models.closed_form.memory import ADVICE, training_bytes
+from milk_np.models.closed_form.rows import content_rows
 from milk_np.models.stored import Arrays, StoredModel
 from milk_np.serving.catalogue import Catalogue
 from milk_np.serving.histories import Ids, compressed
@@ -43,7 +43,7 @@ class Training:
     R: Sparse
 
 
-class ContentModel(StoredModel):
+class ClosedForm(StoredModel):
     """A model fitted in one pass on the host; the search for the best items runs on `device`.
 
     The bits of a fit don't depend on the number of threads. A user's vector is the same to the bit whichever others
@@ -107,7 +107,7 @@ class ContentModel(StoredModel):
 
     def _content(self, features: Mapping[str, Any]) -> Vectors:
         centres = [self._arrays[f"centre{m}"] for m in range(len(features))]
-        return content_rows(features, centres, self.settings.centring)
+        return content_rows(features, centres, self.settings.content)
 
     def _average(self, R: Sparse) -> Vectors:
         """The mean of the users' vectors (K,), for who chose nothing."""
