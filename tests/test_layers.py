@@ -34,7 +34,10 @@ LAYERS = (
 )
 """From the ground up. A part imports from the layers below its own and from itself; parts of a layer are strangers."""
 
-SHARED = {"", "base", "extractors", "on_data", "registry", "serving", "stepped", "stored"}
+SHARED = {
+    *("", "base", "content_memory", "content_model", "extractors", "inputs"),
+    *("on_data", "registry", "serving", "stepped", "stored"),
+}
 """What stands in models/ beside the folders of the models, which know nothing of one another."""
 
 Imports = dict[str, set[str]]

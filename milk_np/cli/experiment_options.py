@@ -22,7 +22,7 @@ SHARED = (
     "missing_train",
     "missing_test",
     "impute",
-    "epochs",
+    "max_epochs",
     "batch_size",
     "eval_every",
     "patience",
@@ -34,7 +34,7 @@ SHARED = (
 or by the search."""
 
 
-QUICK: dict[str, object] = {"epochs": 100, "eval_every": 2, "patience": 4}
+QUICK: dict[str, object] = {"max_epochs": 100, "eval_every": 2, "patience": 4}
 """Defaults that differ from milk-train's: learning rates are larger here, so runs are shorter."""
 
 
@@ -82,10 +82,11 @@ def add_search(parser: Parser, *, repeats: bool = True) -> None:
     group.add_argument("--trials", type=positive, default=8, metavar="N", help=trials)
     group.add_argument(
         "--search",
-        choices=("grid", "optuna"),
+        choices=("grid", "halving", "optuna"),
         default="grid",
-        help="grid: a Latin hypercube sample of the grid; optuna: Optuna's sampler over the same values, which needs "
-        "the extra tune (default: grid)",
+        help="grid: a Latin hypercube sample of the grid; halving: the same configurations, few epochs for all and "
+        "more for the better third, repeatedly; optuna: Optuna's sampler over the same values, which needs the extra "
+        "tune (default: grid)",
     )
     group.add_argument("--jobs", type=whole, default=0, metavar="N", help="parallel runs; 0: one per core (default: 0)")
     if not repeats:

@@ -27,10 +27,10 @@ def final_settings(given: argparse.Namespace) -> Settings:
     settings = read_settings(given, base)
     if settings.seed_list != (settings.seed_list[0],):
         raise SettingsError(f"--seeds: one final model is served, got {len(settings.seed_list)} seeds; give --seed")
-    if settings.kind == "steps" and given.like is None and "epochs" not in given_settings(given):
+    if settings.kind == "steps" and given.like is None and "max_epochs" not in given_settings(given):
         raise SettingsError(
             "--final: nothing is held out that tells when to stop; give --like RUN, a finished run whose best epoch is "
-            "taken, or --epochs N"
+            "taken, or --max-epochs N"
         )
     masks = [name for name in MASK if name in given_settings(given)]
     if masks:
@@ -50,4 +50,6 @@ def _of_run(path: str) -> dict[str, Any]:
     settings = load_settings(run.config)
     values: dict[str, Any] = {**settings.to_dict(), "seed": settings.seed_list[0], "seeds": 1}
     best = summary.get("best_epoch", summary.get("epochs"))
-    return values if best is None else values | {"epochs": round(median(best if isinstance(best, list) else [best]))}
+    return (
+        values if best is None else values | {"max_epochs": round(median(best if isinstance(best, list) else [best]))}
+    )

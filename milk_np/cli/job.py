@@ -88,7 +88,7 @@ class Job:
         """Train one seed unless its folder holds a finished run; evaluate and save. Returns the summary."""
         finished = run.summary() if self.resume else None
         if finished and not _more_epochs(finished, settings):
-            more = "; raise --epochs to continue" if isinstance(settings, StepSettings) else ""
+            more = "; raise --max-epochs to continue" if isinstance(settings, StepSettings) else ""
             self.say(f"{run.path} is already finished{more}")
             return finished
         if not kernels_compiled():
@@ -164,7 +164,7 @@ def final_text(ds: Dataset) -> str:
 
 def _more_epochs(finished: dict[str, Any], settings: Settings) -> bool:
     """Whether a finished run would train further."""
-    return isinstance(settings, StepSettings) and int(finished["epochs"]) < settings.epochs
+    return isinstance(settings, StepSettings) and int(finished["epochs"]) < settings.max_epochs
 
 
 def _evaluated(trained: Recommender, ds: Dataset, settings: Settings) -> tuple[dict[str, Evaluation], dict[str, Any]]:
@@ -197,7 +197,7 @@ def _what_runs(settings: Settings, pairs: int) -> str:
     }
     if isinstance(settings, StepSettings):
         lines["training"] = (
-            f"lr {settings.lr:g}, batches of {min(settings.batch_size, pairs)}, at most {settings.epochs} epochs, "
+            f"lr {settings.lr:g}, batches of {min(settings.batch_size, pairs)}, at most {settings.max_epochs} epochs, "
             f"seed {', '.join(map(str, settings.seed_list))}"
         )
     return "\n".join(f"{name:<8} {text}" for name, text in lines.items())

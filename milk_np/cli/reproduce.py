@@ -15,6 +15,7 @@ from milk_np.cli.parser import Parser, add_common, add_settings
 from milk_np.errors import SettingsError
 from milk_np.machine.threads import allowed_cores
 from milk_np.models import registry
+from milk_np.text import nearest
 
 if TYPE_CHECKING:
     from milk_np.experiments.variants import Experiment
@@ -29,8 +30,9 @@ and never repeated, so the same command continues after an interruption. DIR/rep
 plots and tests; CSV, Markdown, LaTeX and JSON files are written next to it."""
 EXAMPLES = (
     "milk-reproduce table2 --data shop.npz --out results/shop",
+    "milk-reproduce table2 --data shop.npz --systems svd-ridge,milk --repeats 12 --search halving --out results/few",
     "milk-reproduce all --data lfm2k.npz --data tiktok.npz --repeats 5 --out results/all",
-    "milk-reproduce fig4 --data shop.npz --repeats 2 --trials 4 --epochs 50 --out results/quick",
+    "milk-reproduce fig4 --data shop.npz --repeats 2 --trials 4 --max-epochs 50 --out results/quick",
 )
 
 
@@ -46,7 +48,7 @@ def _run(line: list[str]) -> int:
     start = time.perf_counter()
     plan = Plan(
         data=tuple(Path(path) for path in given.data),
-        experiments=_chosen(given.experiment),
+        experiments=_chosen(given.experiment, _systems(given.systems)),
         base=read_settings(given, QUICK, registry.DEFAULT),
         out=Path(given.out),
         repeats=given.repeats,
@@ -75,21 +77,36 @@ def _parser() -> Parser:
     parser.add_argument("--data", metavar="FILE", action="append", required=True, help="data set; may be repeated")
     parser.add_argument("--out", metavar="DIR", required=True, help="folder for the results")
     parser.add_argument("--report-only", action="store_true", help="run nothing; write the report of the finished runs")
+    parser.add_argument(
+        "--systems", metavar="NAMES", default="", help="only the rows of these models, and random order (default: all)"
+    )
     add_search(parser)
     add_common(parser)
     add_settings(parser, SHARED, registry.settings_class(registry.DEFAULT), QUICK, shared_options())
     return parser
 
 
-def _chosen(name: str) -> tuple[Experiment, ...]:
+def _systems(text: str) -> tuple[str, ...]:
+    """Models that --systems names; SettingsError for one that isn't registered."""
+    names = tuple(part.strip() for part in text.split(",") if part.strip())
+    for name in names:
+        if name not in registry.MODELS:
+            raise SettingsError(
+                f"--systems: got {name!r}, expected one of {', '.join(registry.MODELS)}{nearest(name, registry.MODELS)}"
+            )
+    return names
+
+
+def _chosen(name: str, systems: Sequence[str]) -> tuple[Experiment, ...]:
     from milk_np.experiments.catalogue import experiments
+    from milk_np.experiments.variants import has_rows, restricted
 
     known = experiments()
-    if name == "all":
-        return tuple(known.values())
-    if name not in known:
+    if name != "all" and name not in known:
         raise SettingsError(f"EXPERIMENT: expected one of {', '.join(known)}, all; got {name!r}")
-    return (known[name],)
+    if name != "all":
+        return (restricted(known[name], systems),)
+    return tuple(restricted(each, systems) for each in known.values() if has_rows(each, systems))
 
 
 if __name__ == "__main__":

@@ -36,9 +36,9 @@ EXAMPLES = (
     "milk-train --data shop.npz --protocol FTMT --out runs/shop --seeds 5",
     "milk-train --data shop.npz --out runs/shop --resume      # continue after Ctrl-C or a crash",
     "milk-train --data shop.npz --final --like runs/shop --out runs/live      # to serve: nothing is held out",
-    "milk-train --data shop.npz --config runs/shop/config.toml --preset reference --epochs 100",
+    "milk-train --data shop.npz --config runs/shop/config.toml --preset reference --max-epochs 100",
 )
-RESUMABLE = frozenset({"epochs", "patience", "device", "threads", "log_every", "seeds"})
+RESUMABLE = frozenset({"max_epochs", "patience", "device", "threads", "log_every", "seeds"})
 
 
 def main(argv: Sequence[str] | None = None) -> int:

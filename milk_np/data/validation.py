@@ -229,5 +229,6 @@ def check_finite(rows: FeatureArray, modality: str) -> None:
     if len(bad):
         raise ModalityError(
             f"feature_{modality}: {len(bad)} rows hold NaN or infinite values (first rows {some(bad)}); "
-            "expected finite numbers: fix the features, or set these rows to zero and mark them missing"
+            "expected finite numbers, or NaN in the whole row of an item that lacks the modality: fix the features, or "
+            "let any NaN mean that (milk-prepare --missing-rows nan)"
         )

@@ -105,7 +105,7 @@ class Reproduction:
     def look(self) -> None:
         """Record the finished searches and run nothing; unfinished ones are left out of reports."""
         for ds, search in self._searches():
-            tuned = finished(search, self.plan.trials, self.store)
+            tuned = finished(search, self.plan.trials, self.store, self.plan.search)
             if tuned is not None:
                 self.tuned[ds.hash, tuned.family, tuned.protocol] = tuned
         self._record()

@@ -73,8 +73,8 @@ class Recommender(ABC):
         Raises SettingsError if the model doesn't represent users by items, DataError for an unknown item.
         """
         raise SettingsError(
-            f"{self.name}: has vectors for training users only; histories need --users profile or both, "
-            "--preset best, or the model profile"
+            f"{self.name}: has vectors for training users only; histories need a model that makes users' vectors from "
+            "their items: docs/models.md says which do"
         )
 
     @abstractmethod

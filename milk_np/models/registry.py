@@ -36,7 +36,20 @@ MODELS = {
     "duif": _row("duif", "DuifSettings", "Duif"),
     "duif-raw": _row("duif", "DuifRawSettings", "DuifRaw"),
     "milk": _row("milk", "MilkSettings", "Milk"),
+    "dropoutnet": _row("dropoutnet", "DropoutNetSettings", "DropoutNet"),
+    "gar": _row("gar", "GarSettings", "Gar"),
+    "heater": _row("heater", "HeaterSettings", "Heater"),
+    "mtpr": _row("mtpr", "MtprSettings", "Mtpr"),
+    "clcrec": _row("clcrec", "ClcrecSettings", "Clcrec"),
+    "ccfcrec": _row("ccfcrec", "CcfcrecSettings", "Ccfcrec"),
+    "gorec": _row("gorec", "GorecSettings", "Gorec"),
     "kernel-profile": _row("kernel_profile", "KernelProfileSettings", "KernelProfile"),
+    "content-knn": _row("content", "ContentKnnSettings", "ContentKnn", "knn"),
+    "ridge": _row("content", "RidgeSettings", "RidgeDirect", "ridge_direct"),
+    "svd-ridge": _row("content", "SvdRidgeSettings", "SvdRidge", "svd_ridge"),
+    "ials-ridge": _row("content", "IalsRidgeSettings", "IalsRidge", "ials_ridge"),
+    "feature-ials": _row("content", "FeatureIalsSettings", "FeatureIals", "feature_ials"),
+    "marec": _row("content", "MarecSettings", "Marec", "marec"),
 }
 DEFAULT = "milk"
 
@@ -137,7 +150,7 @@ def foreign_text(setting: str, name: str) -> str:
 def adapted(base: Settings, changes: Mapping[str, object]) -> Settings:
     """`base` with `changes`, which may name another model: its settings are taken from `base` where both have them."""
     name = str(changes.get("model", base.model))
-    cls = settings_class(name)
+    cls, changes = settings_class(name), normal_keys(changes, spellings(), "setting")
     kept = {k: v for k, v in base.to_dict().items() if k in cls.options() and k != "model"}
     if kept["preset"] not in cls.presets:
         del kept["preset"]
@@ -150,7 +163,8 @@ def own_settings(name: str, settings: Settings | None, options: Mapping[str, obj
 
     Raises SettingsError for a setting of another model, and for those that only the commands apply.
     """
-    refuse_foreign(normal_keys(options, spellings(), "setting"), name)
+    options = normal_keys(options, spellings(), "setting")
+    refuse_foreign(options, name)
     if options.get("model", name) != name:
         raise SettingsError(f"model: got {options['model']!r}, this one is {name}; see milk_np.models.registry")
     for setting, instead in _ELSEWHERE.items():

@@ -83,7 +83,7 @@ class StoredModel(Serving):
         resume : continue from the last checkpoint in `run`
         final : bool
             Train on every item that has a pair, validation and test items too, without early stopping: a model that
-            learns by steps takes `settings.epochs` epochs. It has no held-out figures.
+            learns by steps takes `settings.max_epochs` epochs. It has no held-out figures.
 
         Raises
         ------

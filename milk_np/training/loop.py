@@ -67,7 +67,7 @@ class _Loop:
         run: RunFolder | None,
     ) -> None:
         self.model, self.trainer, self.ds, self.settings, self.run = model, trainer, ds, settings, run
-        self.callback, self.epochs = callback, settings.epochs
+        self.callback, self.epochs = callback, settings.max_epochs
         self.history = History()
         self.first_step = 0  # where the first epoch of this run starts: not 0 after an interruption
         self.best: Mapping[str, Any] = {}

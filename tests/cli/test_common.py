@@ -128,9 +128,9 @@ def test_an_option_without_its_value_is_refused(capsys: pytest.CaptureFixture[st
 def test_the_line_overrides_the_file_and_the_file_the_defaults(tmp_path: Path) -> None:
     file = tmp_path / "a.toml"
     file.write_text('lr = 0.5\nbatch-size = 7\nalpha = 2\nprotocol = "MTMT"\n')
-    settings = read_settings(parse("--config", str(file), "--lr", "0.25"), base={"lr": 9.0, "epochs": 11})
+    settings = read_settings(parse("--config", str(file), "--lr", "0.25"), base={"lr": 9.0, "max_epochs": 11})
     assert (settings.lr, settings.batch_size, settings.dirichlet_alpha) == (0.25, 7, 2.0)
-    assert (settings.protocol, settings.epochs, settings.dim) == ("MTMT", 11, 64)
+    assert (settings.protocol, settings.max_epochs, settings.dim) == ("MTMT", 11, 64)
 
 
 @pytest.mark.parametrize(

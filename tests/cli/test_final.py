@@ -43,7 +43,7 @@ def test_it_says_what_it_is(trained: Trained, final: str) -> None:
     assert "A final model: it was trained on every item that has pairs" in Path(final, "report.html").read_text()
     assert "nothing was held out, so it has no test figures" in Path(final, "log.txt").read_text()
     settings, like = (load(Path(run, "model.npz")).settings for run in (final, trained.run))
-    assert settings == like.replace(protocol=None, epochs=settings.epochs)
+    assert settings == like.replace(protocol=None, max_epochs=settings.max_epochs)
 
 
 def test_every_item_with_a_pair_trains(trained: Trained, final: str) -> None:
@@ -76,7 +76,7 @@ def test_it_recommends_what_is_new(trained: Trained, final: str, capsys: pytest.
     assert capsys.readouterr().out.splitlines()[1].split(",")[2] in new
 
 
-@pytest.mark.parametrize("make", [lambda: Milk(dim=4, epochs=3, eval_every=1), lambda: KernelProfile(landmarks=30)])
+@pytest.mark.parametrize("make", [lambda: Milk(dim=4, max_epochs=3, eval_every=1), lambda: KernelProfile(landmarks=30)])
 def test_in_python(trained: Trained, make) -> None:  # type: ignore[no-untyped-def]
     everything = trained.ds.all_training()
     model, same = make().fit(trained.ds, final=True), make().fit(everything, final=True)
@@ -91,7 +91,7 @@ def test_in_python(trained: Trained, make) -> None:  # type: ignore[no-untyped-d
 def test_its_figures_are_those_of_training_that_long(trained: Trained) -> None:
     """Without early stopping and without evaluation, the steps are those of any training on these items."""
     ds: Dataset = trained.ds.all_training()
-    short, long = (Milk(dim=4, epochs=n, eval_every=2, batch_size=256).fit(ds, final=True) for n in (2, 5))
+    short, long = (Milk(dim=4, max_epochs=n, eval_every=2, batch_size=256).fit(ds, final=True) for n in (2, 5))
     assert long.history is not None
     assert short.history is not None
     assert [r["losses"] for r in short.history.records] == [r["losses"] for r in long.history.records[:2]]

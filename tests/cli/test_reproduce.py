@@ -63,6 +63,25 @@ def test_more_repeats_keep_the_runs_there_are(data: Path, tmp_path: Path, capsys
     assert before < {path.name for path in (tmp_path / "runs").iterdir()}
 
 
+def test_some_systems_by_halving(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    line = ("table2", "--data", data, "--out", tmp_path, "--repeats", 1, *QUICK)
+    more = ("--systems", "milk,svd-ridge", "--search", "halving")
+    assert run(reproduce, *line, *more) == 0
+    table = json.loads((tmp_path / "results.json").read_text())["tables"][0]
+    labels = {"random order", "MILK", "MILK, printed weights", "SVD + ridge"}
+    assert {cost["variant"] for cost in table["costs"]} == labels
+    assert all(cost["core_seconds"] >= 0 for cost in table["costs"])
+    searches = {
+        search["family"]: search["trials"] for search in json.loads((tmp_path / "tuning.json").read_text())["searches"]
+    }
+    assert sorted(trial["rungs"] for trial in searches["milk"]) == [1, 2]
+    assert "rungs" not in searches["svd-ridge"][0]
+    assert "core s" in (tmp_path / "report.html").read_text()
+    capsys.readouterr()
+    assert run(reproduce, *line, *more) == 0
+    assert "runs to do" not in capsys.readouterr().out
+
+
 def test_two_modalities_leave_figure_3_out_and_say_so(tmp_path: Path) -> None:
     path = make_synthetic(150, 200, 2500, {"image": 8, "text": 6}).save(tmp_path / "two.npz")
     assert run(reproduce, "fig3", "--data", path, "--out", tmp_path / "out", "--repeats", 1, *QUICK) == 0
@@ -115,6 +134,8 @@ def test_an_interruption_keeps_what_is_finished(
     ("parts", "message"),
     [
         (("fig9",), r"expected one of fig1, .*, all; got 'fig9'"),
+        (("table2", "--systems", "clcrecs"), r"--systems: got 'clcrecs', expected one of random, "),
+        (("fig4", "--systems", "ridge"), r"--systems: got ridge, but the rows of fig4 are of random, milk"),
         (("fig1", "--repeats", "0"), r"--repeats: expected a whole number of at least 1, got '0'"),
         (("fig1", "--new-items", "1.5"), r"--new-items: expected a share between 0 and 1, got '1.5'"),
         (("fig1", "--jobs", "-1"), r"--jobs"),
@@ -164,7 +185,7 @@ def test_the_help_shows_the_defaults_that_apply() -> None:
         shown = {action.dest: str(action.help) for action in parser._actions}
         for name in SHARED:
             assert f"(default: {getattr(base, name)})" in shown[name]
-        assert "(default: 100)" in shown["epochs"]
+        assert "(default: 100)" in shown["max_epochs"]
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,8 @@ from milk_np.models.stored import load
 def test_every_model_fits_and_ranks(name: str) -> None:
     ds = make_synthetic(60, 50, 500, {"image": 5, "text": 4})
     settings = adapted(
-        MilkSettings(dim=4, epochs=2, eval_every=1, batch_size=128, topk=(5,), valid_metric="ndcg@5"), {"model": name}
+        MilkSettings(dim=4, max_epochs=2, eval_every=1, batch_size=128, topk=(5,), valid_metric="ndcg@5"),
+        {"model": name},
     )
     model = make_model(settings).fit(ds)
     assert model.name == name
@@ -55,7 +56,11 @@ def test_an_unknown_name_is_refused_with_the_names_there_are() -> None:
         (Milk, {"landmarks": 5}, "landmarks .*a setting of kernel-profile; milk doesn't have it"),
         (Milk, {"landmark": 5}, "did you mean landmarks"),
         (Milk, {"protocol": "FTMT"}, "protocol: .*apply_protocol"),
-        (KernelProfile, {"epochs": 3}, "epochs .*a setting of duif, duif-raw, milk; kernel-profile doesn't have it"),
+        (
+            KernelProfile,
+            {"epochs": 3},
+            "max_epochs .*a setting of duif, duif-raw, milk; kernel-profile doesn't have it",
+        ),
         (KernelProfile, {"seeds": 3}, "give seed"),
         (KernelProfile, {"settings": MilkSettings()}, "expected those of kernel-profile, got those of milk"),
     ],

@@ -23,7 +23,7 @@ def ds():
 
 @pytest.fixture(scope="module")
 def fitted(ds):
-    return Milk(dim=8, epochs=3, eval_every=3, lr=0.01, topk=(5,), valid_metric="ndcg@5").fit(ds)
+    return Milk(dim=8, max_epochs=3, eval_every=3, lr=0.01, topk=(5,), valid_metric="ndcg@5").fit(ds)
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def test_scores_of_brand_new_items(ds, fitted, loaded):
 
 def test_numbers_name_users_where_the_ids_are_numbers(ds):
     ids = np.arange(1001, 1001 + ds.n_users).astype(np.str_)
-    model = Milk(dim=4, epochs=1, topk=(5,), valid_metric="ndcg@5").fit(replace(ds, user_ids=ids, item_ids=None))
+    model = Milk(dim=4, max_epochs=1, topk=(5,), valid_metric="ndcg@5").fit(replace(ds, user_ids=ids, item_ids=None))
     lists = model.recommend([1003, 1001], k=3)
     assert lists.query.tolist() == ["1003", "1001"]
     same(lists, model.recommend(np.array(["1003", "1001"]), k=3))

@@ -155,7 +155,8 @@ def test_a_modality_that_no_new_item_owns_may_be_left_out() -> None:
             np.array([[1, 0], [0, 0]], bool),
             r"1 items miss all of m0, m1 \(first 1\)",
         ),
-        ({"m0": np.full((2, 4), np.nan)}, None, "feature_m0: 2 rows hold NaN"),
+        ({"m0": np.full((2, 4), np.nan)}, None, "available: 2 items miss all of m0, m1"),
+        ({"m0": np.array([[np.nan] * 4, [np.nan, 1, 1, 1]])}, np.ones((2, 2), bool)[:, :1] * [1, 0], "2 rows hold NaN"),
         ({"m0": np.ones(4)}, None, "feature_m0: expected a 2-D"),
     ],
 )

@@ -1,0 +1,31 @@
+"""Content of an item as one row: its modalities imputed, centred, of unit length, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from milk_np.data.rows import FeatureArray, unit_rows
+
+Vectors = NDArray[np.float32]
+
+
+def content_rows(features: Mapping[str, FeatureArray], centres: Sequence[Vectors], centring: str) -> Vectors:
+    """Rows x (n, D) of imputed raw rows (n, D_m), one for each of `centres` (D_m), in their order.
+
+    `centring` is "before" (less the centre, then of unit length), "after" (of unit length, then less the centre's unit
+    row) or "none" (of unit length). With imputation by the mean, which is the centre, a missing modality is zero under
+    the first two.
+    """
+    parts = [_modality(rows, centre, centring) for rows, centre in zip(features.values(), centres, strict=True)]
+    return np.hstack(parts)
+
+
+def _modality(rows: FeatureArray, centre: Vectors, centring: str) -> Vectors:
+    wide = np.asarray(rows, np.float32)
+    if centring == "before":
+        return unit_rows(wide - centre)
+    unit = unit_rows(wide)
+    return unit - unit_rows(centre[None]) if centring == "after" else unit
