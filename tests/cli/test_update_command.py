@@ -48,7 +48,7 @@ def test_it_says_what_it_takes_in_and_what_not(
     before = Path(files["run"], "model.npz").read_bytes()
     assert update.main(["--model", files["run"], "--data", files["data"], "--out", str(out)]) == 0
     said = capsys.readouterr().out
-    assert "items    8 new, 2 gone, 4 without pairs to recommend" in said
+    assert "items    10 new, 2 gone, 4 without pairs to recommend" in said
     assert f"wrote {out}" in said
     assert Path(files["run"], "model.npz").read_bytes() == before
     if files["model"] == "milk":
@@ -67,7 +67,7 @@ def test_in_place(files: dict[str, str], tmp_path: Path) -> None:
     model = tmp_path / "model.npz"
     model.write_bytes(Path(files["run"], "model.npz").read_bytes())
     assert update.main(["--model", str(model), "--data", files["data"], "--quiet"]) == 0
-    assert load(model).catalogue.n_items == 78
+    assert load(model).catalogue.n_items == 80
     assert os.listdir(tmp_path) == ["model.npz"]
 
 
