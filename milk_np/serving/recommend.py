@@ -1,7 +1,4 @@
-"""Recommendation lists: new items for users, users for an item, similar items; for known or brand-new items.
-
-Users and items are numbers here; `milk_np.serving.identity` converts original ids.
-"""
+"""Lists: new items for users, users for an item, similar items. Users and items are numbers; `identity` has their ids."""
 
 from __future__ import annotations
 
