@@ -1,4 +1,4 @@
-"""Lists: new items for users, users for an item, similar items. Users and items are numbers; `identity` has their ids."""
+"""Lists: new items for users, users for an item, similar items. Users and items are numbers here; see `identity`."""
 
 from __future__ import annotations
 
