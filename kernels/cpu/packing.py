@@ -12,11 +12,11 @@ from numba.core import cgutils
 from numba.extending import intrinsic, register_jitable
 from numpy.typing import NDArray
 
+from milk_np.kernels.arrays import Floats
 from milk_np.kernels.cpu.microkernel import PACKED, SCATTERED, columns_of
 from milk_np.kernels.cpu.tile import HALF
 from milk_np.kernels.cpu.vectors import VECTOR_BYTES
 
-Floats = NDArray[np.floating[Any]]
 _INT64 = ir.IntType(64)
 ROWS = PACKED.rows
 
