@@ -59,7 +59,7 @@ def packed_weight(weight: Floats) -> Floats:
 
 def packed_gradient(g: Floats, scale: Floats) -> Floats:
     """Rows of `g` (n, K) times `scale` (n) for packed tiles: ROWS columns of it a panel, zeros in the last one."""
-    panels = zeros(-(-g.shape[1] // ROWS) * len(g) * ROWS, g)
+    panels: Floats = zeros(-(-g.shape[1] // ROWS) * len(g) * ROWS, g)
     _pack_gradient(g, scale.astype(g.dtype), panels)
     return panels
 
