@@ -105,3 +105,5 @@ def _row(b: Any, addresses: Any, r: int, offset: Any, scalar: Any) -> Any:
 HALF = Shape(SCATTERED.rows, SCATTERED.vectors // 2)
 scattered_tile, scattered_half = _scattered_tile(SCATTERED), _scattered_tile(HALF)
 packed_tile, packed_sums = _packed_tile(PACKED, False), _packed_tile(PACKED, True)
+packed_row = _packed_tile(Shape(1, PACKED.vectors), False)
+"""For one query alone: what it takes is the reading of the panels."""

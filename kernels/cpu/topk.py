@@ -7,6 +7,8 @@ its changes waits for the one before it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 from numba import get_num_threads, njit, prange, types
 from numpy.typing import NDArray
@@ -25,7 +27,7 @@ from milk_np.kernels.cpu.score_tile import (
     place_of,
     rows_above,
 )
-from milk_np.kernels.cpu.tile import FETCHED, packed_tile
+from milk_np.kernels.cpu.tile import FETCHED, packed_row, packed_tile
 
 _CHUNK = (1 << 16) // COLUMNS * COLUMNS
 """Items packed at a time, a multiple of COLUMNS: 16 MB at K = 64, which a last-level cache can hold."""
@@ -144,7 +146,8 @@ def _offer(queries, panels, first, rows, start, stop, indptr, dropped, index, sc
         for at in range(room):
             scores[row, at] = -np.inf
         for column in range(width if row < n else 0):
-            packed[(row // ROWS * width + column) * ROWS + row % ROWS] = queries[first + row, column]
+            at = column if n == 1 else (row // ROWS * width + column) * ROWS + row % ROWS
+            packed[at] = queries[first + row, column]
         for at in range(min(k, start) if row < n else 0):
             places[row, at], scores[row, at] = index[first + row, at], score[first + row, at]
             used[row] += index[first + row, at] >= 0
@@ -155,7 +158,10 @@ def _offer(queries, panels, first, rows, start, stop, indptr, dropped, index, sc
         for top in range(0, n, ROWS):
             coming = ((panel + 1) * COLUMNS * width + top * width // (ROWS * UNROLL) * _FETCHED) * flat.itemsize
             near = np.int64(flat.ctypes.data) + coming
-            packed_tile(packed, top * width, flat, panel * width * COLUMNS, tile, 0, 0, width, near)
+            if n == 1:
+                packed_row(packed, 0, flat, panel * width * COLUMNS, tile, 0, 0, width, near)
+            else:
+                packed_tile(packed, top * width, flat, panel * width * COLUMNS, tile, 0, 0, width, near)
             above = rows_above(tile, top, limits)
             while above != 0:
                 r = lowest_bit(above)
@@ -217,8 +223,25 @@ def top_k(
     and however the queries are cut into calls. Memory: the result, 4 K min(N, 65536) bytes for packed items
     and 128 (4 K + 8 min(2 k + 128, N + 64)) bytes a thread; the Q x N scores are never stored.
     """
-    queries = np.ascontiguousarray(queries, np.float32)
     items = np.ascontiguousarray(items, np.float32)
+    parts = ((packed(items[start : start + _CHUNK]), start) for start in range(0, len(items), _CHUNK))
+    return top_k_packed(queries, parts, len(items), k, exclude_indptr, exclude)
+
+
+def top_k_packed(
+    queries: NDArray[np.float32],
+    parts: Iterable[tuple[NDArray[np.float32], int]],
+    n_items: int,
+    k: int,
+    exclude_indptr: NDArray[np.int64] | None = None,
+    exclude: NDArray[np.int32] | None = None,
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """`top_k` of N items that are packed already: the same lists, bit for bit.
+
+    `parts` are panels that `packed` made, each with the number of its first item, in ascending order; what pads the
+    last panel of a part lies behind the first item of the next, or behind `n_items`.
+    """
+    queries = np.ascontiguousarray(queries, np.float32)
     indptr = np.zeros(len(queries) + 1, np.int64) if exclude_indptr is None else exclude_indptr
     dropped = np.zeros(0, np.int32) if exclude is None else exclude
     indptr, dropped = np.ascontiguousarray(indptr, np.int64), np.ascontiguousarray(dropped, np.int32)
@@ -227,14 +250,19 @@ def top_k(
     if index.size == 0:
         return index, score
     share = min(query_rows(queries.shape[1]), -(-len(queries) // get_num_threads()))
-    for start in range(0, len(items), _CHUNK):
-        stop = min(start + _CHUNK, len(items))
-        panels = np.zeros((-(-(stop - start) // COLUMNS), items.shape[1], COLUMNS), np.float32)
-        _pack(items, start, stop, panels)
+    for panels, start in parts:
+        stop = min(start + len(panels) * COLUMNS, n_items)
         _search(queries, panels, share, start, stop, indptr, dropped, index, score, k <= _COUNTED)
         if k > _COUNTED:
             _sort_rows(index, score)
     return index, score
+
+
+def packed(items: NDArray[np.float32]) -> NDArray[np.float32]:
+    """C-contiguous `items` (n, K) float32 as panels (ceil(n / COLUMNS), K, COLUMNS), padded with zeros."""
+    panels = np.zeros((-(-len(items) // COLUMNS), items.shape[1], COLUMNS), np.float32)
+    _pack(items, 0, len(items), panels)
+    return panels
 
 
 def _sort_rows(index: NDArray[np.int32], score: NDArray[np.float32]) -> None:

@@ -36,7 +36,7 @@ class Index:
 
     def find(self, asked: Any) -> NDArray[np.int32]:
         """Number of each of `asked` (texts or whole numbers), -1 where it is unknown."""
-        words = _words(asked, self.kind)
+        words = texts(asked, self.kind)
         if self.ids is None:
             return np.array([_row(word, self.n) for word in words], np.int32)
         return np.array([self._places.get(word, -1) for word in words], np.int32)
@@ -46,7 +46,7 @@ class Index:
         found = self.find(asked)
         unknown = np.flatnonzero(found < 0)
         if len(unknown):
-            raise DataError(self.unknown(_words(asked, self.kind)[unknown[0]]))
+            raise DataError(self.unknown(texts(asked, self.kind)[unknown[0]]))
         return found
 
     def names(self, numbers: NDArray[np.int32]) -> NDArray[Any]:
@@ -67,7 +67,7 @@ class Index:
         return what + nearest(word, _similar(word, self.ids), 0.5)
 
 
-def _words(asked: Any, kind: str) -> list[str]:
+def texts(asked: Any, kind: str) -> list[str]:
     """Ids as texts; DataError unless they are a list of texts or of whole numbers."""
     values = np.asarray(asked)
     if values.ndim != 1 or (len(values) and values.dtype.kind not in "Uiu"):

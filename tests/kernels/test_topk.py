@@ -277,3 +277,16 @@ def agree(
 ) -> None:
     np.testing.assert_array_equal(one[0], other[0])
     np.testing.assert_array_equal(one[1], other[1])
+
+
+@pytest.mark.parametrize("cut", [1, 2, 5])
+@pytest.mark.parametrize("Q", [1, 2, 9])
+def test_items_that_are_packed_already(Q: int, cut: int) -> None:
+    """Panels in parts, the last of which isn't full, give the lists of all items, to the last bit."""
+    rng = np.random.default_rng(Q)
+    queries, items = (rng.standard_normal((n, 13)).astype(np.float32) for n in (Q, 5 * cpu.COLUMNS + 7))
+    indptr, exclude = exclusions(rng, Q, len(items))
+    parts = [(cpu.packed(items[s : s + cut * cpu.COLUMNS]), s) for s in range(0, len(items), cut * cpu.COLUMNS)]
+    expected = cpu.top_k(queries, items, 40, indptr, exclude)
+    for got, wanted in zip(cpu.top_k_packed(queries, parts, len(items), 40, indptr, exclude), expected, strict=True):
+        np.testing.assert_array_equal(got, wanted)

@@ -1,0 +1,166 @@
+"""Vectors of items by id, packed once for searching. A stock never changes: adding or removing makes another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from milk_np.errors import DataError
+from milk_np.serving.identity import Index
+from milk_np.serving.ranking import Rows, finite
+
+Vectors = NDArray[np.float32]
+Slots = NDArray[np.int32]
+
+_PART_PANELS = 1024
+"""Panels that are searched, and copied when one of them changes, together: 12 MB at 64 numbers a vector."""
+
+
+@dataclass(frozen=True, eq=False)
+class Stock:
+    """N items in a fixed order, by which those that tie are ranked; new ones go to the end.
+
+    Attributes
+    ----------
+    ids : list of N texts
+        "" where an item was removed.
+    slots : place of each id that is there
+    parts : panels (P, K, C) of C items side by side, `_PART_PANELS` each but the last
+        NaN where an item was removed: such a score is never listed.
+    width : K
+    """
+
+    ids: list[str]
+    slots: dict[str, int]
+    parts: tuple[Vectors, ...]
+    width: int
+
+    @classmethod
+    def of(cls, ids: Sequence[str], vectors: Vectors) -> Stock:
+        """Items `ids` with `vectors` (N, K)."""
+        return cls([], {}, (), vectors.shape[1]).put(ids, vectors)
+
+    def __len__(self) -> int:
+        return len(self.slots)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.slots
+
+    @property
+    def names(self) -> list[str]:
+        """Ids of the items that are there, in order."""
+        return [name for name in self.ids if name]
+
+    # Writing
+
+    def put(self, ids: Sequence[str], vectors: Vectors) -> Stock:
+        """With `vectors` (n, K) for the items `ids`: those that are there keep their place, others follow."""
+        vectors = self._checked(ids, vectors)
+        fresh = [name for name in ids if name not in self.slots]
+        names = [*self.ids, *fresh]
+        slots = {**self.slots, **dict(zip(fresh, range(len(self.ids), len(names)), strict=True))}
+        places = np.array([slots[name] for name in ids], np.int64)
+        return Stock(names, slots, self._written(places, vectors, len(names)), self.width)
+
+    def without(self, ids: Sequence[str]) -> Stock:
+        """Without the items `ids`; the others keep their order. DataError for one that isn't there."""
+        gone, lost = self.places(ids), set(ids)
+        slots = {name: slot for name, slot in self.slots.items() if name not in lost}
+        if len(slots) < len(self.ids) // 2:
+            kept = list(slots)
+            return Stock.of(kept, self.vectors(self.places(kept)))
+        names = self.ids.copy()
+        for slot in gone.tolist():
+            names[slot] = ""
+        nothing = np.full((len(gone), self.width), np.nan, np.float32)
+        return Stock(names, slots, self._written(gone, nothing, len(names)), self.width)
+
+    def _checked(self, ids: Sequence[str], vectors: Vectors) -> Vectors:
+        vectors = np.ascontiguousarray(vectors, np.float32)
+        if vectors.shape != (len(ids), self.width):
+            raise DataError(f"vectors: expected shape {(len(ids), self.width)}, got {vectors.shape}")
+        if len(set(ids)) < len(ids):
+            twice = next(name for at, name in enumerate(ids) if name in ids[:at])
+            raise DataError(f"items: {twice!r} is given twice; give each item once")
+        if "" in ids:
+            raise DataError("items: an id is empty; give each item an id")
+        return finite(vectors, "item", np.arange(len(ids), dtype=np.int32))
+
+    def _written(self, places: NDArray[np.integer[Any]], vectors: Vectors, n: int) -> tuple[Vectors, ...]:
+        """Panels for n items, with `vectors` at `places`; parts without any of these are shared."""
+        columns, parts = _columns(), list(self.parts)
+        panels = -(-n // columns)
+        panel, part = places // columns, places // columns // _PART_PANELS
+        for number in range(-(-panels // _PART_PANELS)):
+            chosen = np.flatnonzero(part == number)
+            if not len(chosen) and number < len(parts):
+                continue
+            size = min(_PART_PANELS, panels - number * _PART_PANELS)
+            copy = np.zeros((size, self.width, columns), np.float32)
+            if number < len(parts):
+                copy[: len(parts[number])] = parts[number]
+            if len(chosen) > 4 * size:  # all in one pass over the rows: scattered writes take ten times as long
+                rows = copy.transpose(0, 2, 1).reshape(size * columns, self.width)
+                rows[places[chosen] - number * _PART_PANELS * columns] = vectors[chosen]
+                copy = np.ascontiguousarray(rows.reshape(size, columns, self.width).transpose(0, 2, 1))
+            else:
+                copy[panel[chosen] - number * _PART_PANELS, :, places[chosen] % columns] = vectors[chosen]
+            parts[number : number + 1] = [copy]
+        return tuple(parts)
+
+    # Reading
+
+    def places(self, ids: Iterable[str]) -> Slots:
+        """Place of each of `ids`. DataError for one that isn't there, naming the most similar one."""
+        found = [self.slots.get(name, -1) for name in ids]
+        if -1 in found:
+            names = np.array(self.names, np.str_)
+            raise DataError(Index(names, len(names), "item").unknown(list(ids)[found.index(-1)]))
+        return np.array(found, np.int32)
+
+    def vectors(self, places: Slots) -> Vectors:
+        """Vectors (n, K) of the items at `places`."""
+        out, columns = np.empty((len(places), self.width), np.float32), _columns()
+        part, panel = places // columns // _PART_PANELS, places // columns % _PART_PANELS
+        for number in np.unique(part).tolist():
+            here = part == number
+            out[here] = self.parts[number][panel[here], :, places[here] % columns]
+        return out
+
+    def search(
+        self, queries: Vectors, k: int, exclude: Sequence[Slots] | None = None, among: Slots | None = None
+    ) -> tuple[Slots, Vectors]:
+        """Places (Q, k) and scores (Q, k) of the best items for each of `queries` (Q, K), padded with -1 and -inf.
+
+        `exclude` has the places that each query must not get, `among` those to choose from, both ascending.
+        """
+        from milk_np.kernels.cpu.topk import top_k, top_k_packed  # loads Numba
+
+        if among is None:
+            return top_k_packed(queries, self._numbered(), len(self.ids), k, *_compressed(exclude))
+        if exclude is not None:
+            exclude = [np.flatnonzero(np.isin(among, row)).astype(np.int32) for row in exclude]
+        place, score = top_k(queries, self.vectors(among), k, *_compressed(exclude))
+        return (np.where(place < 0, np.int32(-1), among[place]) if len(among) else place), score
+
+    def _numbered(self) -> Iterator[tuple[Vectors, int]]:
+        for number, panels in enumerate(self.parts):
+            yield panels, number * _PART_PANELS * _columns()
+
+
+def _compressed(rows: Sequence[Slots] | None) -> Rows | tuple[None, None]:
+    if rows is None:
+        return None, None
+    indptr = np.cumsum([0, *map(len, rows)], dtype=np.int64)
+    return indptr, np.concatenate([np.empty(0, np.int32), *rows])
+
+
+def _columns() -> int:
+    """Items side by side in a panel, as the search has them on this processor."""
+    from milk_np.kernels.cpu.score_tile import COLUMNS
+
+    return COLUMNS
