@@ -30,6 +30,7 @@ LAYERS = (
     ("models",),
     ("experiments",),
     ("reports",),
+    ("service",),
     ("cli",),
     ("",),  # milk_np/__init__.py, which names what is public
 )
