@@ -59,7 +59,7 @@ class Source:
             return users
         served = self.model.servable[users]
         for user in users[~served].tolist():
-            self.rejects.add("user", self._users.words([user])[0], self.model.why_not(user))
+            self.rejects.add("user", self.user_index.words([user])[0], self.model.why_not(user))
         return self.rejects.rest(users[served])
 
     def items(self, text: str) -> NDArray[np.int32]:
@@ -71,22 +71,24 @@ class Source:
         parts = [[part.strip() for part in line.split(",") if part.strip()] for line in _lines(text) or [text]]
         if not any(parts):
             raise SettingsError(f"--history: expected items separated by commas, or a file of such lines, got {text!r}")
-        return [self._items.numbers(items) for items in parts]
+        return [self.item_index.numbers(items) for items in parts]
 
     def _known(self, words: list[str], kind: str) -> NDArray[np.int32]:
         """Numbers of the users or items that the data have; the others are rejected."""
-        index = self._users if kind == "user" else self._items
+        index = self.user_index if kind == "user" else self.item_index
         numbers = index.find(words)
         for word in (word for word, number in zip(words, numbers.tolist(), strict=True) if number < 0):
             self.rejects.add(kind, word, index.unknown(word))
         return self.rejects.rest(numbers[numbers >= 0])
 
     @cached_property
-    def _users(self) -> Index:
+    def user_index(self) -> Index:
+        """Users by id."""
         return Index(self.user_names, self.data.n_users, "user")
 
     @cached_property
-    def _items(self) -> Index:
+    def item_index(self) -> Index:
+        """Items by id."""
         return Index(self.item_names, self.data.n_items, "item")
 
     def new_items(self, path: str) -> tuple[Vectors, NDArray[Any]]:

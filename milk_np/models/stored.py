@@ -129,6 +129,10 @@ class StoredModel(Serving):
     def top_k(self) -> TopK:
         """The search for the best items on the model's device."""
 
+    def encoder_onnx(self) -> bytes:
+        """The item encoder as an ONNX model. Raises SettingsError if the model has none (docs/vectors.md)."""
+        raise SettingsError(f"{self.name}: has no ONNX encoder; MILK and DUIF have one. Its vectors can be exported")
+
     def fitted_imputer(self) -> Imputer:
         """The imputer; SettingsError if the model isn't fitted."""
         if self.imputer is None:

@@ -18,6 +18,7 @@ from milk_np.models.extractors import memory
 from milk_np.models.extractors.memory_gpu import device_bytes
 from milk_np.models.extractors.mixing import EqualMixing, Mixing
 from milk_np.models.extractors.objective import BackendTable, Weights
+from milk_np.models.extractors.onnx import constant_fills, encoder_onnx
 from milk_np.models.extractors.parameters import Parameters, blank_parameters, initial_parameters
 from milk_np.models.extractors.step import Task, TripletStep
 from milk_np.models.extractors.trainer import TripletTrainer
@@ -110,6 +111,12 @@ class ExtractorModel(SteppedModel):
         """Fused vectors (n, K) of items that weren't in the data; see `Recommender.encode_items`."""
         tables = self._new_tables(features, available)
         return self._encode(tables, np.arange(len(tables[0].source), dtype=np.int32))
+
+    def encoder_onnx(self) -> bytes:
+        """The item encoder as an ONNX model: raw rows by modality and "owned" (n, M) to "vector" (n, K)."""
+        params, imputer, host = self._fitted(), self.fitted_imputer(), self._backend.to_host
+        W, b = ([host(array) for array in arrays] for arrays in (params.W, params.b))
+        return encoder_onnx(imputer.modalities, constant_fills(imputer), W, b)
 
     def _new_tables(self, features: Features, available: NDArray[np.bool_] | None) -> list[BackendTable]:
         """Imputed, normalised rows of items that weren't in the data, by modality."""
