@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import Any
 
+from anyio.to_thread import current_default_thread_limiter
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
@@ -26,6 +28,8 @@ ROUTES = (
     *("/reload", "/look", "/without", OTHER),
 )
 
+THREADS = 8
+"""Requests that a worker works on at the same time; others wait."""
 POLICY = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
     "connect-src 'self'; img-src data:; frame-ancestors 'self'; base-uri 'none'; form-action 'none'",
@@ -38,7 +42,7 @@ POLICY = {
 def make_app(service: Service, limits: Limits | None = None, metrics: Metrics | None = None) -> FastAPI:
     """The application; `metrics` are shared where there are several workers."""
     limits, metrics = limits or Limits(), metrics or Metrics(ROUTES)
-    app = FastAPI(title="milk_np", version=VERSION, docs_url=None, redoc_url=None)
+    app = FastAPI(title="milk_np", version=VERSION, docs_url=None, redoc_url=None, lifespan=_few_threads)
     _add_lists(app, service, limits)
     _add_changes(app, service, limits)
     _add_insight(app, service, limits)
@@ -46,6 +50,13 @@ def make_app(service: Service, limits: Limits | None = None, metrics: Metrics | 
     _add_errors(app)
     app.add_middleware(Guard, limits=limits, metrics=metrics)
     return app
+
+
+@asynccontextmanager
+async def _few_threads(_app: FastAPI) -> AsyncIterator[None]:
+    """Requests run in few threads: a worker computes on one core, and every thread keeps memory of its own."""
+    current_default_thread_limiter().total_tokens = THREADS
+    yield
 
 
 def _add_lists(app: FastAPI, service: Service, limits: Limits) -> None:

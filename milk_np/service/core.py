@@ -184,9 +184,9 @@ class Service:
                 kept[name] = rows
             except MilkError:
                 lost.append(name)
-        rows = np.stack(vectors) if vectors else None
+        fresh = np.stack(vectors) if vectors else None
         for index in self._indexes:
-            index.swap(model, list(kept), rows, list(self.removed))
+            index.swap(model, list(kept), fresh, list(self.removed))
         self.model, self.added = model, kept
         return lost
 

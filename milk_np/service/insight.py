@@ -66,7 +66,8 @@ def _losses(service: Service, own: Sequence[str]) -> Vectors:
     numbers = service.model.catalogue.items.numbers(own)
     histories = [numbers, *(np.delete(numbers, n) for n in range(len(own)))]
     vectors = service.model.encode_users(histories)
-    return vectors[0] - vectors[1:]
+    losses: Vectors = vectors[0] - vectors[1:]
+    return losses
 
 
 def place_without(service: Service, vector: Vectors, item: str, without: Ids, seen: Ids, candidates: str) -> Place:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -24,6 +25,7 @@ from service_cases import Case, make_case
 from milk_np.cli import serve
 from milk_np.errors import SettingsError
 from milk_np.service.start import api_key, is_local, read_titles
+from milk_np.service.workers import listen
 
 KEY = "a key of many letters"
 
@@ -140,6 +142,13 @@ def test_an_absent_extra_is_named(case: Case, monkeypatch: pytest.MonkeyPatch, c
     monkeypatch.setattr(serve, "find_spec", lambda name: None)
     assert serve.main(["--model", str(case.file)]) == 2
     assert "milk-np[serve]" in capsys.readouterr().err
+
+
+def test_answers_are_sent_at_once() -> None:
+    """asyncio leaves Nagle's algorithm on where a socket doesn't say that it is TCP: each answer takes 40 ms then."""
+    with listen("127.0.0.1", 0) as sock, socket.create_connection(sock.getsockname()), sock.accept()[0] as accepted:
+        assert accepted.proto == socket.IPPROTO_TCP
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_a_port_that_is_taken(case: Case, capsys: pytest.CaptureFixture[str]) -> None:
