@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from milk_np.cli.choices import read_settings
 from milk_np.cli.common import run_command
 from milk_np.cli.experiment_options import QUICK, SHARED, add_search, sayer, shared_options
 from milk_np.cli.parser import Parser, add_common, add_settings
+from milk_np.cli.settings import read_settings
 from milk_np.errors import SettingsError
 from milk_np.machine.threads import allowed_cores
 from milk_np.models import registry

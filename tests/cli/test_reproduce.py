@@ -7,14 +7,15 @@ import json
 import os
 import re
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from milk_np.cli import reproduce, train, tune
-from milk_np.cli.choices import read_settings
 from milk_np.cli.experiment_options import QUICK as DEFAULTS
 from milk_np.cli.experiment_options import SHARED
+from milk_np.cli.settings import read_settings
 from milk_np.data import make_synthetic
 from milk_np.models import registry
 from milk_np.models.registry import model_class
@@ -88,6 +89,23 @@ def test_two_modalities_leave_figure_3_out_and_say_so(tmp_path: Path) -> None:
     path = make_synthetic(150, 200, 2500, {"image": 8, "text": 6}).save(tmp_path / "two.npz")
     assert run(reproduce, "fig3", "--data", path, "--out", tmp_path / "out", "--repeats", 1, *QUICK) == 0
     assert "Left out: it needs 3 modalities, but this data set has 2." in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_a_split_that_the_data_brought_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ds = make_synthetic(150, 200, 2500, {"image": 8, "text": 6})
+    given = replace(ds, meta={"name": "given", "made": "tables", "n_users": ds.n_users})
+    path, out = given.save(tmp_path / "given.npz"), tmp_path / "out"
+    line = ("fig1", "--data", path, "--out", out, "--repeats", 2, *QUICK)
+    assert run(reproduce, *line) == 0
+    assert "given: its own split of new items is kept; --new-items X draws others" in capsys.readouterr().out
+    page = (out / "report.html").read_text()
+    assert "as the data say, the same in each repeat: given" in page
+    summaries = [json.loads(file.read_text()) for file in (out / "runs").glob("*.json")]
+    assert {(summary["draw"], summary["new_items"]) for summary in summaries} == {(None, 0.0)}
+    assert len({summary["settings"].get("missing_seed", 0) for summary in summaries}) == 2
+    assert run(reproduce, *line, "--new-items", 0.3) == 0
+    assert "is kept" not in capsys.readouterr().out
+    assert "30% of the items, half validation" in (out / "report.html").read_text()
 
 
 @pytest.mark.parametrize("model", ["milk", "kernel-profile"])

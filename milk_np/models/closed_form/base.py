@@ -84,8 +84,13 @@ class ClosedForm(StoredModel):
         callback: Callback | None = None,
         run: RunFolder | None = None,
         resume: bool = False,
+        final: bool = False,
     ) -> Self:
-        """Fit; a signal ends it where it stands. There is nothing to `resume` from: it starts anew."""
+        """Fit; a signal ends it where it stands. There is nothing to `resume` from: it starts anew.
+
+        A `final` model is fitted on all items that have pairs.
+        """
+        ds = ds.all_training() if final else ds
         phases = Phases(callback)
         phases("content of the items", 0.0)
         self._catalogue, self.imputer = Catalogue.of(ds), make_imputer(self.settings.impute).fit(ds)
@@ -132,6 +137,11 @@ class ClosedForm(StoredModel):
         out of range.
         """
         return self._profiles(*compressed(histories, self.catalogue.n_items))
+
+    @property
+    def serves_histories(self) -> bool:
+        """Always: a user is their history."""
+        return True
 
     def _profiles(self, indptr: NDArray[np.int64], items: NDArray[np.int32]) -> Vectors:
         average = self._fitted()["average"]
