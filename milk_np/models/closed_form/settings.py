@@ -111,8 +111,9 @@ class IalsRidgeSettings(SvdRidgeSettings):
 
     def tuning_space(self) -> Space:
         """The least squares' penalty and confidence, too."""
+        space = {**super().tuning_space(), "dim": (64, 128)}
         found = {"als_confidence": (1.0, 3.0, 10.0), "als_penalty": (1.0, 10.0, 30.0)}
-        return {**found, **super().tuning_space()}
+        return {**found, **space}
 
 
 @dataclass(frozen=True)
