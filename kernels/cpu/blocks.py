@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from milk_np.kernels.cpu.microkernel import PACKED, UNROLL, columns_of
+from milk_np.kernels.cpu.microkernel import PACKED, PERIOD, columns_of
 
 _UNITS = {"K": 1 << 10, "M": 1 << 20}
 
@@ -39,14 +39,14 @@ def caches(folder: Path = Path("/sys/devices/system/cpu/cpu0/cache")) -> Caches:
 def forward_depth(columns: int, itemsize: int, of: Caches | None = None) -> int:
     """Numbers of a row from one visit of its sums to the next: so much of the weight takes a quarter of the second
     level. No more than 512: what is fetched ahead has to last."""
-    depth = (of or caches()).second // 4 // (columns * itemsize) // UNROLL * UNROLL
-    return max(UNROLL, min(512, depth))
+    depth = (of or caches()).second // 4 // (columns * itemsize) // PERIOD * PERIOD
+    return max(PERIOD, min(512, depth))
 
 
 def backward_depth(itemsize: int, of: Caches | None = None) -> int:
     """Rows of a block: a panel of them takes a quarter of the first level at most; a power of two."""
     most = (of or caches()).first // 4 // (columns_of(PACKED, itemsize) * itemsize)
-    return int(max(UNROLL, 1 << (most.bit_length() - 1)))
+    return int(max(PERIOD, 1 << (most.bit_length() - 1)))
 
 
 def backward_span(columns: int, itemsize: int, of: Caches | None = None) -> int:

@@ -12,7 +12,7 @@ from numba import get_num_threads, njit, prange
 from numpy.typing import NDArray
 
 from milk_np.kernels.cpu.blocks import backward_depth, backward_span, forward_depth
-from milk_np.kernels.cpu.microkernel import PACKED, SCATTERED, UNROLL, columns_of
+from milk_np.kernels.cpu.microkernel import PACKED, PERIOD, SCATTERED, columns_of
 from milk_np.kernels.cpu.packing import pack_rows, packed_gradient, packed_weight, zeros
 from milk_np.kernels.cpu.prefetch import LINE_BYTES, prefetch_line
 from milk_np.kernels.cpu.tile import FETCHED, HALF, packed_sums, scattered_half, scattered_tile
@@ -135,7 +135,7 @@ def _backward_tiles(
     Evenly: each tile asks for the lines of one window. What tiles can't take is asked for between them.
     """
     columns, rows = columns_of(PACKED, g.itemsize), PACKED.rows
-    window = max(1, steps // UNROLL) * FETCHED * LINE_BYTES
+    window = max(1, steps // PERIOD) * FETCHED * LINE_BYTES
     windows = max(1, -(-coming_bytes // window))
     tiles, tile, asked, near = len(acc) // rows * (acc.shape[1] // columns), 0, 0, np.int64(g.ctypes.data)
     for column in range(0, acc.shape[1], columns):

@@ -12,7 +12,7 @@ from numba import get_num_threads, njit, prange, types
 from numpy.typing import NDArray
 
 from milk_np.kernels.cpu.blocks import query_rows
-from milk_np.kernels.cpu.microkernel import UNROLL
+from milk_np.kernels.cpu.microkernel import PERIOD
 from milk_np.kernels.cpu.prefetch import LINE_BYTES
 from milk_np.kernels.cpu.score_tile import (
     COLUMNS,
@@ -30,7 +30,7 @@ from milk_np.kernels.cpu.tile import FETCHED, packed_tile
 _CHUNK = (1 << 16) // COLUMNS * COLUMNS
 """Items packed at a time, a multiple of COLUMNS: 16 MB at K = 64, which a last-level cache can hold."""
 _FETCHED = FETCHED * LINE_BYTES // 4
-"""Numbers that a tile fetches in UNROLL steps: of the next panel, a part for each tile of queries."""
+"""Numbers that a tile fetches in PERIOD steps: of the next panel, a part for each tile of queries."""
 _SPARE = 2 * COLUMNS
 """Room in a buffer, in addition to k: the buffer is cut once this many scores wait, but at least k."""
 _BELOW = 2
@@ -153,7 +153,7 @@ def _offer(queries, panels, first, rows, start, stop, indptr, dropped, index, sc
         item = start + panel * COLUMNS
         inside = (1 << min(COLUMNS, stop - item)) - 1
         for top in range(0, n, ROWS):
-            coming = ((panel + 1) * COLUMNS * width + top * width // (ROWS * UNROLL) * _FETCHED) * flat.itemsize
+            coming = ((panel + 1) * COLUMNS * width + top * width // (ROWS * PERIOD) * _FETCHED) * flat.itemsize
             near = np.int64(flat.ctypes.data) + coming
             packed_tile(packed, top * width, flat, panel * width * COLUMNS, tile, 0, 0, width, near)
             above = rows_above(tile, top, limits)
