@@ -10,6 +10,8 @@ from functools import cache
 from pathlib import Path
 
 from milk_np.kernels.cpu.microkernel import PACKED, PERIOD, columns_of
+from milk_np.kernels.cpu.prefetch import LINE_BYTES
+from milk_np.kernels.cpu.tile import FETCHED
 
 _UNITS = {"K": 1 << 10, "M": 1 << 20}
 
@@ -50,10 +52,16 @@ def backward_depth(itemsize: int, of: Caches | None = None) -> int:
 
 
 def backward_span(columns: int, itemsize: int, of: Caches | None = None) -> int:
-    """Columns of x in a task at most: a block of its rows takes an eighth of the second level, its sums a quarter."""
+    """Columns of x in a task at most: a block of its rows takes an eighth of the second level, its sums a quarter.
+
+    Whole windows of what a tile fetches, where that is more than one: what is left of a row would take another tile.
+    """
     second, width = (of or caches()).second, columns_of(PACKED, itemsize)
-    most = min(second // 8 // (backward_depth(itemsize, of) * itemsize), second // 4 // (columns * itemsize))
-    return max(width, most // width * width)
+    depth = backward_depth(itemsize, of)
+    most = min(second // 8 // (depth * itemsize), second // 4 // (columns * itemsize))
+    window = depth // PERIOD * FETCHED * LINE_BYTES // itemsize
+    whole = most // window * window or most
+    return max(width, whole // width * width)
 
 
 def query_rows(columns: int, of: Caches | None = None) -> int:
