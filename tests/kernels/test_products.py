@@ -103,7 +103,7 @@ def test_bits_do_not_depend_on_blocks(seed: int, n: int, D: int, K: int, dtype: 
     W, g, b = (rng.standard_normal(shape).astype(dtype) for shape in ((D, K), (n, K), (K,)))
     ones, panels = np.ones(n, np.float32), packed_gradient(g, np.ones(n, np.float32))
     c, dW = np.full((2, n, K), np.nan, dtype), np.full((2, D, K), np.nan, dtype)
-    products.forward(address, ones, W, b, c[0])
+    products.forward(address, ones, packed_weight(W), D, b, c[0])
     products.backward(address, ones, g, dW[0], False)
     bounds = products.task_bounds(n, SCATTERED.rows, min(tiles, 16) * SCATTERED.rows)
     products._forward(address, ones, packed_weight(W), D, b, c[1], bounds, depth)
@@ -123,7 +123,7 @@ def test_a_bad_number_spoils_its_own_row_and_column_alone(bad: float) -> None:
     x[n - 1, D - 1] = bad
     address, ones, b = x.ctypes.data + np.arange(n) * x.strides[0], np.ones(n, np.float32), np.zeros(K, np.float32)
     c, dW = np.empty((n, K), np.float32), np.empty((D, K), np.float32)
-    products.forward(address, ones, W, b, c)
+    products.forward(address, ones, packed_weight(W), D, b, c)
     products.backward(address, ones, g, dW, False)
     assert (~np.isfinite(c)).any(axis=1).tolist() == [False] * (n - 1) + [True]
     assert (~np.isfinite(dW)).any(axis=1).tolist() == [False] * (D - 1) + [True]
