@@ -13,13 +13,17 @@ import os
 import platform
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
 
+from ran import caches, clock_ghz
 from worker import busy_seconds
+
+from milk_np.machine.environment import vector_instructions
 
 RESULTS = Path(__file__).resolve().parent / "results"
 LIBRARIES = ("milk-np", "numpy", "scipy", "numba", "torch", "jax", "jaxlib", "faiss-cpu", "implicit")
@@ -127,13 +131,17 @@ def cpu_model() -> str:
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
+@cache
 def machine() -> dict[str, Any]:
-    """Processor, cores, memory, system and versions; nothing that names the machine."""
+    """Processor, cores, caches, clock, memory, system and versions; nothing that names the machine."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return {
         "cpu": cpu_model(),
         "cores": cores,
+        "instructions": vector_instructions(),
+        "caches": caches(),
+        "clock_ghz": clock_ghz(),
         "memory_gib": round(memory, 1),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
@@ -160,6 +168,7 @@ class Outcome:
 
     rows : one dict per line of its table, in the order of `columns`
     notes : conditions and verdicts that belong under the table
+    isa, ran : the instruction set all programs were held to, and what each really ran (`ran.instructions`)
     """
 
     subject: str
@@ -168,6 +177,8 @@ class Outcome:
     rows: list[dict[str, Any]]
     notes: list[str]
     raw: dict[str, Any]
+    isa: str = "native"
+    ran: dict[str, Any] = field(default_factory=dict)
 
     def table(self) -> str:
         """Markdown: title, table, notes."""
@@ -175,7 +186,8 @@ class Outcome:
         return "\n".join(lines + [""] + [f"- {note}" for note in self.notes]) + "\n"
 
     def save(self, folder: Path = RESULTS) -> Path:
-        """Write it as JSON, with machine and date."""
+        """Write it as JSON, with machine and date; a folder of its own for each instruction set but the native one."""
+        folder = folder if self.isa == "native" else folder / self.isa
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{self.subject}.json"
         record = {
@@ -183,6 +195,8 @@ class Outcome:
             "title": self.title,
             "date": datetime.now(UTC).strftime("%Y-%m-%d"),
             "machine": machine(),
+            "isa": self.isa,
+            "ran": self.ran,
         }
         record |= {"columns": self.columns, "rows": self.rows, "notes": self.notes, "raw": self.raw}
         path.write_text(json.dumps(record, indent=1) + "\n")

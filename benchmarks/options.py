@@ -14,11 +14,12 @@ from harness import Seconds, interleave
 @dataclass
 class Options:
     """quick: a smoke run on the tiny shape; rounds: measured turns of every program (None: the subject's
-    own).
+    own); isa: the instruction set that all programs are held to.
     """
 
     quick: bool = False
     rounds: int | None = None
+    isa: str = "native"
     scratch: tempfile.TemporaryDirectory = field(
         default_factory=lambda: tempfile.TemporaryDirectory(prefix="milk-bench-")
     )

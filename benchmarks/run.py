@@ -1,7 +1,8 @@
-"""Run the benchmarks: `python benchmarks/run.py [--only SUBJECT ...] [--quick]`.
+"""Run the benchmarks: `python benchmarks/run.py [--only SUBJECT ...] [--isa avx2] [--quick]`.
 
-Writes benchmarks/results/SUBJECT.json and prints the tables in Markdown. `--quick` is a smoke run on a tiny
-problem whose figures mean nothing; it leaves the results alone.
+Writes benchmarks/results/SUBJECT.json and prints the tables in Markdown. `--isa avx2` holds every program to AVX2,
+checks that each kept to it, and writes to benchmarks/results/avx2. `--quick` is a smoke run on a tiny problem whose
+figures mean nothing; it leaves the results alone.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ import importlib
 import sys
 import time
 
+import isa
+import worker
 from harness import Outcome, machine
 from options import Options
-from worker import pin_threads
+from ran import held
 
 SUBJECTS = ("epoch", "step", "sampling", "evaluation", "topk", "gather", "optimiser", "startup", "memory")
 
@@ -22,9 +25,26 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=SUBJECTS, metavar="SUBJECT", help=f"of {', '.join(SUBJECTS)}")
+    parser.add_argument("--isa", choices=isa.ISAS, default="native", help="instruction set (default: native)")
     parser.add_argument("--quick", action="store_true", help="smoke run on a tiny problem; saves nothing")
     parser.add_argument("--rounds", type=int, help="measured turns of every program")
-    return parser.parse_args(arguments)
+    chosen = parser.parse_args(arguments)
+    if reason := isa.unfit(chosen.isa):
+        parser.error(f"--isa {chosen.isa}: {reason}")
+    return chosen
+
+
+def measured(name: str, options: Options) -> list[Outcome]:
+    """Tables of a subject, with what its programs ran; RuntimeError if one left the instruction set."""
+    worker.RAN.clear()
+    outcomes: list[Outcome] = importlib.import_module(f"subjects.{name}").measure(options)
+    ran = dict(worker.RAN)
+    breaches = [f"{program}: {what}" for program, found in ran.items() for what in held(options.isa, found)]
+    if breaches:
+        raise RuntimeError(f"not held to {options.isa}: {'; '.join(breaches)}")
+    for outcome in outcomes:
+        outcome.isa, outcome.ran = options.isa, ran
+    return outcomes
 
 
 def show(outcomes: list[Outcome], quick: bool) -> None:
@@ -33,20 +53,23 @@ def show(outcomes: list[Outcome], quick: bool) -> None:
         print(outcome.table(), flush=True)
         if not quick:
             outcome.save()
+    for program, found in outcomes[0].ran.items():
+        print(f"- {program} ran {found}", flush=True)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the subjects asked for; 1 when one failed."""
     chosen = parse(arguments)
-    options = Options(chosen.quick, chosen.rounds)
+    options = Options(chosen.quick, chosen.rounds, chosen.isa)
     about = machine()
-    print(f"{about['cpu']}, {about['cores']} cores; {about['versions']}\n", flush=True)
-    pin_threads()
+    print(f"{about['cpu']}, {about['cores']} cores, {chosen.isa}; {about['versions']}\n", flush=True)
+    worker.pin_threads()
+    isa.hold(chosen.isa)
     failed = []
     for name in chosen.only or SUBJECTS:
         begin = time.perf_counter()
         try:
-            show(importlib.import_module(f"subjects.{name}").measure(options), chosen.quick)
+            show(measured(name, options), chosen.quick)
         except Exception as error:  # one failing subject must not hide the others
             failed.append(name)
             print(f"{name} failed: {type(error).__name__}: {error}\n", flush=True)

@@ -1,4 +1,4 @@
-"""Put the tables of all saved results into benchmarks/README.md: `python benchmarks/tables.py`."""
+"""Put the tables of all saved results into benchmarks/README.md and one HTML page: `python benchmarks/tables.py`."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import result_page
 from harness import RESULTS, markdown
 
 README = Path(__file__).resolve().parent / "README.md"
 MARKS = {
     RESULTS: ("<!-- tables: written by tables.py -->", "<!-- end of tables -->"),
+    RESULTS / "avx2": ("<!-- avx2 tables: written by tables.py -->", "<!-- end of avx2 tables -->"),
     RESULTS / "gpu": ("<!-- gpu tables: written by tables.py -->", "<!-- end of gpu tables -->"),
 }
 """Folders of results, and where their tables go."""
@@ -34,7 +36,17 @@ def section(record: dict[str, Any]) -> str:
     where = record["machine"]
     lines = [f"### {record['title']}", "", *markdown(record["columns"], record["rows"]), ""]
     lines += [f"- {note}" for note in record["notes"]]
-    return "\n".join([*lines, f"- {record['date']}, {where['cpu']}, {where['cores']} cores."])
+    return "\n".join([*lines, f"- {record['date']}, {where['cpu']}, {where['cores']} cores{held(record)}."])
+
+
+def held(record: dict[str, Any]) -> str:
+    """Instruction set, caches and clock, of results that have them."""
+    where = record["machine"]
+    if "caches" not in where:
+        return ""
+    kept = "" if record["isa"] == "native" else f", held to {record['isa'].upper()} as each program was seen to be"
+    sizes = ", ".join(f"{level} {size}" for level, size in where["caches"].items())
+    return f", {where['instructions'][-1]}{kept}; caches {sizes}; {where['clock_ghz']} GHz"
 
 
 def versions(records: list[dict[str, Any]]) -> str:
@@ -48,10 +60,16 @@ def filled(text: str) -> str:
     for folder, (begin, end) in MARKS.items():
         before, rest = text.split(begin)
         records = saved(folder)
-        body = "\n\n".join([versions(records), *map(section, records)])
+        body = "\n\n".join([versions(records), *map(section, records)]) if records else "Nothing was measured yet."
         text = f"{before}{begin}\n\n{body}\n\n{end}{rest.split(end)[1]}"
     return text
 
 
+def page() -> str:
+    """The HTML page of all saved results."""
+    return result_page.html({folder.name: saved(folder) for folder in MARKS})
+
+
 if __name__ == "__main__":
     README.write_text(filled(README.read_text()))
+    result_page.FILE.write_text(page())

@@ -18,9 +18,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from ran import instructions
+
+STARTED = time.monotonic()
 THREADS = 2
 LEAST_SECONDS = 0.25  # the system counts the cores' work in hundredths of a second: too coarse for shorter calls
 HERE = Path(__file__).resolve().parent
+RAN: dict[str, dict[str, Any]] = {}
+"""What the programs that were closed really ran (`ran.instructions`), by name; emptied by who reads it."""
+SHARED = ("problem", "how", "folder", "k")  # arguments that don't tell one program from another
 THREAD_LIMITS = {f"{name}_NUM_THREADS": str(THREADS) for name in ("OMP", "OPENBLAS", "MKL", "NUMBA")}
 
 
@@ -56,6 +62,8 @@ class Worker:
 
     def __init__(self, module: str, args: dict[str, Any], env: dict[str, str | None] | None = None) -> None:
         self.module = module
+        own = [f"{key}={value}" for key, value in (args | (env or {})).items() if key not in SHARED]
+        self.name = " ".join([module.removeprefix("peers."), *own])
         path = os.pathsep.join([str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])])
         settings = os.environ | THREAD_LIMITS | {"PYTHONPATH": path} | (env or {})
         self.process = subprocess.Popen(
@@ -97,7 +105,9 @@ class Worker:
         return Timing(answer["seconds"] / repeat, others / max(answer["seconds"], LEAST_SECONDS))
 
     def close(self) -> None:
-        """End the process."""
+        """End the process, having asked what it really ran."""
+        with suppress(RuntimeError, BrokenPipeError):
+            RAN[self.name] = self.call("instructions")
         with suppress(BrokenPipeError):
             self.process.stdin.close()
         self.process.wait(timeout=60)
@@ -158,6 +168,8 @@ def answer(module: str, program: Any, method: str, args: dict[str, Any], repeat:
         value = peak_memory()
     elif method == "save":
         value = save(program, **args)
+    elif method == "instructions":
+        value = instructions(STARTED)
     else:
         for _ in range(repeat):
             value = getattr(program, method)(**args)

@@ -148,7 +148,7 @@ MUTATIONS = [
     Mutation("sampling: what lies after a user's own items counts", "kernels/cpu/counting.py",
              "b.and_(inside, b.icmp_signed(\"<=\", shifted, limit))", "b.icmp_signed(\"<=\", shifted, limit)"),
     Mutation(
-        "all parameters: gradient of P's touched rows lost", "milk_np/models/milk/objective.py",
+        "all parameters: gradient of P's touched rows lost", "milk_np/models/extractors/objective.py",
         "    dP[gradients.users] += gradients.P\n", "",
     ),
     *_both(

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
@@ -13,12 +14,16 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from ran import instructions
+
+STARTED = time.monotonic()
 COMPILED = {"torch_compiled": ("torch_best", {"compiled": "dynamic"})}
 
 
 def stop() -> NoReturn:
     """Report and end, without the interpreter's tidying up."""
     os.write(2, f"first step {time.time()!r}\n".encode())
+    os.write(2, f"ran {json.dumps(instructions(STARTED))}\n".encode())
     os._exit(0)
 
 
@@ -28,15 +33,15 @@ def milk_train(out: str) -> None:
     from milk_np.machine.threads import prepare
 
     prepare()  # as the command does, before the model brings NumPy
-    from milk_np.models.milk.trainer import MilkTrainer
+    from milk_np.models.extractors.trainer import TripletTrainer
 
-    step = MilkTrainer.step
+    step = TripletTrainer.step
 
     def first(*args: Any) -> NoReturn:
         step(*args)
         stop()
 
-    MilkTrainer.step = first
+    TripletTrainer.step = first
     train.main(["--out", out, "--quiet"])
 
 

@@ -6,6 +6,7 @@ which they read. "First use" starts from an empty cache of compiled code, every 
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from statistics import median
 
 from harness import Outcome, Seconds, installed
 from options import Options
-from worker import THREAD_LIMITS, Timing, busy_seconds
+from worker import RAN, THREAD_LIMITS, Timing, busy_seconds
 
 FIRST_STEP = str(Path(__file__).resolve().parents[1] / "peers" / "first_step.py")
 IMPORTS = {"milk_np": "milk-np", "numpy": "numpy", "numba": "numba", "torch": "torch", "jax": "jax"}
@@ -39,6 +40,9 @@ def timed(arguments: list[str], env: dict[str, str] | None = None) -> Timing:
     own = after.children_user + after.children_system - before.children_user - before.children_system
     others = max(0.0, busy_seconds() - busy - own) / (2 * (end - start))
     reported = [line.split()[-1] for line in done.stderr.splitlines() if line.startswith("first step ")]
+    ran = [line.partition(" ")[2] for line in done.stderr.splitlines() if line.startswith("ran ")]
+    if ran:
+        RAN[arguments[1]] = json.loads(ran[-1])
     return Timing((float(reported[-1]) if reported else end) - start, others)
 
 

@@ -11,10 +11,9 @@ from statistics import median
 
 import numpy as np
 from harness import Outcome, Seconds, installed, ratios
+from isa import flags
 from options import Options
 from worker import Worker
-
-from milk_np.machine.environment import cpu_flags
 
 K, WIDTH = 20, 64
 # name: (module, arguments, libraries, settings of its process)
@@ -79,7 +78,7 @@ def measure_size(options: Options, title: str, queries: int, items: int) -> Outc
     """Seconds of every program at one size."""
     scratch = Path(options.scratch.name)
     folder = write(scratch / f"search-{queries}-{items}", queries, items)
-    wanted = searches(cpu_flags())
+    wanted = searches(flags(options.isa))
     present = {name: entry for name, entry in wanted.items() if installed(*entry[2])}
     missing = [name for name in wanted if name not in present]
     workers = {

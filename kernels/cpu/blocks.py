@@ -61,7 +61,7 @@ def backward_span(columns: int, itemsize: int, of: Caches | None = None) -> int:
     most = min(second // 8 // (depth * itemsize), second // 4 // (columns * itemsize))
     window = depth // PERIOD * FETCHED * LINE_BYTES // itemsize
     whole = most // window * window or most
-    return max(width, whole // width * width)
+    return int(max(width, whole // width * width))
 
 
 def query_rows(columns: int, of: Caches | None = None) -> int:

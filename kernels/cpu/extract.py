@@ -6,20 +6,18 @@ the interpreter is released meanwhile, so that the next batch's rows can be read
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from milk_np.kernels.arrays import Floats, Ints
 from milk_np.kernels.cpu.gathering import gather_half, gather_rows
 from milk_np.kernels.cpu.packing import kept, packed_weight
 from milk_np.kernels.cpu.products import backward, forward
+from milk_np.kernels.modalities import each_modality
 
-Ints = NDArray[np.integer[Any]]
-Floats = NDArray[np.floating[Any]]
-Table = tuple[Floats, Floats, Ints, Floats]
 Places = tuple[NDArray[np.int64], Floats]
 """Addresses of rows, and their scales: what the forward pass finds and the backward pass needs again."""
 
@@ -65,7 +63,8 @@ def extract_backward(
         dweight[...] = 0
         return
     if raw.dtype == dweight.dtype and fill.dtype == dweight.dtype:
-        backward(*(cache or _places(raw, fill, source, scale, rows)), dout, dweight, False)
+        addresses, scales = cache or _places(raw, fill, source, scale, rows)
+        backward(addresses, scales, dout, dweight, False)
         return
     dweight[...] = 0
     for part in _parts(raw, rows, dweight):
@@ -73,25 +72,7 @@ def extract_backward(
         backward(_addresses_of(buffer), _ones(buffer), dout[part], dweight, True)
 
 
-def extract_all(
-    tables: Sequence[Table], rows: Ints, weights: Sequence[Floats], biases: Sequence[Floats], out: Floats
-) -> list[Any]:
-    """c = x W + b of every modality into `out` (M, n, K)."""
-    parts = zip(tables, weights, biases, out, strict=True)
-    return [extract(*table, rows, weight, bias, c) for table, weight, bias, c in parts]
-
-
-def extract_all_backward(
-    tables: Sequence[Table],
-    rows: Ints,
-    dout: Floats,
-    dweights: Sequence[Floats],
-    dbiases: Sequence[Floats],
-    caches: Sequence[Any],
-) -> None:
-    """dW = x^T dout and db = sum of dout of every modality."""
-    for table, dc, dweight, dbias, cache in zip(tables, dout, dweights, dbiases, caches, strict=True):
-        extract_backward(*table, rows, dc, dweight, dbias, cache)
+extract_all, extract_all_backward = each_modality(extract, extract_backward)
 
 
 def gather(raw: Floats, fill: Floats, source: Ints, scale: Floats, rows: Ints, out: Floats) -> Floats:

@@ -29,7 +29,7 @@ def environment(command: Sequence[str] = ()) -> dict[str, Any]:
         "blas": blas_name(),
         "platform": platform.platform(),
         "cpu": cpu_name(),
-        "instructions": [name for name in INSTRUCTIONS if name in cpu_flags()],
+        "instructions": vector_instructions(),
         "kind": {name: os.environ[name] for name in KINDS if name in os.environ},
         "cores": threads.allowed_cores(),
         "threads": {name: os.environ[name] for name in threads.VARIABLES if name in os.environ},
@@ -56,6 +56,12 @@ def cpu_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
 def cpu_flags(cpuinfo: Path = Path("/proc/cpuinfo")) -> set[str]:
     """Features of the processor by Linux's names (avx2, avx512f, asimd, ...); empty if the system reports none."""
     return set((_first_of(cpuinfo, "flags") or _first_of(cpuinfo, "Features")).split())
+
+
+def vector_instructions() -> list[str]:
+    """The processor's vector instruction sets."""
+    flags = cpu_flags()
+    return [name for name in INSTRUCTIONS if name in flags]
 
 
 def _first_of(cpuinfo: Path, field: str) -> str:
