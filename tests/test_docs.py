@@ -19,8 +19,9 @@ from milk_np.models import registry
 ROOT = Path(__file__).parents[1]
 README, BENCHMARKS = ROOT / "README.md", ROOT / "benchmarks"
 GUIDES = sorted((ROOT / "docs").glob("*.md"))
+CARDS = sorted((ROOT / "docs" / "models").glob("*.md"))
 LINKED = [README, *GUIDES, BENCHMARKS / "README.md"]
-PAGES = [*LINKED, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
+PAGES = [*LINKED, *CARDS, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
 OTHERS = {"milk-np", "milk-count", "--strict"}
 """The package, the command that CONTRIBUTING.md shows how to write, and an option of mypy."""
 MOST_WORDS = 1100
@@ -112,6 +113,11 @@ def test_every_guide_is_in_the_index() -> None:
     index = ROOT / "docs" / "README.md"
     listed = {(index.parent / link.partition("#")[0]).resolve() for link in links(index.read_text())}
     assert {*LINKED} - {index} <= listed
+
+
+def test_every_card_is_in_the_table_of_models() -> None:
+    table = ROOT / "docs" / "models.md"
+    assert {*CARDS} <= {(table.parent / link.partition("#")[0]).resolve() for link in links(table.read_text())}
 
 
 @pytest.mark.parametrize("page", LINKED, ids=lambda page: str(page.relative_to(ROOT)))  # walks make what they import

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from milk_np.cli.choices import given_settings
 from milk_np.cli.parser import Parser
+from milk_np.cli.settings import given_settings
 from milk_np.cli.types import positive, share, whole
 from milk_np.errors import SettingsError
 from milk_np.models import registry

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from milk_np.cli import reproduce, train, tune
-from milk_np.cli.choices import read_settings
 from milk_np.cli.experiment_options import QUICK as DEFAULTS
 from milk_np.cli.experiment_options import SHARED
+from milk_np.cli.settings import read_settings
 from milk_np.data import make_synthetic
 from milk_np.models import registry
 from milk_np.models.registry import model_class
@@ -67,9 +67,10 @@ def test_more_repeats_keep_the_runs_there_are(data: Path, tmp_path: Path, capsys
 
 def test_some_systems_by_halving(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     line = ("table2", "--data", data, "--out", tmp_path, "--repeats", 1, *QUICK)
-    more = ("--systems", "milk,svd-ridge", "--search", "halving")
+    more = ("--systems", "milk,svd-ridge", "--protocols", "ftmt", "--search", "halving")
     assert run(reproduce, *line, *more) == 0
     table = json.loads((tmp_path / "results.json").read_text())["tables"][0]
+    assert {cost["protocol"] for cost in table["costs"]} == {"FTMT"}
     labels = {"random order", "MILK", "MILK, printed weights", "SVD + ridge"}
     assert {cost["variant"] for cost in table["costs"]} == labels
     assert all(cost["core_seconds"] >= 0 for cost in table["costs"])
@@ -155,6 +156,7 @@ def test_an_interruption_keeps_what_is_finished(
         (("fig9",), r"expected one of fig1, .*, all; got 'fig9'"),
         (("table2", "--systems", "clcrecs"), r"--systems: got 'clcrecs', expected one of random, "),
         (("fig4", "--systems", "ridge"), r"--systems: got ridge, but the rows of fig4 are of random, milk"),
+        (("fig1", "--protocols", "FTM"), r"--protocols: got 'FTM', expected one of FTFT"),
         (("fig1", "--repeats", "0"), r"--repeats: expected a whole number of at least 1, got '0'"),
         (("fig1", "--new-items", "1.5"), r"--new-items: expected a share between 0 and 1, got '1.5'"),
         (("fig1", "--jobs", "-1"), r"--jobs"),

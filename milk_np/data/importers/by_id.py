@@ -90,7 +90,9 @@ def _by_id(log: Log, vectors: dict[str, Vectors], labels: Labels | None, how: Pr
     given = [as_ids(each.ids) for each in vectors.values() if each.ids is not None]
     ids = same_ids(list(vectors.values())) if items is None else None
     if ids is None or (_unknown(log, ids)).any():
-        ids = union([log.item.ids, *given, *([] if items is None else [as_ids(items)])])
+        ids = union(
+            [log.item.ids, *given, *([as_ids(items)] if items is not None and len(items) else [])]
+        )  # none: no wider texts
     at = _places(log.item.ids, ids)
     features, available = _placed(vectors, ids, how)
     if not available[at].any():
