@@ -18,15 +18,9 @@ from typing import ClassVar
 
 import numpy as np
 
-<<<<<<< HEAD:milk_np/models/content/svd_ridge.py
 from milk_np.models.base import Vectors
-from milk_np.models.content.base import ContentModel, Sparse, Training
-from milk_np.models.content.regression import ContentRidge
-=======
-from milk_np.models.base import Floats, Vectors
 from milk_np.models.closed_form.base import ClosedForm, Sparse, Training
 from milk_np.models.closed_form.regression import ContentRidge
->>>>>>> rivals:milk_np/models/closed_form/svd_ridge.py
 from milk_np.models.stored import Arrays
 from milk_np.training.pretraining.factors import singular_vectors
 

@@ -111,7 +111,7 @@ class ExtractorModel(SteppedModel):
         tables = self._new_tables(features, available)
         return self._encode(tables, np.arange(len(tables[0].source), dtype=np.int32))
 
-    def _new_tables(self, features: Features, available: NDArray[np.bool_] | None) -> list[Table]:
+    def _new_tables(self, features: Features, available: NDArray[np.bool_] | None) -> list[BackendTable]:
         """Imputed, normalised rows of items that weren't in the data, by modality."""
         imputer = self.fitted_imputer()
         rows = imputer.complete(features, available)

@@ -92,11 +92,7 @@ def test_many_items_get_the_singular_vectors_of_few(monkeypatch: pytest.MonkeyPa
 
     R = sparse.csr_array((np.random.default_rng(0).random((50, 30)) < 0.2).astype(np.float64))
     dense_ = singular_vectors(R, 4, 0)
-<<<<<<< HEAD:tests/models/content/test_regression.py
     monkeypatch.setattr("milk_np.training.pretraining.factors.DENSE", 3)
-=======
-    monkeypatch.setattr("milk_np.models.closed_form.svd_ridge.DENSE", 3)
->>>>>>> rivals:tests/models/closed_form/test_regression.py
     found = singular_vectors(R, 4, 0)
     np.testing.assert_array_equal(found, singular_vectors(R, 4, 0))
     np.testing.assert_allclose(np.abs(found.T @ dense_), np.eye(4), atol=1e-8)
