@@ -15,7 +15,8 @@ from milk_np.backends.select import get_backend
 from milk_np.data import Dataset, make_imputer
 from milk_np.files import require
 from milk_np.kernels.blas import one_blas_thread
-from milk_np.models.base import Vectors
+from milk_np.models.base import Vectors, data_sizes
+from milk_np.models.content_memory import ON_DEVICE
 from milk_np.models.inputs import BLOCK, STATE, Inputs
 from milk_np.models.stepped import SteppedModel
 from milk_np.models.stored import Arrays
@@ -70,11 +71,16 @@ class ContentModel(SteppedModel):
     def items_of(self, tables: Tables, x: Array, ids: Array | None) -> Array:
         """Vectors (n, K) of items with content x (n, D): `ids` (n) of the data, or new ones if None."""
 
+    def laid_out(self, x: Vectors, available: NDArray[np.bool_]) -> Vectors:
+        """Rows x (n, D) as the system takes them; `available` (n, M) says what isn't imputed."""
+        return x
+
     # What it gets
 
     def check(self, ds: Dataset) -> None:
-        """Raises DeviceError without the device, DataError if no pair can have a negative."""
-        self.backend.require({})
+        """Raises DeviceError without the device or its memory, DataError if no pair can have a negative."""
+        need = self.memory_need(self.settings, **data_sizes(ds))
+        self.backend.require({name: need[name] for name in ON_DEVICE})
         usable_pairs(ds, "train")
 
     def trainer(self, ds: Dataset) -> Trainer:
@@ -82,7 +88,7 @@ class ContentModel(SteppedModel):
         self.check(ds)
         self.imputer, self._catalogue = make_imputer(self.settings.impute).fit(ds), Catalogue.of(ds)
         self._inputs, x = Inputs.fit(ds, self.imputer, self.settings.content)
-        self._items, self._x = None, self.backend.asarray(x)
+        self._items, self._x = None, self.backend.asarray(self.laid_out(x, ds.available))
         start = self.start(ds, x.shape[1])
         self.tables = {name: self._placed(start[name]) for name in self.names}
         self.moved()
@@ -118,14 +124,16 @@ class ContentModel(SteppedModel):
         self._fitted()
         if self._inputs is None:
             raise self._unfitted()
-        x = self._inputs.of_new(self.fitted_imputer(), features, available)
+        imputer = self.fitted_imputer()
+        x = self._inputs.of_new(imputer, features, available)
+        x = self.laid_out(x, imputer.checked(features, available)[1])
         return self._encoded(self.backend.asarray(x), of_data=False)
 
     def _encoded(self, x: Array, of_data: bool) -> Vectors:
         """Vectors of the rows x (n, D), block by block."""
-        made = [np.zeros((0, self.user_factors().shape[1]), np.float32)]
+        made = []
         with one_blas_thread():
-            for first in range(0, len(x), BLOCK):
+            for first in range(0, max(1, len(x)), BLOCK):
                 part = x[first : first + BLOCK]
                 ids = np.arange(first, first + len(part), dtype=np.int32)
                 made.append(

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from milk_np.data import Dataset, Imputer, imputer_class
 from milk_np.errors import DataError, SettingsError
+from milk_np.files import Arrays as Arrays
 from milk_np.files import read_meta, read_npz, require, write_npz_atomic
 from milk_np.models.base import Vectors
 from milk_np.models.on_data import OnData
@@ -29,7 +30,6 @@ from milk_np.training.run_folder import RunFolder
 
 KIND = "model"
 _IMPUTER = "imputer_"
-Arrays = dict[str, NDArray[Any]]
 
 
 class StoredModel(Serving):

@@ -44,7 +44,8 @@ class CandidateSampler:
         order = np.lexsort((user, item))
         self._item_users = user[order]
         self._item_indptr = np.concatenate([[0], np.cumsum(np.bincount(item, minlength=ds.n_items))])
-        self._users = np.arange(ds.n_users, dtype=np.int32)
+        self._users, self.n_users = np.arange(ds.n_users, dtype=np.int32), ds.n_users
+        self.active = np.unique(self._user)
 
     @property
     def steps(self) -> int:
@@ -75,6 +76,12 @@ class CandidateSampler:
             word = mix64(mix64(rows.astype(np.uint64)) ^ np.uint64(stream_key(self._seed, stream, epoch)))
         place = first + (word % (last - first).astype(np.uint64)).astype(np.int64)
         return np.asarray(self.histories[place], np.int32)
+
+    def some_users(self, count: int, stream: str, epoch: int, step: int) -> Ids:
+        """`count` distinct users who have a pair that can be learned from, or all of them if there are fewer."""
+        n = len(self.active)
+        key = stream_key(self._seed, stream, epoch, step)
+        return self.active[self._kernels.shuffle(key, 0, min(count, n), n)]
 
     def other_users(self, items: Ids, rows: NDArray[np.int64], stream: str, epoch: int) -> Ids:
         """A user (B) for each of `items` (B), uniform over those who haven't chosen it; -1 if all have."""

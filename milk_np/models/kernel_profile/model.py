@@ -36,7 +36,7 @@ from milk_np.files import require
 from milk_np.kernels.blas import one_blas_thread
 from milk_np.models.base import Vectors
 from milk_np.models.kernel_profile import memory
-from milk_np.models.kernel_profile.choice import Kernel
+from milk_np.models.kernel_profile.choice import ContentKernel
 from milk_np.models.kernel_profile.content import content, content_of, item_blocks, similarities
 from milk_np.models.kernel_profile.fit import PARAMETERS, fit_profile
 from milk_np.models.kernel_profile.ridge import choose_sets, weighted
@@ -67,7 +67,7 @@ class KernelProfile(StoredModel):
     Attributes
     ----------
     settings : KernelProfileSettings
-    kernel : Kernel, after `fit` or `load`
+    kernel : ContentKernel, after `fit` or `load`
     """
 
     name: ClassVar[str] = "kernel-profile"
@@ -148,11 +148,11 @@ class KernelProfile(StoredModel):
         return out
 
     @property
-    def kernel(self) -> Kernel:
+    def kernel(self) -> ContentKernel:
         """Scale, noise, weights and whitening of the modalities, given or chosen."""
         scale, noise, *each = self._fitted()["kernel"].tolist()
         M = len(each) // 2
-        return Kernel(scale, noise, tuple(each[:M]), tuple(each[M:]))
+        return ContentKernel(scale, noise, tuple(each[:M]), tuple(each[M:]))
 
     @property
     def top_k(self) -> TopK:

@@ -20,7 +20,7 @@ from milk_np.models.extractors.model import ENCODE_ROWS, ExtractorModel
 from milk_np.models.extractors.objective import Weights
 from milk_np.models.extractors.parameters import Parameters, initial_parameters
 from milk_np.models.extractors.users import Users
-from milk_np.models.milk.axes import Rows, start_at_axes
+from milk_np.models.milk.axes import TableRows, start_at_axes
 from milk_np.models.milk.environments import mixing
 from milk_np.models.milk.history_vectors import ARRAYS as OF_HISTORIES
 from milk_np.models.milk.history_vectors import HistoryVectors
@@ -128,7 +128,7 @@ class Milk(ExtractorModel):
         n_users = 0 if settings.users == "profile" else ds.n_users
         params = initial_parameters(self._backend, n_users, widths, settings.dim, settings.seed, scaled=True)
         for m, table in enumerate(self._tables):
-            rows = Rows(table, np.flatnonzero(training_owners(ds, m)).astype(np.int32))
+            rows = TableRows(table, np.flatnonzero(training_owners(ds, m)).astype(np.int32))
             start_at_axes(self._backend, rows, params.W[m], params.b[m], settings.seed, m)
         return params
 
