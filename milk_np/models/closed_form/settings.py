@@ -60,7 +60,7 @@ class RidgeSettings(ClosedFormSettings):
 
     def tuning_space(self) -> Space:
         """The penalty and the content."""
-        return {"content_ridge": (0.3, 1.0, 3.0, 10.0), "content": CONTENTS}
+        return {"content_ridge": (0.3, 3.0, 30.0), "content": CONTENTS}
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class SvdRidgeSettings(RidgeSettings):
 
     def tuning_space(self) -> Space:
         """The dimension, too."""
-        return {"dim": (32, 64, 128), **super().tuning_space()}
+        return {"dim": (64, 256), **super().tuning_space()}
 
 
 @dataclass(frozen=True)
@@ -111,8 +111,9 @@ class IalsRidgeSettings(SvdRidgeSettings):
 
     def tuning_space(self) -> Space:
         """The least squares' penalty and confidence, too."""
+        space = {**super().tuning_space(), "dim": (64, 128)}
         found = {"als_confidence": (1.0, 3.0, 10.0), "als_penalty": (1.0, 10.0, 30.0)}
-        return {**found, **super().tuning_space()}
+        return {**found, **space}
 
 
 @dataclass(frozen=True)
