@@ -149,10 +149,15 @@ def foreign_text(setting: str, name: str) -> str:
 
 
 def adapted(base: Settings, changes: Mapping[str, object]) -> Settings:
-    """`base` with `changes`, which may name another model: its settings are taken from `base` where both have them."""
+    """`base` with `changes`, which may name another model.
+
+    Another model keeps its own defaults, and takes from `base` what both have and `base` has changed.
+    """
     name = str(changes.get("model", base.model))
     cls, changes = settings_class(name), normal_keys(changes, spellings(), "setting")
+    plain = type(base)().to_dict() if cls is not type(base) else {}
     kept = {k: v for k, v in base.to_dict().items() if k in cls.options() and k != "model"}
+    kept = {k: v for k, v in kept.items() if k not in plain or v != plain[k] or k == "preset"}
     if kept["preset"] not in cls.presets:
         del kept["preset"]
     refuse_foreign(changes, name)

@@ -33,7 +33,7 @@ from milk_np.models.stored import load
 def test_every_model_fits_and_ranks(name: str) -> None:
     ds = make_synthetic(60, 50, 500, {"image": 5, "text": 4})
     settings = adapted(
-        MilkSettings(dim=4, max_epochs=2, eval_every=1, batch_size=128, topk=(5,), valid_metric="ndcg@5"),
+        MilkSettings(dim=4, lr=0.002, max_epochs=2, eval_every=1, batch_size=128, topk=(5,), valid_metric="ndcg@5"),
         {"model": name},
     )
     model = make_model(settings).fit(ds)
@@ -59,7 +59,7 @@ def test_an_unknown_name_is_refused_with_the_names_there_are() -> None:
         (
             KernelProfile,
             {"epochs": 3},
-            "max_epochs .*a setting of duif, duif-raw, milk; kernel-profile doesn't have it",
+            "max_epochs .*a setting of duif, duif-raw, milk, .*; kernel-profile doesn't have it",
         ),
         (KernelProfile, {"seeds": 3}, "give seed"),
         (KernelProfile, {"settings": MilkSettings()}, "expected those of kernel-profile, got those of milk"),
@@ -79,6 +79,13 @@ def test_a_file_of_settings_may_not_name_those_of_another_model_either(tmp_path:
         read_settings(given)
     file.write_text("landmarks = 1024\nlr = 0.5\n")  # at its default, as version 0.1.0 wrote all settings
     assert read_settings(given) == MilkSettings(lr=0.5)
+
+
+def test_another_model_keeps_its_own_defaults_but_for_what_was_changed() -> None:
+    found = adapted(MilkSettings(dim=4, seed=3), {"model": "clcrec", "drawn": 7})
+    assert found == settings_class("clcrec")(dim=4, seed=3, drawn=7)  # type: ignore[call-arg]
+    assert found.batch_size == 256  # type: ignore[attr-defined]
+    assert adapted(found, {"drawn": 9}) == found.replace(drawn=9)
 
 
 def test_every_model_owns_its_settings() -> None:

@@ -123,4 +123,5 @@ CASE = Case(
     planted=PLANTED,
     optimisers=optimisers,
     their_optimisers=their_optimisers,
+    accurate={"max_epochs": 15, "eval_every": 5, "dim": 16, "lr": 0.03, "batch_size": 256, "content": "centred"},
 )
