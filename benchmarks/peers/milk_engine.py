@@ -11,7 +11,7 @@ from milk_np.data.arrays import Split
 from milk_np.evaluation.evaluate import evaluate
 from milk_np.models.extractors import objective as nn_objective
 from milk_np.models.extractors import step as milk_step
-from milk_np.models.extractors.objective import Table, Weights, parts
+from milk_np.models.extractors.objective import BackendTable, Weights, parts
 from milk_np.models.milk import environments
 from milk_np.models.milk.model import Milk
 
@@ -97,7 +97,7 @@ class Program:
     def objective(self) -> nn_objective.Objective:
         """The engine's objective, apart from the training."""
         backend = get_backend()
-        tables = [Table(t.raw, t.fill, t.source, t.scale) for t in feature_tables(self.ds, self.model.imputer)]
+        tables = [BackendTable(t.raw, t.fill, t.source, t.scale) for t in feature_tables(self.ds, self.model.imputer)]
         return nn_objective.Objective(backend, tables, self.ds.available, self.ds.n_users, self.weights())
 
     def evaluate(self) -> dict[str, float]:

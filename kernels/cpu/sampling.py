@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
+from milk_np.kernels.arrays import Ints
 from milk_np.kernels.cpu.counting import count_passed
 from milk_np.kernels.reference.sampling import GOLDEN, MIX_A, MIX_B, ROUNDS, TRIES
-
-Ints = NDArray[np.integer[Any]]
 
 CHUNK = 512  # triplets of one task
 SHORT = 256  # up to so many own items are counted, more are bisected
@@ -34,16 +31,17 @@ def draw_batch(
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """Users (B) and items (2B) of triplets `first` to `first + count` of an epoch."""
     users, items = np.empty(count, np.int32), np.empty(2 * count, np.int32)
-    keys = round_keys(np.uint64(shuffle_key))
+    rounds = _rounds(np.uint64(shuffle_key), len(pair_user))
     table = (pair_user, pair_item, indptr, ranks, candidates, pool)
-    _draw(keys, np.uint64(negative_key), first, *table, users, items)
+    _draw(rounds, np.uint64(negative_key), first, *table, users, items)
     return users, items
 
 
 def shuffle(key: int, first: int, count: int, n: int) -> NDArray[np.int64]:
     """Elements `first` to `first + count` of the permutation of 0..n-1 that `key` names."""
-    order: NDArray[np.int64] = _shuffle(round_keys(np.uint64(key)), first, count, n)
-    return order
+    rows = np.empty(count, np.uint64)
+    _permute(rows, first, count, _rounds(np.uint64(key), n), n)
+    return rows.view(np.int64)
 
 
 @njit(cache=True)
@@ -55,41 +53,44 @@ def _mix64(x: np.uint64) -> np.uint64:
 
 
 @njit(cache=True)
-def round_keys(key: np.uint64) -> NDArray[np.uint64]:
-    """Keys of the Feistel rounds."""
-    keys = np.empty(ROUNDS, np.uint64)
+def _rounds(key: np.uint64, n: int) -> NDArray[np.uint32]:
+    """What each round of the network changes the low part by, for each value of the high part.
+
+    There are few of these values, so that looking hashes up takes half as long as making them.
+    """
+    low, high = _halves(n)
+    changes = np.empty((ROUNDS, 1 << np.int64(high)), np.uint32)
+    mask = (_ONE << low) - _ONE
     for r in range(ROUNDS):
-        keys[r] = _mix64(key + np.uint64(r))
-    return keys
+        hashed = _mix64(key + np.uint64(r))
+        for top in range(changes.shape[1]):
+            changes[r, top] = _mix64(np.uint64(top) ^ hashed) & mask
+    return changes
 
 
 @njit(cache=True)
-def _permute(
-    rows: NDArray[np.uint64], first: int, count: int, keys: NDArray[np.uint64], n: int, low: np.uint64, high: np.uint64
-) -> None:
+def _permute(rows: NDArray[np.uint64], first: int, count: int, rounds: NDArray[np.uint32], n: int) -> None:
     """Places that `first` to `first + count` go to in the permutation of 0..n-1, into `rows`.
 
-    Round by round over all of them, which are simple loops over vectors; the few that fall outside go through again.
+    Round by round over all of them; the few that fall outside go through again.
     """
     for t in range(count):
         rows[t] = np.uint64(first + t)
-    _rounds(rows, np.int64(0), count, keys, low, high)
+    _feistel(rows[:count], rounds, n)
     for t in range(count):
         while rows[t] >= np.uint64(n):
-            _rounds(rows, t, t + 1, keys, low, high)
+            _feistel(rows[t : t + 1], rounds, n)
 
 
 @njit(cache=True)
-def _rounds(
-    rows: NDArray[np.uint64], start: int, stop: int, keys: NDArray[np.uint64], low: np.uint64, high: np.uint64
-) -> None:
-    """The Feistel network on `rows[start:stop]`, in place."""
+def _feistel(rows: NDArray[np.uint64], rounds: NDArray[np.uint32], n: int) -> None:
+    """The Feistel network on `rows`, in place."""
+    low, high = _halves(n)
     mask = (_ONE << low) - _ONE
-    for r in range(ROUNDS):
-        key = keys[r]
-        for t in range(start, stop):
+    for change in rounds:
+        for t in range(len(rows)):
             top = rows[t] >> low
-            rows[t] = (((rows[t] & mask) ^ (_mix64(top ^ key) & mask)) << high) | top
+            rows[t] = (((rows[t] & mask) ^ np.uint64(change[top])) << high) | top
 
 
 @njit(cache=True)
@@ -99,14 +100,6 @@ def _halves(n: int) -> tuple[np.uint64, np.uint64]:
     while (n - 1) >> bits:
         bits += 1
     return np.uint64(bits // 2), np.uint64(bits - bits // 2)
-
-
-@njit(cache=True)
-def _shuffle(keys: NDArray[np.uint64], first: int, count: int, n: int) -> NDArray[np.int64]:
-    low, high = _halves(n)
-    rows = np.empty(count, np.uint64)
-    _permute(rows, first, count, keys, n, low, high)
-    return rows.view(np.int64)
 
 
 @njit(cache=True)
@@ -150,8 +143,6 @@ def _owns(member: int, ranks: Ints, start: int, stop: int) -> bool:
 @njit(cache=True)
 def _free_member(word: np.uint64, ranks: Ints, start: int, stop: int, pool: Ints) -> int:
     """The first of `TRIES` random members of `pool` that is not among `ranks[start:stop]`, or -1."""
-    if len(pool) == 0:
-        return -1
     for attempt in range(TRIES):
         member = int(pool[_below(_mix64(word + np.uint64(attempt)), len(pool))])
         if not _owns(member, ranks, start, stop):
@@ -161,7 +152,7 @@ def _free_member(word: np.uint64, ranks: Ints, start: int, stop: int, pool: Ints
 
 @njit(parallel=True, cache=True)
 def _draw(
-    keys: NDArray[np.uint64],
+    rounds: NDArray[np.uint32],
     negative_key: np.uint64,
     first: int,
     pair_user: Ints,
@@ -174,12 +165,11 @@ def _draw(
     items: NDArray[np.int32],
 ) -> None:
     n, count, C = len(pair_user), len(users), len(candidates)
-    low, high = _halves(n)
     for chunk in prange((count + CHUNK - 1) // CHUNK):
         offset = chunk * CHUNK
         rows = np.empty(CHUNK, np.uint64)
         size = min(CHUNK, count - offset)
-        _permute(rows, first + offset, size, keys, n, low, high)
+        _permute(rows, first + offset, size, rounds, n)
         for t in range(size):
             users[offset + t] = pair_user[rows[t]]
             items[offset + t] = pair_item[rows[t]]
@@ -187,7 +177,7 @@ def _draw(
         for t in range(size):
             user = users[offset + t]
             start, stop = np.int64(indptr[user]), np.int64(indptr[user + 1])
-            member = _free_member(rows[t], ranks, start, stop, pool)
+            member = _free_member(rows[t], ranks, start, stop, pool) if len(pool) else -1
             if member < 0:
                 member = _free_candidate(_below(rows[t], C - (stop - start)), ranks, start, stop)
             items[count + offset + t] = candidates[member]

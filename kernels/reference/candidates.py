@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
+from milk_np.kernels.arrays import Floats, Ints
 from milk_np.kernels.reference.sampling import mix64, shuffle
-
-Ints = NDArray[np.integer[Any]]
-Floats = NDArray[np.floating[Any]]
 
 
 def draw_distinct(key: int, rows: Ints, users: Ints, indptr: Ints, ranks: Ints, candidates: Ints, out: Ints) -> None:

@@ -220,7 +220,8 @@ def _refuse_what_cannot_run(settings: Settings, ds: Dataset) -> None:
     if not all((ds.split == split).any() for split in (Split.VALIDATION, Split.TEST)):
         raise DataError(
             f"{ds.name}: expected pairs of validation and test items, to choose and evaluate a model by, got items of "
-            f"{counts[0]} and {counts[1]}; make new items with milk-prepare --new-items 0.2"
+            f"{counts[0]} and {counts[1]}; train the model to serve with --final, or make new items with milk-prepare "
+            "--new-items 0.2"
         )
     candidates = sum(counts) if settings.candidates == "all" else min(counts)
     if settings.cutoffs[-1] > candidates:

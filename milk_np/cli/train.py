@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from milk_np.cli.choices import add_model_settings, given_settings, read_settings, refuse_idle_mask
 from milk_np.cli.common import run_command
 from milk_np.cli.final import add_final, final_settings
 from milk_np.cli.parser import Parser, add_common
+from milk_np.cli.settings import add_model_settings, given_settings, read_settings, refuse_idle_mask
 from milk_np.errors import SettingsError
 from milk_np.settings.shared import Settings
 

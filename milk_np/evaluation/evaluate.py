@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from milk_np.data.dataset import Dataset
 from milk_np.errors import DataError, DataWarning, SettingsError
 from milk_np.evaluation.metrics import PerUser, averages, best_place, coverage, hits, per_user
 from milk_np.files import write_npz_atomic
-from milk_np.serving.ranking import Factors, Scorer, TopK, best_candidates
+from milk_np.serving.ranking import Factors, Scorer, TopK, best_candidates, meeting
 from milk_np.settings.metrics import METRICS
 
 SPLITS: dict[int, str] = {Split.VALIDATION: "valid", Split.TEST: "test"}
@@ -220,12 +220,6 @@ class _Truth:
             inside = hit & (self.n_missing[lists] == group)
             out.append(per_user(inside[some], count[some], lengths))
         return out
-
-
-def meeting(model: Scorer, ds: Dataset) -> Scorer:
-    """The model on `ds`, where it knows users and items by id."""
-    on = getattr(model, "on", None)
-    return model if on is None else cast(Scorer, on(ds))
 
 
 def refuse_trained(scorer: Scorer, ranked: NDArray[np.int32], split: str) -> None:

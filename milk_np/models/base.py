@@ -17,6 +17,8 @@ from milk_np.serving.ranking import Scorer
 from milk_np.settings.shared import Settings
 
 Vectors = NDArray[np.float32]
+Floats = NDArray[np.float64]
+"""What is solved or chosen in double precision."""
 
 
 class Recommender(ABC):

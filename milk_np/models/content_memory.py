@@ -19,6 +19,8 @@ ADVICE = {
     "evaluation": "lower --dim",
 }
 """By purpose, how to reduce the need."""
+ON_DEVICE = ("rows of content", "tables and optimisers", "a batch")
+"""What the device holds."""
 
 
 def content_bytes(

@@ -15,7 +15,8 @@ from milk_np.backends.select import get_backend
 from milk_np.data import Dataset, make_imputer
 from milk_np.files import require
 from milk_np.kernels.blas import one_blas_thread
-from milk_np.models.base import Vectors
+from milk_np.models.base import Vectors, data_sizes
+from milk_np.models.content_memory import ON_DEVICE
 from milk_np.models.inputs import BLOCK, STATE, Inputs
 from milk_np.models.stepped import SteppedModel
 from milk_np.models.stored import Arrays
@@ -39,6 +40,7 @@ class ContentModel(SteppedModel):
 
     names: ClassVar[tuple[str, ...]]
     """Names of all tables."""
+    scale_matters: ClassVar[bool] = False
     frozen: ClassVar[tuple[str, ...]] = ()
     """Those that training doesn't move."""
 
@@ -76,8 +78,9 @@ class ContentModel(SteppedModel):
     # What it gets
 
     def check(self, ds: Dataset) -> None:
-        """Raises DeviceError without the device, DataError if no pair can have a negative."""
-        self.backend.require({})
+        """Raises DeviceError without the device or its memory, DataError if no pair can have a negative."""
+        need = self.memory_need(self.settings, **data_sizes(ds))
+        self.backend.require({name: need[name] for name in ON_DEVICE})
         usable_pairs(ds, "train")
 
     def trainer(self, ds: Dataset) -> Trainer:
@@ -128,9 +131,9 @@ class ContentModel(SteppedModel):
 
     def _encoded(self, x: Array, of_data: bool) -> Vectors:
         """Vectors of the rows x (n, D), block by block."""
-        made = [np.zeros((0, self.user_factors().shape[1]), np.float32)]
+        made = []
         with one_blas_thread():
-            for first in range(0, len(x), BLOCK):
+            for first in range(0, max(1, len(x)), BLOCK):
                 part = x[first : first + BLOCK]
                 ids = np.arange(first, first + len(part), dtype=np.int32)
                 made.append(

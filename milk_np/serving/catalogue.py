@@ -101,6 +101,11 @@ class Catalogue:
         """Numbers of items by id."""
         return Index(self.item_ids, self.n_items, "item")
 
+    @cached_property
+    def touched(self) -> NDArray[np.bool_]:
+        """Items that the model learned from, or whose pairs it has taken into histories, (I,)."""
+        return self.trained | (np.bincount(self.seen_items, minlength=self.n_items) > 0)
+
     def new_items(self, split: int | None = None) -> NDArray[np.int32]:
         """New items, ascending: all, or those of split 1 (validation), 2 (test) or 3 (no pairs)."""
         chosen = self.item_split > Split.TRAIN if split is None else self.item_split == split

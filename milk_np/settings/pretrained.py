@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from milk_np.settings.content import ContentSettings
 from milk_np.settings.option import option
 
-BACKBONES = ("bpr-mf", "light-gcn")
+BACKBONES = ("bpr-mf", "light-gcn", "svd")
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,8 @@ class PretrainedSettings(ContentSettings):
     dim: int = option(64, int, "model", "dimension K of the pretrained vectors", low=1, high=65536)
     backbone: str = option(
         "bpr-mf", str, "pretraining",
-        "what learns the frozen tables of users and training items: BPR matrix factorisation, or LightGCN",
+        "what learns the frozen tables of users and training items: BPR matrix factorisation, LightGCN, "
+        "or the singular vectors of the pairs",
         choices=BACKBONES,
     )
     backbone_epochs: int = option(200, int, "pretraining", "epochs of the pretraining", low=1)

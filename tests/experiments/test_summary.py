@@ -12,7 +12,7 @@ from scipy import stats
 from milk_np.data import make_synthetic
 from milk_np.experiments.catalogue import FIG4, FIG5
 from milk_np.experiments.claims import Judged, judge
-from milk_np.experiments.reproduce import Plan, Reproduction
+from milk_np.experiments.reproduce import Reproduction, ReproductionPlan
 from milk_np.experiments.runs import Result
 from milk_np.experiments.summary import Cost, summarise
 from milk_np.experiments.variants import Claim, restricted
@@ -28,7 +28,7 @@ GOOD = {"random order": 0.05, "w/o both": 0.3, "w/o CMAM": 0.31, "w/o CEIM": 0.3
 def whole(tmp_path: Path) -> Reproduction:
     data = make_synthetic(80, 60, 600, {"image": 4, "text": 3}).save(tmp_path / "small.npz")
     base = MilkSettings(dim=4, max_epochs=2, batch_size=64)
-    plan = Plan((data,), (FIG4, FIG5), base, tmp_path / "out", repeats=3, trials=1)
+    plan = ReproductionPlan((data,), (FIG4, FIG5), base, tmp_path / "out", repeats=3, trials=1)
     planted = Reproduction(plan, lambda _: None)
     for _, search in planted._searches():
         plant(planted, search.run(search_config(search)), 0.2)
@@ -144,7 +144,7 @@ def test_claims_of_rows_that_are_left_out_are_not_judged(whole: Reproduction) ->
     assert not any("loses less" in text or "reduce the loss" in text for text in known)
 
 
-def replace_plan(whole: Reproduction, plan: Plan) -> Reproduction:
+def replace_plan(whole: Reproduction, plan: ReproductionPlan) -> Reproduction:
     changed = Reproduction(plan, lambda _: None)
     changed.look()
     return changed

@@ -17,7 +17,7 @@ import milk_np
 from milk_np.errors import SettingsError
 from milk_np.models.kernel_profile.settings import KernelProfileSettings
 from milk_np.models.milk.settings import MilkSettings
-from milk_np.models.registry import adapted, make_settings, stored_settings
+from milk_np.models.registry import MODELS, adapted, make_settings, stored_settings
 from milk_np.settings.option import Option
 from milk_np.settings.shared import Settings
 from milk_np.settings.toml import read_toml, toml_value
@@ -213,6 +213,13 @@ def test_the_earlier_name_of_max_epochs_is_still_taken() -> None:
     assert "epochs" not in expected.to_dict()
     with pytest.raises(SettingsError, match="'max_epochs' sets max_epochs a second time"):
         MilkSettings(epochs=7, max_epochs=7)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_settings_of_one_model_go_over_to_another_where_they_are_the_same(name: str) -> None:
+    base = MilkSettings(negatives="all", seed=3, impute="map", reg=0.5)  # CCFCRec's negatives are a number
+    settings = adapted(base, {"model": name})
+    assert (settings.seed, settings.impute) == (3, "map")
 
 
 def test_an_unreadable_file_is_a_settings_error(tmp_path: Any) -> None:

@@ -143,6 +143,7 @@ def _wrong_width(line: int, row: list[str], layout: Layout) -> str:
     say = f"line {line} has {got} column{'' if got == 1 else 's'}, the {header} has {layout.width}"
     if got > layout.width:
         hint = "a value that holds the separator" + (" has to be quoted" if layout.quoted else "? Write CSV or Parquet")
+        hint += ", or a column has no name in the header" if line == layout.lines + 1 else ""
     else:
         hint = "fill in the missing cells" + ("" if layout.quoted else ", and leave no line breaks in values")
     return f"{say}; {hint}"

@@ -8,6 +8,8 @@ Departures from the paper or the authors' program, and why:
 
 - User vectors are not dropped by default. That prepares for users without a vector but with content of their own; here
   users have no content, so half of the work would go into one constant. `user_dropout` .5 is as published.
+- Scores to reach are scaled to deviation 0.1, about that of a factorisation of ones and zeros: those of BPR have no
+  size of their own and are many times larger, so that momentum descent diverges.
 - The pretrained vectors come from BPR or LightGCN, 64 numbers, in place of weighted matrix factorisation, 200.
 - 100 best and 100 random items a user in place of 2,500 each: the sets here have 1,000 to 6,000 training items.
 - 1,024 rows a batch in place of 100, at four times the rate: a tenth of the steps.
@@ -20,8 +22,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+import numpy as np
+
 from milk_np.backends.base import Array
 from milk_np.data import Dataset
+from milk_np.models.base import Vectors
 from milk_np.models.content_memory import ADVICE
 from milk_np.models.content_model import ContentModel, Tables
 from milk_np.models.dropoutnet.memory import training_bytes
@@ -42,6 +47,8 @@ from milk_np.training.table_trainer import TableTrainer
 from milk_np.training.trainer import Trainer
 
 DEVIATION = 0.01
+SPREAD = 0.1
+"""Standard deviation of the scores to reach."""
 DECAY_USERS = 100_000
 """Users after whose rows the learning rate falls."""
 
@@ -58,7 +65,8 @@ class DropoutNet(ContentModel):
     def start(self, ds: Dataset, D: int) -> Arrays:
         """Frozen vectors as they are (P, Q) and standardised (u, v); truncated normal weights."""
         P, Q = pretrained(self.backend, ds, self.settings, self.beside)
-        frozen = {"P": P, "Q": Q, "u": standardised(P, CLIP), "v": standardised(Q, CLIP)}
+        scale = np.float32(SPREAD / max(score_deviation(P, Q[ds.train_items]), 1e-12))
+        frozen = {"P": P * scale, "Q": Q, "u": standardised(P, CLIP), "v": standardised(Q, CLIP)}
         return frozen | initial(D, self.settings.hidden, self.settings.dim, self.settings.seed)
 
     def learner(self, ds: Dataset, x: Array) -> Trainer:
@@ -117,6 +125,13 @@ class DropoutNetTrainer(TableTrainer):
             for side, share in (("user", s.user_dropout), ("item", s.item_dropout))
         ]
         return Batch(rows["u"], rows["v"], self._x[items], y, *keep)
+
+
+def score_deviation(P: Vectors, Q: Vectors) -> float:
+    """Standard deviation of the scores p . q over all users and items."""
+    P, Q = P.astype(np.float64), Q.astype(np.float64)
+    squares = float(((P.T @ P) * (Q.T @ Q)).sum()) / (len(P) * len(Q))
+    return float(np.sqrt(max(squares - float(P.mean(axis=0) @ Q.mean(axis=0)) ** 2, 0.0)))
 
 
 def make_optimiser(tables: Tables, settings: Any, decay: int) -> SGD:

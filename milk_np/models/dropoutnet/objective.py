@@ -1,7 +1,7 @@
 """The objective of DropoutNet with its gradients, on arrays of either device.
 
 y^ = user(d u) . item([e v; x])         towers; d and e are 0 for rows whose pretrained vector is dropped, else 1
-L = mean (y^ - y)^2                     y is the score of the pretrained tables
+L = mean (y^ - y)^2                     y is the score of the pretrained tables, scaled to one deviation for all data
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from milk_np.errors import SettingsError
 from milk_np.models.base import Vectors
 from milk_np.models.duif import memory
 from milk_np.models.extractors.model import ExtractorModel
-from milk_np.models.extractors.objective import Table
+from milk_np.models.extractors.objective import BackendTable
 from milk_np.serving.catalogue import Catalogue
 from milk_np.training.trainer import Trainer
 
@@ -72,7 +72,7 @@ class Duif(ExtractorModel):
         everything = np.ones((ds.n_items, 1), np.bool_)
         return replace(ds, modalities=(CONTENT,), features={CONTENT: rows}, available=everything, check_features=False)
 
-    def _table(self, table: FeatureTable, *more: Any) -> Table:
+    def _table(self, table: FeatureTable, *more: Any) -> BackendTable:
         return super()._table(table if self.unit else _as_they_are(table), *more)
 
 

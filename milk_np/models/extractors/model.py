@@ -17,14 +17,17 @@ from milk_np.models.base import Vectors
 from milk_np.models.extractors import memory
 from milk_np.models.extractors.memory_gpu import device_bytes
 from milk_np.models.extractors.mixing import EqualMixing, Mixing
-from milk_np.models.extractors.objective import Table, Weights
+from milk_np.models.extractors.objective import BackendTable, Weights
 from milk_np.models.extractors.parameters import Parameters, blank_parameters, initial_parameters
 from milk_np.models.extractors.step import Task, TripletStep
 from milk_np.models.extractors.trainer import TripletTrainer
 from milk_np.models.extractors.users import FreeUsers, Users
+from milk_np.models.on_data import OnData
+from milk_np.models.serving import Features
 from milk_np.models.stepped import SteppedModel
 from milk_np.models.stored import Arrays
 from milk_np.serving.catalogue import Catalogue
+from milk_np.serving.joining import Joined
 from milk_np.serving.ranking import TopK
 from milk_np.settings.shared import Settings
 from milk_np.training.sampler import usable_pairs
@@ -57,7 +60,7 @@ class ExtractorModel(SteppedModel):
         """`settings`, changed by `options`; see the model's settings for names, defaults and ranges."""
         super().__init__(settings, **options)
         self.params: Parameters | None = None
-        self._tables: list[Table] = []
+        self._tables: list[BackendTable] = []
         self._owned: Array = None
         self._lazy_backend: Backend | None = None
 
@@ -105,19 +108,23 @@ class ExtractorModel(SteppedModel):
         self, features: Mapping[str, NDArray[Any] | None], available: NDArray[np.bool_] | None = None
     ) -> Vectors:
         """Fused vectors (n, K) of items that weren't in the data; see `Recommender.encode_items`."""
-        imputer = self.fitted_imputer()
-        rows = imputer.complete(features, available)
-        tables = [self._table(FeatureTable.complete(rows[name])) for name in imputer.modalities]
+        tables = self._new_tables(features, available)
         return self._encode(tables, np.arange(len(tables[0].source), dtype=np.int32))
 
-    def _encode(self, tables: list[Table], rows: NDArray[np.int32]) -> Vectors:
+    def _new_tables(self, features: Features, available: NDArray[np.bool_] | None) -> list[BackendTable]:
+        """Imputed, normalised rows of items that weren't in the data, by modality."""
+        imputer = self.fitted_imputer()
+        rows = imputer.complete(features, available)
+        return [self._table(FeatureTable.complete(rows[name])) for name in imputer.modalities]
+
+    def _encode(self, tables: list[BackendTable], rows: NDArray[np.int32]) -> Vectors:
         """(1/M) sum_m c^m of the items `rows`, by blocks."""
         out = np.empty((len(rows), self.settings.dim), np.float32)
         for block, _, c in self._extracted(tables, rows):
             out[block] = self._backend.to_host(c.mean(axis=0))
         return out
 
-    def _extracted(self, tables: list[Table], rows: NDArray[np.int32]) -> Iterator[tuple[slice, Array, Array]]:
+    def _extracted(self, tables: list[BackendTable], rows: NDArray[np.int32]) -> Iterator[tuple[slice, Array, Array]]:
         """Blocks of the items `rows`: positions, the items, and their c (M, n, K), valid until the next block."""
         params, backend = self._fitted(), self._backend
         c = backend.empty((len(tables), min(len(rows), ENCODE_ROWS), self.settings.dim), np.float32)
@@ -170,6 +177,10 @@ class ExtractorModel(SteppedModel):
         for name, array in self._fitted().arrays():
             array[...] = self._backend.asarray(arrays[name])
 
+    def _extended(self, joined: Joined, met: OnData) -> Arrays:
+        """Nothing but items changes: users' vectors stay as trained."""
+        return self._saved(self._fitted())
+
     # Files
 
     def save(self, path: str | Path) -> None:
@@ -199,10 +210,10 @@ class ExtractorModel(SteppedModel):
             self._lazy_backend = get_backend(self.settings.training_device, self.settings.threads)
         return self._lazy_backend
 
-    def _table(self, table: FeatureTable, reserve: int = 0) -> Table:
+    def _table(self, table: FeatureTable, reserve: int = 0) -> BackendTable:
         """`table` on the backend, which keeps `reserve` bytes free for what comes after."""
         place, raw = self._backend.asarray, self._backend.features(table.raw, reserve)
-        return Table(raw, place(table.fill), place(table.source), place(table.scale))
+        return BackendTable(raw, place(table.fill), place(table.source), place(table.scale))
 
     def _fitted(self) -> Parameters:
         if self.params is None:

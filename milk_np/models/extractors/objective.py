@@ -38,7 +38,7 @@ class Weights:
         return 1 / E if self.mean else 1.0
 
 
-class Table(NamedTuple):
+class BackendTable(NamedTuple):
     """A modality's virtual feature table on the backend; see `milk_np.data.FeatureTable`."""
 
     raw: Array
@@ -84,7 +84,7 @@ class Objective:
     def __init__(
         self,
         backend: Backend,
-        tables: Sequence[Table],
+        tables: Sequence[BackendTable],
         owned: Array,
         n_users: int,
         weights: Weights,

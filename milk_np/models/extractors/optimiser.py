@@ -13,7 +13,7 @@ from milk_np.models.extractors.objective import Gradients
 from milk_np.models.extractors.parameters import Parameters
 
 
-class Adam:
+class LazyAdam:
     """Adam (Kingma and Ba 2015) with its usual constants, exact for the untouched rows of P too.
 
     Dense Adam moves every row of P at every step, since its moments keep decaying. Here a row that a batch doesn't

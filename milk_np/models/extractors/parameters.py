@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import DTypeLike
 
-from milk_np.backends.base import ALIGNMENT, Array, Backend
+from milk_np.backends.base import ALIGNED, Array, Backend
 from milk_np.rng import generator
 
 USER_DEVIATION = 0.1
@@ -77,7 +77,7 @@ def blank_parameters(
     scaled: bool = False,
 ) -> Parameters:
     """Parameters of these sizes whose numbers are not set; with a scale where `scaled`."""
-    weights = backend.zeros(weights_size(widths, K) + scaled * ALIGNMENT, dtype)
+    weights = backend.zeros(weights_size(widths, K) + scaled * ALIGNED, dtype)
     scale = scale_view(weights) if scaled else None
     return Parameters(backend.empty((n_users, K), dtype), weights, *weight_views(weights, widths, K), scale)
 
@@ -89,7 +89,7 @@ def weights_size(widths: Sequence[int], K: int) -> int:
 
 def scale_view(weights: Array) -> Array:
     """The scale (1), which comes last, as a view of a vector that has one."""
-    return weights[-ALIGNMENT : 1 - ALIGNMENT]
+    return weights[-ALIGNED : 1 - ALIGNED]
 
 
 def weight_views(weights: Array, widths: Sequence[int], K: int) -> tuple[list[Array], list[Array]]:
@@ -104,4 +104,4 @@ def weight_views(weights: Array, widths: Sequence[int], K: int) -> tuple[list[Ar
 
 
 def _rounded(size: int) -> int:
-    return -(-size // ALIGNMENT) * ALIGNMENT
+    return -(-size // ALIGNED) * ALIGNED

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from milk_np.backends.base import Array, Backend
+from milk_np.backends.base import ALIGNED, Array, Backend
 from milk_np.kernels.reference.adam import rates
 from milk_np.kernels.reference.grouping import Groups
 from milk_np.models.extractors.objective import Objective
-from milk_np.models.extractors.optimiser import Adam
+from milk_np.models.extractors.optimiser import LazyAdam
 from milk_np.models.extractors.parameters import Parameters
 from milk_np.training.sampler import TripletSampler
 
@@ -26,8 +26,6 @@ MOST_BATCHES = 32
 """Batches that are drawn at once."""
 TABLE_BYTES = 1 << 26
 """Scratch that grouping may take for them."""
-ALIGNED = 64
-"""Numbers to whose multiple the parts of a batch are rounded up, so that each starts aligned."""
 
 
 class Batches:
@@ -58,7 +56,7 @@ class Replay:
         self,
         backend: Backend,
         objective: Objective,
-        optimiser: Adam,
+        optimiser: LazyAdam,
         sampler: TripletSampler,
         params: Parameters,
         record: Array,

@@ -15,8 +15,8 @@ from milk_np.data.prefetch import Prefetcher, mapped_bytes
 from milk_np.data.rows import FeatureArray
 from milk_np.machine.memory import available_bytes
 from milk_np.models.extractors.mixing import Mixing
-from milk_np.models.extractors.objective import Objective, Table, Weights, parts
-from milk_np.models.extractors.optimiser import Adam
+from milk_np.models.extractors.objective import BackendTable, Objective, Weights, parts
+from milk_np.models.extractors.optimiser import LazyAdam
 from milk_np.models.extractors.parameters import Parameters
 from milk_np.models.extractors.replay import Replay
 from milk_np.models.extractors.users import Users
@@ -41,7 +41,7 @@ class TripletStep:
         backend: Backend,
         ds: Dataset,
         settings: TripletSettings,
-        tables: Sequence[Table],
+        tables: Sequence[BackendTable],
         params: Parameters,
         task: Task,
     ) -> None:
@@ -54,7 +54,7 @@ class TripletStep:
             return Objective(backend, tables, owned, ds.n_users, self.weights, new_users())
 
         self._objective = new_objective()
-        self.optimiser = Adam(backend, params, settings.lr)
+        self.optimiser = LazyAdam(backend, params, settings.lr)
         self.sampler = TripletSampler(
             backend,
             ds,

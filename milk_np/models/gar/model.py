@@ -116,7 +116,7 @@ class GarTrainer(TableTrainer):
         """One step of each network."""
         s, batch = self._settings, self._batch(epoch, step)
         drop = s.seed, "gar", epoch, step
-        told, gradients = recommender(self.tables, batch, s.beta, s.reg, (s.dropout, *drop))
+        told, gradients = recommender(self.tables, batch, s.beta, s.reg, (s.recommender_dropout, *drop))
         self.several["recommender"].step(gradients)
         made, gradients = generator(self.tables, batch, s.alpha, s.reg, (s.generator_dropout, *drop))
         self.several["generator"].step(gradients)

@@ -35,7 +35,7 @@ class GarSettings(PretrainedSettings):
         "below a chosen item; published: 0.1", low=0, high=1,
     )
     generator_dropout: float = option(0.1, float, "gar", "dropout of the generator", low=0, high=0.9)
-    dropout: float = option(0.5, float, "gar", "dropout of the recommender's towers", low=0, high=0.9)
+    recommender_dropout: float = option(0.5, float, "gar", "dropout of the recommender's towers", low=0, high=0.9)
     reg: float = option(1e-3, float, "gar", "weight of half the L2 penalty on weights", low=0)
     # fmt: on
 

@@ -36,14 +36,16 @@ from milk_np.files import require
 from milk_np.kernels.blas import one_blas_thread
 from milk_np.models.base import Vectors
 from milk_np.models.kernel_profile import memory
-from milk_np.models.kernel_profile.choice import Kernel
+from milk_np.models.kernel_profile.choice import ContentKernel
 from milk_np.models.kernel_profile.content import content, content_of, item_blocks, similarities
 from milk_np.models.kernel_profile.fit import PARAMETERS, fit_profile
 from milk_np.models.kernel_profile.ridge import choose_sets, weighted
 from milk_np.models.kernel_profile.whitening import whitened
+from milk_np.models.on_data import OnData
 from milk_np.models.stored import Arrays, StoredModel
 from milk_np.serving.catalogue import Catalogue
 from milk_np.serving.histories import Ids, compressed
+from milk_np.serving.joining import Joined
 from milk_np.serving.ranking import TopK, chosen_rows
 from milk_np.settings.shared import Settings
 from milk_np.training.progress import Callback, Phases
@@ -65,7 +67,7 @@ class KernelProfile(StoredModel):
     Attributes
     ----------
     settings : KernelProfileSettings
-    kernel : Kernel, after `fit` or `load`
+    kernel : ContentKernel, after `fit` or `load`
     """
 
     name: ClassVar[str] = "kernel-profile"
@@ -146,11 +148,11 @@ class KernelProfile(StoredModel):
         return out
 
     @property
-    def kernel(self) -> Kernel:
+    def kernel(self) -> ContentKernel:
         """Scale, noise, weights and whitening of the modalities, given or chosen."""
         scale, noise, *each = self._fitted()["kernel"].tolist()
         M = len(each) // 2
-        return Kernel(scale, noise, tuple(each[:M]), tuple(each[M:]))
+        return ContentKernel(scale, noise, tuple(each[:M]), tuple(each[M:]))
 
     @property
     def top_k(self) -> TopK:
@@ -212,6 +214,12 @@ class KernelProfile(StoredModel):
     def error(self) -> float:
         """The kernel's leave-one-out error as a share of what there is to predict; that of another may be less."""
         return float(self._fitted()["error"])
+
+    def _extended(self, joined: Joined, met: OnData) -> Arrays:
+        """Items that were added say nothing of a user until the model is fitted again: their history is zero."""
+        history = self._fitted()["history"]
+        more = np.zeros((joined.catalogue.n_items - len(history), history.shape[1]), np.float32)
+        return {**self._fitted(), "history": np.vstack([history, more])}
 
     # Files
 

@@ -26,7 +26,7 @@ class Histories(NamedTuple):
     items: Array  # (n) int32
 
 
-class Lists(NamedTuple):
+class HistoryLists(NamedTuple):
     """A batch's ids one after another, those of the triplets (2B) and then those of its users' histories (N)."""
 
     groups: Groups
@@ -62,7 +62,7 @@ class HistoryUsers(Users):
         ends = self._backend.full(len(groups.unique) + 1, len(items), np.int32)  # empty groups for items of no triplet
         ends[: len(by_item.start)] = by_item.start
         by_item = by_item._replace(unique=groups.unique, start=ends)
-        return Batch(users, by_user, by_item, Lists(groups, origin, start))
+        return Batch(users, by_user, by_item, HistoryLists(groups, origin, start))
 
     def forward(self, params: Parameters, c: Array, batch: Batch) -> Seen:
         """Profiles, one row a triplet."""

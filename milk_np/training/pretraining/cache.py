@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +21,8 @@ from milk_np.training.pretraining.learners import LEARNERS
 
 KIND, FOLDER, VERSION = "pretrained tables", "pretrained", 1
 """Increase VERSION when the same settings come to mean other tables."""
+KEPT = 4
+"""Tables that a process remembers, so that trials of a search share them."""
 
 
 class Pretrained(NamedTuple):
@@ -34,15 +37,16 @@ def pretrained(backend: Backend, ds: Dataset, how: PretrainedSettings, beside: P
 
     With a folder `beside`, they are read from `pretrained/` in it if they are there, and kept there otherwise. The
     name is a hash of the training pairs and of what decides the result: features, masks and the settings of the
-    system that uses the tables have no part in it. A file that can't be written is done without.
+    system that uses the tables have no part in it. A file that can't be written is done without. The process remembers
+    the last few, too.
 
     Raises DivergedError if the tables are not finite.
     """
-    path = None if beside is None else beside / FOLDER / f"{how.backbone}-{key(ds, how)}.npz"
-    if path is not None and (found := _read(path)) is not None:
-        return found
-    tables = learned(backend, ds, how)
-    if path is not None:
+    name = f"{how.backbone}-{key(ds, how)}.npz"
+    path = None if beside is None else beside / FOLDER / name
+    tables = _RECENT.get(name) or _read(path) or learned(backend, ds, how)
+    _remember(name, tables)
+    if path is not None and not path.exists():
         _keep(path, tables)
     return tables
 
@@ -61,6 +65,7 @@ def key(ds: Dataset, how: PretrainedSettings) -> str:
     """20 hexadecimal digits of the hash of all that decides the tables."""
     chosen = {name: value for name, value in how.to_dict().items() if name.startswith("backbone")}
     layers = chosen.pop("backbone_layers")
+    chosen = {"backbone": how.backbone} if how.backbone == "svd" else chosen
     sizes = {"users": ds.n_users, "items": ds.n_items, "dim": how.dim, "seed": how.seed}
     sizes |= {"layers": layers} if how.backbone == "light-gcn" else {}
     text = json.dumps({"version": VERSION, **chosen, **sizes}, sort_keys=True)
@@ -78,12 +83,28 @@ def _only(table: NDArray[np.float32], ids: NDArray[np.int32]) -> NDArray[np.floa
     return out
 
 
-def _read(path: Path) -> Pretrained | None:
-    """The tables in the file; None if there is none, or it is damaged: they can be learned again."""
+_RECENT: dict[str, Pretrained] = {}
+
+
+def _remember(name: str, tables: Pretrained) -> None:
+    for table in tables:
+        table.setflags(write=False)
+    _RECENT.pop(name, None)
+    _RECENT[name] = tables
+    for oldest in list(_RECENT)[:-KEPT]:
+        _RECENT.pop(oldest, None)
+
+
+def _read(path: Path | None) -> Pretrained | None:
+    """The tables in the file; None if there is none, or it is damaged and removed: they can be learned again."""
+    if path is None:
+        return None
     try:
         arrays, _ = read_npz(path, KIND)
         return Pretrained(arrays["users"], arrays["items"])
     except (DataError, KeyError):
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
         return None
 
 

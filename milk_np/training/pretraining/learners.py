@@ -1,4 +1,4 @@
-"""The two ways to learn the tables P (U, K) and Q (I, K): BPR matrix factorisation and LightGCN (He et al. 2020).
+"""Tables P (U, K) and Q (I, K) by steps: BPR matrix factorisation, and LightGCN (He et al. 2020).
 
 Both take every training pair once an epoch, with one uniform negative among the training items, and Adam. The result
 doesn't depend on the number of threads: no product of them is BLAS's.
@@ -20,6 +20,7 @@ from milk_np.nn.embedding import embedding_backward, embedding_backward_rows, em
 from milk_np.nn.graph import bipartite, light_gcn_backward, light_gcn_forward, make_graph, symmetric_normalised
 from milk_np.nn.keyed import normals
 from milk_np.settings.pretrained import PretrainedSettings
+from milk_np.training.pretraining.factors import svd
 from milk_np.training.pretraining.objective import (
     penalty_backward,
     penalty_forward,
@@ -119,5 +120,5 @@ def _steps(sampler: TripletSampler, how: PretrainedSettings) -> list[tuple[int, 
     return [(epoch, step) for epoch in range(1, how.backbone_epochs + 1) for step in range(sampler.steps)]
 
 
-LEARNERS: dict[str, Learn] = {"bpr-mf": bpr_mf, "light-gcn": light_gcn}
+LEARNERS: dict[str, Learn] = {"bpr-mf": bpr_mf, "light-gcn": light_gcn, "svd": svd}
 """What learns the tables, by the name of the setting."""

@@ -15,7 +15,7 @@ from milk_np.errors import SettingsError
 from milk_np.evaluation.evaluate import evaluate
 from milk_np.models.baselines.random_order import RandomOrder
 from milk_np.models.duif.model import Duif, DuifRaw
-from milk_np.models.extractors.objective import Table, parts
+from milk_np.models.extractors.objective import BackendTable, parts
 from milk_np.models.extractors.parameters import initial_parameters
 from milk_np.models.extractors.step import TripletStep
 from milk_np.models.registry import make_model, make_settings
@@ -39,7 +39,7 @@ class Step:
         model.trainer(ds)
         table = model._tables[0]
         self.rows = np.asarray(table.raw)
-        table = Table(*(np.asarray(part) for part in table))
+        table = BackendTable(*(np.asarray(part) for part in table))
         self.scale = table.scale
         self.params = initial_parameters(backend, ds.n_users, [self.rows.shape[1]], 3, 0, np.float64)
         owned = np.ones((ds.n_items, 1), bool)

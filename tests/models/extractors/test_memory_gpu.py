@@ -8,7 +8,7 @@ import pytest
 from milk_np.backends.numba import NumpyBackend
 from milk_np.data import Dataset, make_synthetic
 from milk_np.models.extractors.memory_gpu import device_bytes, training_bytes
-from milk_np.models.extractors.optimiser import Adam
+from milk_np.models.extractors.optimiser import LazyAdam
 from milk_np.models.extractors.parameters import initial_parameters
 from milk_np.settings.triplets import TripletSettings
 
@@ -27,7 +27,9 @@ def test_parameters_and_moments_are_those_of_the_optimiser() -> None:
     """The vector of W and b rounds each part up; its gradient comes on top, and rows of P have theirs in the batch."""
     backend = NumpyBackend("reference")
     params = initial_parameters(backend, U, WIDTHS, K, seed=0)
-    moments = [array for name, array in Adam(backend, params, 1e-3).state().items() if "P" in name or "weights" in name]
+    moments = [
+        array for name, array in LazyAdam(backend, params, 1e-3).state().items() if "P" in name or "weights" in name
+    ]
     held = sum(array.nbytes for array in (params.P, params.weights, *moments, params.weights))
     counted = need()["parameters and optimiser"]
     assert counted <= held < 1.02 * counted

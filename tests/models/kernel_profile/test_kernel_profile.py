@@ -14,7 +14,7 @@ from kernel_profile_cases import EMPTY, OPTIONS, small
 from milk_np.data import Dataset, make_synthetic
 from milk_np.errors import SettingsError
 from milk_np.evaluation.evaluate import evaluate
-from milk_np.models.kernel_profile.choice import Kernel
+from milk_np.models.kernel_profile.choice import ContentKernel
 from milk_np.models.kernel_profile.limits import TRIED
 from milk_np.models.kernel_profile.model import KernelProfile
 from milk_np.models.kernel_profile.settings import KernelProfileSettings
@@ -60,7 +60,7 @@ def smoothed(ds: Dataset, options: KernelProfileSettings) -> np.ndarray:
     return pairs(ds) @ smoothing(ds, options)
 
 
-def parts(ds: Dataset, kernel: Kernel) -> list[np.ndarray]:
+def parts(ds: Dataset, kernel: ContentKernel) -> list[np.ndarray]:
     """Weighted kernel (I, n) of each modality between all items and the training items."""
     out = []
     for m, name in enumerate(ds.modalities):

@@ -35,6 +35,11 @@ def how(**options: object) -> PretrainedSettings:
     return PretrainedSettings(**{**SMALL, **options})  # type: ignore[arg-type]
 
 
+@pytest.fixture(autouse=True)
+def _nothing_remembered() -> None:
+    cache._RECENT.clear()
+
+
 @pytest.fixture(scope="module")
 def ds() -> Dataset:
     return make_synthetic(90, 80, 1200, {"image": 6, "text": 5}, seed=3)
@@ -110,6 +115,17 @@ def test_light_gcn_without_layers_is_bpr_mf(ds: Dataset, monkeypatch: pytest.Mon
     np.testing.assert_allclose(other[1], Q, rtol=1e-3, atol=1e-5)
 
 
+def test_singular_vectors_give_the_nearest_table_of_that_rank(ds: Dataset) -> None:
+    P, Q = learned(NumpyBackend(), ds, how(backbone="svd"))
+    R = np.zeros((ds.n_users, ds.n_items))
+    R[ds.interactions(Split.TRAIN)] = 1
+    left, values, right = np.linalg.svd(R, full_matrices=False)
+    np.testing.assert_allclose(P @ Q.T, (left[:, :8] * values[:8]) @ right[:8], atol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(P, axis=0), np.linalg.norm(Q, axis=0), rtol=1e-4)
+    wide = learned(NumpyBackend(), ds, how(backbone="svd", dim=500))
+    np.testing.assert_allclose(wide.users @ wide.items.T, R, atol=1e-4)
+
+
 @both
 def test_same_bits_on_any_number_of_threads(ds: Dataset, backbone: str) -> None:
     made = []
@@ -125,6 +141,7 @@ def test_learned_once_for_all_runs(ds: Dataset, tmp_path: Path, monkeypatch: pyt
     (file,) = (tmp_path / "pretrained").iterdir()
     assert file.name == f"bpr-mf-{key(ds, how())}.npz"
     monkeypatch.setattr(cache, "learned", None)
+    cache._RECENT.clear()
     again = pretrained(NumpyBackend(), ds, how(), tmp_path)
     masked = pretrained(NumpyBackend(), apply_protocol(ds, "MTMT"), how(lr=0.5, backbone_layers=4), tmp_path)
     for tables in (again, masked):
@@ -132,11 +149,24 @@ def test_learned_once_for_all_runs(ds: Dataset, tmp_path: Path, monkeypatch: pyt
         np.testing.assert_array_equal(tables.items, first.items)
 
 
+def test_a_process_remembers_the_last_few(ds: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = pretrained(NumpyBackend(), ds, how(backbone_epochs=1))
+    monkeypatch.setattr(cache, "learned", lambda backend, ds, how: cache.Pretrained(np.zeros((1, 1)), np.ones((1, 1))))
+    assert pretrained(NumpyBackend(), ds, how(backbone_epochs=1), tmp_path) is first
+    assert len(list((tmp_path / "pretrained").iterdir())) == 1
+    for seed in range(1, 1 + cache.KEPT):
+        pretrained(NumpyBackend(), ds, how(backbone_epochs=1, seed=seed))
+    assert pretrained(NumpyBackend(), ds, how(backbone_epochs=1)) is not first
+    with pytest.raises(ValueError, match="read-only"):
+        first.users[0] = 1
+
+
 def test_a_damaged_file_is_made_again(ds: Dataset, tmp_path: Path) -> None:
     first = pretrained(NumpyBackend(), ds, how(), tmp_path)
     (file,) = (tmp_path / "pretrained").iterdir()
     whole = file.read_bytes()
     file.write_bytes(whole[:300])
+    cache._RECENT.clear()
     np.testing.assert_array_equal(pretrained(NumpyBackend(), ds, how(), tmp_path).items, first.items)
     assert file.read_bytes() == whole
 

@@ -16,9 +16,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from milk_np.models.base import Floats
 from milk_np.rng import generator
 
-Floats = NDArray[np.float64]
 START = 0.1
 """Standard deviation of the first item vectors times sqrt(K)."""
 
@@ -50,4 +50,5 @@ class Side:
 
 def first_vectors(n: int, dim: int, seed: int) -> Floats:
     """Item vectors (n, K) to start from, drawn by `seed`."""
-    return generator(seed, "als-items").standard_normal((n, dim)) * START / np.sqrt(dim)
+    out: Floats = generator(seed, "als-items").standard_normal((n, dim)) * (START / dim**0.5)
+    return out

@@ -14,26 +14,19 @@ Departures: Gantner et al. map to vectors learned by BPR; copies of the training
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.linalg import eigh
-from scipy.sparse.linalg import LinearOperator, eigsh
 
 from milk_np.models.base import Vectors
-from milk_np.models.content.base import ContentModel, Sparse, Training
-from milk_np.models.content.regression import ContentRidge
+from milk_np.models.closed_form.base import ClosedForm, Sparse, Training
+from milk_np.models.closed_form.regression import ContentRidge
 from milk_np.models.stored import Arrays
-from milk_np.rng import generator
-
-Floats = NDArray[np.float64]
-DENSE = 1024
-"""Training items up to which all singular vectors are computed."""
+from milk_np.training.pretraining.factors import singular_vectors
 
 
-class SvdRidge(ContentModel):
-    """PureSVD and ridge regression. Settings: `dim` (K), `content_ridge`, `drop_weight`, `centring`, `impute`, and
+class SvdRidge(ClosedForm):
+    """PureSVD and ridge regression. Settings: `dim` (K), `content_ridge`, `drop_weight`, `content`, `impute`, and
     `seed`, which the search for singular vectors of many items starts from."""
 
     name: ClassVar[str] = "svd-ridge"
@@ -51,15 +44,3 @@ class SvdRidge(ContentModel):
     def _describe(self, pairs: Sparse) -> Vectors:
         out: Vectors = pairs.astype(np.float32) @ self._arrays["history"]
         return out
-
-
-def singular_vectors(R: Sparse, dim: int, seed: int) -> Floats:
-    """The first min(dim, n) right singular vectors (n, K) of R (U, n), those of large singular values first."""
-    n = R.shape[1]
-    if n <= max(DENSE, dim + 1):
-        _, V = eigh((R.T @ R).toarray(), subset_by_index=(max(0, n - dim), n - 1))
-    else:
-        operator: Any = LinearOperator((n, n), matvec=lambda x: R.T @ (R @ x), dtype=np.float64)
-        _, V = eigsh(operator, k=dim, v0=generator(seed, "singular vectors").standard_normal(n))
-    out: Floats = np.ascontiguousarray(V[:, ::-1])
-    return out

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 
-Floats = NDArray[np.float64]
+from milk_np.models.base import Floats
 
 
 def shares(n_modalities: int, weight: float) -> tuple[float, float]:
