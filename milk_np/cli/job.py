@@ -12,8 +12,8 @@ from milk_np.backends.select import gpu_problem
 from milk_np.cli.tables import compare_table, over_seeds, seeds_table
 from milk_np.data.arrays import Split
 from milk_np.errors import SettingsError
+from milk_np.kernels.cpu.ahead import missing
 from milk_np.machine import memory
-from milk_np.machine.environment import kernels_compiled
 from milk_np.models import registry
 from milk_np.models.base import data_sizes
 from milk_np.models.registry import make_model
@@ -32,6 +32,11 @@ if TYPE_CHECKING:
 
 BESIDE = ("profile", "random")
 """Models without training that a trained one is compared with."""
+COMPILING = {
+    "steps": "up to ten seconds until the first step",
+    "closed form": "up to five seconds, in between the phases below",
+}
+"""What there is to wait for where nothing has been compiled yet, on two cores."""
 
 
 @dataclass
@@ -87,8 +92,8 @@ class Job:
             more = "; raise --epochs to continue" if isinstance(settings, StepSettings) else ""
             self.say(f"{run.path} is already finished{more}")
             return finished
-        if not kernels_compiled():
-            self.say("compiling kernels (once per installation, about fifteen seconds)\n")
+        if absent := len(missing(settings.kind)) if settings.training_device == "cpu" else 0:
+            self.say(f"compiling {absent} kernels, once per installation: {COMPILING[settings.kind]}\n")
         # The command has set the threads already; model.npz doesn't store their number.
         start, model = time.perf_counter(), make_model(settings.resolve().without_machine())
         callback = self._callback(settings, run)
