@@ -16,8 +16,7 @@ import numpy as np
 from scipy.stats import ttest_rel
 
 from milk_np import Milk, evaluate
-from milk_np.data import apply_protocol
-from milk_np.data.importers.tables import Preparation, from_folder
+from milk_np.data import Preparation, apply_protocol, from_folder
 
 RESULTS = Path(__file__).parent / "results" / "pooled.json"
 SETS = ("lfm2k", "tiktok", "baby")

@@ -1,4 +1,4 @@
-"""Put the tables of all saved results into benchmarks/README.md: `python benchmarks/tables.py`."""
+"""Put the tables of all saved results into benchmarks/README.md and one HTML page: `python benchmarks/tables.py`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import result_page
 from harness import RESULTS, markdown
 
 README = Path(__file__).resolve().parent / "README.md"
@@ -64,5 +65,11 @@ def filled(text: str) -> str:
     return text
 
 
+def page() -> str:
+    """The HTML page of all saved results."""
+    return result_page.html({folder.name: saved(folder) for folder in MARKS})
+
+
 if __name__ == "__main__":
     README.write_text(filled(README.read_text()))
+    result_page.FILE.write_text(page())

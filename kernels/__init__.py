@@ -13,7 +13,15 @@ penalties      alignment of the modalities, and the regulariser, each with its b
 histories      a user as the sum of their own items, the positive left out, and its backward pass (not on the GPU yet)
 adam           Adam, dense and by rows
 topk           the K best of a product of two tables
+places         where items stand in the order of a user's scores (not on the GPU yet)
+lists          sparse products with matrices of zeros and ones
+content        centred rows of unit length, and what their cosines weigh
+gram           products of blocks of items, summed in float64
+replay         what changes from step to step of a recorded step (on a device alone)
 =============  =====================================================================================
+
+The other files serve these: on a host `tile`, `score_tile`, `gathering`, `counting`, `vectors`, `prefetch`, `tasks` and
+`disk_cache`; on a device `products` and `streaming` (of extract), `search` (of topk), `capture`, `memory` and `launch`.
 
 Symbols: U users, I items, M modalities, E environments, B triplets in a batch, K latent width, D raw width,
 n distinct items of a batch. Kernels trust their callers: shapes and types are checked once, at the public edge.

@@ -58,6 +58,10 @@ class OutOfMemoryError(DeviceError):
     """The job doesn't fit the memory of the machine or device."""
 
 
+class DataWarning(UserWarning):
+    """Data that can be used but give results that are probably not what was meant."""
+
+
 class MissingExtraError(MilkError, ImportError):
     """An optional dependency is not installed; the message names the extra that installs it."""
 

@@ -23,10 +23,12 @@ PROOFS = Proof(
 CLOSED_FORM = Proof(("tests/models/kernel_profile",))
 
 
-def _both(name: str, family: str, reference: tuple[str, str], cpu: tuple[str, str]) -> list[Mutation]:
+def _both(
+    name: str, family: str, reference: tuple[str, str], cpu: tuple[str, str], cpu_family: str = ""
+) -> list[Mutation]:
     return [
         Mutation(name, f"kernels/reference/{family}.py", *reference),
-        Mutation(name, f"kernels/cpu/{family}.py", *cpu),
+        Mutation(name, f"kernels/cpu/{cpu_family or family}.py", *cpu),
     ]
 
 
@@ -101,19 +103,32 @@ MUTATIONS = [
     *_both(
         "extract: bias forgotten", "extract",
         ("    out += bias", "    pass"),
-        ("factor * acc[r, k] + bias[k]", "factor * acc[r, k]"),
+        ("scale[r] * acc[r, k] + bias[k]", "scale[r] * acc[r, k]"),
+        "products",
     ),
     Mutation(
-        "dW: scale of the row forgotten", "kernels/cpu/extract.py",
-        "np.multiply(g, scale[:, None], out=out[:, :K])", "out[:, :K] = g",
+        "dW: scale of the row forgotten", "kernels/cpu/packing.py",
+        "row[k] = part[k] * factor", "row[k] = part[k]",
     ),
     Mutation(
         "db: half of the rows", "kernels/reference/extract.py",
         "np.sum(dout, axis=0, out=dbias)", "np.sum(dout[::2], axis=0, out=dbias)",
     ),
     Mutation(
-        "dW: last rows of a block left out", "kernels/cpu/extract.py",
-        "min(ROW_DEPTH, n - r), low", "min(ROW_DEPTH, n - r) // 2, low",
+        "dW: last rows of a block left out", "kernels/cpu/products.py",
+        "steps = min(depth, n - first)", "steps = min(depth, n - first) // 2",
+    ),
+    Mutation(
+        "dW: columns that fill no panel left out", "kernels/cpu/packing.py",
+        "if width % columns:", "if width < columns:",
+    ),
+    Mutation(
+        "products: steps that fill no round left out", "kernels/cpu/microkernel.py",
+        "self._step(b, x, panel, k)\n", "pass\n",
+    ),
+    Mutation(
+        "x W: columns that fill no panel left out", "kernels/cpu/products.py",
+        "    if k < acc.shape[1]:\n", "    if k == 0:\n",
     ),
     *_both(
         "Adam: second moment from the gradient, not its square", "adam",
@@ -133,7 +148,7 @@ MUTATIONS = [
     Mutation("sampling: what lies after a user's own items counts", "kernels/cpu/counting.py",
              "b.and_(inside, b.icmp_signed(\"<=\", shifted, limit))", "b.icmp_signed(\"<=\", shifted, limit)"),
     Mutation(
-        "all parameters: gradient of P's touched rows lost", "milk_np/models/milk/objective.py",
+        "all parameters: gradient of P's touched rows lost", "milk_np/models/extractors/objective.py",
         "    dP[gradients.users] += gradients.P\n", "",
     ),
     *_both(

@@ -19,8 +19,9 @@ from milk_np.models import registry
 ROOT = Path(__file__).parents[1]
 README, BENCHMARKS = ROOT / "README.md", ROOT / "benchmarks"
 GUIDES = sorted((ROOT / "docs").glob("*.md"))
+CARDS = sorted((ROOT / "docs" / "models").glob("*.md"))
 LINKED = [README, *GUIDES, BENCHMARKS / "README.md"]
-PAGES = [*LINKED, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
+PAGES = [*LINKED, *CARDS, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
 OTHERS = {"milk-np", "milk-count", "--strict"}
 """The package, the command that CONTRIBUTING.md shows how to write, and an option of mypy."""
 MOST_WORDS = 1100
@@ -114,6 +115,11 @@ def test_every_guide_is_in_the_index() -> None:
     assert {*LINKED} - {index} <= listed
 
 
+def test_every_card_is_in_the_table_of_models() -> None:
+    table = ROOT / "docs" / "models.md"
+    assert {*CARDS} <= {(table.parent / link.partition("#")[0]).resolve() for link in links(table.read_text())}
+
+
 @pytest.mark.parametrize("page", LINKED, ids=lambda page: str(page.relative_to(ROOT)))  # walks make what they import
 def test_python_compiles_and_imports_what_there_is(page: Path) -> None:
     for block in blocks(page.read_text(), "python"):
@@ -165,3 +171,4 @@ def test_tables_of_the_benchmarks_are_the_saved_results(monkeypatch: pytest.Monk
     tables = import_module("tables")
     text = (BENCHMARKS / "README.md").read_text()
     assert tables.filled(text) == text
+    assert (BENCHMARKS / "results" / "benchmarks.html").read_text() == tables.page()

@@ -10,6 +10,7 @@ import pytest
 
 import milk_np
 import milk_np.kernels
+from milk_np.models import registry
 
 PACKAGE = Path(milk_np.__file__).parent
 KERNELS = Path(milk_np.kernels.__file__).parent
@@ -34,9 +35,8 @@ LAYERS = (
 )
 """From the ground up. A part imports from the layers below its own and from itself; parts of a layer are strangers."""
 
-SHARED = {"", "base", "registry", "serving", "stepped", "stored"}
-"""What stands in models/ beside the folders of the models, which know nothing of one another but for KIN."""
-KIN = {("duif", "milk")}  # DUIF is MILK's step on other rows
+MODELS = {row.model.split(".")[2] for row in registry.MODELS.values()}
+"""Folders of models/ that a row of the registry names. They know nothing of one another; the others are shared."""
 
 Imports = dict[str, set[str]]
 
@@ -88,14 +88,13 @@ def between_models(imports: Imports) -> list[str]:
     folders = [(module, others) for module, others in imports.items() if module.startswith("milk_np.models")]
 
     def folder(module: str) -> str:
-        return module.removeprefix("milk_np.models").removeprefix(".").partition(".")[0]
+        return module.removeprefix("milk_np.models.").partition(".")[0] if module.startswith("milk_np.models.") else ""
 
     return [
         f"{module} imports {other}"
         for module, others in folders
         for other in others
-        if other.startswith("milk_np.models.") and folder(other) not in {folder(module), *SHARED}
-        if (folder(module), folder(other)) not in KIN
+        if folder(other) in MODELS - {folder(module)}
     ]
 
 

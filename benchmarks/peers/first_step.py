@@ -33,15 +33,15 @@ def milk_train(out: str) -> None:
     from milk_np.machine.threads import prepare
 
     prepare()  # as the command does, before the model brings NumPy
-    from milk_np.models.milk.trainer import MilkTrainer
+    from milk_np.models.extractors.trainer import TripletTrainer
 
-    step = MilkTrainer.step
+    step = TripletTrainer.step
 
     def first(*args: Any) -> NoReturn:
         step(*args)
         stop()
 
-    MilkTrainer.step = first
+    TripletTrainer.step = first
     train.main(["--out", out, "--quiet"])
 
 

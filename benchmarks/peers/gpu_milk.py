@@ -11,8 +11,8 @@ import numpy as np
 from objective import Objective
 
 from milk_np.backends.cupy import CupyBackend
+from milk_np.models.extractors.objective import parts
 from milk_np.models.milk.model import Milk
-from milk_np.models.milk.objective import parts
 from peers.milk_engine import dataset, settings
 
 
@@ -100,7 +100,7 @@ class Program:
         rows, P = home(got.users), np.zeros(self.model.params.P.shape, np.float32)
         P[rows[rows >= 0]] = home(got.P)[rows >= 0]
         named = {f"{k}{m}": home(x) for k, many in (("W", got.W), ("b", got.b)) for m, x in enumerate(many)}
-        loss = parts(home(engine._record[at : at + 1]), engine._weights)["total"]
+        loss = parts(home(engine._record[at : at + 1]), engine.weights)["total"]
         return {"P": P, **named, "loss": np.float64(loss)}
 
     def run(self, steps: int) -> list[float]:
@@ -111,7 +111,7 @@ class Program:
         self.step += steps
         self.trainer.flush()
         record = self.backend.to_host(self.trainer.engine._record)
-        return [parts(record[at : at + 1], self.trainer.engine._weights)["total"] for at in ats]
+        return [parts(record[at : at + 1], self.trainer.engine.weights)["total"] for at in ats]
 
     def phases(self, steps: int) -> dict[str, float]:
         """Seconds per step of every kernel; needs `timed`."""

@@ -17,7 +17,7 @@ from milk_np.backends.cupy import CupyBackend
 from milk_np.kernels.blas import one_blas_thread
 from milk_np.models.kernel_profile import blocks, by_blocks
 from milk_np.models.kernel_profile.by_blocks import collect, fit_by_blocks
-from milk_np.models.kernel_profile.choice import Kernel
+from milk_np.models.kernel_profile.choice import ContentKernel
 from milk_np.models.kernel_profile.pairs import Pairs
 from milk_np.models.kernel_profile.ridge import owned_sets
 from milk_np.models.kernel_profile.smoother import Smoother
@@ -148,7 +148,7 @@ def _items(backend: CupyBackend, tables: list[Any], owned: np.ndarray) -> tuple[
         backend.kernels.content_rows(table, cupy.asarray(chosen), mine, centre, x)
         landmarks.append(cupy.asnumpy(x))
     plain = [cupy.empty((table.shape[1], 0), np.float32) for table in tables]
-    kernel = Kernel(1.0, 0.3, (0.5, 0.5), (0.0, 0.0))
+    kernel = ContentKernel(1.0, 0.3, (0.5, 0.5), (0.0, 0.0))
     across = [cupy.asarray(np.ascontiguousarray(x.T)) for x in landmarks]
     ids, mine = np.arange(n, dtype=np.int32), cupy.asarray(np.ascontiguousarray(owned.T))
     items = blocks.Items(backend, tables, ids, cupy.asarray(ids), mine, centres, plain, across, kernel)

@@ -9,10 +9,11 @@ from milk_np.backends.select import get_backend
 from milk_np.data import Dataset, feature_tables
 from milk_np.data.arrays import Split
 from milk_np.evaluation.evaluate import evaluate
-from milk_np.models.milk import objective as nn_objective
-from milk_np.models.milk import step as milk_step
+from milk_np.models.extractors import objective as nn_objective
+from milk_np.models.extractors import step as milk_step
+from milk_np.models.extractors.objective import BackendTable, Weights, parts
+from milk_np.models.milk import environments
 from milk_np.models.milk.model import Milk
-from milk_np.models.milk.objective import Table, Weights, parts
 
 
 class GivenBatches:
@@ -59,7 +60,7 @@ class Program:
         self.given, self.ds = GivenBatches(problem), dataset(problem, half)
         # This process is for this program alone, so the engine's two sources of randomness can stay replaced.
         milk_step.TripletSampler = lambda *_, **__: self.given
-        milk_step.mixing_weights = lambda *_, **__: problem.theta
+        environments.mixing_weights = lambda *_, **__: problem.theta
         self.model = Milk(**settings(problem, how))
         self.trainer = self.model.trainer(self.ds)
         self.model.load_arrays(problem.parameters)
@@ -96,7 +97,7 @@ class Program:
     def objective(self) -> nn_objective.Objective:
         """The engine's objective, apart from the training."""
         backend = get_backend()
-        tables = [Table(t.raw, t.fill, t.source, t.scale) for t in feature_tables(self.ds, self.model.imputer)]
+        tables = [BackendTable(t.raw, t.fill, t.source, t.scale) for t in feature_tables(self.ds, self.model.imputer)]
         return nn_objective.Objective(backend, tables, self.ds.available, self.ds.n_users, self.weights())
 
     def evaluate(self) -> dict[str, float]:

@@ -9,6 +9,8 @@ let_idle_threads_sleep()  # before Numba starts them, which the first kernel let
 
 with own_folder():
     from milk_np.kernels.cpu.adam import adam, adam_catch_up, adam_rows
+    from milk_np.kernels.cpu.als import solve_rows
+    from milk_np.kernels.cpu.candidates import candidate_dots, candidate_dots_backward, draw_distinct
     from milk_np.kernels.cpu.content import content_rows, exponentials, weighted_sum, whiten_rows
     from milk_np.kernels.cpu.extract import extract, extract_all, extract_all_backward, extract_backward, gather
     from milk_np.kernels.cpu.gram import add_gram, add_products, combine, multiply
@@ -42,9 +44,12 @@ __all__ = [
     "add_gram",
     "add_products",
     "alignment",
+    "candidate_dots",
+    "candidate_dots_backward",
     "combine",
     "content_rows",
     "draw_batch",
+    "draw_distinct",
     "exponentials",
     "extract",
     "extract_all",
@@ -65,6 +70,7 @@ __all__ = [
     "regulariser",
     "risk",
     "shuffle",
+    "solve_rows",
     "sum_lists",
     "sum_rows",
     "top_k",

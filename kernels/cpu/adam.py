@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numba import njit, prange
-from numpy.typing import NDArray
 
+from milk_np.kernels.arrays import Floats, Ints
 from milk_np.kernels.cpu.prefetch import prefetch_row
 from milk_np.kernels.reference.adam import BETA1, BETA2, EPSILON, rates
-
-Ints = NDArray[np.integer[Any]]
-Floats = NDArray[np.floating[Any]]
 
 BLOCK = 4096
 AHEAD = 4  # rows by which a scattered row is fetched before it is used

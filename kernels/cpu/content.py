@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
+from milk_np.kernels.arrays import Floats, Ints
 from milk_np.kernels.cpu.tasks import row_parts, side_by_side
 from milk_np.kernels.reference.content import SHORTEST_ROW
 
-Ints = NDArray[np.integer[Any]]
-Floats = NDArray[np.floating[Any]]
 Float32 = NDArray[np.float32]
 
 TASK_ROWS = 256

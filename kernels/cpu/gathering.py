@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
-Ints = NDArray[np.integer[Any]]
-Floats = NDArray[np.floating[Any]]
+from milk_np.kernels.arrays import Floats, Ints
 
 
 @njit(parallel=True, cache=True, nogil=True, error_model="numpy")

@@ -5,16 +5,13 @@ A part of a product is BLAS's on one thread, and its shape is the same for any n
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from milk_np.kernels.arrays import Floats
 from milk_np.kernels.cpu.tasks import row_parts, side_by_side
 from milk_np.kernels.reference.gram import SUM_ROWS
-
-Floats = NDArray[np.floating[Any]]
 
 WORK = 1 << 26
 """Multiplications of a part: a few milliseconds."""

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
+from milk_np.kernels.arrays import Ints
 from milk_np.kernels.reference.grouping import Groups
-
-Ints = NDArray[np.integer[Any]]
 
 
 def group(ids: Ints, table: Ints) -> Groups:

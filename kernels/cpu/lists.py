@@ -5,16 +5,12 @@ One thread makes a row, adding in the order of its list: no result depends on th
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
+from milk_np.kernels.arrays import Floats, Ints
 from milk_np.kernels.cpu.prefetch import prefetch_row
-
-Ints = NDArray[np.integer[Any]]
-Floats = NDArray[np.floating[Any]]
 
 AHEAD = 16
 """Rows that are asked for before they are added: they are scattered over memory."""

@@ -5,16 +5,10 @@ Sums over equal ids go through the groups of a batch: one thread adds up a row, 
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
 from numba import njit, prange
-from numpy.typing import NDArray
 
+from milk_np.kernels.arrays import Floats, Ints
 from milk_np.kernels.reference.grouping import Groups
-
-Ints = NDArray[np.integer[Any]]
-Floats = NDArray[np.floating[Any]]
 
 
 @njit(parallel=True, cache=True, fastmath={"reassoc", "contract", "nsz"})

@@ -5,16 +5,12 @@ One thread: they take a hundredth of a step, and parallel code takes Numba a sec
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from milk_np.kernels.arrays import Floats, Ints
 from milk_np.kernels.reference.grouping import Groups
-
-Ints = NDArray[np.integer[Any]]
-Floats = NDArray[np.floating[Any]]
 
 SUMS = {"reassoc", "contract", "nsz"}
 """Sums may be taken in vectors: a row's in its own type, that of the rows in float64."""

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
-Ints = NDArray[np.integer[Any]]
+from milk_np.kernels.arrays import Ints
 
 
 @njit(parallel=True, cache=True)

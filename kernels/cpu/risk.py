@@ -6,13 +6,11 @@ One thread: it takes a hundredth of a step, and parallel code takes Numba a seco
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
-Floats = NDArray[np.floating[Any]]
+from milk_np.kernels.arrays import Floats
 
 
 def risk(s: Floats, theta: Floats, base: float, invariance: float, losses: Floats, ds: Floats) -> None:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
+from milk_np.kernels.arrays import Ints
 from milk_np.kernels.cpu.counting import count_passed
 from milk_np.kernels.reference.sampling import GOLDEN, MIX_A, MIX_B, ROUNDS, TRIES
-
-Ints = NDArray[np.integer[Any]]
 
 CHUNK = 512  # triplets of one task
 SHORT = 256  # up to so many own items are counted, more are bisected

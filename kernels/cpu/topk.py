@@ -13,6 +13,9 @@ import numpy as np
 from numba import get_num_threads, njit, prange
 from numpy.typing import NDArray
 
+from milk_np.kernels.cpu.blocks import query_rows
+from milk_np.kernels.cpu.microkernel import UNROLL
+from milk_np.kernels.cpu.prefetch import LINE_BYTES
 from milk_np.kernels.cpu.score_tile import (
     COLUMNS,
     LANES,
@@ -22,13 +25,14 @@ from milk_np.kernels.cpu.score_tile import (
     float_at,
     lowest_bit,
     place_of,
-    score_tile,
+    rows_above,
 )
+from milk_np.kernels.cpu.tile import FETCHED, packed_tile
 
-_CHUNK = 1 << 16
+_CHUNK = (1 << 16) // COLUMNS * COLUMNS
 """Items packed at a time, a multiple of COLUMNS: 16 MB at K = 64, which a last-level cache can hold."""
-_BLOCK = 16 * ROWS
-"""Queries that a thread takes at a time, about: at K = 64 they and their buffers fit the second-level cache."""
+_FETCHED = FETCHED * LINE_BYTES // 4
+"""Numbers that a tile fetches in UNROLL steps: of the next panel, a part for each tile of queries."""
 _SPARE = 2 * COLUMNS
 """Room in a buffer, in addition to k: the buffer is cut once this many scores wait, but at least k."""
 _BELOW = 2
@@ -133,7 +137,7 @@ def _offer(queries, panels, first, rows, start, stop, indptr, dropped, index, sc
     k, width = index.shape[1], queries.shape[1]
     n = min(rows, queries.shape[0] - first)
     room = (min(k + max(k, _SPARE), stop) + 2 * COLUMNS - 1) // COLUMNS * COLUMNS
-    padded, limits = np.zeros((rows, width), np.float32), np.empty(rows, np.float32)
+    packed, limits = np.zeros(rows * width, np.float32), np.empty(rows, np.float32)
     used = np.zeros(rows, np.int64)
     places, scores = np.empty((rows, room), np.int32), np.empty((rows, room), np.float32)
     for row in range(rows):
@@ -141,16 +145,19 @@ def _offer(queries, panels, first, rows, start, stop, indptr, dropped, index, sc
         for at in range(room):
             scores[row, at] = -np.inf
         for column in range(width if row < n else 0):
-            padded[row, column] = queries[first + row, column]
+            packed[(row // ROWS * width + column) * ROWS + row % ROWS] = queries[first + row, column]
         for at in range(min(k, start) if row < n else 0):
             places[row, at], scores[row, at] = index[first + row, at], score[first + row, at]
             used[row] += index[first + row, at] >= 0
-    tile = np.empty((ROWS, COLUMNS), np.float32)
+    tile, flat = np.empty((ROWS, COLUMNS), np.float32), panels.reshape(panels.size)
     for panel in range(panels.shape[0]):
         item = start + panel * COLUMNS
         inside = (1 << min(COLUMNS, stop - item)) - 1
         for top in range(0, n, ROWS):
-            above = score_tile(padded, top, panels, panel, limits, tile)
+            coming = ((panel + 1) * COLUMNS * width + top * width // (ROWS * UNROLL) * _FETCHED) * flat.itemsize
+            near = np.int64(flat.ctypes.data) + coming
+            packed_tile(packed, top * width, flat, panel * width * COLUMNS, tile, 0, 0, width, near)
+            above = rows_above(tile, top, limits)
             while above != 0:
                 r = lowest_bit(above)
                 above &= above - 1
@@ -213,7 +220,7 @@ def top_k(
     score = np.full((len(queries), k), -np.inf, np.float32)
     if index.size == 0:
         return index, score
-    share = min(_BLOCK, -(-len(queries) // get_num_threads()))
+    share = min(query_rows(queries.shape[1]), -(-len(queries) // get_num_threads()))
     for start in range(0, len(items), _CHUNK):
         stop = min(start + _CHUNK, len(items))
         panels = np.zeros((-(-(stop - start) // COLUMNS), items.shape[1], COLUMNS), np.float32)

@@ -6,10 +6,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from milk_np.kernels.arrays import Array
 from milk_np.kernels.gpu.launch import WARP, access, kernel, real, rows_kernel
 from milk_np.kernels.reference.adam import rates
-
-Array = Any
 
 
 class Tick(NamedTuple):

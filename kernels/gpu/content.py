@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
+from milk_np.kernels.arrays import Array
 from milk_np.kernels.gpu.launch import WARP, Kernel, kernel
-
-Array = Any
 
 
 def content_rows(raw: Array, rows: Array, owned: Array, centre: Array, out: Array) -> None:

@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from milk_np.kernels.arrays import Array
 from milk_np.kernels.gpu import products
 from milk_np.kernels.gpu.launch import WARP, access, kernel, real
 from milk_np.kernels.gpu.memory import empty
 from milk_np.kernels.gpu.streaming import HostRows
 
-Array = Any
 Table = tuple[Array, Array, Array, Array]
 
 PRODUCTS = "rows"

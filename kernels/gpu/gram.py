@@ -5,12 +5,10 @@ A card for computing has half the speed of float32 in float64 or all of it, so t
 
 from __future__ import annotations
 
-from typing import Any
-
 import cupy
 import numpy as np
 
-Array = Any
+from milk_np.kernels.arrays import Array
 
 SMALL = 1 << 16
 BATCH_ROWS = 512

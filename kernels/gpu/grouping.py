@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
+from milk_np.kernels.arrays import Array
 from milk_np.kernels.gpu.launch import kernel, row_step
 from milk_np.kernels.gpu.memory import empty
 from milk_np.kernels.reference.grouping import Groups
-
-Array = Any
 
 THREADS = 1024
 SHARED_IDS = 8192

@@ -10,6 +10,7 @@ from typing import Any
 import cupy
 import numpy as np
 
+from milk_np.kernels.arrays import Array
 from milk_np.kernels.reference.adam import BETA1, BETA2, EPSILON
 from milk_np.kernels.reference.content import SHORTEST_ROW
 from milk_np.kernels.reference.sampling import ROUNDS, TRIES
@@ -32,7 +33,6 @@ CONSTANTS: dict[str, dict[str, str | int | float]] = {
 }
 """Numbers of the references that the CUDA C takes over, by family."""
 
-Array = Any
 Defines = tuple[tuple[str, str | int | float], ...]
 
 

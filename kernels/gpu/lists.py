@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import cupy
 import numpy as np
 
+from milk_np.kernels.arrays import Array
 from milk_np.kernels.gpu.launch import access, kernel, lanes, real
 from milk_np.kernels.gpu.memory import empty
-
-Array = Any
 
 THREADS = 256
 LONG = 64

@@ -5,14 +5,11 @@ Sums over equal ids go through the groups of a batch, so that a row is added up 
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
+from milk_np.kernels.arrays import Array
 from milk_np.kernels.gpu.launch import rows_kernel
 from milk_np.kernels.reference.grouping import Groups
-
-Array = Any
 
 
 def margins(P: Array, c: Array, users: Array, slot: Array, out: Array) -> None:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import cupy
 import numpy as np
 from numpy.typing import DTypeLike
 
 from milk_np.errors import OutOfMemoryError
+from milk_np.kernels.arrays import Array
 from milk_np.text import bytes_text
-
-Array = Any
 
 
 def free_bytes() -> int:

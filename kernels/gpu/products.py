@@ -10,15 +10,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 from itertools import count
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import cupy
 import numpy as np
 
+from milk_np.kernels.arrays import Array
 from milk_np.kernels.gpu.launch import Kernel, access, kernel, multiprocessors, zeros
 from milk_np.kernels.gpu.memory import empty
 
-Array = Any
 Table = tuple[Array, Array, Array, Array]
 
 THREADS = 128

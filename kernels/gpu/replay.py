@@ -5,16 +5,13 @@ No other device has these kernels: elsewhere a step's arguments cost nothing.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
+from milk_np.kernels.arrays import Array
 from milk_np.kernels.gpu.adam import Tick
 from milk_np.kernels.gpu.grouping import group_batches, widths
 from milk_np.kernels.gpu.launch import kernel, real
 from milk_np.kernels.gpu.sampling import draw_batches
-
-Array = Any
 
 __all__ = ["Tick", "begin_step", "draw_batches", "end_step", "group_batches", "set_clock", "widths"]
 

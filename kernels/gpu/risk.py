@@ -5,14 +5,11 @@ All losses have to be known before any gradient, so there is no way to do it in 
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
+from milk_np.kernels.arrays import Array
 from milk_np.kernels.gpu.launch import kernel, real, zeros
 from milk_np.kernels.gpu.memory import empty
-
-Array = Any
 
 THREADS = 256
 MOST_BLOCKS = 256

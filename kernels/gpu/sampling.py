@@ -6,10 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from milk_np.kernels.arrays import Array
 from milk_np.kernels.gpu.launch import kernel, row_step
 from milk_np.kernels.gpu.memory import empty
-
-Array = Any
 
 
 def shuffle(key: int, first: int, count: int, n: int) -> Array:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 import cupy
 import numpy as np
 
+from milk_np.kernels.arrays import Array
 from milk_np.kernels.gpu.launch import Kernel, kernel, multiprocessors
 from milk_np.kernels.gpu.memory import empty, free_bytes
-
-Array = Any
 
 MOST_K = 256
 """Longest lists: a warp holds a query's list in registers when it changes."""
@@ -88,7 +86,7 @@ CHOICES = (HELD, SMALL), (SHALLOW,), (WIDE,), (LEAN,)
 
 
 @dataclass(frozen=True)
-class Plan:
+class SearchPlan:
     """What a search of Q queries among N items of K numbers launches."""
 
     shape: Shape
@@ -119,7 +117,7 @@ class Plan:
         return self.shape.kernel(name, self.listed)
 
 
-def plan(Q: int, N: int, K: int, k: int, shape: Shape | None = None, splits: int = 0, waiting: int = 0) -> Plan:
+def plan(Q: int, N: int, K: int, k: int, shape: Shape | None = None, splits: int = 0, waiting: int = 0) -> SearchPlan:
     """A plan for these sizes; `shape`, `splits` and `waiting` are chosen where they are missing."""
     shapes = (shape,) if shape else _shapes(max(K, 1), shared_bytes())
     shape, best = _fastest(Q, N, max(K, 1), shapes, multiprocessors())
@@ -129,7 +127,7 @@ def plan(Q: int, N: int, K: int, k: int, shape: Shape | None = None, splits: int
     splits = min(splits or best, items // shape.tile_n)
     a_query = 4 * depth + 8 * k * (1 + splits)
     rows = min(_whole(Q, shape.tile_m), max(1, budget // (a_query * shape.tile_m)) * shape.tile_m)
-    return Plan(shape, k, min(waiting or 16 * _listed(k), 32 * _listed(k)), depth, rows, items, splits)
+    return SearchPlan(shape, k, min(waiting or 16 * _listed(k), 32 * _listed(k)), depth, rows, items, splits)
 
 
 def _listed(k: int) -> int:
@@ -189,7 +187,9 @@ def _blocks(shape: Shape, listed: int, depth: int, device: int) -> int:
     return multiprocessors() * max(1, shape.kernel("search", listed).resident(threads, shared))
 
 
-def search(queries: Array, items: Array, indptr: Array, exclude: Array, index: Array, score: Array, plan: Plan) -> None:
+def search(
+    queries: Array, items: Array, indptr: Array, exclude: Array, index: Array, score: Array, plan: SearchPlan
+) -> None:
     """Fill `index` and `score` (Q, k), 0 < k <= MOST_K, from `queries` (Q, K) and `items` (N, K), Q and N above 0."""
     packed = pack(items, plan.items, plan.shape.tile_n, plan) if len(items) <= plan.items else None
     for start in range(0, len(queries), plan.rows):
@@ -203,7 +203,7 @@ def search(queries: Array, items: Array, indptr: Array, exclude: Array, index: A
             _merge(lists, first > 0, index[rows], score[rows], plan)
 
 
-def pack(table: Array, most: int, panel: int, plan: Plan) -> Array:
+def pack(table: Array, most: int, panel: int, plan: SearchPlan) -> Array:
     """A table (n, K), n <= most, transposed in panels, and room behind it for what is fetched beyond the end."""
     (n, K), depth = table.shape, plan.depth
     rows = _whole(min(n, most), panel)
@@ -215,7 +215,7 @@ def pack(table: Array, most: int, panel: int, plan: Plan) -> Array:
 
 
 def _scan(
-    queries: Array, items: Array, first: int, N: int, indptr: Array, exclude: Array, lists: Array, plan: Plan
+    queries: Array, items: Array, first: int, N: int, indptr: Array, exclude: Array, lists: Array, plan: SearchPlan
 ) -> None:
     """The best of each span of N packed items, of which the first is item `first`."""
     shape, Q = plan.shape, lists.shape[1]
@@ -231,7 +231,7 @@ def _scan(
     )
 
 
-def _merge(lists: Array, earlier: bool, index: Array, score: Array, plan: Plan) -> None:
+def _merge(lists: Array, earlier: bool, index: Array, score: Array, plan: SearchPlan) -> None:
     """The best of all lists of each query, of the first only if `earlier` items left something there."""
     some = lists if earlier else lists[1:]
     sizes = map(np.int32, (lists.shape[1], len(some), plan.k))

@@ -13,9 +13,8 @@ import cupyx
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from milk_np.kernels.arrays import Array
 from milk_np.kernels.gpu.memory import empty
-
-Array = Any
 
 STAGED_BYTES = 1 << 25
 """Size of a buffer: large enough for the bus to be at full speed, small against the device's memory."""

@@ -6,16 +6,13 @@ then a selection.
 
 from __future__ import annotations
 
-from typing import Any
-
 import cupy
 import numpy as np
 
+from milk_np.kernels.arrays import Array
 from milk_np.kernels.gpu import search
 from milk_np.kernels.gpu.launch import kernel
 from milk_np.kernels.gpu.memory import empty, free_bytes
-
-Array = Any
 
 TILE, THREADS = 64, 256
 MOST_ROWS = 65535 * TILE

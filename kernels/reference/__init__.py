@@ -1,6 +1,8 @@
 """Each kernel in plain NumPy: the specification that the fast versions are compared with."""
 
 from milk_np.kernels.reference.adam import adam, adam_catch_up, adam_rows
+from milk_np.kernels.reference.als import solve_rows
+from milk_np.kernels.reference.candidates import candidate_dots, candidate_dots_backward, draw_distinct
 from milk_np.kernels.reference.content import content_rows, exponentials, weighted_sum, whiten_rows
 from milk_np.kernels.reference.extract import extract, extract_all, extract_all_backward, extract_backward, gather
 from milk_np.kernels.reference.gram import add_gram, add_products, combine, multiply
@@ -29,9 +31,12 @@ __all__ = [
     "add_gram",
     "add_products",
     "alignment",
+    "candidate_dots",
+    "candidate_dots_backward",
     "combine",
     "content_rows",
     "draw_batch",
+    "draw_distinct",
     "exponentials",
     "extract",
     "extract_all",
@@ -52,6 +57,7 @@ __all__ = [
     "regulariser",
     "risk",
     "shuffle",
+    "solve_rows",
     "sum_lists",
     "sum_rows",
     "top_k",

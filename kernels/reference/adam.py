@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
-Ints = NDArray[np.integer[Any]]
-Floats = NDArray[np.floating[Any]]
+from milk_np.kernels.arrays import Floats, Ints
 
 BETA1 = 0.9
 BETA2 = 0.999

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
-Ints = NDArray[np.integer[Any]]
-Floats = NDArray[np.floating[Any]]
+from milk_np.kernels.arrays import Floats, Ints
+
 Float32 = NDArray[np.float32]
 
 SHORTEST_ROW = 1e-12

@@ -6,16 +6,12 @@ commutes with the product, so no normalised or imputed copy of the features is e
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Ints = NDArray[np.integer[Any]]
-Floats = NDArray[np.floating[Any]]
-Table = tuple[Floats, Floats, Ints, Floats]
-"""raw (., D), fill (., D), source (I) and scale (I) of a modality."""
+from milk_np.kernels.arrays import Floats, Ints
+from milk_np.kernels.modalities import each_modality
 
 
 def gather(raw: Floats, fill: Floats, source: Ints, scale: Floats, rows: Ints, out: Floats) -> Floats:
@@ -64,23 +60,4 @@ def extract_backward(
     np.sum(dout, axis=0, out=dbias)
 
 
-def extract_all(
-    tables: Sequence[Table], rows: Ints, weights: Sequence[Floats], biases: Sequence[Floats], out: Floats
-) -> list[Any]:
-    """`extract` of every modality into `out` (M, n, K); what the backward pass may want of each: here nothing."""
-    for table, weight, bias, c in zip(tables, weights, biases, out, strict=True):
-        extract(*table, rows, weight, bias, c)
-    return [None] * len(tables)
-
-
-def extract_all_backward(
-    tables: Sequence[Table],
-    rows: Ints,
-    dout: Floats,
-    dweights: Sequence[Floats],
-    dbiases: Sequence[Floats],
-    caches: Sequence[Any],
-) -> None:
-    """`extract_backward` of every modality, `dout` (M, n, K), with what `extract_all` returned as `caches`."""
-    for table, dc, dweight, dbias, cache in zip(tables, dout, dweights, dbiases, caches, strict=True):
-        extract_backward(*table, rows, dc, dweight, dbias, cache)
+extract_all, extract_all_backward = each_modality(extract, extract_backward)

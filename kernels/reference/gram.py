@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.floating[Any]]
+from milk_np.kernels.arrays import Floats
 
 SUM_ROWS = 256
 """Rows whose products are summed in the type of the factors; beyond, in float64."""

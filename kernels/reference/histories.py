@@ -10,13 +10,10 @@ are sums of rows by compressed lists, and so are their gradients, by the transpo
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
-Ints = NDArray[np.integer[Any]]
-Floats = NDArray[np.floating[Any]]
+from milk_np.kernels.arrays import Floats, Ints
 
 SMALL = 1e-6
 """Keeps the direction of a vanishing sum smooth; far below the length of any real one."""

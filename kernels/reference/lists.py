@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
-Ints = NDArray[np.integer[Any]]
-Floats = NDArray[np.floating[Any]]
+from milk_np.kernels.arrays import Floats, Ints
 
 
 def sum_lists(indptr: Ints, index: Ints, x: Floats, out: Floats) -> None:

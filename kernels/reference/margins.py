@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
+from milk_np.kernels.arrays import Floats, Ints
 from milk_np.kernels.reference.grouping import Groups
-
-Ints = NDArray[np.integer[Any]]
-Floats = NDArray[np.floating[Any]]
 
 
 def margins(P: Floats, c: Floats, users: Ints, slot: Ints, out: Floats) -> None:

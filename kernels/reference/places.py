@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
-Ints = NDArray[np.integer[Any]]
+from milk_np.kernels.arrays import Ints
 
 
 def places(scores: NDArray[np.float32], user: Ints, item: Ints, out: NDArray[np.int64]) -> None:

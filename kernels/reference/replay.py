@@ -7,13 +7,7 @@ Adam's step size and epsilon. Drawing and grouping many batches at once are `dra
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
-
-Ints = NDArray[np.integer[Any]]
-Floats = NDArray[np.floating[Any]]
+from milk_np.kernels.arrays import Floats, Ints
 
 
 def set_clock(slot: int, row: int, count: int, clock: Ints) -> None:

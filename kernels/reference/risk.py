@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.floating[Any]]
+from milk_np.kernels.arrays import Floats
 
 
 def risk(s: Floats, theta: Floats, base: float, invariance: float, losses: Floats, ds: Floats) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Ints = NDArray[np.integer[Any]]
+from milk_np.kernels.arrays import Ints
 
 ROUNDS = 6
 TRIES = 32

@@ -18,6 +18,8 @@ Array = Any
 
 ALIGNMENT = 64
 """Alignment of tables in bytes, so that no vector of the widest registers straddles two cache lines."""
+ALIGNED = ALIGNMENT
+"""Numbers to whose multiple parts of one array are rounded up, so that each starts aligned, whatever its type."""
 
 
 class Backend(ABC):

@@ -7,11 +7,12 @@ import os
 import signal
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Sequence
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from milk_np.errors import DataError, MilkError, MissingExtraError, OutOfMemoryError
+from milk_np.errors import DataError, DataWarning, MilkError, MissingExtraError, OutOfMemoryError
 from milk_np.machine import threads
 from milk_np.machine.environment import CORE
 
@@ -30,7 +31,10 @@ def run_command(program: str, body: Callable[[list[str]], int], argv: Sequence[s
     threads.prepare(line)
     previous = {number: _handle(number, _interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
-        code = body(line)
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", DataWarning)
+            warnings.showwarning = _shown_by(program)
+            code = body(line)
         sys.stdout.flush()
         return code
     except (Exception, KeyboardInterrupt) as error:
@@ -38,6 +42,19 @@ def run_command(program: str, body: Callable[[list[str]], int], argv: Sequence[s
     finally:
         for number, handler in previous.items():
             _handle(number, handler)
+
+
+def _shown_by(program: str) -> Callable[..., None]:
+    """Prints a warning about data as a line of the program; others as Python does."""
+    usual = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+        if issubclass(category, DataWarning):
+            print(f"{program}: warning: {message}", file=sys.stderr)
+        else:
+            usual(message, category, *where, **more)
+
+    return show
 
 
 def _answer(program: str, error: BaseException) -> int:

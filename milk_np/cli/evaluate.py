@@ -7,9 +7,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from milk_np.cli.choices import given_settings, model_help, refuse_idle_mask
 from milk_np.cli.common import run_command
 from milk_np.cli.parser import Parser, add_settings
+from milk_np.cli.settings import given_settings, model_help, refuse_idle_mask
 from milk_np.errors import SettingsError
 from milk_np.settings.names import MASK
 from milk_np.settings.shared import Settings
@@ -29,8 +29,9 @@ EXAMPLES = (
     "milk-evaluate --model runs/shop --data shop.npz",
     "milk-evaluate --model runs/shop --data shop.npz --protocol FTMT --missing-mix .1,.45,.45 --json m.json",
     "milk-evaluate --model profile --data shop.npz --split valid --topk 10,50",
-    "milk-evaluate --model random                             # the built-in set",
+    "milk-evaluate --model random --data shop.npz",
 )
+_DATA = "data set made by milk-prepare (default: the built-in set, for a model that was trained on it)"
 NAMES = (*MASK, "impute", "seed", "topk", "candidates", "device", "threads")
 SPLITS = ("valid", "test")
 
@@ -57,7 +58,7 @@ def _run(line: list[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(PROGRAM, DESCRIPTION, EXAMPLES)
     parser.add_argument("--model", dest="source", required=True, metavar="RUN|FILE|NAME", help=model_help())
-    parser.add_argument("--data", metavar="FILE|DIR", help="data set made by milk-prepare (default: the built-in set)")
+    parser.add_argument("--data", metavar="FILE|DIR", help=_DATA)
     parser.add_argument("--split", choices=SPLITS, default="test", help="split to evaluate (default: test)")
     parser.add_argument("--per-user", metavar="FILE.npz", help="file to write each user's metrics to")
     parser.add_argument("--json", metavar="FILE", help="file to write the metrics to, as JSON")
@@ -68,8 +69,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _opened(given: argparse.Namespace) -> tuple[Scorer, Dataset, Settings]:
     """Model, data under the protocol that applies, and settings: those of training, overridden by the command line."""
-    from milk_np.cli.model_file import OnData, is_untrained, load_model, make_untrained
+    from milk_np.cli.model_file import is_untrained, load_model, make_untrained, refuse_without_data
 
+    refuse_without_data(given.source, given.data)
     if is_untrained(given.source):
         settings = Settings.from_mapping(given_settings(given))
         ds = _data(given, settings)
@@ -80,7 +82,7 @@ def _opened(given: argparse.Namespace) -> tuple[Scorer, Dataset, Settings]:
         raise SettingsError("--impute: a trained model imputes missing modalities as in training; leave out --impute")
     settings = Settings.from_mapping({**_of_training(model.settings.to_dict()), **given_settings(given)})
     ds = _data(given, settings)
-    return OnData.of(model, ds), ds, settings
+    return model, ds, settings
 
 
 def _of_training(settings: Mapping[str, object]) -> dict[str, object]:

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from milk_np.cli.choices import given_settings
 from milk_np.cli.parser import Parser
+from milk_np.cli.settings import given_settings
 from milk_np.cli.types import positive, share, whole
 from milk_np.errors import SettingsError
 from milk_np.models import registry
@@ -22,7 +22,7 @@ SHARED = (
     "missing_train",
     "missing_test",
     "impute",
-    "epochs",
+    "max_epochs",
     "batch_size",
     "eval_every",
     "patience",
@@ -34,7 +34,7 @@ SHARED = (
 or by the search."""
 
 
-QUICK: dict[str, object] = {"epochs": 100, "eval_every": 2, "patience": 4}
+QUICK: dict[str, object] = {"max_epochs": 100, "eval_every": 2, "patience": 4}
 """Defaults that differ from milk-train's: learning rates are larger here, so runs are shorter."""
 
 
@@ -82,10 +82,11 @@ def add_search(parser: Parser, *, repeats: bool = True) -> None:
     group.add_argument("--trials", type=positive, default=8, metavar="N", help=trials)
     group.add_argument(
         "--search",
-        choices=("grid", "optuna"),
+        choices=("grid", "halving", "optuna"),
         default="grid",
-        help="grid: a Latin hypercube sample of the grid; optuna: Optuna's sampler over the same values, which needs "
-        "the extra tune (default: grid)",
+        help="grid: a Latin hypercube sample of the grid; halving: the same configurations, few epochs for all and "
+        "more for the better third, repeatedly; optuna: Optuna's sampler over the same values, which needs the extra "
+        "tune (default: grid)",
     )
     group.add_argument("--jobs", type=whole, default=0, metavar="N", help="parallel runs; 0: one per core (default: 0)")
     if not repeats:
@@ -95,7 +96,10 @@ def add_search(parser: Parser, *, repeats: bool = True) -> None:
         "--seed", type=whole, default=0, metavar="N", help="random seed of the first repeat (default: 0)"
     )
     group.add_argument(
-        "--new-items", type=share, default=0.2, metavar="X", help="share of items that become new (default: 0.2)"
+        "--new-items",
+        type=share,
+        metavar="X",
+        help="share of items that become new, drawn in each repeat (default: 0.2, or the split that the data brought)",
     )
 
 

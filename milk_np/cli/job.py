@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,13 +12,14 @@ from typing import TYPE_CHECKING, Any, cast
 from milk_np.backends.select import gpu_problem
 from milk_np.cli.tables import compare_table, over_seeds, seeds_table
 from milk_np.data.arrays import Split
-from milk_np.errors import SettingsError
+from milk_np.errors import DataError, SettingsError
 from milk_np.kernels.cpu.ahead import missing
 from milk_np.machine import memory
 from milk_np.models import registry
 from milk_np.models.base import data_sizes
 from milk_np.models.registry import make_model
 from milk_np.reports.run import write_run_report
+from milk_np.reports.verdict import is_ahead, verdict
 from milk_np.settings.shared import Settings
 from milk_np.settings.steps import StepSettings
 from milk_np.training.progress import Callback, ProgressLines, both, show_progress
@@ -50,6 +52,7 @@ class Job:
     quiet: bool
     line: list[str]
     load_seconds: float
+    final: bool = False
     preamble: str = ""
 
     def say(self, text: str, run: RunFolder | None = None) -> None:
@@ -68,7 +71,8 @@ class Job:
         text = f"{what}\ndevice   {_device(settings)}\nmemory   {memory.need_text(need, available)}\n"
         self.preamble = f"{self.ds.statistics()}\n\n{text}"
         self.say(self.preamble)
-        _refuse_what_cannot_run(settings, self.ds)
+        if not self.final:
+            _refuse_what_cannot_run(settings, self.ds)
         memory.refuse_if_too_large(need, available, model.memory_advice)
         make_model(settings.without_machine()).check(self.ds)
 
@@ -89,7 +93,7 @@ class Job:
         """Train one seed unless its folder holds a finished run; evaluate and save. Returns the summary."""
         finished = run.summary() if self.resume else None
         if finished and not _more_epochs(finished, settings):
-            more = "; raise --epochs to continue" if isinstance(settings, StepSettings) else ""
+            more = "; raise --max-epochs to continue" if isinstance(settings, StepSettings) else ""
             self.say(f"{run.path} is already finished{more}")
             return finished
         if absent := len(missing(settings.kind)) if settings.training_device == "cpu" else 0:
@@ -97,16 +101,18 @@ class Job:
         # The command has set the threads already; model.npz doesn't store their number.
         start, model = time.perf_counter(), make_model(settings.resolve().without_machine())
         callback = self._callback(settings, run)
-        cast("StoredModel", model).fit(self.ds, callback=callback, run=run, resume=self.resume)
+        cast("StoredModel", model).fit(self.ds, callback=callback, run=run, resume=self.resume, final=self.final)
         history, fitted = cast("StoredModel", model).history, time.perf_counter()
-        tests, summary = _evaluated(model, self.ds, settings)
+        tests, summary = ({}, {"final": True}) if self.final else _evaluated(model, self.ds, settings)
         spent = {"training": fitted - start} if history is None else history.seconds
         seconds = {"loading": self.load_seconds, **spent, "testing": time.perf_counter() - fitted}
         summary |= {"seconds": seconds} if history is None else {**history.summary(), "seconds": seconds}
-        tests[settings.model].save_per_user(run.file("per_user.npz"))
-        run.write_summary(self._identity(settings) | summary)
+        if tests:
+            tests[settings.model].save_per_user(run.file("per_user.npz"))
+        summary = self._identity(settings) | summary
+        run.write_summary(summary)
         write_run_report(run)
-        self._show(run, settings, tests)
+        self._show(run, settings, tests, summary)
         return summary
 
     def _open(self, path: Path, settings: Settings) -> RunFolder:
@@ -116,7 +122,9 @@ class Job:
             run = RunFolder.reopen(path, data_hash=data_hash)
             run.write_settings(settings)
             return run
-        run = RunFolder.create(path, settings, data_hash=data_hash, command=["milk-train", *self.line])
+        run = RunFolder.create(
+            path, settings, data_hash=data_hash, command=["milk-train", *self.line], final=self.final
+        )
         run.log(self.preamble)
         return run
 
@@ -128,11 +136,16 @@ class Job:
         data = {"data": self.ds.name, "data_hash": self.ds.content_hash}
         return {"model": settings.model, "preset": settings.preset, "seed": settings.seed, **data}
 
-    def _show(self, run: RunFolder, settings: Settings, tests: dict[str, Evaluation]) -> None:
+    def _show(self, run: RunFolder, settings: Settings, tests: dict[str, Evaluation], summary: dict[str, Any]) -> None:
+        if self.final:
+            self.say(f"\nfinal model: {final_text(self.ds)}\n\nsaved in {run.path}", run)
+            return
         k = max(settings.topk)
         self.say(f"\n{tests[settings.model].table()}\n", run)
         self.say("compared with models that need no training (test)", run)
         self.say(compare_table(tests, (f"ndcg@{k}", f"recall@{k}")), run)
+        if not is_ahead(summary):
+            self.say(f"\n{textwrap.fill(verdict(summary), 100)}", run)
         self.say(f"\nsaved in {run.path}", run)
 
     def _summarise(self, root: RunFolder, seeds: Sequence[int], summaries: Sequence[dict[str, Any]]) -> None:
@@ -147,14 +160,22 @@ class Job:
         self.say(f"\nsaved in {root.path}", root)
 
 
+def final_text(ds: Dataset) -> str:
+    """What a final model was trained on."""
+    return (
+        f"trained on all {len(ds.train_items):,} items that have pairs; nothing was held out, so it has no test figures"
+    )
+
+
 def _more_epochs(finished: dict[str, Any], settings: Settings) -> bool:
     """Whether a finished run would train further."""
-    return isinstance(settings, StepSettings) and int(finished["epochs"]) < settings.epochs
+    return isinstance(settings, StepSettings) and int(finished["epochs"]) < settings.max_epochs
 
 
 def _evaluated(trained: Recommender, ds: Dataset, settings: Settings) -> tuple[dict[str, Evaluation], dict[str, Any]]:
     """Test evaluations of the model and of those without training, and their part of the summary."""
     from milk_np.evaluation.evaluate import evaluate
+    from milk_np.evaluation.examples import example_lists
 
     def score(model: Recommender, split: Split) -> Evaluation:
         return evaluate(model, ds, split, topk=settings.cutoffs, candidates=settings.candidates)
@@ -165,7 +186,8 @@ def _evaluated(trained: Recommender, ds: Dataset, settings: Settings) -> tuple[d
         tests[name] = score(other.fit(ds), Split.TEST)
     beside = {name: test.to_dict() for name, test in tests.items() if name != settings.model}
     valid = score(trained, Split.VALIDATION).to_dict()
-    return tests, {"valid": valid, "test": tests[settings.model].to_dict(), "beside": beside}
+    shown = {"statistics": ds.statistics(), "examples": example_lists(trained, ds)}
+    return tests, {"valid": valid, "test": tests[settings.model].to_dict(), "beside": beside, **shown}
 
 
 def _what_runs(settings: Settings, pairs: int) -> str:
@@ -180,7 +202,7 @@ def _what_runs(settings: Settings, pairs: int) -> str:
     }
     if isinstance(settings, StepSettings):
         lines["training"] = (
-            f"lr {settings.lr:g}, batches of {min(settings.batch_size, pairs)}, at most {settings.epochs} epochs, "
+            f"lr {settings.lr:g}, batches of {min(settings.batch_size, pairs)}, at most {settings.max_epochs} epochs, "
             f"seed {', '.join(map(str, settings.seed_list))}"
         )
     return "\n".join(f"{name:<8} {text}" for name, text in lines.items())
@@ -198,8 +220,14 @@ def _device(settings: Settings) -> str:
 
 
 def _refuse_what_cannot_run(settings: Settings, ds: Dataset) -> None:
-    """Raise an error before training, not after, if a list would be longer than the number of new items."""
+    """Raise an error before training, not after, if nothing could be evaluated or a list would be too long."""
     counts = [len(ds.new_items(split)) for split in (Split.VALIDATION, Split.TEST)]
+    if not all((ds.split == split).any() for split in (Split.VALIDATION, Split.TEST)):
+        raise DataError(
+            f"{ds.name}: expected pairs of validation and test items, to choose and evaluate a model by, got items of "
+            f"{counts[0]} and {counts[1]}; train the model to serve with --final, or make new items with milk-prepare "
+            "--new-items 0.2"
+        )
     candidates = sum(counts) if settings.candidates == "all" else min(counts)
     if settings.cutoffs[-1] > candidates:
         raise SettingsError(

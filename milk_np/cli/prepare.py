@@ -9,7 +9,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from milk_np.cli.choices import given_settings
 from milk_np.cli.common import run_command
 from milk_np.cli.prepare_options import (
     MASK_SETTINGS,
@@ -19,11 +18,12 @@ from milk_np.cli.prepare_options import (
     SYNTHETIC_OPTIONS,
     make_parser,
 )
-from milk_np.data.importers.formats import FORMATS, reader
+from milk_np.cli.prepare_source import import_source, refuse
+from milk_np.cli.settings import given_settings
 from milk_np.errors import SettingsError
 
 if TYPE_CHECKING:
-    from milk_np.data import Dataset, Preparation
+    from milk_np.data import Dataset
     from milk_np.data.missing import Mask
     from milk_np.data.synthetic.planted import Plan
 
@@ -41,7 +41,7 @@ def body(line: list[str]) -> int:
     _check(given)
     if given.synthetic:
         return _synthetic(given)
-    ds = _with_mask(_import(given), mask_of(given))
+    ds = _with_mask(import_source(given), mask_of(given))
     ds.save(given.out)
     _report(ds, given)
     return 0
@@ -65,63 +65,11 @@ def _check(given: argparse.Namespace) -> None:
     if given.synthetic:
         if given.sources:
             raise SettingsError(f"SOURCE: expected none with --synthetic, got {given.sources[0]}")
-        _refuse(given, (*SOURCE_OPTIONS, *RAW_OPTIONS, "format"), "raw data, not to --synthetic")
+        refuse(given, (*SOURCE_OPTIONS, *RAW_OPTIONS, "format"), "raw data, not to --synthetic")
         return
     if not given.sources:
         raise SettingsError("SOURCE: expected a table, a folder or a data set (or --synthetic), got nothing")
-    _refuse(given, SYNTHETIC_OPTIONS, "--synthetic")
-
-
-def _refuse(given: argparse.Namespace, names: Sequence[str], where: str) -> None:
-    for name in names:
-        if getattr(given, name):
-            raise SettingsError(f"--{name.replace('_', '-')}: applies to {where}; leave it out")
-
-
-def _import(given: argparse.Namespace) -> Dataset:
-    from milk_np.data.importers.detect import detect_format
-
-    source = Path(given.sources[0])
-    kind = given.format or detect_format(source)
-    options = FORMATS[kind].options
-    _refuse(given, [name for name in SOURCE_OPTIONS if name not in options], f"tables, not to {source}")
-    if "features" not in options and len(given.sources) > 1:
-        raise SettingsError(f"SOURCE: expected one {kind} source, also got {given.sources[1]}")
-    named = {name: getattr(given, name) for name in options if name != "features" and getattr(given, name)}
-    files = [_features(given)] if "features" in options else []
-    return reader(kind)(source, *files, preparation(given), **named)
-
-
-def _features(given: argparse.Namespace) -> dict[str, str]:
-    """Feature files by modality, from `NAME=FILE` and from further sources `NAME.npy`."""
-    named = [(Path(source).stem, source) for source in given.sources[1:]]
-    for text in given.features or ():
-        name, sign, file = text.partition("=")
-        if not (name and sign and file):
-            raise SettingsError(f"--features: expected NAME=FILE, such as image=clip.npy, got {text!r}")
-        named.append((name, file))
-    twice = [name for n, (name, _) in enumerate(named) if name in dict(named[:n])]
-    if twice:
-        raise SettingsError(f"features: expected one file per modality, got two for {twice[0]}")
-    return dict(named)
-
-
-def preparation(given: argparse.Namespace) -> Preparation:
-    """How raw data are to be prepared, from the options."""
-    from milk_np.data import Preparation
-
-    # A seed asks for a draw of new items, even if the data set has its own split.
-    share = 0.2 if given.new_items is None and given.split_seed is not None else given.new_items
-    return Preparation(
-        k_core=given.k_core or 0,
-        new_items=share,
-        split_seed=given.split_seed or 0,
-        merge_duplicates=given.merge_duplicates,
-        half=given.half,
-        modalities=given.modalities,
-        missing_rows=given.missing_rows or (),
-        name=given.name,
-    )
+    refuse(given, SYNTHETIC_OPTIONS, "--synthetic")
 
 
 def mask_of(given: argparse.Namespace) -> Mask | None:

@@ -8,14 +8,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from milk_np.cli.parser import Parser, add_settings
-from milk_np.cli.types import share
+from milk_np.cli.types import share_or_none
 from milk_np.data.importers.formats import FORMATS
+from milk_np.data.importers.preparation import SPLITS
 
 PROGRAM = "milk-prepare"
 EXAMPLES = (
     "milk-prepare interactions.csv image.npy text.npy --out data.npz",
-    "milk-prepare clicks.parquet --user-col uid --item-col sku --item-ids skus.txt \\",
-    "             --features image=clip.npy --k-core 5 --out shop.npz",
+    "milk-prepare clicks.parquet --user-col uid --item-col sku --features image=clip.parquet \\",
+    "             --features text=titles.npz --time-col when --new-since 2024-05-01 --out shop.npz",
+    "milk-prepare clicks.csv --item-ids skus.txt --features image=clip.npy --k-core 5 --out shop.npz",
+    "milk-prepare ratings.dat image.npy --user-col 1 --item-col 2 --rating-col 3 --min-rating 4 --out ml.npz",
     "milk-prepare raw_folder --protocol FTMT --out ftmt.npz    # the kind of folder is detected",
     "milk-prepare data.npz --protocol MTMT --missing-mix .10,.45,.45 --out mtmt.npz",
     "milk-prepare --synthetic --users 1e6 --items 2e5 --pairs 2e7 --half --out big    # a folder",
@@ -23,7 +26,10 @@ EXAMPLES = (
 )
 MASK_SETTINGS = ("protocol", "missing_train", "missing_test", "missing_mix", "missing_seed")
 SOURCE_OPTIONS = tuple(dict.fromkeys(name for each in FORMATS.values() for name in each.options))
-RAW_OPTIONS = ("k_core", "new_items", "split_seed", "merge_duplicates", "missing_rows", "modalities")
+RAW_OPTIONS = (
+    *("k_core", "new_items", "split_seed", "merge_duplicates", "missing_rows", "modalities"),
+    *("split", "new_since", "min_rating", "drop_featureless"),
+)
 SYNTHETIC_OPTIONS = ("users", "items", "pairs", "widths", "seed")
 
 
@@ -48,7 +54,8 @@ def make_parser() -> Parser:
     parser.add_argument("--quiet", action="store_true", help="print errors only")
     _add_table(
         parser.add_argument_group(
-            "reading", "An item id is the row number of its features, unless --item-ids is given."
+            "reading",
+            "Pairs and features meet by the items' ids; in an .npy without --ids, these are the numbers of its rows.",
         )
     )
     _add_raw(parser.add_argument_group("preparing"))
@@ -59,8 +66,8 @@ def make_parser() -> Parser:
 
 
 _SOURCE = (
-    "a table (.csv, .tsv, .gz, .parquet) and feature files MODALITY.npy, a folder with both, a folder in the format "
-    "of the authors' program or of MMRec, or a data set"
+    "a table (.csv, .tsv, .dat, .gz, .parquet, a folder of Parquet parts) and feature files MODALITY.npy, .npz or "
+    ".parquet, a folder with both, a folder in the format of the authors' program or of MMRec, or a data set"
 )
 _PROTOCOL = (
     "remove modalities; FTMT: Full Training, Missing Test (only new items lose any), and so on (default: none are "
@@ -80,12 +87,22 @@ def _add_table(group: argparse._ArgumentGroup) -> None:
         "--features",
         action="append",
         metavar="NAME=FILE",
-        help="features of a modality, an .npy array (items x width); may be repeated",
+        help="features of a modality: an .npy array (items x width), or an .npz or .parquet with item ids and vectors; "
+        "FILE:COLUMN if it has several; may be repeated",
     )
-    add("--user-col", metavar="NAME", help="column with user ids (default: user)")
-    add("--item-col", metavar="NAME", help="column with item ids (default: item)")
+    add("--user-col", metavar="NAME", help="column with user ids, or its number if there is no header (default: user)")
+    add("--item-col", metavar="NAME", help="column with item ids, of feature files too (default: item)")
     add("--split-col", metavar="NAME", help="column with train, valid or test; all pairs of an item in one split")
-    add("--item-ids", metavar="FILE", help="item id of each feature row, one per line, or an .npy array")
+    add("--time-col", metavar="NAME", help="column with times, for --split time: dates or numbers (default: time)")
+    add("--rating-col", metavar="NAME", help="column with ratings, for --min-rating (default: rating)")
+    add("--separator", metavar="TEXT", help="what separates columns: tab , ; | :: or other text (default: found out)")
+    add("--item-ids", metavar="FILE", help="item id of each row of the .npy features, one per line, or an .npy array")
+    add(
+        "--ids",
+        action="append",
+        metavar="NAME=FILE",
+        help="the same for the rows of one modality; may be repeated",
+    )
 
 
 def _add_raw(group: argparse._ArgumentGroup) -> None:
@@ -93,14 +110,28 @@ def _add_raw(group: argparse._ArgumentGroup) -> None:
     add("--name", metavar="NAME", help="name of the data set (default: from the source)")
     add("--modalities", type=_words, metavar="NAMES", help="modalities to keep, in this order (default: all)")
     add("--k-core", type=_count, metavar="K", help="keep users and items with at least K pairs (default: all)")
-    add("--new-items", type=share, metavar="X", help="share of items that become new (default: 0.2)")
+    add(
+        "--split",
+        choices=SPLITS,
+        help="how new items are found: drawn, those first seen last (--time-col), or as --split-col says (default: "
+        "random, or what an option asks for)",
+    )
+    add("--new-items", type=share_or_none, metavar="X", help="share of items that become new; 0: none (default: 0.2)")
+    add(
+        "--new-since",
+        metavar="WHEN",
+        help="with --split time: a date, a number, or the share of items that are new; later pairs of older items are "
+        "left out (default: 0.2)",
+    )
+    add("--min-rating", type=float, metavar="X", help="count only pairs rated at least X (default: all)")
+    add("--drop-featureless", action="store_true", help="leave out items that have no features (default: an error)")
     add("--split-seed", type=_count, metavar="N", help="random seed of the choice of new items (default: 0)")
     add("--merge-duplicates", action="store_true", help="count repeated pairs once (default: an error)")
     add(
         "--missing-rows",
         type=_words,
         metavar="KINDS",
-        help="feature rows that mean a missing modality: nan, zero",
+        help="further feature rows that mean a missing modality, beside those of NaN only: nan (any NaN), zero",
     )
     add("--half", action="store_true", help="store features as float16")
 

@@ -7,11 +7,11 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from milk_np.cli.choices import given_settings, model_help
 from milk_np.cli.common import run_command
 from milk_np.cli.parser import Parser, add_settings
+from milk_np.cli.settings import given_settings, model_help
 from milk_np.cli.types import positive
-from milk_np.errors import SettingsError
+from milk_np.errors import DataError, SettingsError
 from milk_np.settings.shared import Settings
 
 if TYPE_CHECKING:
@@ -48,18 +48,19 @@ def _run(line: list[str]) -> int:
     from milk_np.cli.source import open_source
     from milk_np.serving import output
 
-    if given.out:
-        output.writer_for(given.out)
+    for path in filter(None, (given.out, given.rejects)):
+        output.writer_for(path)
     device = str(given_settings(given).get("device", Settings().device))
-    tables = _tables(given, open_source(given.source, given.data, device))
+    source = open_source(given.source, given.data, device)
+    tables = _tables(given, source)
     if not given.out:
         output.write_csv(sys.stdout, tables)
-        return 0
+        return source.rejects.report(PROGRAM, given.rejects)
     counted = _Counted(tables)
     output.write_table(given.out, counted)
     if not given.quiet:
         print(f"wrote {counted.rows:,} rows to {given.out}")
-    return 0
+    return source.rejects.report(PROGRAM, given.rejects)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -76,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--candidates", choices=("new", "all"), help=_CANDIDATES)
     add("--include-seen", action="store_true", help="also list pairs of the training data")
     add("--out", metavar="FILE", help="write .csv, .jsonl or .parquet instead of printing")
+    add("--rejects", metavar="FILE", help=_REJECTS)
     add("--quiet", action="store_true", help="print errors only")
     add_settings(parser, ["device", "threads"])
     return parser
@@ -92,6 +94,10 @@ _HISTORY = (
 _NEW_ITEM = (
     "users for brand-new items: one array (items x width) per modality; where a modality is missing, rows of NaN or "
     "no array; optionally item_ids"
+)
+_REJECTS = (
+    "write the users and items that can't be served, with reasons, to this .csv, .jsonl or .parquet; the rest is "
+    "delivered either way, and the exit code is 3 if there are any"
 )
 _CANDIDATES = "items to choose from (default: new; all with --similar)"
 
@@ -117,7 +123,7 @@ def _tables(given: argparse.Namespace, source: Source) -> Iterator[Table]:
 
     from milk_np.serving import recommend as lists
 
-    model, data, k = source.model, source.data, given.topk
+    model, data, k = source.model, source.data, min(given.topk, _longest(given, source))
     if given.new_item is not None:
         return _for_new_items(given, source)
     if given.items is not None:
@@ -138,12 +144,31 @@ def _tables(given: argparse.Namespace, source: Source) -> Iterator[Table]:
     return (_table(part, ("user", source.user_names), ("item", source.item_names)) for part in parts)
 
 
+def _longest(given: argparse.Namespace, source: Source) -> int:
+    """The number of candidates; a shorter list than --topk is told."""
+    from milk_np.serving.recommend import candidate_items
+
+    if given.items is not None or (given.new_item is not None and given.users is None):
+        count, what = source.data.n_users, "users"
+    elif given.new_item is not None:
+        return int(given.topk)  # _for_new_items knows how many there are
+    else:
+        default = "new" if given.similar is None else "all"
+        count, what = len(candidate_items(source.data, given.candidates or default)), "candidates"
+    if count < 1:
+        raise DataError("--candidates: the data have no new items; list all items with --candidates all")
+    if count < given.topk:
+        print(f"{PROGRAM}: lists have {count} entries, the number of {what}, not {given.topk}", file=sys.stderr)
+    return count
+
+
 def _for_new_items(given: argparse.Namespace, source: Source) -> Iterator[Table]:
     from milk_np.serving import recommend as lists
 
     vectors, names = source.new_items(given.new_item)
     if given.users is None:
-        found = lists.users_for_new_items(source.model, source.data, vectors, given.topk)
+        k = min(given.topk, source.data.n_users)
+        found = lists.users_for_new_items(source.model, source.data, vectors, k)
         yield _table(found, ("item", names), ("user", source.user_names))
         return
     k = min(given.topk, len(vectors))

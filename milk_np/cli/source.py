@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from errno import ENAMETOOLONG
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from milk_np.cli.model_file import OnData, is_untrained, load_model, make_untrained
-from milk_np.data import Dataset, make_synthetic
+from milk_np.cli.model_file import is_untrained, load_model, make_untrained, refuse_without_data
+from milk_np.cli.rejects import Rejects
+from milk_np.data import Dataset
 from milk_np.data.storage import naming
 from milk_np.errors import DataError, SettingsError
 from milk_np.files import load_arrays
 from milk_np.models.base import Vectors
-from milk_np.serving.identity import to_numbers
+from milk_np.models.on_data import OnData
+from milk_np.models.stored import StoredModel
+from milk_np.serving.identity import Index
 from milk_np.serving.recommend import Historian, Known
 from milk_np.settings.shared import Settings
 from milk_np.text import nearest
@@ -43,26 +47,50 @@ class Source:
     modalities: tuple[str, ...]
     user_names: Names
     item_names: Names
+    rejects: Rejects = field(default_factory=Rejects)
 
     def users(self, text: str) -> NDArray[np.int32]:
         """Numbers of the users that --users names: ids, a file of ids, or all."""
-        if text == "all":
-            return np.arange(self.data.n_users, dtype=np.int32)
-        return to_numbers(_words(text, "--users"), self.user_names, self.data.n_users, "user")
+        everyone = text == "all"
+        users = (
+            np.arange(self.data.n_users, dtype=np.int32) if everyone else self._known(_words(text, "--users"), "user")
+        )
+        if not isinstance(self.model, OnData):
+            return users
+        served = self.model.servable[users]
+        for user in users[~served].tolist():
+            self.rejects.add("user", self._users.words([user])[0], self.model.why_not(user))
+        return self.rejects.rest(users[served])
 
     def items(self, text: str) -> NDArray[np.int32]:
         """Numbers of the items that an option names: ids, or a file of ids."""
-        return to_numbers(_words(text, "--items"), self.item_names, self.data.n_items, "item")
+        return self._known(_words(text, "--items"), "item")
 
     def histories(self, text: str) -> list[NDArray[np.int32]]:
         """Histories that --history names: items separated by commas, or a file with one history per line."""
         parts = [[part.strip() for part in line.split(",") if part.strip()] for line in _lines(text) or [text]]
         if not any(parts):
             raise SettingsError(f"--history: expected items separated by commas, or a file of such lines, got {text!r}")
-        return [to_numbers(items, self.item_names, self.data.n_items, "item") for items in parts]
+        return [self._items.numbers(items) for items in parts]
 
-    def new_items(self, path: str) -> tuple[Vectors, Names]:
-        """Vectors (n, K) of the items in a file of feature rows, and their ids if the file has any."""
+    def _known(self, words: list[str], kind: str) -> NDArray[np.int32]:
+        """Numbers of the users or items that the data have; the others are rejected."""
+        index = self._users if kind == "user" else self._items
+        numbers = index.find(words)
+        for word in (word for word, number in zip(words, numbers.tolist(), strict=True) if number < 0):
+            self.rejects.add(kind, word, index.unknown(word))
+        return self.rejects.rest(numbers[numbers >= 0])
+
+    @cached_property
+    def _users(self) -> Index:
+        return Index(self.user_names, self.data.n_users, "user")
+
+    @cached_property
+    def _items(self) -> Index:
+        return Index(self.item_names, self.data.n_items, "item")
+
+    def new_items(self, path: str) -> tuple[Vectors, NDArray[Any]]:
+        """Vectors (n, K) of the items in a file of feature rows, and their ids, or their numbers if it has none."""
         arrays = load_arrays(path)
         names = arrays.pop("item_ids", None)
         for name in arrays:
@@ -75,14 +103,23 @@ class Source:
         owned = _owned(path, rows, self.modalities)
         if names is not None and len(names) != len(owned):
             raise DataError(f"{path}: expected {len(owned)} item_ids, one per item, got {len(names)}")
+        named = np.arange(len(owned)) if names is None else names.astype(np.str_)
+        some = owned.any(axis=1)
+        if not some.all() and some.any():
+            for name in named[~some].tolist():
+                self.rejects.add("item", str(name), f"item {name!r} has none of {', '.join(self.modalities)}")
+            rows, owned, named = {name: array[some] for name, array in rows.items()}, owned[some], named[some]
         with naming(Path(path)):
-            return self.model.encode_items(rows, owned), None if names is None else names.astype(np.str_)
+            if isinstance(self.model, (OnData, StoredModel)):
+                self.model.check_scale(rows, owned)
+            return self.model.encode_items(rows, owned), named
 
 
 def open_source(model: str, data: str | None, device: str) -> Source:
-    """What --model and --data refer to; the built-in set for a model without training and no --data."""
-    if is_untrained(model):
-        ds = make_synthetic() if data is None else Dataset.load(data)
+    """What --model and --data refer to. Raises SettingsError for a model without training and no --data."""
+    refuse_without_data(model, data)
+    if data is not None and is_untrained(model):
+        ds = Dataset.load(data)
         return _of_data(make_untrained(model, ds, Settings()), ds)
     trained = load_model(model, device)
     if data is not None:

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from milk_np.cli.choices import add_model_settings, given_settings, read_settings, refuse_idle_mask
 from milk_np.cli.common import run_command
+from milk_np.cli.final import add_final, final_settings
 from milk_np.cli.parser import Parser, add_common
+from milk_np.cli.settings import add_model_settings, given_settings, read_settings, refuse_idle_mask
 from milk_np.errors import SettingsError
 from milk_np.settings.shared import Settings
 
@@ -27,14 +28,18 @@ Without --data it trains on a built-in synthetic set. The best epoch on the vali
 the table shows results on the test items, overall and by number of missing modalities, next to a
 content profile and random order, which need no training. The run folder holds config.toml, env.json,
 log.txt, metrics.jsonl, summary.json, report.html, per_user.npz, model.npz (the best epoch) and
-last.npz (for --resume)."""
+last.npz (for --resume).
+
+--final trains on every item that has pairs, validation and test items too: the model to serve. It takes the settings
+of a finished run (--like) and as many epochs as that run's best, and has no held-out figures of its own."""
 EXAMPLES = (
     "milk-train                                               # the built-in set, under a minute",
     "milk-train --data shop.npz --protocol FTMT --out runs/shop --seeds 5",
     "milk-train --data shop.npz --out runs/shop --resume      # continue after Ctrl-C or a crash",
-    "milk-train --data shop.npz --config runs/shop/config.toml --preset reference --epochs 100",
+    "milk-train --data shop.npz --final --like runs/shop --out runs/live      # to serve: nothing is held out",
+    "milk-train --data shop.npz --config runs/shop/config.toml --preset reference --max-epochs 100",
 )
-RESUMABLE = frozenset({"epochs", "patience", "device", "threads", "log_every", "seeds"})
+RESUMABLE = frozenset({"max_epochs", "patience", "device", "threads", "log_every", "seeds"})
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -50,11 +55,13 @@ def _run(line: list[str]) -> int:
     from milk_np.training.run_folder import default_folder
 
     start = time.perf_counter()
+    _choose_final(given)
     settings = _settings(given)
     with compiling(settings.kind, threads.allowed_cores() if settings.training_device == "cpu" else 1):
         ds, settings = _load(given, settings)
         out = Path(given.out) if given.out else default_folder(ds.name, settings)
-        job = Job(ds, settings, out, bool(given.resume), bool(given.quiet), line, time.perf_counter() - start)
+        spent = time.perf_counter() - start
+        job = Job(ds, settings, out, bool(given.resume), bool(given.quiet), line, spent, given.final)
         return _trained(job, line)
 
 
@@ -79,6 +86,7 @@ def _parser(line: Sequence[str]) -> argparse.ArgumentParser:
     parser.add_argument("--data", metavar="FILE|DIR", help="data set made by milk-prepare (default: the built-in set)")
     parser.add_argument("--out", metavar="DIR", help="run folder (default: runs/DATA-MODEL-PRESET-sSEED-TIME)")
     parser.add_argument("--resume", action="store_true", help="continue the run in --out")
+    add_final(parser)
     add_common(parser)
     add_model_settings(parser, line)
     return parser
@@ -90,7 +98,7 @@ def _settings(given: argparse.Namespace) -> Settings:
     from milk_np.training.run_folder import RunFolder
 
     if not given.resume:
-        return read_settings(given)
+        return final_settings(given) if given.final else read_settings(given)
     if not given.out:
         raise SettingsError("--resume: give the run folder with --out")
     started = load_settings(RunFolder.reopen(given.out).config)
@@ -115,11 +123,23 @@ def _load(given: argparse.Namespace, settings: Settings) -> tuple[Dataset, Setti
     from milk_np.data import Dataset, make_synthetic
     from milk_np.data.missing import masked
 
-    if given.data is None and settings.protocol is None:
+    if given.data is None and settings.protocol is None and not given.final:
         settings = settings.replace(protocol="FTMT")
     refuse_idle_mask(given, settings)
     ds = make_synthetic() if given.data is None else Dataset.load(given.data)
-    return masked(ds, settings), settings
+    return (ds.all_training() if given.final else masked(ds, settings)), settings
+
+
+def _choose_final(given: argparse.Namespace) -> None:
+    """A resumed run stays what it is: final or not."""
+    from milk_np.training.run_folder import RunFolder
+
+    if given.like is not None and (not given.final or given.resume):
+        raise SettingsError("--like: goes with --final, when a run begins; leave it out")
+    if given.resume and given.out and RunFolder(given.out).exists:
+        if given.final and not RunFolder(given.out).final:
+            raise SettingsError(f"--final: the run in {given.out} holds items out, --resume can't change that")
+        given.final = RunFolder(given.out).final
 
 
 def _without_out(line: Sequence[str]) -> list[str]:

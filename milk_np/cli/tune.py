@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from milk_np.cli.choices import read_settings
 from milk_np.cli.common import run_command
 from milk_np.cli.experiment_options import (
     QUICK,
@@ -23,10 +22,10 @@ from milk_np.cli.experiment_options import (
     usual_patience,
 )
 from milk_np.cli.parser import Parser, add_common, add_settings
+from milk_np.cli.settings import read_settings
 from milk_np.errors import SettingsError
 from milk_np.machine.threads import allowed_cores
 from milk_np.models import registry
-from milk_np.models.milk.settings import MilkSettings
 from milk_np.settings.shared import Settings
 
 if TYPE_CHECKING:
@@ -82,7 +81,7 @@ def _parser() -> Parser:
     add_search(parser, repeats=False)
     add_common(parser)
     names = ("without", "protocol", "missing_mix", "missing_seed", "topk", *SHARED)
-    add_settings(parser, names, MilkSettings, QUICK, shared_options())
+    add_settings(parser, names, registry.settings_class(registry.DEFAULT), QUICK, shared_options())
     return parser
 
 

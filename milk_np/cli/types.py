@@ -28,3 +28,8 @@ def share(text: str) -> float:
     if not 0 < value < 1:
         raise argparse.ArgumentTypeError(f"expected a share between 0 and 1, got {text!r}")
     return value
+
+
+def share_or_none(text: str) -> float:
+    """A share between 0 and 1, or 0; or argparse's error."""
+    return 0.0 if text.strip() in ("0", "0.0") else share(text)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from milk_np.data.dataset import Dataset
     from milk_np.data.features import FeatureTable
-    from milk_np.data.importers.assemble import Preparation
     from milk_np.data.importers.milk import from_milk_folder
     from milk_np.data.importers.mmrec import from_mmrec_folder
+    from milk_np.data.importers.preparation import Preparation
     from milk_np.data.importers.tables import from_dataset, from_folder, from_tables
     from milk_np.data.imputers.base import Imputer
     from milk_np.data.imputers.select import feature_tables, imputer_class, make_imputer
@@ -49,7 +49,7 @@ _HOMES = {
     "FeatureTable": "milk_np.data.features",
     "Imputer": "milk_np.data.imputers.base",
     "Mask": "milk_np.data.missing",
-    "Preparation": "milk_np.data.importers.assemble",
+    "Preparation": "milk_np.data.importers.preparation",
     "apply_protocol": "milk_np.data.missing",
     "feature_tables": "milk_np.data.imputers.select",
     "from_dataset": "milk_np.data.importers.tables",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import InitVar, dataclass, replace
+from importlib import import_module
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from milk_np.data import storage, validation
-from milk_np.data.arrays import Arrays
+from milk_np.data.arrays import Arrays, Split
+from milk_np.data.importers.preparation import Preparation
 from milk_np.data.statistics import statistics
 
 
@@ -35,7 +37,7 @@ class Dataset(Arrays):
         self._set("user", validation.as_ids(self.user, "user"))
         self._set("item", validation.as_ids(self.item, "item"))
         self._set("split", validation.as_split(self.split, "split", len(self.user)))
-        self._set("item_split", validation.as_split(self.item_split, "item_split"))
+        self._set("item_split", validation.as_item_split(self.item_split))
         self._set("modalities", modalities)
         self._set("features", {k: validation.as_features(v, k) for k, v in self.features.items()})
         self._set("available", validation.as_available(self.available))
@@ -56,6 +58,17 @@ class Dataset(Arrays):
         kept = {k: v for k, v in self.meta.items() if k != "content_hash"}
         return replace(self, available=available, meta=kept | dict(meta or {}), check_features=False)
 
+    def all_training(self) -> Dataset:
+        """The same data, every item that has a pair being a training item: for a final model, which nothing is held out
+        from. Items without pairs stay new."""
+        touched = np.bincount(self.item, minlength=self.n_items) > 0
+        item_split = np.where(touched, np.uint8(Split.TRAIN), np.uint8(Split.UNSEEN))
+        if np.array_equal(item_split, self.item_split):
+            return self
+        kept = {k: v for k, v in self.meta.items() if k != "content_hash"}
+        split = np.zeros_like(self.split)
+        return replace(self, item_split=item_split, split=split, meta=kept, check_features=False)
+
     @classmethod
     def load(cls, path: str | PathLike[str], *, check_features: bool = True) -> Dataset:
         """Read a data set from an `.npz` file, or from a folder whose features are then memory-mapped.
@@ -64,7 +77,8 @@ class Dataset(Arrays):
         ----------
         path : file or folder
         check_features : bool
-            Check the features for NaN and infinities. False saves one pass over a very large set.
+            Check the features for NaN and infinities, and compare their checksums. False saves the passes over a very
+            large set.
 
         Raises
         ------
@@ -73,10 +87,55 @@ class Dataset(Arrays):
         """
         path = Path(path)
         with storage.naming(path):
-            arrays, meta = storage.read_arrays(path)
+            arrays, meta = storage.read_arrays(path, check_features)
             names = tuple(arrays.pop("modalities").tolist())
             features = {name: arrays.pop(storage.FEATURE + name) for name in names}
             return cls(modalities=names, features=features, meta=meta, check_features=check_features, **arrays)
+
+    @classmethod
+    def from_frames(
+        cls,
+        interactions: Any,
+        features: Mapping[str, Any],
+        how: Preparation | None = None,
+        *,
+        items: Any = None,
+        user: str = "user",
+        item: str = "item",
+        split: str | None = None,
+        time: str | None = None,
+        rating: str | None = None,
+    ) -> Dataset:
+        """Make a data set from data frames, by id.
+
+        The items are all that the pairs, the features or `items` name. One that is absent from a modality's features,
+        or has an empty cell or a row of NaN there, lacks that modality; one without pairs is a new item.
+
+        Parameters
+        ----------
+        interactions : data frame or dict of arrays
+            One row a pair. A frame is anything with `__arrow_c_stream__`: pandas, polars, pyarrow, DuckDB, and others.
+        features : for each modality a data frame, a dict of arrays, or a tuple (ids, rows)
+            A column `item` with ids, strings or whole numbers, and one column of lists or one column a number; in a
+            dict also an array of two dimensions.
+        how : Preparation, optional
+            Splits, k-core, ratings, and so on: as with `milk-prepare`.
+        items : ids, or a frame with a column of them, optional
+            Further items of the catalogue.
+        user, item, split, time, rating : str
+            Names of columns. Times are dates, ISO 8601 text or numbers.
+
+        Raises
+        ------
+        DataError, ModalityError, SettingsError
+            If a column is missing or doesn't fit; the message names it.
+        MissingExtraError
+            If a frame is given and pyarrow isn't installed.
+        """
+        frames = import_module("milk_np.data.importers.frames")  # which makes data sets, so it imports this module
+        columns = {"user": user, "item": item, "split": split, "time": time, "rating": rating}
+        made: Dataset = frames.from_frames(interactions, features, how, items=items, **columns)
+        return made
 
     def save(self, path: str | PathLike[str]) -> Path:
         """Write an `.npz` file if `path` ends in .npz, else a folder; it appears only when it is complete."""

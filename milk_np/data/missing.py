@@ -12,7 +12,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from milk_np.data.arrays import Split
+from milk_np.data.arrays import Split, evaluated
 from milk_np.data.dataset import Dataset
 from milk_np.errors import DataError, SettingsError
 from milk_np.rng import generator
@@ -38,7 +38,7 @@ def make_mask(
     Parameters
     ----------
     item_split : (I,) uint8
-        0 training item, 1 or 2 new item.
+        0 training item, 1 or 2 new item; items without pairs (3) keep what they have.
     protocol : one of PROTOCOLS
     missing_train, missing_test : float
         Share of the training items (MTFT, MTMT) and of the new items (FTMT, MTMT) that miss one modality.
@@ -61,7 +61,7 @@ def make_mask(
     test_shares = mix or _shares(missing_test if protocol.endswith("MT") else 0.0)
     for stream, items, shares in (
         ("missing-train", np.flatnonzero(item_split == Split.TRAIN), train_shares),
-        ("missing-test", np.flatnonzero(item_split > Split.TRAIN), test_shares),
+        ("missing-test", np.flatnonzero(evaluated(item_split)), test_shares),
     ):
         _check_shares(shares, n_modalities)
         _drop(available, items, shares, generator(seed, stream))

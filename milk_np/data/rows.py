@@ -83,6 +83,16 @@ def non_finite_rows(rows: FeatureArray) -> NDArray[np.int64]:
     return np.concatenate(found)
 
 
+def absent_rows(rows: FeatureArray) -> NDArray[np.bool_]:
+    """Rows (n,) of NaN only, which mean everywhere that an item lacks the modality."""
+    absent: NDArray[np.bool_] = np.isnan(rows[:, 0])
+    suspects = np.flatnonzero(absent)
+    for block in row_blocks(len(suspects), rows.shape[1]):
+        chosen = suspects[block]
+        absent[chosen] = np.isnan(rows[chosen]).all(axis=1)
+    return absent
+
+
 def constant_rows(rows: FeatureArray, chosen: NDArray[np.bool_]) -> tuple[int, int]:
     """Of the rows where `chosen` (n,) is true, the numbers of all-zero rows and of other constant rows (width > 1)."""
     zero = constant = 0

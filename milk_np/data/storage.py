@@ -13,10 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from milk_np.data import checksums
 from milk_np.errors import DataError, ModalityError, OutOfMemoryError
 from milk_np.files import sync, write_atomic
 
-FORMAT = 1
+FORMAT = 2
+"""Version 2 knows items without pairs (item_split 3) and sets without new items; version 1 is read too."""
 REQUIRED = ("user", "item", "split", "item_split", "modalities", "available")
 OPTIONAL = ("user_ids", "item_ids")
 FEATURE = "feature_"
@@ -33,16 +35,18 @@ def naming(path: Path) -> Iterator[None]:
         raise type(error)(f"{path}: {error}") from error.__cause__
 
 
-def read_arrays(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+def read_arrays(path: Path, check: bool = True) -> tuple[dict[str, Any], dict[str, Any]]:
     """Arrays and meta of a data set, from an `.npz` or a folder; features of a folder stay on disk.
+
+    An `.npz` has checksums of its own. Those of a folder are compared here, of the features only if `check`.
 
     Raises
     ------
     DataError
-        If the file is missing, isn't a data set, is truncated, or lacks an array.
+        If the file is missing, isn't a data set, is truncated or damaged, or lacks an array.
     """
     if path.is_dir():
-        return _read_folder(path)
+        return _read_folder(path, check)
     if not path.exists():
         raise DataError("no such file or folder; expected a data set (.npz or a folder) made by milk-prepare")
     return _read_npz(path)
@@ -104,13 +108,16 @@ def _entry(archive: np.lib.npyio.NpzFile, name: str) -> Any:
     return _guarded(lambda: archive[name], f"array {name}")
 
 
-def _read_folder(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+def _read_folder(path: Path, check: bool) -> tuple[dict[str, Any], dict[str, Any]]:
     if not (path / "meta.json").exists():
         raise DataError("the folder has no meta.json, so it isn't a data set; import raw files with milk-prepare first")
     meta = parse_meta(_guarded((path / "meta.json").read_text, "meta.json"))
     names = tuple(sorted(p.stem for p in path.glob("*.npy")))
     _check_keys(names)
-    arrays = {k: read_npy(path / f"{k}.npy", mmap=k.startswith(FEATURE)) for k in names if _known(k)}
+    stored, known = meta.pop(checksums.KEY, {}), [k for k in names if _known(k)]
+    if isinstance(stored, dict):
+        checksums.verify(path, stored, [k for k in known if check or not k.startswith(FEATURE)])
+    arrays = {k: read_npy(path / f"{k}.npy", mmap=k.startswith(FEATURE)) for k in known}
     _check_feature_keys(arrays)
     return arrays, meta
 
@@ -152,7 +159,7 @@ def parse_meta(text: str) -> dict[str, Any]:
     if isinstance(version, bool) or not isinstance(version, int):
         raise DataError(f'meta: expected a JSON object with a whole number "format", got {text[:60]!r}')
     if not 1 <= version <= FORMAT:
-        raise DataError(f"meta: format {version} can't be read, expected {FORMAT}; a newer milk_np may have made it")
+        raise DataError(f"meta: format {version} can't be read, expected 1 to {FORMAT}; a newer milk_np made it")
     return {key: value for key, value in meta.items() if key != "format"}
 
 
@@ -173,11 +180,16 @@ def write_npz(path: Path, arrays: Mapping[str, Any], meta: Mapping[str, Any]) ->
 
 def write_folder(path: Path, arrays: Mapping[str, Any], meta: Mapping[str, Any]) -> None:
     """Write a folder of `.npy` files and `meta.json`, then replace an earlier data set by it."""
-    text = meta_text(meta)
+    meta_text(meta)  # what JSON can't hold is an error before the work
     with new_folder(path) as temporary:
         for key, array in arrays.items():
             np.save(temporary / f"{key}.npy", array, allow_pickle=False)
-        (temporary / "meta.json").write_text(text + "\n")
+        write_meta(temporary, meta)
+
+
+def write_meta(folder: Path, meta: Mapping[str, Any]) -> None:
+    """Write `meta.json` of a folder that has all its arrays, with their checksums."""
+    (folder / "meta.json").write_text(meta_text({**meta, checksums.KEY: checksums.of_folder(folder)}) + "\n")
 
 
 @contextmanager

@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from milk_np.data.arrays import Arrays, Split
+from milk_np.data.order import all_distinct, pairs_ascend
 from milk_np.data.rows import FeatureArray, non_finite_rows
 from milk_np.errors import DataError, ModalityError
 
-SPLITS = ("train", "valid", "test")
+SPLITS = ("train", "valid", "test", "without pairs")
 _LARGEST_ID = np.iinfo(np.int32).max
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
@@ -40,18 +41,22 @@ def as_ids(values: Any, name: str) -> NDArray[np.int32]:
     return np.ascontiguousarray(array, dtype=np.int32)
 
 
-def as_split(values: Any, name: str, length: int | None = None) -> NDArray[np.uint8]:
-    """A 1-D array of 0 (train), 1 (valid) and 2 (test) as uint8."""
+def as_item_split(values: Any) -> NDArray[np.uint8]:
+    """The split of the items as uint8; beside those of pairs, 3 is an item without pairs."""
+    return as_split(values, "item_split", most=Split.UNSEEN)
+
+
+def as_split(values: Any, name: str, length: int | None = None, most: int = Split.TEST) -> NDArray[np.uint8]:
+    """A 1-D array of 0 (train), 1 (valid) and 2 (test), up to `most`, as uint8."""
     array = np.asarray(values)
     if array.ndim != 1 or array.dtype.kind not in "iu":
         raise DataError(f"{name}: expected a 1-D integer array, got {array.dtype} of shape {array.shape}")
     if length is not None and len(array) != length:
         raise DataError(f"{name}: expected one value per pair ({length}), got {len(array)}")
-    bad = np.flatnonzero((array < 0) | (array > 2))
+    bad = np.flatnonzero((array < 0) | (array > most))
     if len(bad):
-        raise DataError(
-            f"{name}: expected 0 (train), 1 (valid) or 2 (test), got {some(array[bad])} at position {some(bad)}"
-        )
+        known = ", ".join(f"{n} ({SPLITS[n]})" for n in range(most + 1))
+        raise DataError(f"{name}: expected {known}, got {some(array[bad])} at position {some(bad)}")
     return np.ascontiguousarray(array, dtype=np.uint8)
 
 
@@ -114,11 +119,6 @@ def check_pairs(
         raise DataError("item_split: expected one value per item, got none")
     if not (item_split == Split.TRAIN).any():
         raise DataError("item_split: expected training items (0), got none; a model needs them to learn from")
-    if not (item_split > Split.TRAIN).any():
-        raise DataError(
-            "item_split: expected new items (1 valid, 2 test), got none; "
-            "make a split of new items with milk-prepare --new-items 0.2 or split_new_items()"
-        )
     outside = np.flatnonzero(item >= len(item_split))
     if len(outside):
         raise DataError(
@@ -150,9 +150,9 @@ def _check_split(item: NDArray[np.int32], split: NDArray[np.uint8], item_split: 
 
 
 def _check_distinct(user: NDArray[np.int32], item: NDArray[np.int32], n_items: int) -> None:
-    key = user.astype(np.int64) * n_items + item
-    if (key[1:] > key[:-1]).all():
+    if pairs_ascend(user, item):
         return
+    key = user.astype(np.int64) * n_items + item
     key.sort()
     repeated = key[1:][key[1:] == key[:-1]]
     if len(repeated):
@@ -179,7 +179,7 @@ def check_ids(ds: Arrays) -> None:
             continue
         if len(ids) != count:
             raise DataError(f"{name}: expected {count} ids, got {len(ids)}")
-        if len(np.unique(ids)) != len(ids):
+        if not all_distinct(ids):
             raise DataError(f"{name}: expected distinct ids, got {len(ids) - len(np.unique(ids))} repeated ones")
 
 
@@ -230,5 +230,6 @@ def check_finite(rows: FeatureArray, modality: str) -> None:
     if len(bad):
         raise ModalityError(
             f"feature_{modality}: {len(bad)} rows hold NaN or infinite values (first rows {some(bad)}); "
-            "expected finite numbers: fix the features, or set these rows to zero and mark them missing"
+            "expected finite numbers, or NaN in the whole row of an item that lacks the modality: fix the features, or "
+            "let any NaN mean that (milk-prepare --missing-rows nan)"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,10 +14,10 @@ from numpy.typing import NDArray
 
 from milk_np.data.arrays import Split
 from milk_np.data.dataset import Dataset
-from milk_np.errors import DataError, SettingsError
+from milk_np.errors import DataError, DataWarning, SettingsError
 from milk_np.evaluation.metrics import PerUser, averages, best_place, coverage, hits, per_user
 from milk_np.files import write_npz_atomic
-from milk_np.serving.ranking import Factors, Scorer, TopK, best_candidates
+from milk_np.serving.ranking import Factors, Scorer, TopK, best_candidates, meeting
 from milk_np.settings.metrics import METRICS
 
 SPLITS: dict[int, str] = {Split.VALIDATION: "valid", Split.TEST: "test"}
@@ -47,6 +48,8 @@ class Evaluation:
         Users evaluated, ascending.
     per_user : dict
         Value of each metric but coverage for each of them, (n,) float64.
+    left_out : int
+        Users with a pair in the split whom the model can't serve: it doesn't know them, nor their history.
     """
 
     split: str
@@ -58,6 +61,7 @@ class Evaluation:
     slice_users: dict[str, int]
     users: NDArray[np.int32] = field(repr=False)
     per_user: PerUser = field(repr=False)
+    left_out: int = 0
 
     @property
     def n_users(self) -> int:
@@ -67,7 +71,8 @@ class Evaluation:
     def to_dict(self) -> dict[str, Any]:
         """Everything but the values per user, for a JSON file; the metrics are at the top level."""
         sliced = {name: {"users": self.slice_users[name], **values} for name, values in self.slices.items()}
-        counts = {"users": self.n_users, "n_candidates": self.n_candidates, "candidates": self.candidates}
+        lost = {"users_left_out": self.left_out} if self.left_out else {}
+        counts = {"users": self.n_users, **lost, "n_candidates": self.n_candidates, "candidates": self.candidates}
         return {**self.metrics, **counts, "slices": sliced}
 
     def save_per_user(self, path: str | Path) -> None:
@@ -78,7 +83,8 @@ class Evaluation:
     def table(self) -> str:
         """The metrics as text: one block for each K, one line for each group of items."""
         ranked = "all new items" if self.candidates == "all" else f"the new items of {self.split}"
-        title = f"{self.split} split: {self.n_users:,} users, {self.n_candidates:,} candidates ({ranked})"
+        lost = f" ({self.left_out:,} unknown to the model left out)" if self.left_out else ""
+        title = f"{self.split} split: {self.n_users:,} users{lost}, {self.n_candidates:,} candidates ({ranked})"
         return "\n".join([title, *(line for k in self.topk for line in ["", *self._block(k)])])
 
     def _block(self, k: int) -> Iterator[str]:
@@ -109,7 +115,8 @@ def evaluate(
     ds : Dataset
     split : 1 (validation) or 2 (test)
     topk : lengths K of the lists
-    candidates : "all" (all new items) or "split" (the new items of the split)
+    candidates : "all" (the new items of both splits) or "split" (those of the split)
+        Items without any pair are never ranked here.
     users : ids, optional
         Only those of these users who have a pair in the split.
     top_k : kernel, optional
@@ -124,10 +131,12 @@ def evaluate(
     DivergedError
         If a vector of the model is not finite.
     """
-    scorer = Factors(*model) if isinstance(model, tuple) else model
+    scorer = Factors(*model) if isinstance(model, tuple) else meeting(model, ds)
     ranked = _candidate_items(ds, split, candidates)
+    refuse_trained(scorer, ranked, SPLITS[split])
     lengths = _lengths(topk, len(ranked))
-    truth = _Truth.of(ds, split, ranked, users)
+    servable = getattr(scorer, "servable", None)
+    truth = _Truth.of(ds, split, ranked, users, servable)
     best = np.full(len(ranked), lengths[-1], np.int64)
     scored = []
     for lists in best_candidates(scorer, truth.users, ranked, lengths[-1], top_k=top_k):
@@ -145,6 +154,7 @@ def evaluate(
         slice_users={name: len(next(iter(values.values()))) for name, values in slices.items()},
         users=truth.users,
         per_user=whole,
+        left_out=truth.left_out,
     )
 
 
@@ -163,21 +173,30 @@ class _Truth:
     indptr: NDArray[np.int64]
     relevant: NDArray[np.int32]
     n_missing: NDArray[np.int64]
+    left_out: int
 
     @classmethod
-    def of(cls, ds: Dataset, split: int, ranked: NDArray[np.int32], chosen: NDArray[np.integer[Any]] | None) -> _Truth:
-        """Pairs of the split; only of users in `chosen` if that is given."""
+    def of(
+        cls,
+        ds: Dataset,
+        split: int,
+        ranked: NDArray[np.int32],
+        chosen: NDArray[np.integer[Any]] | None,
+        servable: NDArray[np.bool_] | None,
+    ) -> _Truth:
+        """Pairs of the split; only of users in `chosen` and of those `servable` (U,), if these are given."""
         user, item = ds.interactions(split)
         if chosen is not None:
             kept = np.isin(user, chosen)
             user, item = user[kept], item[kept]
+        user, item, left_out = _served(user, item, servable)
         if len(user) == 0:
             whose = "" if chosen is None else f" of the {len(chosen)} given users"
             raise DataError(f"{SPLITS[split]} split: expected pairs{whose} to evaluate on, got none")
         users, counts = np.unique(user, return_counts=True)
         indptr = np.concatenate([[0], np.cumsum(counts)])
         missing = ds.n_modalities - ds.available[ranked].sum(axis=1)
-        return cls(users, indptr, np.searchsorted(ranked, item).astype(np.int32), missing)
+        return cls(users, indptr, np.searchsorted(ranked, item).astype(np.int32), missing, left_out)
 
     @cached_property
     def groups(self) -> NDArray[np.int64]:
@@ -203,6 +222,33 @@ class _Truth:
         return out
 
 
+def refuse_trained(scorer: Scorer, ranked: NDArray[np.int32], split: str) -> None:
+    """Raise DataError if the model learned from items that are to be ranked as new ones."""
+    trained = getattr(scorer, "trained_items", None)
+    known = 0 if trained is None else int(trained[ranked].sum())
+    if known:
+        raise DataError(
+            f"{split} split: {known:,} of the {len(ranked):,} items to rank were training items of the model, so that "
+            "the result would be too good; evaluate on the split that the model was trained with"
+        )
+
+
+def _served(
+    user: NDArray[np.int32], item: NDArray[np.int32], servable: NDArray[np.bool_] | None
+) -> tuple[NDArray[np.int32], NDArray[np.int32], int]:
+    """The pairs of users whom the model can serve, and the number of other users."""
+    if servable is None or servable[user].all():
+        return user, item, 0
+    kept = servable[user]
+    if not kept.any():
+        raise DataError(
+            "users: the model knows none of the users to evaluate, nor their history; is it another data set's?"
+        )
+    lost = len(np.unique(user[~kept]))
+    warnings.warn(f"{lost:,} users left out: the model doesn't know them, nor their history", DataWarning, stacklevel=4)
+    return user[kept], item[kept], lost
+
+
 def _joined(parts: tuple[PerUser, ...]) -> PerUser:
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
@@ -212,7 +258,7 @@ def _candidate_items(ds: Dataset, split: int, candidates: str) -> NDArray[np.int
         raise SettingsError(f"split: expected 1 (valid) or 2 (test), got {split!r}")
     if candidates not in CANDIDATES:
         raise SettingsError(f"candidates: expected one of {', '.join(CANDIDATES)}, got {candidates!r}")
-    return ds.new_items(None if candidates == "all" else split)
+    return ds.evaluated_items if candidates == "all" else ds.new_items(split)
 
 
 def _lengths(topk: Sequence[int], n_candidates: int) -> tuple[int, ...]:

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from milk_np.evaluation.significance import LEVEL, holm, paired
-from milk_np.experiments.catalogue import CLAIMS, experiments
+from milk_np.experiments.catalogue import CLAIMS
 from milk_np.experiments.reproduce import DataSet, Reproduction
 from milk_np.experiments.summary import Found, lost
 from milk_np.experiments.variants import Claim
@@ -50,15 +50,18 @@ class Judged:
 
 def judge(whole: Reproduction, ds: DataSet) -> list[Judged]:
     """Every claim whose experiment has finished repeats on the data set, with verdicts."""
-    chosen = {experiment.name for experiment in whole.plan.experiments}
-    known = experiments()
-    found = {name: Found(whole, ds, known[name]) for name in {claim.experiment for claim in CLAIMS} & chosen}
+    found = {experiment.name: Found(whole, ds, experiment) for experiment in whole.plan.experiments}
     judged = [
         _one(claim, found[claim.experiment], ds)
         for claim in CLAIMS
-        if claim.experiment in found and found[claim.experiment].runs
+        if claim.experiment in found and _compared(claim, found[claim.experiment])
     ]
     return _corrected(judged)
+
+
+def _compared(claim: Claim, found: Found) -> bool:
+    """Whether both of a claim's variants are rows of the experiment with finished repeats."""
+    return all((claim.protocol, label) in found.runs for label in (claim.better, claim.worse))
 
 
 def _one(claim: Claim, found: Found, ds: DataSet) -> Judged:

@@ -12,6 +12,7 @@ from milk_np.errors import DivergedError
 from milk_np.experiments.runs import Result, Run, execute
 from milk_np.experiments.store import Store
 from milk_np.machine.threads import VARIABLES
+from milk_np.models.registry import DEFAULT
 
 Say = Callable[[str], None]
 
@@ -53,7 +54,7 @@ def described(run: Run) -> str:
     rest = " ".join(f"{name}={value}" for name, value in settings.items() if name not in hidden)
     draw = "" if run.draw is None else f" draw {run.draw}"
     return (
-        f"{run.data.stem} {settings.get('model', 'milk')} {run.settings.protocol or 'as stored'}{draw} {rest}".rstrip()
+        f"{run.data.stem} {settings.get('model', DEFAULT)} {run.settings.protocol or 'as stored'}{draw} {rest}".rstrip()
     )
 
 

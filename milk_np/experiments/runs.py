@@ -16,14 +16,16 @@ from milk_np.data import Dataset, missing
 from milk_np.data.arrays import Split
 from milk_np.data.split import split_new_items
 from milk_np.evaluation.evaluate import Evaluation, evaluate
+from milk_np.machine.memory import PeakMemory
 from milk_np.models.base import Recommender
 from milk_np.models.registry import DEFAULT, make_model
 from milk_np.settings.shared import Settings
 
 VERSION = 2
-"""Increase it when the meaning of settings changes: earlier results are then computed again."""
-REVISIONS = {"kernel-profile": 3}
-"""Increase a model's number if only that model changes."""
+"""Increase it when the meaning of shared settings changes: earlier results are then computed again. Settings of a model
+have a `revision` of their own."""
+KEYED = {"max_epochs": "epochs"}
+"""Names of settings in keys, where they differ: those of version 0.1.0, whose finished runs are found again."""
 KEPT = ("recall", "ndcg")
 """Metrics that are kept for each user."""
 
@@ -50,12 +52,17 @@ class Run:
         defaults = type(self.settings)().to_dict() | {"model": DEFAULT}
         chosen = self.settings.resolve().without_machine().to_dict()
         return {
-            "version": VERSION + REVISIONS.get(str(chosen["model"]), 0),
+            "version": VERSION + self.settings.revision,
             "data_hash": self.data_hash,
             "new_items": self.new_items,
             "draw": self.draw,
-            "settings": {name: value for name, value in chosen.items() if value != defaults[name]},
+            "settings": {KEYED.get(name, name): value for name, value in chosen.items() if value != defaults[name]},
         }
+
+    @property
+    def repeat(self) -> object:
+        """What the runs of one repeat have in common."""
+        return self.settings.to_dict().get("missing_seed") if self.draw is None else self.draw
 
     @property
     def key(self) -> str:
@@ -74,8 +81,9 @@ class Result:
 
 def execute(run: Run) -> Result:
     """Do the run. Its result does not depend on the number of threads."""
-    ds, start, busy = masked(run), time.perf_counter(), time.process_time()
+    ds, memory, start, busy = masked(run), PeakMemory(), time.perf_counter(), time.process_time()
     model = make_model(run.settings).fit(ds)
+    fitted, peak = time.process_time() - busy, memory.bytes()
     test, valid = (_score(model, ds, run.settings, split) for split in (Split.TEST, Split.VALIDATION))
     took, worked = time.perf_counter() - start, time.process_time() - busy
     summary = {
@@ -84,6 +92,8 @@ def execute(run: Run) -> Result:
         "test": test.to_dict(),
         "seconds": round(took, 3),
         "core_seconds": round(worked, 3),
+        "fit_core_seconds": round(fitted, 3),
+        "fit_bytes": peak,
         **_training(model),
     }
     values = {name: x.astype(np.float32) for name, x in test.per_user.items() if name.split("@")[0] in KEPT}
@@ -101,6 +111,8 @@ def drawn(path: Path, new_items: float, seed: int) -> Dataset:
     """The data set with other new items, and without the mask of a protocol."""
     ds = base(path)
     item_split, split = split_new_items(ds.user, ds.item, ds.n_items, fraction=new_items, seed=seed)
+    # In a set of version 1, items without pairs are training items: they stay so, and earlier results stay valid.
+    item_split[(item_split == Split.UNSEEN) & (ds.item_split == Split.TRAIN)] = Split.TRAIN
     natural = bool(ds.meta.get("natural_missing")) and "protocol" not in ds.meta
     available = ds.available if natural else np.ones_like(ds.available)
     meta = {name: value for name, value in ds.meta.items() if not name.startswith(("missing_", "protocol"))}

@@ -25,7 +25,8 @@ def design(family: str, space: Space, trials: int, seed: int = 0) -> list[Config
     found: list[Config] = []
     rng = generator(seed, f"tuning {family}")
     while len(found) < trials:
-        found += [config for config in _latin(space, trials, rng) if config not in found]
+        for config in _latin(space, trials, rng):
+            found += [config] if config not in found else []
     return found[:trials]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,6 +42,26 @@ class Cell:
         self.mean, self.deviation = mean_and_deviation(known) if known else (math.nan, math.nan)
 
 
+@dataclass(frozen=True)
+class Cost:
+    """Medians over repeats of what one fit took: core seconds (with the evaluation, in runs of versions that did not
+    tell them apart) and bytes on top of the loaded data, nan if unknown."""
+
+    core_seconds: float
+    bytes: float
+
+    @classmethod
+    def of(cls, summaries: Sequence[dict[str, Any]]) -> Cost:
+        """Of finished runs; those that diverged are left out."""
+        seconds = [each.get("fit_core_seconds", each.get("core_seconds")) for each in summaries]
+        return cls(_median(seconds), _median([each.get("fit_bytes") for each in summaries]))
+
+
+def _median(values: Sequence[float | None]) -> float:
+    known = [value for value in values if value is not None]
+    return float(np.median(known)) if known else math.nan
+
+
 @dataclass
 class Table:
     """Results of an experiment on a data set: cells by (protocol, group, metric), then label."""
@@ -51,6 +71,8 @@ class Table:
     columns: list[tuple[str, str, str]] = field(default_factory=list)
     cells: dict[tuple[str, str, str], dict[str, Cell]] = field(default_factory=dict)
     baselines: dict[tuple[str, str, str], str] = field(default_factory=dict)
+    costs: dict[tuple[str, str], Cost] = field(default_factory=dict)
+    """What a fit took, by protocol and label."""
     settings: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     """Settings of a variant under a protocol that differ from the defaults, in repeat 0."""
     seconds: float = 0.0
@@ -75,6 +97,7 @@ def summarise(whole: Reproduction, ds: DataSet, experiment: Experiment) -> Table
     for (protocol, label), runs in found.runs.items():
         table.settings[protocol, label] = runs[0].identity()["settings"]
         summaries = [whole.store.get(run) for run in runs]
+        table.costs[protocol, label] = Cost.of(summaries)
         table.runs += len(runs)
         table.seconds += sum(summary.get("seconds", 0.0) for summary in summaries)
     if experiment.kind == "protocols":
@@ -89,9 +112,9 @@ class Found:
         self.store, self.experiment, self.data = whole.store, experiment, ds
         self.runs: dict[tuple[str, str], list[Run]] = {}
         planned = list(whole.runs(ds, experiment))
-        open_ = {run.draw for _, _, run in planned if not self.store.has(run)}
+        open_ = {run.repeat for _, _, run in planned if not self.store.has(run)}
         for variant, protocol, run in planned:
-            if run.draw not in open_:
+            if run.repeat not in open_:
                 self.runs.setdefault((protocol, variant.label), []).append(run)
 
     def groups(self, protocol: str) -> list[str]:

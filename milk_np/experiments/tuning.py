@@ -1,8 +1,13 @@
-"""The search for settings on one draw's validation items: the same number of trials for every family of models."""
+"""The search for settings on one draw's validation items: the same number of trials for every family of models.
+
+"grid" trains every trial to its end. "halving" (Jamieson and Talwalkar, AISTATS 2016) trains all of them for a few
+epochs, the better third for thrice as many, and so on, until one is left that is trained to its end; what has no epochs
+is tried whole at once.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +20,8 @@ from milk_np.settings.option import Value
 from milk_np.settings.shared import Settings, Space
 
 MakeRun = Callable[[Settings], Run]
+KEPT = 3
+"""One of so many trials goes on to so many times as many epochs."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +44,14 @@ class Search:
         """The configurations to try."""
         return design(self.family, self.base.tuning_space(), trials)
 
+    def rungs(self, trials: int, how: str) -> list[Config]:
+        """Settings on top of a configuration's, rung by rung: fewer epochs on all but the last."""
+        epochs = self.base.to_dict().get("max_epochs")
+        if how != "halving" or not isinstance(epochs, int):
+            return [{}]
+        above = len(_sizes(trials)) - 1
+        return [*({"max_epochs": max(1, epochs // KEPT**k)} for k in range(above, 0, -1)), {}]
+
 
 @dataclass(frozen=True)
 class Tuned:
@@ -47,15 +62,25 @@ class Tuned:
     metric: str
     space: Space
     trials: tuple[tuple[Config, float], ...]
+    rungs: tuple[int, ...] = ()
+    """Of a search by halving, how many rungs each trial reached; its metric is that of the last."""
+
+    @property
+    def winner(self) -> int:
+        """Number of the chosen trial: of those that reached the last rung the best, the first of equals."""
+        reached = self.rungs or (1,) * len(self.trials)
+        return max(range(len(self.trials)), key=lambda k: (reached[k], self.trials[k][1]))
 
     @property
     def best(self) -> Config:
         """The chosen configuration."""
-        return max(self.trials, key=lambda trial: trial[1])[0]
+        return self.trials[self.winner][0]
 
     def to_dict(self) -> dict[str, Any]:
         """For a JSON file."""
-        trials = [{**config, self.metric: value} for config, value in self.trials]
+        trials: list[dict[str, Any]] = [{**config, self.metric: value} for config, value in self.trials]
+        for trial, reached in zip(trials, self.rungs, strict=False):
+            trial["rungs"] = reached
         return {
             "family": self.family,
             "protocol": self.protocol,
@@ -71,28 +96,46 @@ def tune(
 ) -> list[Tuned]:
     """Run every search with `trials` trials and choose by the validation metric alone.
 
-    `how` is "grid" (the full grid if it is small, otherwise a Latin hypercube sample) or "optuna" (its sampler over
-    the same values). Trials that are already in the store are not repeated.
+    `how` is "grid" (the full grid if it is small, otherwise a Latin hypercube sample), "halving" (the same
+    configurations by successive halving) or "optuna" (its sampler over the same values). Trials that are already in the
+    store are not repeated.
     """
     searches = list(searches)
     if how == "optuna":
         return [_with_optuna(search, trials, store, jobs, say) for search in searches]
-    plans = [(search, search.design(trials)) for search in searches]
-    run_all([search.run(config) for search, plan in plans for config in plan], store, jobs, say, "tuning")
-    return [_judged(search, plan, store) for search, plan in plans]
+    while todo := [run for search in searches for run in _advance(search, trials, store, how)[0]]:
+        run_all(todo, store, jobs, say, "tuning")
+    return [tuned for search in searches if (tuned := finished(search, trials, store, how)) is not None]
 
 
-def _judged(search: Search, configs: Sequence[Config], store: Store) -> Tuned:
-    found = tuple((config, valid_metric(store.get(search.run(config)), search.base)) for config in configs)
-    return Tuned(search.family, str(search.base.protocol), search.base.valid_metric, search.base.tuning_space(), found)
+def finished(search: Search, trials: int, store: Store, how: str = "grid") -> Tuned | None:
+    """The result of a search; None while some of its trials are missing, or if `how` is "optuna", which asks anew."""
+    return _advance(search, trials, store, "grid" if how == "optuna" else how)[1]
 
 
-def finished(search: Search, trials: int, store: Store) -> Tuned | None:
-    """The result of a search over the grid; None while some of its trials are missing."""
+def _advance(search: Search, trials: int, store: Store, how: str) -> tuple[list[Run], Tuned | None]:
+    """The runs that a search needs next, and its result once it needs none."""
     configs = search.design(trials)
-    if not all(store.has(search.run(config)) for config in configs):
-        return None
-    return _judged(search, configs, store)
+    rungs, sizes = search.rungs(len(configs), how), _sizes(len(configs))
+    alive, values, reached = list(range(len(configs))), [0.0] * len(configs), [0] * len(configs)
+    for rung, size in zip(rungs, sizes if len(rungs) > 1 else [len(configs)], strict=True):
+        alive = sorted(alive, key=lambda k: -values[k])[:size]
+        runs = {k: search.run({**configs[k], **rung}) for k in sorted(alive)}
+        if todo := [run for run in runs.values() if not store.has(run)]:
+            return todo, None
+        for k, run in runs.items():
+            values[k], reached[k] = valid_metric(store.get(run), search.base), reached[k] + 1
+    found, rows = tuple(zip(configs, values, strict=True)), tuple(reached) if len(rungs) > 1 else ()
+    base = search.base
+    return [], Tuned(search.family, str(base.protocol), base.valid_metric, base.tuning_space(), found, rows)
+
+
+def _sizes(trials: int) -> list[int]:
+    """Trials on each rung."""
+    sizes = [trials]
+    while sizes[-1] > 1:
+        sizes.append(-(-sizes[-1] // KEPT))
+    return sizes
 
 
 def valid_metric(summary: dict[str, Any], settings: Settings) -> float:
@@ -113,7 +156,8 @@ def _with_optuna(search: Search, trials: int, store: Store, jobs: int, say: Say)
         for trial, config in zip(asked, batch, strict=True):
             study.tell(trial, valid_metric(store.get(search.run(config)), search.base))
         configs += batch
-    return _judged(search, configs, store)
+    found = tuple((config, valid_metric(store.get(search.run(config)), search.base)) for config in configs)
+    return Tuned(search.family, str(search.base.protocol), search.base.valid_metric, space, found)
 
 
 def _suggest(trial: Any, name: str, values: tuple[Value, ...]) -> Value:

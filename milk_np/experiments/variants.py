@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from milk_np.errors import SettingsError
 from milk_np.models import registry
 from milk_np.settings.option import Value
 
@@ -86,6 +87,34 @@ class Experiment:
     modalities: int = 2
     mix: tuple[float, ...] = ()
     metrics: tuple[str, ...] = ("recall@20", "ndcg@20")
+
+
+def has_rows(experiment: Experiment, systems: Sequence[str]) -> bool:
+    """Whether a row is of one of these models; true if none is named."""
+    return not systems or any(each.model in systems for each in experiment.variants)
+
+
+def restricted(experiment: Experiment, systems: Sequence[str]) -> Experiment:
+    """The experiment with the rows of these models, and those of random order; with all of them if none is named.
+
+    Raises SettingsError if no row is left: every row is of another model.
+    """
+    if not systems:
+        return experiment
+    kept = tuple(each for each in experiment.variants if each.model in (*systems, "random"))
+    if not has_rows(experiment, systems):
+        others = dict.fromkeys(each.model for each in experiment.variants)
+        raise SettingsError(
+            f"--systems: got {','.join(systems)}, but the rows of {experiment.name} are of {', '.join(others)}"
+        )
+    baseline = experiment.baseline if experiment.baseline in {each.label for each in kept} else ""
+    return replace(experiment, variants=kept, baseline=baseline)
+
+
+def under(experiment: Experiment, protocols: Sequence[str]) -> Experiment:
+    """The experiment under these of its protocols; under all of them if none is named or none is among them."""
+    kept = tuple(each for each in experiment.protocols if each in protocols)
+    return replace(experiment, protocols=kept) if kept else experiment
 
 
 @dataclass(frozen=True)

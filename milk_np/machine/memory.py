@@ -66,3 +66,33 @@ def need_text(need: Mapping[str, int], available: float) -> str:
     total = bytes_text(sum(need.values()))
     parts = f"{total} on top of the data set, {bytes_text(need[largest])} of it for {largest}"
     return f"{parts}; {bytes_text(available)} available"
+
+
+class PeakMemory:
+    """The most memory that this process held at once since it was made, on top of what it held then.
+
+    The kernel keeps that number for the whole process; a new PeakMemory sets it back, where the kernel allows that.
+    """
+
+    def __init__(self, folder: Path = Path("/proc/self")) -> None:
+        self._status = folder / "status"
+        try:
+            (folder / "clear_refs").write_text("5")
+        except OSError:
+            self._before = None
+        else:
+            self._before = _status_bytes(self._status, "VmRSS")
+
+    def bytes(self) -> int | None:
+        """Bytes; None where the kernel doesn't tell."""
+        peak = _status_bytes(self._status, "VmHWM")
+        return None if peak is None or self._before is None else max(0, peak - self._before)
+
+
+def _status_bytes(status: Path, name: str) -> int | None:
+    """A line of the kernel's status of a process, such as VmRSS."""
+    for line in read(status).splitlines():
+        key, _, value = line.partition(":")
+        if key == name:
+            return int(value.split()[0]) * 1024
+    return None

@@ -11,11 +11,14 @@ from numpy.typing import NDArray
 
 from milk_np.data import Dataset
 from milk_np.data.arrays import Split
-from milk_np.errors import SettingsError
+from milk_np.errors import DataError, SettingsError
 from milk_np.serving.histories import Ids
+from milk_np.serving.ranking import Scorer
 from milk_np.settings.shared import Settings
 
 Vectors = NDArray[np.float32]
+Floats = NDArray[np.float64]
+"""What is solved or chosen in double precision."""
 
 
 class Recommender(ABC):
@@ -32,6 +35,8 @@ class Recommender(ABC):
         """A new model with these settings, not fitted yet; a model that reads settings overrides this."""
         return cls()
 
+    fitted_to: Any = None
+    """The data that a model without training was fitted on."""
     memory_need: ClassVar[Callable[..., dict[str, int]]] = staticmethod(lambda settings, **sizes: {})
     """Bytes of host memory that fitting under `settings` needs on top of the loaded data set, by purpose; `sizes` come
     from `data_sizes`. Empty if a model doesn't state its need."""
@@ -43,6 +48,18 @@ class Recommender(ABC):
 
         `milk-train` calls it before it makes the run's folder.
         """
+
+    @property
+    def serves_histories(self) -> bool:
+        """Whether `encode_users` works: the model represents users by items."""
+        return False
+
+    def on(self, ds: Dataset) -> Scorer:
+        """The model on the users and items of `ds`. A model that knows ids may be fitted on other data, and overrides
+        this; others rank the data of their `fit` alone: DataError for others."""
+        if self.fitted_to not in (None, ds) and self.fitted_to.content_hash != ds.content_hash:
+            raise DataError(f"{self.name}: was fitted on other data, and needs no training: fit it on these")
+        return self
 
     @abstractmethod
     def fit(self, ds: Dataset) -> Self:
@@ -58,8 +75,8 @@ class Recommender(ABC):
         Raises SettingsError if the model doesn't represent users by items, DataError for an unknown item.
         """
         raise SettingsError(
-            f"{self.name}: has vectors for training users only; histories need --users profile or both, "
-            "--preset best, or the model profile"
+            f"{self.name}: has vectors for training users only; histories need a model that makes users' vectors from "
+            "their items: docs/models.md says which do"
         )
 
     @abstractmethod

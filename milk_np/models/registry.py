@@ -36,7 +36,21 @@ MODELS = {
     "duif": _row("duif", "DuifSettings", "Duif"),
     "duif-raw": _row("duif", "DuifRawSettings", "DuifRaw"),
     "milk": _row("milk", "MilkSettings", "Milk"),
+    "ccfcrec": _row("ccfcrec", "CcfcrecSettings", "Ccfcrec"),
+    "clcrec": _row("clcrec", "ClcrecSettings", "Clcrec"),
+    "dropoutnet": _row("dropoutnet", "DropoutNetSettings", "DropoutNet"),
+    "gar": _row("gar", "GarSettings", "Gar"),
+    "gorec": _row("gorec", "GorecSettings", "Gorec"),
+    "heater": _row("heater", "HeaterSettings", "Heater"),
+    "micro": _row("micro", "MicroSettings", "Micro"),
+    "mtpr": _row("mtpr", "MtprSettings", "Mtpr"),
     "kernel-profile": _row("kernel_profile", "KernelProfileSettings", "KernelProfile"),
+    "content-knn": _row("closed_form", "ContentKnnSettings", "ContentKnn", "knn"),
+    "ridge": _row("closed_form", "RidgeSettings", "RidgeDirect", "ridge_direct"),
+    "svd-ridge": _row("closed_form", "SvdRidgeSettings", "SvdRidge", "svd_ridge"),
+    "ials-ridge": _row("closed_form", "IalsRidgeSettings", "IalsRidge", "ials_ridge"),
+    "feature-ials": _row("closed_form", "FeatureIalsSettings", "FeatureIals", "feature_ials"),
+    "marec": _row("closed_form", "MarecSettings", "Marec", "marec"),
 }
 DEFAULT = "milk"
 
@@ -71,12 +85,20 @@ def untrained() -> list[str]:
     return [name for name in MODELS if settings_class(name).kind == "untrained"]
 
 
-def spellings() -> dict[str, str]:
-    """Every spelling of every model's settings, and the setting that it stands for."""
+def spellings(name: str = DEFAULT) -> dict[str, str]:
+    """Every spelling of every model's settings, and the setting that it stands for.
+
+    Where models spell different settings alike, such as MILK's `alpha` and Heater's, that of the model `name` counts.
+    """
     table: dict[str, str] = {}
-    for name in MODELS:
-        table |= settings_class(name).spellings()
-    return table
+    for other in MODELS:
+        table = settings_class(other).spellings() | table
+    return table | settings_class(name).spellings()
+
+
+def names() -> set[str]:
+    """Names of every model's settings."""
+    return {setting for name in MODELS for setting in settings_class(name).options()}
 
 
 def owners(setting: str) -> list[str]:
@@ -92,9 +114,8 @@ def make_settings(values: Mapping[str, object], source: str = "setting") -> Sett
 
     Keys may have any spelling. Raises SettingsError for a setting of another model, naming the models that have it.
     """
-    normal = normal_keys(values, spellings(), source)
-    name = named(normal)
-    cls = settings_class(name)
+    name = named(values)
+    cls, normal = settings_class(name), normal_keys(values, spellings(name), source)
     refuse_foreign(normal, name)
     return cls(**cast(dict[str, Any], {**normal, "model": name}))
 
@@ -135,14 +156,23 @@ def foreign_text(setting: str, name: str) -> str:
 
 
 def adapted(base: Settings, changes: Mapping[str, object]) -> Settings:
-    """`base` with `changes`, which may name another model: its settings are taken from `base` where both have them."""
+    """`base` with `changes`, which may name another model: it gets what of `base` differs from its defaults, where
+    both have the setting, and its own defaults otherwise."""
     name = str(changes.get("model", base.model))
-    cls = settings_class(name)
-    kept = {k: v for k, v in base.to_dict().items() if k in cls.options() and k != "model"}
-    if kept["preset"] not in cls.presets:
-        del kept["preset"]
+    cls, changes = settings_class(name), normal_keys(changes, spellings(name), "setting")
+    usual = type(base)().to_dict()
+    changed = {k: v for k, v in base.to_dict().items() if v != usual[k] and k != "model"}
+    kept = {k: v for k, v in changed.items() if _same(k, type(base), cls)}
+    if kept.get("preset") not in cls.presets:
+        kept.pop("preset", None)
     refuse_foreign(changes, name)
     return cls(**cast(dict[str, Any], {**kept, **changes, "model": name}))
+
+
+def _same(setting: str, one: type[Settings], other: type[Settings]) -> bool:
+    """Whether a setting of `one` is the same in `other`: models may use a name for different things."""
+    mine, theirs = one.options()[setting], other.options().get(setting)
+    return theirs is not None and (mine.type, mine.group) == (theirs.type, theirs.group)
 
 
 def own_settings(name: str, settings: Settings | None, options: Mapping[str, object]) -> Settings:
@@ -150,7 +180,8 @@ def own_settings(name: str, settings: Settings | None, options: Mapping[str, obj
 
     Raises SettingsError for a setting of another model, and for those that only the commands apply.
     """
-    refuse_foreign(normal_keys(options, spellings(), "setting"), name)
+    options = normal_keys(options, spellings(name), "setting")
+    refuse_foreign(options, name)
     if options.get("model", name) != name:
         raise SettingsError(f"model: got {options['model']!r}, this one is {name}; see milk_np.models.registry")
     for setting, instead in _ELSEWHERE.items():
@@ -173,9 +204,8 @@ _ELSEWHERE = {**dict.fromkeys(MASK, _MASKED), "seeds": "a model is fitted with o
 
 def stored_settings(values: Mapping[str, object], source: str, name: str | None = None) -> Settings:
     """Settings written by this or an earlier version; version 0.1.0 stored those of all models."""
-    normal = normal_keys(values, spellings(), source)
-    name = name or str(normal.get("model", DEFAULT))
-    cls = settings_class(name)
+    name = name or str(values.get("model", DEFAULT))
+    cls, normal = settings_class(name), normal_keys(values, spellings(name), source)
     mine = {k: v for k, v in normal.items() if k in cls.options()}
     if mine.get("preset") not in cls.presets:
         mine.pop("preset", None)

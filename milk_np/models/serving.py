@@ -12,49 +12,90 @@ from numpy.typing import NDArray
 from milk_np.models.base import Recommender
 from milk_np.serving import recommend as lists
 from milk_np.serving.catalogue import Catalogue
-from milk_np.serving.histories import Ids
 from milk_np.serving.recommend import Ranked
 
 Features = Mapping[str, NDArray[Any] | None]
 Owned = NDArray[np.bool_] | None
+Ids = Sequence[str] | Sequence[int] | NDArray[Any]
+"""Users or items as the data name them: texts or whole numbers; row numbers where the data have no ids."""
 
 
 class Serving(Recommender):
-    """Lists of a model with a `catalogue`. Users and items are numbers; `serving.identity` converts original ids."""
+    """Lists of a model with a `catalogue`. Users and items are named by id, in what is asked and in what is found.
+
+    Ids are those of the data, as texts or as whole numbers (17 and "17" are the same id); lists hold texts, and empty
+    text where they are padded. Where the data have no ids, users and items are numbered from 0 and -1 pads. Raises
+    DataError for an unknown id, naming the most similar one.
+    """
 
     @property
     @abstractmethod
     def catalogue(self) -> Catalogue:
         """The users and items that the model was fitted with."""
 
+    @abstractmethod
+    def check_scale(self, features: Features, available: Owned = None) -> None:
+        """Warn if the rows of new items are scaled otherwise than in training, where the model minds."""
+
     def recommend(
         self, users: Ids | None = None, k: int = 20, *, candidates: str | Ids = "new", exclude_seen: bool = True
     ) -> Ranked:
         """The best `k` new items for each of `users` (all by default); see `milk_np.serving.recommend.recommend`."""
-        return lists.recommend(self, self.catalogue, users, k, candidates=candidates, exclude_seen=exclude_seen)
+        known = self.catalogue
+        wanted = None if users is None else known.users.numbers(users)
+        chosen = self._candidates(candidates)
+        found = lists.recommend(self, known, wanted, k, candidates=chosen, exclude_seen=exclude_seen)
+        return found.named(known.users.names, known.items.names)
 
     def recommend_for_histories(
         self, histories: Sequence[Ids], k: int = 20, *, candidates: str | Ids = "new"
     ) -> Ranked:
-        """The best `k` new items for users who weren't in training, given by the items that each of them chose."""
-        return lists.recommend_for_histories(self, self.catalogue, histories, k, candidates=candidates)
+        """The best `k` new items for users who weren't in training, given by the items that each of them chose.
+
+        The queries are positions in `histories`.
+        """
+        known = self.catalogue
+        numbers = [known.items.numbers(history) for history in histories]
+        found = lists.recommend_for_histories(self, known, numbers, k, candidates=self._candidates(candidates))
+        return found.named(_as_they_are, known.items.names)
 
     def recommend_users(self, items: Ids, k: int = 20, *, exclude_seen: bool = True) -> Ranked:
         """The best `k` users for each of `items`; see `milk_np.serving.recommend.users_for_items`."""
-        return lists.users_for_items(self, self.catalogue, items, k, exclude_seen=exclude_seen)
+        known = self.catalogue
+        found = lists.users_for_items(self, known, known.items.numbers(items), k, exclude_seen=exclude_seen)
+        return found.named(known.items.names, known.users.names)
 
     def similar_items(self, items: Ids, k: int = 20, *, candidates: str | Ids = "all") -> Ranked:
         """The `k` items most similar to each of `items`; see `milk_np.serving.recommend.similar_items`."""
-        return lists.similar_items(self, self.catalogue, items, k, candidates=candidates)
+        known = self.catalogue
+        chosen = self._candidates(candidates)
+        found = lists.similar_items(self, known, known.items.numbers(items), k, candidates=chosen)
+        return found.named(known.items.names, known.items.names)
 
     def score_items(self, features: Features, users: Ids | None = None, available: Owned = None) -> NDArray[np.float32]:
         """Scores (n users, n items) of items that weren't in the data, given by raw feature rows (n items, D_m).
 
         A modality that is left out, None, or not `available` (n items, M) counts as missing.
         """
-        wanted = np.arange(self.catalogue.n_users) if users is None else users
-        return lists.score_items(self, self.catalogue, self.encode_items(features, available), wanted)
+        known = self.catalogue
+        wanted = np.arange(known.n_users) if users is None else known.users.numbers(users)
+        self.check_scale(features, available)
+        return lists.score_items(self, known, self.encode_items(features, available), wanted)
 
     def recommend_users_for_new_items(self, features: Features, k: int = 20, available: Owned = None) -> Ranked:
-        """The best `k` users for each item that wasn't in the data; `features` as in `score_items`."""
-        return lists.users_for_new_items(self, self.catalogue, self.encode_items(features, available), k)
+        """The best `k` users for each item that wasn't in the data; `features` as in `score_items`.
+
+        The queries are rows of the features.
+        """
+        known = self.catalogue
+        self.check_scale(features, available)
+        found = lists.users_for_new_items(self, known, self.encode_items(features, available), k)
+        return found.named(_as_they_are, known.users.names)
+
+    def _candidates(self, candidates: str | Ids) -> str | NDArray[np.int32]:
+        """Ids of candidates as numbers; a word that stands for a set of items stays."""
+        return candidates if isinstance(candidates, str) else self.catalogue.items.numbers(candidates)
+
+
+def _as_they_are(numbers: NDArray[np.int32]) -> NDArray[np.int32]:
+    return numbers

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from pathlib import Path
 from typing import Self
 
 from milk_np.data import Dataset
@@ -15,6 +16,9 @@ from milk_np.training.trainer import Trainer
 
 class SteppedModel(StoredModel):
     """Early stopping, checkpoints and resuming come from the loop; a model provides `trainer` and its arrays."""
+
+    beside: Path | None = None
+    """The folder that the run's folder stands in, while there is one: pretrained tables are kept there."""
 
     @abstractmethod
     def trainer(self, ds: Dataset) -> Trainer:
@@ -30,8 +34,14 @@ class SteppedModel(StoredModel):
         callback: Callback | None = None,
         run: RunFolder | None = None,
         resume: bool = False,
+        final: bool = False,
     ) -> Self:
-        """Train on `ds` with early stopping on its validation items; keeps the arrays of the best epoch."""
-        trainer = self.trainer(ds)
-        self.history = train(self, trainer, ds, self.settings, callback=callback, run=run, resume=resume)
+        """Train on `ds` with early stopping on its validation items; keeps the arrays of the best epoch.
+
+        A `final` model trains on all items that have pairs, for all epochs, and keeps the last.
+        """
+        self.beside = None if run is None else run.path.parent
+        ds = ds.all_training() if final else ds
+        trainer, how = self.trainer(ds), {"run": run, "resume": resume, "final": final}
+        self.history = train(self, trainer, ds, self.settings, callback=callback, **how)
         return self

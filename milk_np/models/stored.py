@@ -5,19 +5,24 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
+import numpy as np
 from numpy.typing import NDArray
 
 from milk_np.data import Dataset, Imputer, imputer_class
 from milk_np.errors import DataError, SettingsError
+from milk_np.files import Arrays as Arrays
 from milk_np.files import read_meta, read_npz, require, write_npz_atomic
 from milk_np.models.base import Vectors
+from milk_np.models.on_data import OnData
 from milk_np.models.registry import MODELS, model_class, own_settings, stored_settings, trained
-from milk_np.models.serving import Serving
+from milk_np.models.serving import Features, Owned, Serving
 from milk_np.serving.catalogue import ARRAYS as STORED
 from milk_np.serving.catalogue import Catalogue
-from milk_np.serving.ranking import TopK
+from milk_np.serving.joining import Joined, join
+from milk_np.serving.prints import warn_of_scale
+from milk_np.serving.ranking import Scorer, TopK
 from milk_np.settings.shared import Settings
 from milk_np.training.history import History
 from milk_np.training.progress import Callback
@@ -25,7 +30,6 @@ from milk_np.training.run_folder import RunFolder
 
 KIND = "model"
 _IMPUTER = "imputer_"
-Arrays = dict[str, NDArray[Any]]
 
 
 class StoredModel(Serving):
@@ -39,6 +43,12 @@ class StoredModel(Serving):
         Losses and validation metrics of training by steps, after `fit`.
     imputer : Imputer, after `fit` or `load`
     """
+
+    scale_matters: ClassVar[bool] = True
+    """Whether the lengths of feature rows change a ranking."""
+
+    profiles_new_items: ClassVar[bool] = False
+    """Whether an item that the model did not learn from adds to the profile of a user who chose it."""
 
     def __init__(self, settings: Settings | None = None, **options: Any) -> None:
         """`settings`, changed by `options`; see the model's settings for names, defaults and ranges."""
@@ -61,6 +71,7 @@ class StoredModel(Serving):
         callback: Callback | None = None,
         run: RunFolder | None = None,
         resume: bool = False,
+        final: bool = False,
     ) -> Self:
         """Learn from `ds`.
 
@@ -70,6 +81,9 @@ class StoredModel(Serving):
         callback : function of `milk_np.training.progress.Progress`, called during training
         run : folder for the model, and for checkpoints and metrics of a model that learns by steps
         resume : continue from the last checkpoint in `run`
+        final : bool
+            Train on every item that has a pair, validation and test items too, without early stopping: a model that
+            learns by steps takes `settings.max_epochs` epochs. It has no held-out figures.
 
         Raises
         ------
@@ -98,6 +112,18 @@ class StoredModel(Serving):
             raise self._unfitted()
         return self._catalogue
 
+    def on(self, ds: Dataset) -> Scorer:
+        """The model on the users and items of `ds`, matched by id; the model itself on the data of its `fit`.
+
+        Raises DataError if modalities differ, or if users or items without ids can't be matched.
+        """
+        return self if self.catalogue.token is ds.token else OnData.of(self, ds)
+
+    def check_scale(self, features: Features, available: Owned = None) -> None:
+        """Warn if the rows of new items are scaled otherwise than in training, where the model minds."""
+        if self.scale_matters:
+            warn_of_scale(self.fitted_imputer().modalities, self.catalogue.lengths, features, available)
+
     @property
     @abstractmethod
     def top_k(self) -> TopK:
@@ -117,14 +143,52 @@ class StoredModel(Serving):
     def _unfitted(self) -> SettingsError:
         return SettingsError(f"{self.name}: the model isn't fitted; call fit(ds) or load(path) first")
 
+    # Meeting new pairs
+
+    def updated(self, ds: Dataset) -> tuple[Self, Joined]:
+        """A model that has taken in the users, items and pairs of `ds` without training, and what was added.
+
+        Every pair of `ds` counts as seen. Histories grow, of known users and of new ones, if the model serves
+        histories; otherwise users' vectors stay as trained, and new users are left out. Items of `ds` are encoded from
+        their features there; items that `ds` doesn't have are no longer listed. This model stays as it is.
+
+        Raises
+        ------
+        SettingsError
+            If the model can't be updated without training.
+        DataError
+            If modalities differ, or if users or items without ids can't be matched.
+        """
+        met = OnData.of(self, ds)
+        joined = join(self.catalogue, ds, met.match, self.serves_histories)
+        parameters = self._extended(joined, met)
+        items = self.item_factors()
+        items = np.vstack([items, np.zeros((joined.catalogue.n_items - len(items), items.shape[1]), np.float32)])
+        items[joined.items] = met.item_factors()
+        model = type(self)(self.settings)
+        model._read("updated", parameters | self._common(self.fitted_imputer(), items, joined.catalogue))
+        return model, joined
+
+    def _extended(self, joined: Joined, met: OnData) -> Arrays:
+        """The arrays that `save` writes as parameters, with rows for the users and items that were added."""
+        raise SettingsError(
+            f"{self.name}: can't take in new pairs without training; train it again (milk-train --final)"
+        )
+
+    # Files
+
     def _write(self, path: str | Path, parameters: Mapping[str, Any]) -> None:
         """Write `parameters`, and what every fitted model stores; only settings if the model isn't fitted."""
         arrays = dict(parameters)
         if self.imputer is not None and self._catalogue is not None:
-            arrays |= {f"{_IMPUTER}{name}": array for name, array in self.imputer.state().items()}
-            arrays |= {"items": self.item_factors(), **self._catalogue.arrays()}
+            arrays |= self._common(self.imputer, self.item_factors(), self._catalogue)
         settings = self.settings.without_machine().to_dict()
         write_npz_atomic(path, arrays, {"kind": KIND, "model": self.name, "settings": settings})
+
+    def _common(self, imputer: Imputer, items: Vectors, catalogue: Catalogue) -> Arrays:
+        """What every fitted model stores."""
+        state = {f"{_IMPUTER}{name}": array for name, array in imputer.state().items()}
+        return {**state, "items": items, **catalogue.arrays()}
 
     @classmethod
     def load(cls, path: str | Path, *, device: str = "cpu") -> Self:

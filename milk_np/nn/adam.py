@@ -12,7 +12,7 @@ from milk_np.kernels.reference.adam import BETA1, BETA2, EPSILON
 from milk_np.nn.arrays import Array, array_module, on_device
 from milk_np.nn.embedding import RowGradient
 from milk_np.nn.schedules import Schedule
-from milk_np.nn.tables import Optimiser, Slots
+from milk_np.nn.tables import Optimiser, Slots, check_rows
 
 BETAS = (BETA1, BETA2)
 EPS = EPSILON
@@ -107,14 +107,7 @@ class AdamRows(Optimiser):
 
     def _check(self, name: str, gradient: Any) -> None:
         table = self._table(name)
-        if not isinstance(gradient, RowGradient):
-            raise DataError(f"the gradient of table {name!r} must be a RowGradient; for a whole array use Adam")
-        expected = (len(gradient.ids), table.shape[1])
-        if gradient.values.shape != expected or gradient.values.dtype != table.dtype:
-            raise DataError(
-                f"the gradient of {len(gradient.ids)} rows of table {name!r} has shape {gradient.values.shape} and "
-                f"type {gradient.values.dtype}; expected {expected} and {table.dtype}"
-            )
+        check_rows(name, gradient, table)
         if self._exact and not on_device(table):  # asking a device would keep its host waiting
             self._check_caught_up(name, gradient)
 

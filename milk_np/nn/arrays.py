@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Array = Any
-"""A NumPy array, or its twin on the device."""
+from milk_np.backends.base import Array as Array
 
 
 def array_module(x: Array) -> Any:

@@ -68,12 +68,13 @@ def info_nce_forward(
     `within` takes the other rows of a as negatives too, as MICRO does (Zhang et al. 2023). Anchors are a's alone: for
     the symmetric loss take both orders. Memory grows with n^2.
     """
-    n, xp, scores, mask = len(a), array_module(a), a @ b.T, None
+    n, xp, scores = len(a), array_module(a), a @ b.T
     if within:
-        scores = xp.concatenate([scores, a @ a.T], axis=1)
-        mask = xp.concatenate([xp.ones((n, n), bool), ~xp.eye(n, dtype=bool)], axis=1)
-    positive = xp.arange(n)
-    out, cache = nce_forward(scores, temperature, positive=positive, mask=mask, reduction=reduction)
+        inside = a @ a.T
+        # A row isn't its own negative: far below all others, so that its share is 0 without a mask as large.
+        inside[xp.arange(n), xp.arange(n)] = float(xp.finfo(a.dtype).min) / 4 * min(1.0, temperature)
+        scores = xp.concatenate([scores, inside], axis=1)
+    out, cache = nce_forward(scores, temperature, positive=xp.arange(n), reduction=reduction)
     return out, (a, b, cache)
 
 

@@ -57,6 +57,17 @@ def embedding_backward_rows(dout: Array, cache: Any) -> RowGradient:
     return RowGradient(unique.astype(np.int32), _sums(slot, dout[somebody], len(unique)))
 
 
+def distinct(ids: Array) -> tuple[Array, Array]:
+    """Distinct ids, and where each of `ids` (n) stands among them, so that a batch handles each row once.
+
+    A device can't report their number without synchronising: there all n ids count as distinct.
+    """
+    if on_device(ids):
+        return ids, array_module(ids).arange(len(ids))
+    found, slot = np.unique(ids, return_inverse=True)
+    return found, slot
+
+
 def scatter_add(ids: Array, rows: Array, R: int) -> Array:
     """Table (R, K) whose row r sums the `rows` (n, K) whose id is r; `ids` (n) below R, negative ones left out."""
     if on_device(rows):

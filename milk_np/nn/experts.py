@@ -31,14 +31,15 @@ def experts_forward(
     return out, (gate, for_gate, gated, for_parts, tanhs, mixed)
 
 
-def experts_backward(dout: Array, cache: Any) -> tuple[Array, Array, Array, Array, Array]:
-    """dx, dW_gate, db_gate, dW and db, in the shapes of the forward pass."""
+def experts_backward(dout: Array, cache: Any, *, need_dx: bool = True) -> tuple[Array, Array, Array, Array, Array]:
+    """dx, None if it isn't needed, dW_gate, db_gate, dW and db, in the shapes of the forward pass."""
     gate, for_gate, gated, for_parts, tanhs, mixed = cache
     dgates, dparts = mix_backward(dout, mixed)
-    dx, dW_gate, db_gate = linear_backward(GATES[gate][1](dgates, gated), for_gate)
-    dx_parts, dW, db = linear_backward(tanh_backward(_side_by_side(dparts), tanhs), for_parts)
+    dx, dW_gate, db_gate = linear_backward(GATES[gate][1](dgates, gated), for_gate, need_dx=need_dx)
+    dx_parts, dW, db = linear_backward(tanh_backward(_side_by_side(dparts), tanhs), for_parts, need_dx=need_dx)
     P, _, K = dparts.shape
-    return dx + dx_parts, dW_gate, db_gate, array_module(dW).ascontiguousarray(_apart(dW, P)), db.reshape(P, K)
+    dx = dx + dx_parts if need_dx else None
+    return dx, dW_gate, db_gate, array_module(dW).ascontiguousarray(_apart(dW, P)), db.reshape(P, K)
 
 
 def _side_by_side(x: Array) -> Array:

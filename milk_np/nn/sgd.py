@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from milk_np.errors import SettingsError
-from milk_np.nn.arrays import Array, array_module
+from milk_np.nn.arrays import Array, array_module, on_device
+from milk_np.nn.embedding import RowGradient, scatter_add
 from milk_np.nn.schedules import Schedule
-from milk_np.nn.tables import Optimiser, Slots
+from milk_np.nn.tables import Optimiser, Slots, check_rows
 
 
 class SGD(Optimiser):
@@ -64,3 +66,28 @@ class Adagrad(Optimiser):
         total = slots["total"]
         total += gradient * gradient
         table -= lr * gradient / (array_module(table).sqrt(total) + self._eps)
+
+
+class AdagradRows(Adagrad):
+    """The same for tables (R, K) whose gradients are a few rows (`RowGradient`); the other rows would not move.
+
+    On a device, where a row gradient has padding, the whole table takes the step, with zeros elsewhere. It takes no L2,
+    which would move every row.
+    """
+
+    def __init__(
+        self, tables: Mapping[str, Array], lr: float | Schedule, *, eps: float = 1e-10, initial: float = 0.0
+    ) -> None:
+        """As `Adagrad`."""
+        super().__init__(tables, lr, eps=eps, initial=initial)
+
+    def _move(self, table: Array, gradient: RowGradient, slots: Slots, lr: float, step: int) -> None:
+        if on_device(table):
+            super()._move(table, scatter_add(gradient.ids, gradient.values, len(table)), slots, lr, step)
+            return
+        rows, total = table[gradient.ids], slots["total"][gradient.ids]
+        super()._move(rows, gradient.values, {"total": total}, lr, step)
+        table[gradient.ids], slots["total"][gradient.ids] = rows, total
+
+    def _check(self, name: str, gradient: Any) -> None:
+        check_rows(name, gradient, self._table(name))

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from milk_np.errors import DataError, SettingsError
 from milk_np.nn.arrays import Array, array_module, to_host
+from milk_np.nn.embedding import RowGradient
 from milk_np.nn.schedules import Schedule, constant
 
 SEPARATOR = "/"
@@ -137,4 +138,18 @@ def _check_like(key: str, given: NDArray[Any], array: Array) -> None:
         raise DataError(
             f"{key} of the optimiser's state has shape {given.shape} and type {given.dtype}; "
             f"expected {array.shape} and {array.dtype}"
+        )
+
+
+def check_rows(name: str, gradient: Any, table: Array) -> None:
+    """DataError unless the gradient of a table (R, K) is a `RowGradient` of its type."""
+    if not isinstance(gradient, RowGradient):
+        raise DataError(
+            f"the gradient of table {name!r} must be a RowGradient; for a whole array use the dense optimiser"
+        )
+    expected = (len(gradient.ids), table.shape[1])
+    if gradient.values.shape != expected or gradient.values.dtype != table.dtype:
+        raise DataError(
+            f"the gradient of {len(gradient.ids)} rows of table {name!r} has shape {gradient.values.shape} and "
+            f"type {gradient.values.dtype}; expected {expected} and {table.dtype}"
         )

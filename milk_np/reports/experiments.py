@@ -24,8 +24,9 @@ NOTES = (
     "repeat share one trained model, so this test ignores the variation between training runs. p repeats: the same "
     "test over the means of the repeats, which are few. Both are Holm-corrected within their column.",
     "Settings were chosen on the validation items of the first repeat, with the same number of trials for every model; "
-    "test items were not used. Complete new items (FTFT) use the settings found under FTMT, since the training data "
-    "are the same.",
+    "test items were not used. Core seconds and memory are those of one fit, medians over repeats: memory is the most "
+    "that the process held on top of the loaded data. Complete new items (FTFT) use the settings found under FTMT, "
+    "since the training data are the same.",
 )
 
 
@@ -153,9 +154,12 @@ def _tuning(whole: Reproduction) -> list[Markup]:
     shown = [tag("p", NOTES[1])]
     for (data_hash, family, protocol), tuned in whole.tuned.items():
         name = next(ds.name for ds in whole.data if ds.hash == data_hash)
-        head = [*tuned.trials[0][0], f"validation {tuned.metric}"]
+        rungs = ["rungs"] if tuned.rungs else []
+        head = [*tuned.trials[0][0], *rungs, f"validation {tuned.metric}"]
         rows = [[*map(_said, config.values()), numbers.metric(value)] for config, value in tuned.trials]
-        best = frozenset([max(range(len(rows)), key=lambda row: tuned.trials[row][1])])
+        for row, reached in zip(rows, tuned.rungs, strict=False):
+            row.insert(-1, str(reached))
+        best = frozenset([tuned.winner])
         caption = f"{name}, {family}, {protocol}"
         shown.append(page.more(f"{caption}: {_count(len(rows), 'trial')}", page.table(caption, head, rows, best)))
     return shown
@@ -170,7 +174,7 @@ def _about(whole: Reproduction, tables: list[Table], known: dict[str, Any]) -> l
     facts = {
         "command": tag("code", " ".join(known["command"])),
         "repeats": f"{plan.repeats}, seeds {plan.draws.start} to {plan.draws.stop - 1}",
-        "new items": f"{plan.new_items:.0%} of the items, half validation, half test, drawn again in each repeat",
+        "new items": _new_items(whole),
         "search": f"{plan.trials} trials per model and protocol, {plan.search}, validation items of seed {plan.seed}",
         "shared settings": _settings({k: v for k, v in plan.base.to_dict().items() if k in _SHOWN}),
         "training": _training_time(whole),
@@ -191,6 +195,16 @@ def _about(whole: Reproduction, tables: list[Table], known: dict[str, Any]) -> l
     ]
 
 
+def _new_items(whole: Reproduction) -> str:
+    """How new items are found."""
+    plan, kept = whole.plan, [ds.name for ds in whole.data if whole.plan.keeps(ds)]
+    drawn = f"{plan.share:.0%} of the items, half validation, half test, drawn again in each repeat"
+    if not kept:
+        return drawn
+    own = f"as the data say, the same in each repeat: {', '.join(kept)}"
+    return own if len(kept) == len(whole.data) else f"{own}; the others: {drawn}"
+
+
 def _training_time(whole: Reproduction) -> str:
     """Number of distinct runs and the sum of their times."""
     finished = [json.loads(path.read_text(encoding="utf-8")) for path in whole.store.folder.glob("*.json")]
@@ -198,7 +212,7 @@ def _training_time(whole: Reproduction) -> str:
     return f"{len(finished)} runs, {numbers.duration(seconds)} in total; other load on the machine affects this time"
 
 
-_SHOWN = ("preset", "dim", "batch_size", "epochs", "eval_every", "patience", "valid_metric", "candidates", "impute")
+_SHOWN = ("preset", "dim", "batch_size", "max_epochs", "eval_every", "patience", "valid_metric", "candidates", "impute")
 
 
 def _json(
@@ -234,6 +248,10 @@ def _table_json(table: Table) -> dict[str, Any]:
         "runs": table.runs,
         "seconds": round(table.seconds, 1),
         "columns": columns,
+        "costs": [
+            {"protocol": p, "variant": label, "core_seconds": _finite(cost.core_seconds), "bytes": _finite(cost.bytes)}
+            for (p, label), cost in table.costs.items()
+        ],
         "settings": settings,
     }
 

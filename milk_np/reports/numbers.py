@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from milk_np.text import bytes_text
+
 
 def metric(value: float) -> str:
     """Four decimals; a dash for nan."""
@@ -34,6 +36,18 @@ def duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.1f} s"
     return f"{seconds / 60:.1f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def core_seconds(value: float) -> str:
+    """Core seconds with two digits that count; a dash for nan."""
+    if math.isnan(value):
+        return "–"
+    return f"{value:.2g}" if value < 9.95 else f"{value:.0f}"
+
+
+def memory(value: float) -> str:
+    """Bytes in a fitting unit; a dash for nan."""
+    return "–" if math.isnan(value) else bytes_text(int(value))
 
 
 def ticks(low: float, high: float, about: int = 4) -> list[float]:

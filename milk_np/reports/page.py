@@ -9,9 +9,10 @@ from milk_np.reports.svg import STYLE as SVG_STYLE
 
 STYLE = (
     """
-:root{color-scheme:light dark;--back:#fff;--card:#f5f6f8;--text:#1b1f24;--muted:#545c66;--grid:#d9dee4;--good:#0a6b46;
---bad:#a52a1d;--c0:#0b5cad;--c1:#b0490a;--c2:#0a7350;--c3:#7a3ea3;--c4:#5b5f00}
-@media (prefers-color-scheme:dark){:root{--back:#13161a;--card:#1d2228;--text:#e8eaed;--muted:#aab3bd;--grid:#343b44;
+:root{color-scheme:light dark;--back:#fff;--card:#f5f6f8;--text:#1b1f24;--muted:#545c66;--grid:#d9dee4;--edge:#9aa4af;
+--good:#0a6b46;--bad:#a52a1d;--c0:#0b5cad;--c1:#b0490a;--c2:#0a7350;--c3:#7a3ea3;--c4:#5b5f00}
+@media (prefers-color-scheme:dark){:root{
+--back:#13161a;--card:#1d2228;--text:#e8eaed;--muted:#aab3bd;--grid:#343b44;--edge:#6b7683;
 --good:#58c896;--bad:#ff8f80;--c0:#6db3ff;--c1:#f2a15c;--c2:#4fc793;--c3:#cda0ef;--c4:#c9ca57}}
 *{box-sizing:border-box}
 body{margin:0 auto;max-width:1080px;padding:1rem;background:var(--back);color:var(--text);
@@ -21,7 +22,12 @@ border-top:1px solid var(--grid);padding-top:1rem}h3{font-size:1.08rem;margin:1.
 h4{font-size:1rem;margin:1rem 0 .2rem}
 p{margin:.4rem 0;max-width:72ch}.muted,caption,figcaption{color:var(--muted)}
 nav a{display:inline-block;margin:.15rem .8rem .15rem 0;padding:.2rem 0}a{color:var(--c0)}
-.wide{overflow-x:auto;margin:.5rem 0 1rem;border:1px solid var(--grid);border-radius:6px}
+.wide{overflow-x:auto;margin:.5rem 0 1rem;border:1px solid var(--grid);border-radius:6px;background:
+linear-gradient(to right,var(--back) 40%,transparent) 0 0/3rem 100% no-repeat local,
+linear-gradient(to left,var(--back) 40%,transparent) 100% 0/3rem 100% no-repeat local,
+linear-gradient(to right,var(--edge),transparent) 0 0/1.2rem 100% no-repeat scroll,
+linear-gradient(to left,var(--edge),transparent) 100% 0/1.2rem 100% no-repeat scroll}
+.wide pre{margin:0;padding:.6rem;font:.82rem/1.4 ui-monospace,monospace}
 .wide:focus-visible,summary:focus-visible,a:focus-visible{outline:2px solid var(--c0);outline-offset:2px}
 table{border-collapse:collapse;width:100%;font-size:.9rem;font-variant-numeric:tabular-nums}
 caption{text-align:left;padding:.4rem .6rem;font-size:.9rem}
@@ -83,6 +89,11 @@ def _row(row: Sequence[object], best: bool, words: frozenset[int]) -> Markup:
 
 def _class(place: int, words: frozenset[int]) -> str | None:
     return "words" if place in words else None
+
+
+def text(caption: str, lines: str) -> Markup:
+    """Lines of text in columns, as a command prints them, in a frame that scrolls sideways on its own."""
+    return tag("div", tag("pre", lines), class_="wide", tabindex="0", role="region", aria_label=caption)
 
 
 def key_values(caption: str, values: Mapping[str, object]) -> Markup:

@@ -12,6 +12,7 @@ from milk_np.reports import numbers, page
 from milk_np.reports.dots import Dots, Point
 from milk_np.reports.lines import Curve, Lines
 from milk_np.reports.markup import Markup, tag
+from milk_np.reports.verdict import is_ahead, verdict
 from milk_np.settings.metrics import METRICS
 from milk_np.training.progress import parts_of
 from milk_np.training.run_folder import ENV, RunFolder
@@ -26,13 +27,33 @@ def write_run_report(run: RunFolder) -> None:
     known = json.loads(run.file(ENV).read_text(encoding="utf-8"))
     settings = load_settings(run.config).to_dict()
     title = f"{summary['model']} on {summary['data']}, seed {summary['seed']}"
+    curves = _training(run.metrics(), str(settings["valid_metric"]), summary)
     body = [
-        tag("p", _outcome(summary, str(settings["valid_metric"]))),
-        *_training(run.metrics(), str(settings["valid_metric"]), summary),
-        page.section("test", "Test", *_test(summary)),
+        *(
+            [tag("p", _FINAL), *curves]
+            if summary.get("final")
+            else _held_out(summary, str(settings["valid_metric"]), curves)
+        ),
+        *_seen(summary),
         page.section("about", "About this run", *_about(summary, settings, known)),
     ]
     write_text_atomic(run.file(REPORT), page.page(title, *body))
+
+
+_FINAL = (
+    "A final model: it was trained on every item that has pairs. Nothing was held out, so it has no validation or test "
+    "figures; those of the run whose settings it has tell how good it should be."
+)
+
+
+def _held_out(summary: Mapping[str, Any], metric: str, curves: Sequence[Markup]) -> list[Markup]:
+    """How well the model ranks items that were held out, with the curves of the training."""
+    return [
+        tag("p", verdict(summary), class_="good" if is_ahead(summary) else "bad"),
+        tag("p", _outcome(summary, metric)),
+        *curves,
+        page.section("test", "Test", *_test(summary)),
+    ]
 
 
 def _outcome(summary: Mapping[str, Any], metric: str) -> str:
@@ -87,7 +108,45 @@ def _test(summary: Mapping[str, Any]) -> list[Markup]:
         f"NDCG@{k} on test items, overall and by number of missing modalities, compared with models without training."
     )
     shown = [page.plots(page.plot(_by_group(systems, groups, f"ndcg@{k}"), caption))]
-    return shown + [_table(name, found, k) for name, found in systems.items()]
+    shown += [_table(name, found, k) for name, found in systems.items()]
+    return [*shown, page.more("All lengths of the lists", _cutoffs(systems))]
+
+
+def _cutoffs(systems: Mapping[str, Any]) -> Markup:
+    """Every metric at every length K, one row for each length and model."""
+    lengths = sorted({int(name.split("@")[1]) for found in systems.values() for name in found if "@" in name})
+    rows = [[str(k), name, *_line("all", found, k)[2:]] for k in lengths for name, found in systems.items()]
+    return page.table("Test items, all groups", ("K", "model", *METRICS), rows, words=frozenset({1}))
+
+
+def _seen(summary: Mapping[str, Any]) -> list[Markup]:
+    """Example lists and statistics of the data; runs of version 0.1.0 kept neither."""
+    parts = []
+    if "examples" in summary:
+        words = (
+            "New items for a few users, spread evenly over all users of the test split. A list is best first; "
+            "the last column says which items the user really chose."
+        )
+        parts.append(page.section("examples", "Example lists", tag("p", words), *map(_example, summary["examples"])))
+    if "statistics" in summary:
+        parts.append(page.section("data", "Data", page.text("Statistics of the data set", summary["statistics"])))
+    return parts
+
+
+def _example(example: Mapping[str, Any]) -> Markup:
+    """One user's list, and the first items of her history."""
+    more = example["n_history"] - len(example["history"])
+    history = (
+        ", ".join(example["history"]) + (f" and {more:,} more" if more else "") if example["n_history"] else "none"
+    )
+    rows = [
+        (rank, each["item"], f"{each['score']:.4f}", ", ".join(each["missing"]) or "–", "yes" if each["chosen"] else "")
+        for rank, each in enumerate(example["list"], 1)
+    ]
+    best = frozenset(place for place, each in enumerate(example["list"]) if each["chosen"])
+    head = ("rank", "item", "score", "missing", "chosen")
+    caption = f"user {example['user']}; chose in training: {history}"
+    return page.table(caption, head, rows, best, words=frozenset({1, 3, 4}))
 
 
 def _by_group(systems: Mapping[str, Any], groups: Sequence[str], metric: str) -> Markup:

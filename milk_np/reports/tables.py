@@ -13,7 +13,7 @@ from milk_np.reports import numbers
 CSV_HEAD = [
     *("experiment", "data", "protocol", "items", "label", "metric"),
     *("mean", "deviation", "repeats", "baseline", "effect_percent", "p_users", "p_repeats"),
-    *("lost_mean", "lost_deviation", "printed", "values"),
+    *("lost_mean", "lost_deviation", "printed", "values", "core_seconds", "fit_bytes"),
 ]
 
 
@@ -27,7 +27,9 @@ def to_csv(tables: Sequence[Table]) -> str:
             protocol, group, metric = column
             for label, cell in table.cells[column].items():
                 place = (table.experiment.name, table.data.name, protocol, group, label, metric)
-                writer.writerow([*place, *_numbers(cell, table.baselines[column])])
+                cost = table.costs[protocol, label]
+                shown = (_known(cost.core_seconds), _known(cost.bytes))
+                writer.writerow([*place, *_numbers(cell, table.baselines[column]), *shown])
     return out.getvalue()
 
 
@@ -103,6 +105,10 @@ def _by_metric(table: Table, protocol: str) -> Plain:
         head += [f"change from {table.experiment.protocols[0]}"] * lost + ["paper"] * printed
         for row, label in zip(rows, table.labels, strict=True):
             row += _cell(cells[label], label == table.baselines[column], lost, printed)
+    head += ["core s", "memory"]
+    for row, label in zip(rows, table.labels, strict=True):
+        cost = table.costs[protocol, label]
+        row += [numbers.core_seconds(cost.core_seconds), numbers.memory(cost.bytes)]
     return _title(table, protocol), head, rows
 
 

@@ -1,9 +1,10 @@
-"""The users and items that a model knows: which items are new, the training pairs, original ids."""
+"""The users and items that a model knows: ids, the training pairs, which items it learned from, which are new."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -11,9 +12,11 @@ from numpy.typing import NDArray
 
 from milk_np.data.arrays import Split
 from milk_np.data.dataset import Dataset
+from milk_np.serving.identity import Index
+from milk_np.serving.prints import item_prints, pairs_print, training_lengths
 
 ARRAYS = ("item_split", "seen_indptr", "seen_items")
-NAMES = ("user_ids", "item_ids")
+OPTIONAL = ("user_ids", "item_ids", "trained", "gone", "lengths", "pairs_print", "item_prints")
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,11 +26,20 @@ class Catalogue:
     Attributes
     ----------
     item_split : (I,) uint8
-        0 training item, 1 validation item, 2 test item.
+        0 training item, 1 validation item, 2 test item, 3 item without pairs.
     seen_indptr, seen_items : (U + 1,) int64, (n,) int32
         Each user's training items, ascending, as compressed rows.
     user_ids, item_ids : (U,), (I,) str, optional
-        Original ids.
+        Original ids; where there are none, the numbers are the ids.
+    trained : (I,) bool
+        Items that the model learned from; by default those with a training pair.
+    gone : (I,) bool, optional
+        Items that are no longer in the data, which users' histories still name: they are never listed.
+    lengths : (M, 5) float32, optional
+        Quantiles of the lengths of the training items' rows; see `milk_np.serving.prints`.
+    pairs_print, item_prints : text, (I,) uint32, optional
+        By them users and items without ids are recognised; `item_prints` only where items have no ids.
+    token : what the data set had; see `Dataset.token`
     """
 
     item_split: NDArray[np.uint8]
@@ -35,20 +47,39 @@ class Catalogue:
     seen_items: NDArray[np.int32]
     user_ids: NDArray[np.str_] | None = None
     item_ids: NDArray[np.str_] | None = None
+    trained: NDArray[np.bool_] = field(default=None)  # type: ignore[assignment]
+    gone: NDArray[np.bool_] | None = None
+    lengths: NDArray[np.float32] | None = None
+    pairs_print: NDArray[np.str_] | None = None
+    item_prints: NDArray[np.uint32] | None = None
+    token: object = None
+
+    def __post_init__(self) -> None:
+        if self.trained is None:
+            object.__setattr__(self, "trained", np.bincount(self.seen_items, minlength=self.n_items) > 0)
 
     @classmethod
     def of(cls, ds: Dataset) -> Self:
-        """The catalogue of `ds`."""
-        return cls(ds.item_split, *ds.csr(Split.TRAIN), ds.user_ids, ds.item_ids)
+        """The catalogue of `ds`, whose training items the model learns from."""
+        return cls(
+            ds.item_split,
+            *ds.csr(Split.TRAIN),
+            ds.user_ids,
+            ds.item_ids,
+            lengths=training_lengths(ds),
+            pairs_print=np.array(pairs_print(ds)),
+            item_prints=item_prints(ds) if ds.item_ids is None else None,
+            token=ds.token,
+        )
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
         """The catalogue from what `arrays` returned."""
-        return cls(*(arrays[name] for name in ARRAYS), *(arrays.get(name) for name in NAMES))
+        return cls(*(arrays[name] for name in ARRAYS), **{name: arrays[name] for name in OPTIONAL if name in arrays})
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Its arrays by name, for saving."""
-        return {name: value for name in (*ARRAYS, *NAMES) if (value := getattr(self, name)) is not None}
+        return {name: value for name in (*ARRAYS, *OPTIONAL) if (value := getattr(self, name)) is not None}
 
     @property
     def n_users(self) -> int:
@@ -60,10 +91,33 @@ class Catalogue:
         """Number of items I."""
         return len(self.item_split)
 
+    @cached_property
+    def users(self) -> Index:
+        """Numbers of users by id."""
+        return Index(self.user_ids, self.n_users, "user")
+
+    @cached_property
+    def items(self) -> Index:
+        """Numbers of items by id."""
+        return Index(self.item_ids, self.n_items, "item")
+
+    @cached_property
+    def touched(self) -> NDArray[np.bool_]:
+        """Items that the model learned from, or whose pairs it has taken into histories, (I,)."""
+        return self.trained | (np.bincount(self.seen_items, minlength=self.n_items) > 0)
+
     def new_items(self, split: int | None = None) -> NDArray[np.int32]:
-        """New items, ascending: all, or those of split 1 (validation) or 2 (test)."""
+        """New items, ascending: all, or those of split 1 (validation), 2 (test) or 3 (no pairs)."""
         chosen = self.item_split > Split.TRAIN if split is None else self.item_split == split
-        return np.flatnonzero(chosen).astype(np.int32)
+        return np.flatnonzero(chosen & self._offered).astype(np.int32)
+
+    def all_items(self) -> NDArray[np.int32]:
+        """Every item that can be listed, ascending."""
+        return np.flatnonzero(self._offered).astype(np.int32)
+
+    @property
+    def _offered(self) -> NDArray[np.bool_]:
+        return np.ones(self.n_items, np.bool_) if self.gone is None else ~self.gone
 
     def interactions(self, split: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         """Users and items of the training pairs, sorted by user, then item; no other split is known."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,32 +15,76 @@ from milk_np.text import nearest
 _MOST_COMPARED = 20_000
 
 
-def to_numbers(asked: Sequence[str], ids: NDArray[np.str_] | None, n: int, kind: str) -> NDArray[np.int32]:
-    """Numbers of the users or items with the original ids `asked`.
+class Index:
+    """Numbers of users or items by their ids; where the data have no ids, the numbers 0 ... n - 1 are the ids.
 
-    If the data set has no original ids, the numbers 0 ... n - 1 are the ids. `kind` is "user" or "item".
-    Raises DataError for an unknown id, naming the most similar known one.
+    Attributes
+    ----------
+    ids : (n,) str, optional
+    n : number of users or items
+    kind : "user" or "item", for messages
     """
-    if ids is None:
-        return np.array([_number(text, n, kind) for text in asked], dtype=np.int32)
-    order = np.argsort(ids, kind="stable")
-    place = np.minimum(np.searchsorted(ids[order], asked), len(ids) - 1) if asked else np.zeros(0, np.intp)
-    numbers = order[place]
-    for text, number in zip(asked, numbers.tolist(), strict=True):
-        if ids[number] != text:
-            raise DataError(f"{kind} {text!r} is not in the data set{nearest(text, _similar(text, ids), 0.5)}")
-    return numbers.astype(np.int32)
+
+    def __init__(self, ids: NDArray[np.str_] | None, n: int, kind: str) -> None:
+        self.ids, self.n, self.kind = ids, n, kind
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        """Number of each id; made once, so that later look-ups take no time that grows with n."""
+        names = [] if self.ids is None else self.ids.tolist()
+        return dict(zip(names, range(self.n), strict=True))
+
+    def find(self, asked: Any) -> NDArray[np.int32]:
+        """Number of each of `asked` (texts or whole numbers), -1 where it is unknown."""
+        words = _words(asked, self.kind)
+        if self.ids is None:
+            return np.array([_row(word, self.n) for word in words], np.int32)
+        return np.array([self._places.get(word, -1) for word in words], np.int32)
+
+    def numbers(self, asked: Any) -> NDArray[np.int32]:
+        """Number of each of `asked`. Raises DataError for an unknown id, naming the most similar known one."""
+        found = self.find(asked)
+        unknown = np.flatnonzero(found < 0)
+        if len(unknown):
+            raise DataError(self.unknown(_words(asked, self.kind)[unknown[0]]))
+        return found
+
+    def names(self, numbers: NDArray[np.int32]) -> NDArray[Any]:
+        """Ids of `numbers`, of any shape; empty text for -1. The numbers if there are no ids."""
+        if self.ids is None:
+            return numbers
+        return np.where(numbers < 0, self.ids.dtype.type(), self.ids[numbers])
+
+    def words(self, numbers: Sequence[int]) -> list[str]:
+        """Ids of `numbers` as texts."""
+        return [str(name) for name in self.names(np.asarray(numbers, np.int32)).tolist()]
+
+    def unknown(self, word: str) -> str:
+        """The message for an id that isn't in the data."""
+        what = f"{self.kind} {word!r} is not in the data set"
+        if self.ids is None:
+            return f"{what}; expected a number from 0 to {self.n - 1}"
+        return what + nearest(word, _similar(word, self.ids), 0.5)
+
+
+def _words(asked: Any, kind: str) -> list[str]:
+    """Ids as texts; DataError unless they are a list of texts or of whole numbers."""
+    values = np.asarray(asked)
+    if values.ndim != 1 or (len(values) and values.dtype.kind not in "Uiu"):
+        raise DataError(
+            f"{kind}s: expected a list of ids, texts or whole numbers, got {values.dtype} of shape {values.shape}"
+        )
+    return [str(value) for value in values.tolist()]
+
+
+def _row(word: str, n: int) -> int:
+    """The number that a text names, -1 if it isn't one of 0 ... n - 1."""
+    return int(word) if word.isdecimal() and word.isascii() and len(word) < 11 and int(word) < n else -1
 
 
 def to_names(numbers: NDArray[np.int32], ids: NDArray[np.str_] | None) -> NDArray[Any]:
     """Original ids of `numbers`, or the numbers if there are none."""
     return numbers if ids is None else ids[numbers]
-
-
-def _number(text: str, n: int, kind: str) -> int:
-    if not text.isdecimal() or int(text) >= n:
-        raise DataError(f"{kind} {text!r} is not in the data set; expected a number from 0 to {n - 1}")
-    return int(text)
 
 
 def _similar(text: str, ids: NDArray[np.str_]) -> Iterable[str]:

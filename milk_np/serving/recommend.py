@@ -1,13 +1,10 @@
-"""Recommendation lists: new items for users, users for an item, similar items; for known or brand-new items.
-
-Users and items are numbers here; `milk_np.serving.identity` converts original ids.
-"""
+"""Lists: new items for users, users for an item, similar items. Users and items are numbers here; see `identity`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +14,9 @@ from milk_np.data.rows import unit_rows
 from milk_np.errors import DataError, SettingsError
 from milk_np.kernels.blas import one_blas_thread
 from milk_np.serving.histories import Ids, compressed
-from milk_np.serving.ranking import Rows, Scorer, best_candidates, blocks, finite, search_of
+from milk_np.serving.ranking import Rows, Scorer, best_candidates, blocks, chosen_rows, finite, meeting, search_of
+
+Names = Callable[[NDArray[np.int32]], NDArray[Any]]
 
 
 class Known(Protocol):
@@ -33,6 +32,9 @@ class Known(Protocol):
 
     def new_items(self, split: int | None = None) -> NDArray[np.int32]:
         """New items, ascending."""
+
+    def all_items(self) -> NDArray[np.int32]:
+        """Every item that can be listed, ascending."""
 
     def interactions(self, split: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         """Users and items of the pairs of a split, sorted by user, then item."""
@@ -54,21 +56,25 @@ class Ranked:
 
     Attributes
     ----------
-    query : (n,) int32
-        The users or items that the lists are for.
-    found : (n, k) int32
-        The lists, best first, padded with -1.
+    query : (n,) int32, or str
+        The users or items that the lists are for: numbers, or ids.
+    found : (n, k) int32, or str
+        The lists, best first, padded with -1, or with empty text where they hold ids.
     score : (n, k) float32
         Scores, -inf where padded.
     """
 
-    query: NDArray[np.int32]
-    found: NDArray[np.int32]
+    query: NDArray[Any]
+    found: NDArray[Any]
     score: NDArray[np.float32]
 
-    def rows(self) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]:
+    def named(self, query: Names, found: Names) -> Ranked:
+        """The same lists with ids in place of numbers: `query` and `found` give the ids of numbers."""
+        return Ranked(query(self.query), found(self.found), self.score)
+
+    def rows(self) -> tuple[NDArray[Any], NDArray[np.int32], NDArray[Any], NDArray[np.float32]]:
         """Query, rank (from 1), found item or user, and score, one entry per list position that isn't padding."""
-        filled = self.found >= 0
+        filled = ~np.isneginf(self.score)
         row, place = np.nonzero(filled)
         return self.query[row], (place + 1).astype(np.int32), self.found[filled], self.score[filled]
 
@@ -119,7 +125,7 @@ def recommend_blocks(
     exclude_seen: bool = True,
 ) -> Iterator[Ranked]:
     """Like `recommend`, one block of users at a time, so that memory doesn't grow with the number of users."""
-    wanted = _checked(np.arange(ds.n_users) if users is None else users, ds.n_users, "user")
+    model, wanted = meeting(model, ds), _checked(np.arange(ds.n_users) if users is None else users, ds.n_users, "user")
     items = candidate_items(ds, candidates)
     _check_length(k, len(items))
     seen = _seen(ds, wanted, items) if exclude_seen else None
@@ -135,6 +141,7 @@ def recommend_for_histories(
 
     The queries are positions in `histories`. Raises SettingsError if the model doesn't represent users by items.
     """
+    model = cast(Historian, meeting(model, ds))
     items = candidate_items(ds, candidates)
     _check_length(k, len(items))
     wanted = np.arange(len(histories), dtype=np.int32)
@@ -149,7 +156,7 @@ def recommend_new_items(model: Scorer, ds: Known, vectors: NDArray[np.float32], 
 
     The found items are rows of `vectors`.
     """
-    wanted = _checked(users, ds.n_users, "user")
+    model, wanted = meeting(model, ds), _checked(users, ds.n_users, "user")
     _check_length(k, len(vectors))
     new = finite(vectors, "item", np.arange(len(vectors), dtype=np.int32))
     return Ranked(wanted, *search_of(model)(finite(model.user_factors(wanted), "user", wanted), new, k))
@@ -161,13 +168,14 @@ def score_items(model: Scorer, ds: Known, vectors: NDArray[np.float32], users: I
 
     They equal the scores of the lists up to float32 rounding, and may differ by as much with other users or items.
     """
-    scores: NDArray[np.float32] = model.user_factors(_checked(users, ds.n_users, "user")) @ vectors.T
+    wanted = _checked(users, ds.n_users, "user")
+    scores: NDArray[np.float32] = meeting(model, ds).user_factors(wanted) @ vectors.T
     return scores
 
 
 def users_for_items(model: Scorer, ds: Known, items: Ids, k: int = 20, *, exclude_seen: bool = True) -> Ranked:
     """The best `k` users for each of `items`, by default without users who have a training pair with it."""
-    wanted = _checked(items, ds.n_items, "item")
+    model, wanted = meeting(model, ds), _checked(items, ds.n_items, "item")
     _check_length(k, ds.n_users, "users")
     known = _known_users(ds, wanted) if exclude_seen else None
     return Ranked(wanted, *_best_users(model, ds.n_users, model.item_factors(wanted), k, known))
@@ -179,13 +187,14 @@ def users_for_new_items(model: Scorer, ds: Known, vectors: NDArray[np.float32], 
     The queries are rows of `vectors`.
     """
     _check_length(k, ds.n_users, "users")
+    model = meeting(model, ds)
     rows = np.arange(len(vectors), dtype=np.int32)
     return Ranked(rows, *_best_users(model, ds.n_users, vectors, k))
 
 
 def similar_items(model: Scorer, ds: Known, items: Ids, k: int = 20, *, candidates: str | Ids = "all") -> Ranked:
     """The `k` candidates most similar to each of `items` by the cosine of their vectors, without the item itself."""
-    wanted, others = _checked(items, ds.n_items, "item"), candidate_items(ds, candidates)
+    model, wanted, others = meeting(model, ds), _checked(items, ds.n_items, "item"), candidate_items(ds, candidates)
     _check_length(k, len(others))
     vectors = unit_rows(finite(model.item_factors(others), "item", others))
     queries = unit_rows(finite(model.item_factors(wanted), "item", wanted))
@@ -200,7 +209,7 @@ def candidate_items(ds: Known, candidates: str | Ids) -> NDArray[np.int32]:
     if not isinstance(candidates, str):
         return np.unique(_checked(candidates, ds.n_items, "item"))
     if candidates == "all":
-        return np.arange(ds.n_items, dtype=np.int32)
+        return ds.all_items()
     if candidates == "new":
         return ds.new_items()
     raise SettingsError(f"candidates: expected new, all or numbers of items, got {candidates!r}")
@@ -209,11 +218,13 @@ def candidate_items(ds: Known, candidates: str | Ids) -> NDArray[np.int32]:
 def _best_users(
     model: Scorer, n_users: int, vectors: NDArray[np.float32], k: int, known: Rows | None = None
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """Best `k` users for each item vector, in blocks of users whose lists are merged."""
+    """Best `k` users for each item vector, in blocks of users whose lists are merged; of those that have a vector."""
+    served = served_users(model, n_users)
+    known = None if known is None else _inside(known, served, n_users)
     finite(vectors, "item", np.arange(len(vectors), dtype=np.int32))
     found, score = np.zeros((len(vectors), 0), np.int32), np.zeros((len(vectors), 0), np.float32)
-    for block in blocks(n_users, vectors.shape[1]):
-        ids = np.arange(block.start, block.stop, dtype=np.int32)
+    for block in blocks(len(served), vectors.shape[1]):
+        ids = served[block]
         users = finite(model.user_factors(ids), "user", ids)
         exclude = (None, None) if known is None else _within(known, block)
         position, value = search_of(model)(vectors, users, k, *exclude)
@@ -222,6 +233,12 @@ def _best_users(
         order = np.argsort(-score, axis=1, kind="stable")[:, :k]  # ties: earlier blocks first
         found, score = np.take_along_axis(found, order, 1), np.take_along_axis(score, order, 1)
     return found, score
+
+
+def served_users(model: Scorer, n_users: int) -> NDArray[np.int32]:
+    """Users that have a vector, ascending: all, but on other data than those of the training."""
+    servable = getattr(model, "servable", None)
+    return np.arange(n_users, dtype=np.int32) if servable is None else np.flatnonzero(servable).astype(np.int32)
 
 
 def _within(rows: Rows, block: slice) -> Rows:
@@ -238,7 +255,7 @@ def _seen(ds: Known, users: NDArray[np.int32], items: NDArray[np.int32]) -> Rows
 
 
 def _inside(rows: Rows, items: NDArray[np.int32], n_items: int) -> Rows:
-    """Compressed rows of items as their positions in `items`; others are left out."""
+    """Compressed rows of items (or users) as their positions in `items`; others are left out."""
     indptr, entries = rows
     position = _positions(items, n_items)[entries]
     before = np.concatenate([[0], np.cumsum(position >= 0)])
@@ -253,15 +270,6 @@ def _known_users(ds: Known, items: NDArray[np.int32]) -> Rows:
     return chosen_rows((np.concatenate([[0], np.cumsum(counts)]), user[order]), items)
 
 
-def chosen_rows(rows: Rows, chosen: NDArray[np.int32]) -> Rows:
-    """The compressed rows `chosen`, in that order."""
-    indptr, entries = rows
-    counts = np.diff(indptr)[chosen]
-    ends = np.cumsum(counts)
-    places = np.arange(int(counts.sum())) + np.repeat(indptr[chosen] - ends + counts, counts)
-    return np.concatenate([[0], ends]), entries[places]
-
-
 def _positions(items: NDArray[np.int32], n_items: int) -> NDArray[np.int32]:
     """Position of each item in `items`, -1 if it isn't there, (I,)."""
     position = np.full(n_items, -1, np.int32)
@@ -271,6 +279,8 @@ def _positions(items: NDArray[np.int32], n_items: int) -> NDArray[np.int32]:
 
 def _checked(ids: Ids, n: int, kind: str) -> NDArray[np.int32]:
     array = np.asarray(ids)
+    if array.shape == (0,):  # an empty list has no type of its own
+        return np.zeros(0, np.int32)
     if array.ndim != 1 or array.dtype.kind not in "iu":
         raise DataError(f"{kind}s: expected a 1-D integer array, got {array.dtype} of shape {array.shape}")
     outside = array[(array < 0) | (array >= n)]
@@ -282,5 +292,7 @@ def _checked(ids: Ids, n: int, kind: str) -> NDArray[np.int32]:
 def _check_length(k: int, n: int, what: str = "candidates") -> None:
     if k < 1:
         raise SettingsError(f"topk: expected a length of at least 1, got {k}")
+    if n == 0 and what == "candidates":
+        raise DataError("there are no new items; candidates='all' lists all items, and other data may have new ones")
     if k > n:
         raise SettingsError(f"topk: expected at most {n}, the number of {what}, got {k}; use a smaller length")

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Literal, Self, cast
 
 from milk_np.errors import SettingsError
 from milk_np.settings.metrics import METRICS
-from milk_np.settings.names import DEVICES, GROUPS, PROTOCOLS
+from milk_np.settings.names import DEVICES, GROUPS, IMPUTERS, PROTOCOLS
 from milk_np.settings.option import Option, Value, option, refuse_unknown
 from milk_np.settings.toml import toml_value
 from milk_np.text import nearest
@@ -23,8 +23,16 @@ Kind = Literal["steps", "closed form", "untrained"]
 Space = Mapping[str, tuple[Value, ...]]
 
 
+class _Spelled(type):
+    """The class of settings classes, which may be called with any spelling of a setting."""
+
+    def __call__(cls, *values: Any, **named: Any) -> Any:
+        """Raises SettingsError for a name that the class doesn't have, before `__init__` would raise TypeError."""
+        return super().__call__(*values, **cast("type[Settings]", cls).named(named))
+
+
 @dataclass(frozen=True)
-class Settings:
+class Settings(metaclass=_Spelled):
     """What decides the result of a run, as far as all models share it; checked on construction.
 
     Raises SettingsError naming the setting, the value and what is accepted.
@@ -32,12 +40,16 @@ class Settings:
 
     kind: ClassVar[Kind] = "untrained"
     """How the model is fitted: by steps, in one pass, or not at all."""
+    revision: ClassVar[int] = 0
+    """Increase it when the model's settings come to mean something else: experiments then compute its results again."""
     title: ClassVar[str] = ""
     """The model's name in tables of results."""
     presets: ClassVar[Mapping[str, Mapping[str, Value]]] = {}
     """By name, the values that a preset gives to settings that are left open."""
     searched: ClassVar[bool] = False
     """Whether experiments tune the model's settings before they compare it."""
+    published: ClassVar[Mapping[str, Mapping[str, Value]]] = {}
+    """By label, settings that its paper or its authors' program published: rows of Table 2 that aren't tuned."""
     family_settings: ClassVar[tuple[str, ...]] = ("model",)
     """Settings of which each combination is tuned on its own."""
 
@@ -68,7 +80,7 @@ class Settings:
     )
     impute: str = option(
         "mean", str, "missing modalities", "how missing modalities are imputed",
-        choices=("zero", "mean", "map", "nearest"),
+        choices=tuple(IMPUTERS),
     )
     seed: int = option(0, int, "training", "random seed", low=0, high=2**63 - 1)
     seeds: int | tuple[int, ...] = option(
@@ -93,16 +105,6 @@ class Settings:
         0, int, "machine", "number of threads; 0: all cores available to this process", low=0, high=4096,
     )
     # fmt: on
-
-    def __new__(cls, *values: object, **named: object) -> Self:
-        """Raises SettingsError for a name that the class doesn't have, before `__init__` would raise TypeError."""
-        for name in named:
-            if name not in cls.options():
-                raise SettingsError(
-                    f"{name}: {cls.__name__} has no such setting{nearest(name, cls.options())}; a model's own settings "
-                    "are in the model's class, such as milk_np.MilkSettings or milk_np.KernelProfileSettings"
-                )
-        return super().__new__(cls)
 
     def __post_init__(self) -> None:
         for name, accepted in self.options().items():
@@ -141,6 +143,18 @@ class Settings:
         }
 
     @classmethod
+    def named(cls, values: Mapping[str, object]) -> dict[str, object]:
+        """The values of Python's keyword arguments, with every one under its field name."""
+        spellings = cls.spellings()
+        for name in values:
+            if name.replace("_", "-") not in spellings:
+                raise SettingsError(
+                    f"{name}: {cls.__name__} has no such setting{nearest(name, cls.options())}; each model has "
+                    "settings of its own: milk_np.models.registry.settings_class(model)"
+                )
+        return normal_keys(values, spellings, "setting")
+
+    @classmethod
     def from_mapping(cls, values: Mapping[str, object], source: str = "setting") -> Self:
         """Settings from keys in any of their spellings (`batch_size`, `batch-size`, an alias).
 
@@ -152,7 +166,7 @@ class Settings:
 
     def replace(self, **changes: object) -> Self:
         """The settings with some of them changed, checked again."""
-        return dataclasses.replace(self, **cast(dict[str, Any], changes))
+        return dataclasses.replace(self, **cast(dict[str, Any], self.named(changes)))
 
     def resolve(self) -> Self:
         """The settings with the preset's values filled in where they were left open."""

@@ -41,7 +41,7 @@ class History:
 
     def summary(self) -> dict[str, int]:
         """The part that goes into a run's summary."""
-        return {"epochs": self.epochs, "best_epoch": self.best_epoch}
+        return {"epochs": self.epochs} | ({"best_epoch": self.best_epoch} if self.best_epoch else {})
 
     def to_json(self) -> dict[str, Any]:
         """Values for a checkpoint. JSON has no infinity: before the first evaluation there is no best value."""

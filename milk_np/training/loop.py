@@ -32,13 +32,15 @@ def train(
     callback: Callback | None = None,
     run: RunFolder | None = None,
     resume: bool = False,
+    final: bool = False,
 ) -> History:
     """Train `model` on `ds` with its `trainer` and leave it with the arrays of its best epoch.
 
     Evaluates on the validation items every `settings.eval_every` epochs and after the last one; stops after
     `settings.patience` evaluations without a better `settings.valid_metric`. With `run`, the state is saved at every
     evaluation and when interrupted (SIGINT, SIGTERM, SIGHUP), the best model whenever it improves. With `resume` it
-    continues bit for bit from the last state saved there, or starts from the beginning if there is none.
+    continues bit for bit from the last state saved there, or starts from the beginning if there is none. A `final`
+    training evaluates nothing: it goes on to the last epoch, whose arrays the model keeps.
 
     Raises
     ------
@@ -47,7 +49,9 @@ def train(
     KeyboardInterrupt
         After the state is saved.
     """
-    return _Loop(model, trainer, ds, settings, callback, run).go(resume)
+    loop = _Loop(model, trainer, ds, settings, callback, run)
+    loop.final = final
+    return loop.go(resume)
 
 
 class _Loop:
@@ -63,10 +67,11 @@ class _Loop:
         run: RunFolder | None,
     ) -> None:
         self.model, self.trainer, self.ds, self.settings, self.run = model, trainer, ds, settings, run
-        self.callback, self.epochs = callback, settings.epochs
+        self.callback, self.epochs = callback, settings.max_epochs
         self.history = History()
         self.first_step = 0  # where the first epoch of this run starts: not 0 after an interruption
         self.best: Mapping[str, Any] = {}
+        self.final = False
         self.start = time.perf_counter()
 
     def go(self, resume: bool) -> History:
@@ -79,6 +84,8 @@ class _Loop:
             raise KeyboardInterrupt
         if self.best:
             self.model.load_arrays(self.best)
+        if self.final:
+            self._keep_last()
         self._tell("end", self.history.epochs)
         return self.history
 
@@ -93,6 +100,8 @@ class _Loop:
                 self._evaluate(epoch, losses, interruption)
             elif self.run:
                 self.run.append_metrics(self.history.records[-1])
+                if self.final and epoch % self.settings.eval_every == 0:
+                    self._save(0)
 
     def _epoch(self, epoch: int, interruption: Interruption) -> dict[str, float]:
         began, steps = time.perf_counter(), self.trainer.steps
@@ -146,8 +155,16 @@ class _Loop:
             f"{self.trainer.diagnosis()}; lower --lr or the weights of the objective. Earlier checkpoints are untouched"
         )
 
+    def _keep_last(self) -> None:
+        """The end of a final training: its model is that of the last epoch."""
+        self.trainer.flush()
+        with self._timed("saving"):
+            if self.run:
+                self._save(0)
+                self.model.save(self.run.model)
+
     def _evaluation_due(self, epoch: int) -> bool:
-        return epoch > 0 and (epoch % self.settings.eval_every == 0 or epoch == self.epochs)
+        return not self.final and epoch > 0 and (epoch % self.settings.eval_every == 0 or epoch == self.epochs)
 
     def _log_due(self, step: int) -> bool:
         return self.settings.log_every > 0 and (step + 1) % self.settings.log_every == 0

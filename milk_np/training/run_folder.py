@@ -25,8 +25,10 @@ class RunFolder:
         self.path = Path(path)
 
     @classmethod
-    def create(cls, path: str | Path, settings: Settings, *, data_hash: str, command: Sequence[str] = ()) -> Self:
-        """A new run's folder, holding its settings and environment.
+    def create(
+        cls, path: str | Path, settings: Settings, *, data_hash: str, command: Sequence[str] = (), final: bool = False
+    ) -> Self:
+        """A new run's folder, holding its settings and environment; `final` if nothing is held out from the training.
 
         Raises SettingsError if the folder already holds a run, OSError if it can't be written.
         """
@@ -37,7 +39,7 @@ class RunFolder:
             )
         run.path.mkdir(parents=True, exist_ok=True)
         run.write_settings(settings)
-        write_json_atomic(run.file(ENV), {"data_hash": data_hash, **environment(command)})
+        write_json_atomic(run.file(ENV), {"data_hash": data_hash, "final": final, **environment(command)})
         return run
 
     @classmethod
@@ -59,6 +61,11 @@ class RunFolder:
     def exists(self) -> bool:
         """Whether the folder holds a run."""
         return self.file(CONFIG).exists()
+
+    @property
+    def final(self) -> bool:
+        """Whether nothing is held out from the training."""
+        return bool(_read_json(self.file(ENV)).get("final"))
 
     @property
     def model(self) -> Path:

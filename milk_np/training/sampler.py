@@ -21,7 +21,7 @@ def usable_pairs(ds: Dataset, negatives: str) -> tuple[NDArray[np.int32], NDArra
 
     Raises DataError if none can.
     """
-    candidates = ds.train_items if negatives == "train" else np.arange(ds.n_items, dtype=np.int32)
+    candidates = ds.train_items if negatives == "train" else _items_with_pairs(ds)
     user, _ = ds.interactions(Split.TRAIN)
     usable = (np.diff(ds.csr(Split.TRAIN)[0]) < len(candidates))[user]
     if not usable.any():
@@ -30,6 +30,11 @@ def usable_pairs(ds: Dataset, negatives: str) -> tuple[NDArray[np.int32], NDArra
             "there is nothing to learn; add items, or draw negatives from all items (--negatives all)"
         )
     return candidates, usable
+
+
+def _items_with_pairs(ds: Dataset) -> NDArray[np.int32]:
+    """All items but those that nobody could have chosen yet, which a negative would push down."""
+    return np.flatnonzero(ds.item_split != Split.UNSEEN).astype(np.int32)
 
 
 class TripletSampler:

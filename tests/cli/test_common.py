@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from milk_np import errors
 from milk_np.cli import evaluate, recommend, reproduce, tune
-from milk_np.cli.choices import given_settings, read_settings
 from milk_np.cli.common import EXIT_BROKEN_PIPE, EXIT_INTERRUPTED, EXIT_UNEXPECTED, run_command
 from milk_np.cli.parser import Parser, add_common, add_settings
+from milk_np.cli.settings import given_settings, read_settings
 from milk_np.models.milk.settings import MilkSettings
 
 
@@ -128,9 +128,9 @@ def test_an_option_without_its_value_is_refused(capsys: pytest.CaptureFixture[st
 def test_the_line_overrides_the_file_and_the_file_the_defaults(tmp_path: Path) -> None:
     file = tmp_path / "a.toml"
     file.write_text('lr = 0.5\nbatch-size = 7\nalpha = 2\nprotocol = "MTMT"\n')
-    settings = read_settings(parse("--config", str(file), "--lr", "0.25"), base={"lr": 9.0, "epochs": 11})
+    settings = read_settings(parse("--config", str(file), "--lr", "0.25"), base={"lr": 9.0, "max_epochs": 11})
     assert (settings.lr, settings.batch_size, settings.dirichlet_alpha) == (0.25, 7, 2.0)
-    assert (settings.protocol, settings.epochs, settings.dim) == ("MTMT", 11, 64)
+    assert (settings.protocol, settings.max_epochs, settings.dim) == ("MTMT", 11, 64)
 
 
 @pytest.mark.parametrize(
@@ -266,3 +266,11 @@ def test_threads_are_settled_before_the_body_runs() -> None:
         "sys.exit(run_command('milk-test', lambda line: int(os.environ['NUMBA_NUM_THREADS'])))"
     )
     assert subprocess.run([sys.executable, "-c", code, "--threads", "3"], check=False).returncode == 3
+
+
+def test_a_word_that_two_models_use_is_that_of_the_chosen_one(tmp_path: Path) -> None:
+    file = tmp_path / "a.toml"
+    file.write_text("alpha = 0.5\n")  # MILK's dirichlet_alpha under its earlier name, and Heater's own setting
+    chosen = [read_settings(argparse.Namespace(config=str(file)), {"model": name}) for name in ("milk", "heater")]
+    assert [settings.to_dict().get("dirichlet_alpha") for settings in chosen] == [0.5, None]
+    assert chosen[1].to_dict()["alpha"] == 0.5

@@ -73,9 +73,9 @@ def test_models_without_training(trained: Trained, model: str, capsys: pytest.Ca
     assert f"{len(trained.ds.new_items())} candidates" in capsys.readouterr().out
 
 
-def test_the_built_in_set(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("--model", "profile") == 0
-    assert "one missing" in capsys.readouterr().out
+def test_a_model_without_training_needs_data(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--model", "profile") == 2
+    assert "--model profile: needs no training but data to rank; give them with --data" in capsys.readouterr().err
 
 
 def test_quiet(trained: Trained, capsys: pytest.CaptureFixture[str]) -> None:
@@ -91,7 +91,7 @@ def test_quiet(trained: Trained, capsys: pytest.CaptureFixture[str]) -> None:
         (["--model", "RUN", "--data", "DATA", "--impute", "zero"], 2, "--impute: a trained model"),
         (["--model", "random", "--data", "DATA", "--missing-test", ".5"], 2, "add --protocol"),
         (["--model", "RUN", "--data", "absent.npz"], 3, "absent.npz: no such file"),
-        (["--model", "RUN"], 3, "users: expected 90 as in training, got 1500"),
+        (["--model", "RUN"], 3, "modalities: expected {'image': 6, 'text': 5} as in training"),
         (["--model", "DATA", "--data", "DATA"], 3, "expected a model file"),
     ],
 )

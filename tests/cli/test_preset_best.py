@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from milk_np.cli import evaluate, recommend, train
-from milk_np.cli.choices import read_settings
+from milk_np.cli.settings import read_settings
 from milk_np.data import Dataset, make_synthetic
 from milk_np.models.stored import load
 

@@ -96,6 +96,33 @@ def test_similar_items(trained: Trained, shown) -> None:  # type: ignore[no-unty
     assert all(row["similar"] != "i4" for row in shown("--model", trained.run, "--similar", "i4"))
 
 
+def test_a_list_is_no_longer_than_the_candidates(trained: Trained, capsys: pytest.CaptureFixture[str]) -> None:
+    assert recommend.main(["--model", trained.run, "--users", "u1", "--topk", "9999"]) == 0
+    shown, new = capsys.readouterr(), len(trained.ds.new_items())
+    assert len(shown.out.splitlines()) == 1 + new
+    assert f"lists have {new} entries, the number of candidates, not 9999" in shown.err
+
+
+def test_the_rest_is_delivered(trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    line = ["--model", trained.run, "--users", "u1,u1000,u2", "--topk", "3"]
+    assert recommend.main([*line, "--rejects", str(tmp_path / "rejects.csv")]) == 3
+    shown = capsys.readouterr()
+    assert [row["user"] for row in csv.DictReader(io.StringIO(shown.out))] == ["u1"] * 3 + ["u2"] * 3
+    assert "left out: user 'u1000' is not in the data set; did you mean u10" in shown.err
+    (row,) = csv.DictReader(io.StringIO((tmp_path / "rejects.csv").read_text()))
+    assert (row["kind"], row["id"]) == ("user", "u1000")
+
+
+def test_one_fresh_item_without_features(trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    image = np.ones((3, 6), np.float32)
+    image[1] = np.nan
+    file = fresh(tmp_path / "new.npz", image=image, item_ids=np.array(["a", "b", "c"]))
+    assert recommend.main(["--model", trained.run, "--new-item", file, "--topk", "2"]) == 3
+    shown = capsys.readouterr()
+    assert [row["item"] for row in csv.DictReader(io.StringIO(shown.out))] == ["a", "a", "c", "c"]
+    assert "left out: item 'b' has none of image, text" in shown.err
+
+
 def fresh(path: Path, **arrays: object) -> str:
     np.savez(path, **arrays)  # type: ignore[arg-type]
     return str(path)
@@ -142,7 +169,6 @@ def test_written_to_a_file(trained: Trained, tmp_path: Path, capsys: pytest.Capt
         (["--new-item", "x.npz", "--similar", "i1"], 2, "--new-item: expected alone or with --users"),
         (["--items", "i1", "--candidates", "all"], 2, "--candidates: applies to --users, --history and --similar"),
         (["--users", "u1", "--topk", "0"], 2, "expected a whole number of at least 1, got '0'"),
-        (["--users", "u1", "--topk", "99"], 2, "the number of candidates, got 99"),
         (["--users", "u1", "--out", "x.xlsx"], 2, "ends in .csv, .jsonl, .parquet"),
         (["--users", ","], 2, "--users: expected ids separated by commas"),
         (["--users", "u1000"], 3, "user 'u1000' is not in the data set; did you mean u10"),

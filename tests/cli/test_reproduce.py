@@ -7,15 +7,17 @@ import json
 import os
 import re
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from milk_np.cli import reproduce, train, tune
-from milk_np.cli.choices import read_settings
 from milk_np.cli.experiment_options import QUICK as DEFAULTS
 from milk_np.cli.experiment_options import SHARED
+from milk_np.cli.settings import read_settings
 from milk_np.data import make_synthetic
+from milk_np.models import registry
 from milk_np.models.registry import model_class
 
 QUICK = ["--dim", "4", "--batch-size", "128", "--epochs", "4", "--eval-every", "2", "--jobs", "1", "--trials", "2"]
@@ -63,10 +65,47 @@ def test_more_repeats_keep_the_runs_there_are(data: Path, tmp_path: Path, capsys
     assert before < {path.name for path in (tmp_path / "runs").iterdir()}
 
 
+def test_some_systems_by_halving(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    line = ("table2", "--data", data, "--out", tmp_path, "--repeats", 1, *QUICK)
+    more = ("--systems", "milk,svd-ridge", "--protocols", "ftmt", "--search", "halving")
+    assert run(reproduce, *line, *more) == 0
+    table = json.loads((tmp_path / "results.json").read_text())["tables"][0]
+    assert {cost["protocol"] for cost in table["costs"]} == {"FTMT"}
+    labels = {"random order", "MILK", "MILK, printed weights", "SVD + ridge"}
+    assert {cost["variant"] for cost in table["costs"]} == labels
+    assert all(cost["core_seconds"] >= 0 for cost in table["costs"])
+    searches = {
+        search["family"]: search["trials"] for search in json.loads((tmp_path / "tuning.json").read_text())["searches"]
+    }
+    assert sorted(trial["rungs"] for trial in searches["milk"]) == [1, 2]
+    assert "rungs" not in searches["svd-ridge"][0]
+    assert "core s" in (tmp_path / "report.html").read_text()
+    capsys.readouterr()
+    assert run(reproduce, *line, *more) == 0
+    assert "runs to do" not in capsys.readouterr().out
+
+
 def test_two_modalities_leave_figure_3_out_and_say_so(tmp_path: Path) -> None:
     path = make_synthetic(150, 200, 2500, {"image": 8, "text": 6}).save(tmp_path / "two.npz")
     assert run(reproduce, "fig3", "--data", path, "--out", tmp_path / "out", "--repeats", 1, *QUICK) == 0
     assert "Left out: it needs 3 modalities, but this data set has 2." in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_a_split_that_the_data_brought_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ds = make_synthetic(150, 200, 2500, {"image": 8, "text": 6})
+    given = replace(ds, meta={"name": "given", "made": "tables", "n_users": ds.n_users})
+    path, out = given.save(tmp_path / "given.npz"), tmp_path / "out"
+    line = ("fig1", "--data", path, "--out", out, "--repeats", 2, *QUICK)
+    assert run(reproduce, *line) == 0
+    assert "given: its own split of new items is kept; --new-items X draws others" in capsys.readouterr().out
+    page = (out / "report.html").read_text()
+    assert "as the data say, the same in each repeat: given" in page
+    summaries = [json.loads(file.read_text()) for file in (out / "runs").glob("*.json")]
+    assert {(summary["draw"], summary["new_items"]) for summary in summaries} == {(None, 0.0)}
+    assert len({summary["settings"].get("missing_seed", 0) for summary in summaries}) == 2
+    assert run(reproduce, *line, "--new-items", 0.3) == 0
+    assert "is kept" not in capsys.readouterr().out
+    assert "30% of the items, half validation" in (out / "report.html").read_text()
 
 
 @pytest.mark.parametrize("model", ["milk", "kernel-profile"])
@@ -115,6 +154,9 @@ def test_an_interruption_keeps_what_is_finished(
     ("parts", "message"),
     [
         (("fig9",), r"expected one of fig1, .*, all; got 'fig9'"),
+        (("table2", "--systems", "clcrecs"), r"--systems: got 'clcrecs', expected one of random, "),
+        (("fig4", "--systems", "ridge"), r"--systems: got ridge, but the rows of fig4 are of random, milk"),
+        (("fig1", "--protocols", "FTM"), r"--protocols: got 'FTM', expected one of FTFT"),
         (("fig1", "--repeats", "0"), r"--repeats: expected a whole number of at least 1, got '0'"),
         (("fig1", "--new-items", "1.5"), r"--new-items: expected a share between 0 and 1, got '1.5'"),
         (("fig1", "--jobs", "-1"), r"--jobs"),
@@ -164,12 +206,12 @@ def test_the_help_shows_the_defaults_that_apply() -> None:
         shown = {action.dest: str(action.help) for action in parser._actions}
         for name in SHARED:
             assert f"(default: {getattr(base, name)})" in shown[name]
-        assert "(default: 100)" in shown["epochs"]
+        assert "(default: 100)" in shown["max_epochs"]
 
 
 @pytest.mark.parametrize(
     ("model", "message"),
-    [("profile", "has nothing to tune"), ("mylk", "expected duif, duif-raw, milk, kernel-profile, got 'mylk'")],
+    [("profile", "has nothing to tune"), ("mylk", f"expected {', '.join(registry.trained())}, got 'mylk'")],
 )
 def test_what_cannot_be_tuned(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], model: str, message: str
@@ -191,12 +233,15 @@ def test_only_what_is_taken_is_offered(data: Path, tmp_path: Path, capsys: pytes
         assert "expected one of paper, reference" in capsys.readouterr().err
 
 
+OF_PAPER = [name for name in registry.trained() if "paper" in registry.settings_class(name).presets]
+
+
 @pytest.mark.parametrize(
     ("models", "option", "message"),
     [
-        ("kernel-profile", ("--dim", "3"), "dim (--dim): a setting of duif, duif-raw, milk;"),
+        ("kernel-profile", ("--dim", "3"), f"dim (--dim): a setting of {', '.join(registry.owners('dim'))};"),
         ("duif,kernel-profile", ("--without", "cmam"), "without (--without): a setting of milk;"),
-        ("kernel-profile", ("--preset", "paper"), "preset (--preset): the preset paper is of duif, duif-raw, milk;"),
+        ("kernel-profile", ("--preset", "paper"), f"preset (--preset): the preset paper is of {', '.join(OF_PAPER)};"),
     ],
 )
 def test_an_option_of_no_chosen_model_is_refused(

@@ -36,7 +36,8 @@ def test_new_items_by_split() -> None:
     ds = small()
     assert ds.train_items.tolist() == list(range(6))
     assert [ds.new_items(s).tolist() for s in (None, 1, 2)] == [[6, 7, 8, 9], [6, 7], [8, 9]]
-    for bad in (0, 3):
+    assert ds.new_items(3).tolist() == []
+    for bad in (0, 4):
         with pytest.raises(SettingsError, match="expected 1"):
             ds.new_items(bad)
     with pytest.raises(SettingsError, match="expected 0"):
@@ -135,9 +136,13 @@ BAD: dict[str, tuple[Callable[[dict[str, Any]], None], type[DataError], str]] = 
     "short item": (changed("item", np.zeros(3, int)), DataError, "expected equal lengths"),
     "short split": (changed("split", np.zeros(3, int)), DataError, "split: expected one value per pair"),
     "split of 3": (set_at("split", 0, 3), DataError, r"split: expected 0 \(train\).*got 3 at position 0"),
-    "item_split of 7": (set_at("item_split", 0, 7), DataError, "item_split: expected 0 .* got 7"),
+    "item_split of 7": (set_at("item_split", 0, 7), DataError, "item_split: expected 0 .*3 .without pairs., got 7"),
     "no items": (changed("item_split", np.zeros(0, np.uint8)), DataError, "item_split: expected one value"),
-    "no new item": (changed("item_split", np.zeros(10, np.uint8)), DataError, "expected new items"),
+    "pair of an item without pairs": (
+        set_at("item_split", 0, 3),
+        DataError,
+        r"training pairs are on new items \(first items 0",
+    ),
     "no training item": (changed("item_split", np.ones(10, np.uint8)), DataError, "expected training items"),
     "no pair": (empty, DataError, r"split: expected training pairs \(0\), got none"),
     "pair on a new item in training": (leak, DataError, r"training pairs are on new items \(first items 9"),

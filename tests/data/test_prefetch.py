@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from milk_np.data.prefetch import Prefetcher, mapped_bytes
-from milk_np.models.milk.step import _Ahead
+from milk_np.models.extractors.step import _Ahead
 
 
 class Listener:
@@ -67,7 +67,7 @@ def test_an_error_in_reading_ahead_is_raised_at_the_next_batch(mapped, monkeypat
         def batch(self, epoch, step):
             return np.zeros(1, np.int32), np.array([0, 10**6 if step == 1 else 1], np.int32)
 
-    monkeypatch.setattr("milk_np.models.milk.step.available_bytes", lambda: 0)
+    monkeypatch.setattr("milk_np.models.extractors.step.available_bytes", lambda: 0)
     ahead = _Ahead(Sampler(), [mapped])
     ahead.batch(1, 0)
     with pytest.raises((ValueError, OSError)):

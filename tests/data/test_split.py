@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from milk_np.data import k_core, split_new_items
+from milk_np.data.arrays import Split
 from milk_np.data.split import split_from_labels
 from milk_np.errors import DataError, SettingsError
 
@@ -24,11 +25,11 @@ def test_the_share_of_new_items_is_exact(n_items: int, fraction: float, seed: in
     assert item_split.dtype == split.dtype == np.uint8
 
 
-def test_items_without_pairs_are_never_new() -> None:
+def test_items_without_pairs_are_new_but_not_evaluated() -> None:
     item = np.arange(0, 100, 2)
     item_split, _ = split_new_items(item, item, 101, fraction=0.5, seed=1)
-    assert not item_split[1::2].any()
-    assert (item_split > 0).sum() == 25
+    assert (item_split[1::2] == Split.UNSEEN).all()
+    assert np.isin(item_split, (1, 2)).sum() == 25
 
 
 def test_the_seed_decides() -> None:
@@ -75,6 +76,6 @@ def test_a_negative_core_is_refused() -> None:
 
 def test_labels_that_hide_whole_items_make_a_split() -> None:
     item = np.array([0, 0, 1, 3, 3])
-    assert split_from_labels(item, np.array([0, 0, 1, 2, 2]), 5).tolist() == [0, 1, 0, 2, 0]  # type: ignore[union-attr]
+    assert split_from_labels(item, np.array([0, 0, 1, 2, 2]), 5).tolist() == [0, 1, 3, 2, 3]  # type: ignore[union-attr]
     assert split_from_labels(item, np.array([0, 1, 1, 2, 2]), 5) is None
-    assert split_from_labels(item, np.zeros(5, dtype=np.int64), 5) is None
+    assert split_from_labels(item, np.zeros(5, dtype=np.int64), 5).tolist() == [0, 0, 3, 0, 3]  # type: ignore[union-attr]

@@ -93,7 +93,9 @@ def test_an_archive_in_the_place_of_an_array_is_refused(tmp_path: Path) -> None:
     path = small().save(tmp_path / "set")
     np.savez(path / "split.npz", split=np.ones(3))
     (path / "split.npz").rename(path / "split.npy")
-    with pytest.raises(DataError, match=r"split\.npy: expected one array in \.npy format, got an \.npz"):
+    with pytest.raises(
+        DataError, match=r"split\.npy: (expected one array in \.npy format, got an \.npz|changed since)"
+    ):
         Dataset.load(path)
 
 
@@ -145,7 +147,7 @@ def test_an_absent_array_is_named(tmp_path: Path, key: str) -> None:
         ({"meta": np.array("{format")}, DataError, "meta: expected JSON text"),
         ({"meta": np.array("[1]")}, DataError, 'whole number "format"'),
         ({"meta": np.array('{"format": true}')}, DataError, 'whole number "format"'),
-        ({"meta": np.array('{"format": 2}')}, DataError, "format 2 can't be read, expected 1; a newer"),
+        ({"meta": np.array('{"format": 3}')}, DataError, "format 3 can't be read, expected 1 to 2; a newer"),
         ({"item": np.array([0])}, DataError, "expected equal lengths"),
     ],
 )

@@ -75,7 +75,7 @@ def slow_user(ranked: list[int], relevant: set[int]) -> list[float]:
 def test_against_sorting_in_python(ds: Dataset, split: int, candidates: str, ties: bool) -> None:
     model = vectors(ds, ties=ties)
     result = evaluate(model, ds, split, topk=(5, 20), candidates=candidates)
-    ranked = ds.new_items(None if candidates == "all" else split).tolist()
+    ranked = (ds.evaluated_items if candidates == "all" else ds.new_items(split)).tolist()
     assert result.n_candidates == len(ranked)
     for k in (5, 20):
         agree(result.n_users, result.metrics, slow(model, ds, split, k, ranked, None))
@@ -145,7 +145,7 @@ def same(result: Evaluation, expected: Evaluation) -> None:
 def test_a_constant_model_is_at_the_random_level(ds: Dataset) -> None:
     """Averaged over how the new items are numbered, recall@K is K / N: ties aren't broken in its favour."""
     model = np.ones((ds.n_users, 1), np.float32), np.ones((ds.n_items, 1), np.float32)
-    rng, new, values = np.random.default_rng(5), ds.new_items(), []
+    rng, new, values = np.random.default_rng(5), ds.evaluated_items, []
     for _ in range(60):
         number = np.arange(ds.n_items)
         number[new] = rng.permutation(new)
@@ -179,7 +179,9 @@ def test_some_users_only(ds: Dataset) -> None:
 def test_table_and_dictionary(ds: Dataset) -> None:
     result = evaluate(vectors(ds), ds, 1)
     table = result.table()
-    assert table.startswith(f"valid split: {result.n_users} users, {len(ds.new_items())} candidates (all new items)")
+    assert table.startswith(
+        f"valid split: {result.n_users} users, {len(ds.evaluated_items)} candidates (all new items)"
+    )
     assert table.count("one missing") == 2
     assert f"{result.metrics['ndcg@20']:.4f}" in table
     assert all(line == line.rstrip() for line in table.splitlines())
@@ -209,7 +211,7 @@ def test_values_of_each_user_are_saved(ds: Dataset, tmp_path: Path) -> None:
     ],
 )
 def test_impossible_arguments(ds: Dataset, options: dict[str, object], message: str) -> None:
-    with pytest.raises(SettingsError, match=message.replace("{N}", str(len(ds.new_items())))):
+    with pytest.raises(SettingsError, match=message.replace("{N}", str(len(ds.evaluated_items)))):
         evaluate(vectors(ds), ds, **options)  # type: ignore[arg-type]
 
 

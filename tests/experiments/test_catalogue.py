@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from milk_np.experiments.catalogue import CLAIMS, experiments
+from milk_np.errors import SettingsError
+from milk_np.experiments.catalogue import BEST, CLAIMS, best_baselines, experiments, models
 from milk_np.experiments.published import known, printed, printed_loss, printed_weights
 from milk_np.experiments.reproduce import tuned_on
-from milk_np.models.registry import make_settings
+from milk_np.experiments.variants import has_rows, restricted, under
+from milk_np.models.milk.settings import MilkSettings
+from milk_np.models.registry import MODELS, make_settings, settings_class
 from milk_np.settings.names import PROTOCOLS
 
 
@@ -49,3 +52,36 @@ def test_printed_numbers_are_those_of_the_paper() -> None:
     assert printed("table4", "clothing", "FTMT", "drawn once", "ndcg@20") == 0.0314
     assert printed("table2", "lfm2k", "FTMT", "MILK", "recall@20") is None
     assert printed_loss("baby", "MILK") == -0.2459
+
+
+def test_table_2_has_every_model_and_what_was_published_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(MilkSettings, "published", {"MILK, as printed": {"dim": 32}})
+    labels = {variant.label: variant for variant in models()}
+    assert {settings_class(name).title for name in MODELS} <= set(labels)
+    assert labels["MILK, as printed"].family is None
+    assert labels["MILK, as printed"].settings == {"model": "milk", "dim": 32}
+
+
+def test_figure_1_has_the_two_best_baselines_that_there_are() -> None:
+    found = [variant.model for variant in best_baselines()]
+    assert found == [name for name in BEST if name in MODELS][:2]
+    assert len(found) == 2
+    assert set(found) <= {variant.model for variant in experiments()["fig1"].variants}
+
+
+def test_an_experiment_is_restricted_to_rows_of_some_models() -> None:
+    table2, fig4 = experiments()["table2"], experiments()["fig4"]
+    assert restricted(table2, ()) == table2
+    kept = restricted(table2, ("milk", "ridge"))
+    assert {variant.model for variant in kept.variants} == {"random", "milk", "ridge"}
+    assert restricted(fig4, ("milk",)).baseline == fig4.baseline
+    assert restricted(experiments()["beyond"], ("milk",)).baseline == ""  # its baseline isn't a row any more
+    assert not has_rows(fig4, ("ridge",))
+    with pytest.raises(SettingsError, match="--systems: got ridge, but the rows of fig4 are of random, milk"):
+        restricted(fig4, ("ridge",))
+
+
+def test_an_experiment_is_run_under_some_of_its_protocols() -> None:
+    table2 = experiments()["table2"]
+    assert under(table2, ("MTMT",)).protocols == ("MTMT",)
+    assert under(table2, ()) == under(table2, ("FTFT",)) == table2

@@ -17,10 +17,10 @@ from milk_np.experiments.pool import described, outcome, run_all
 from milk_np.experiments.runs import Result, Run, base, execute, masked
 from milk_np.experiments.store import Store
 from milk_np.models.milk.settings import MilkSettings
-from milk_np.models.registry import adapted
+from milk_np.models.registry import adapted, make_settings
 
 SETTINGS = MilkSettings(
-    protocol="FTMT", dim=8, batch_size=128, epochs=4, eval_every=2, topk=(5,), valid_metric="ndcg@5", lr=0.02
+    protocol="FTMT", dim=8, batch_size=128, max_epochs=4, eval_every=2, topk=(5,), valid_metric="ndcg@5", lr=0.02
 )
 
 
@@ -134,3 +134,16 @@ def test_an_error_ends_the_processes_at_once(path: Path, tmp_path: Path) -> None
     with pytest.raises(KeyboardInterrupt):
         run_all(runs, store, 2, refuse, "test")
     assert 2 <= sum(store.has(run) for run in runs) < 8
+
+
+def test_runs_of_version_0_1_0_are_found_again() -> None:
+    run = Run(Path("x.npz"), "hash", 0.2, 0, MilkSettings(max_epochs=100))
+    assert run.identity()["settings"] == {"epochs": 100, "negatives": "train", "risk": "mean"}
+    assert run.key == "550e85d610558fc62684"
+
+
+def test_a_revision_of_a_model_makes_its_runs_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = [Run(Path("x.npz"), "hash", 0.2, 0, make_settings({"model": name})) for name in ("milk", "kernel-profile")]
+    before = [run.key for run in runs]
+    monkeypatch.setattr(type(runs[1].settings), "revision", runs[1].settings.revision + 1)
+    assert [run.key == key for run, key in zip(runs, before, strict=True)] == [True, False]

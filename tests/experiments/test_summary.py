@@ -12,10 +12,10 @@ from scipy import stats
 from milk_np.data import make_synthetic
 from milk_np.experiments.catalogue import FIG4, FIG5
 from milk_np.experiments.claims import Judged, judge
-from milk_np.experiments.reproduce import Plan, Reproduction
+from milk_np.experiments.reproduce import Reproduction, ReproductionPlan
 from milk_np.experiments.runs import Result
-from milk_np.experiments.summary import summarise
-from milk_np.experiments.variants import Claim
+from milk_np.experiments.summary import Cost, summarise
+from milk_np.experiments.variants import Claim, restricted
 from milk_np.models.milk.settings import MilkSettings
 from milk_np.reports.experiments import write_reports
 from milk_np.reports.tables import plain
@@ -27,8 +27,8 @@ GOOD = {"random order": 0.05, "w/o both": 0.3, "w/o CMAM": 0.31, "w/o CEIM": 0.3
 @pytest.fixture
 def whole(tmp_path: Path) -> Reproduction:
     data = make_synthetic(80, 60, 600, {"image": 4, "text": 3}).save(tmp_path / "small.npz")
-    base = MilkSettings(dim=4, epochs=2, batch_size=64)
-    plan = Plan((data,), (FIG4, FIG5), base, tmp_path / "out", repeats=3, trials=1)
+    base = MilkSettings(dim=4, max_epochs=2, batch_size=64)
+    plan = ReproductionPlan((data,), (FIG4, FIG5), base, tmp_path / "out", repeats=3, trials=1)
     planted = Reproduction(plan, lambda _: None)
     for _, search in planted._searches():
         plant(planted, search.run(search_config(search)), 0.2)
@@ -49,6 +49,7 @@ def plant(whole: Reproduction, run, level: float) -> None:  # type: ignore[no-un
     values = (level + rng.normal(0, 0.01, USERS)).astype(np.float32)
     metrics = {name: float(values.mean()) for name in ("ndcg@20", "recall@20", "ndcg@10")}
     summary = {**run.identity(), "test": {**metrics, "slices": {}}, "valid": metrics, "seconds": 1.0}
+    summary |= {"core_seconds": 9.0, "fit_core_seconds": 1.5 + run.draw, "fit_bytes": None if run.draw else 3 * 2**20}
     users = np.arange(USERS)
     whole.store.put(run, Result(summary, {"users": users, "ndcg@20": values, "recall@20": values}))
 
@@ -121,3 +122,29 @@ def test_a_repeat_that_is_not_finished_is_left_out(whole: Reproduction) -> None:
     assert summarise(whole, whole.data[0], FIG4) is None
     assert "report in" in write_reports(whole, ["milk-reproduce"])
     assert "No repeat is finished yet" in (whole.plan.out / "report.html").read_text()
+
+
+def test_time_and_memory_stand_beside_the_accuracy(whole: Reproduction) -> None:
+    """Medians over the repeats that know them: of 1.5, 2.5 and 3.5 seconds, and of one that told its memory."""
+    table = summarise(whole, whole.data[0], FIG4)
+    assert table is not None
+    cost = table.costs["FTMT", "MILK"]
+    assert (cost.core_seconds, cost.bytes) == (2.5, 3 * 2**20)
+    assert Cost.of([{"core_seconds": 4.0}, {"diverged": "nan"}]).core_seconds == 4.0
+    assert np.isnan(Cost.of([{"diverged": "nan"}]).bytes)
+    _, head, rows = next(iter(plain(table)))
+    assert head[-2:] == ["core s", "memory"]
+    assert {tuple(row[-2:]) for row in rows} == {("2.5", "3.0 MB")}
+
+
+def test_claims_of_rows_that_are_left_out_are_not_judged(whole: Reproduction) -> None:
+    few = replace(whole.plan, experiments=(restricted(FIG4, ("milk",)), replace(FIG5, variants=FIG5.variants[-1:])))
+    known = {each.claim.text for each in judge(replace_plan(whole, few), whole.data[0])}
+    assert "both modules together beat neither" in known
+    assert not any("loses less" in text or "reduce the loss" in text for text in known)
+
+
+def replace_plan(whole: Reproduction, plan: ReproductionPlan) -> Reproduction:
+    changed = Reproduction(plan, lambda _: None)
+    changed.look()
+    return changed

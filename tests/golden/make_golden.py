@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from milk_np.backends.numba import NumpyBackend
-from milk_np.models.milk.objective import Objective, Table, Weights
-from milk_np.models.milk.optimiser import Adam
-from milk_np.models.milk.parameters import initial_parameters
+from milk_np.models.extractors.objective import BackendTable, Objective, Weights
+from milk_np.models.extractors.optimiser import LazyAdam
+from milk_np.models.extractors.parameters import initial_parameters
 
 GOLDEN = Path(__file__).parent / "golden.npz"
 STEPS, USERS, ITEMS, TRIPLETS, WIDTHS, LATENT, ENVIRONMENTS = 10, 12, 20, 33, (6, 4, 9), 5, 4
@@ -26,12 +26,12 @@ def run(backend: NumpyBackend, dtype: type = np.float64) -> dict[str, np.ndarray
     for m, D in enumerate(WIDTHS):
         source = np.where(owned[:, m], np.arange(ITEMS), ~0).astype(np.int32)
         raw, fill = wave((ITEMS, D), m + 1).astype(np.float32), wave((1, D), m + 5).astype(np.float32)
-        tables.append(Table(raw, fill, source, np.full(ITEMS, 0.5, np.float32)))
+        tables.append(BackendTable(raw, fill, source, np.full(ITEMS, 0.5, np.float32)))
     params = initial_parameters(backend, USERS, WIDTHS, LATENT, 0, dtype)
     for i, (_, x) in enumerate(params.arrays()):
         x[...] = wave(x.shape, 10 + i)
     objective = Objective(backend, tables, owned, USERS, Weights(5.0, 0.3, 0.01))
-    optimiser = Adam(backend, params, 0.01)
+    optimiser = LazyAdam(backend, params, 0.01)
     out = {}
     record = np.zeros((STEPS, ENVIRONMENTS + 2))
     for step in range(STEPS):

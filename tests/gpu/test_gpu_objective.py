@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from objective_cases import cases, make_case
 
-from milk_np.models.milk.objective import Objective, Table, Weights, parts
-from milk_np.models.milk.parameters import blank_parameters
+from milk_np.models.extractors.objective import BackendTable, Objective, Weights, parts
+from milk_np.models.extractors.parameters import blank_parameters
 from milk_np.nn.gradcheck import TOLERANCE, check_direction, check_elements
 
 pytestmark = pytest.mark.gpu
@@ -32,7 +32,7 @@ class OnDevice:
     def __init__(self, case):
         self.case, self.params = case, case.params
         backend = CupyBackend()
-        tables = [Table(*map(put, table)) for table in case.tables]
+        tables = [BackendTable(*map(put, table)) for table in case.tables]
         self.objective = Objective(backend, tables, put(case.owned), len(case.params.P), case.weights)
         U, K = case.params.P.shape
         self.device = blank_parameters(backend, U, [len(W) for W in case.params.W], K, case.params.P.dtype)

@@ -16,7 +16,7 @@ from milk_np.data import apply_protocol, make_synthetic
 from milk_np.models.kernel_profile import smoother as smoothing_module
 from milk_np.models.kernel_profile.blocks import Items
 from milk_np.models.kernel_profile.by_blocks import Fitted, collect, fit_by_blocks
-from milk_np.models.kernel_profile.choice import Kernel
+from milk_np.models.kernel_profile.choice import ContentKernel
 from milk_np.models.kernel_profile.model import KernelProfile
 from milk_np.models.kernel_profile.pairs import Pairs
 from milk_np.models.kernel_profile.ridge import owned_sets
@@ -170,7 +170,7 @@ class Case:
 
     def set_up(self, backend: Any, dtype: Any, streamed: bool) -> tuple[Items, Pairs, Smoother]:
         put = backend.asarray
-        kernel = Kernel(1.0, 0.3, (0.5, 0.3, 0.2), (0.5, 0.0, 0.0))
+        kernel = ContentKernel(1.0, 0.3, (0.5, 0.3, 0.2), (0.5, 0.0, 0.0))
         items = Items(
             backend, self.raw if streamed else [put(x) for x in self.raw], self.ids, put(self.ids),
             put(np.ascontiguousarray(self.owned.T)), [put(x) for x in self.centres], [put(x) for x in self.axes],

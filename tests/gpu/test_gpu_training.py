@@ -136,7 +136,7 @@ def test_features_that_stay_on_the_host_train_alike(ds, monkeypatch):
     resident, _ = trained_steps(ds, "gpu", 6)
     monkeypatch.setattr(kernel_module("streaming"), "STAGED_BYTES", 1000)
     monkeypatch.setattr("milk_np.backends.cupy.free_bytes", lambda: 2**30)
-    monkeypatch.setattr("milk_np.models.milk.model.device_bytes", lambda *_: {"all": 2**30})
+    monkeypatch.setattr("milk_np.models.extractors.model.device_bytes", lambda *_: {"all": 2**30})
     streamed, _ = trained_steps(ds, "gpu", 6)
     hosted = kernel_module("streaming").HostRows
     assert all(isinstance(table.raw, hosted) for table in streamed._tables)

@@ -217,3 +217,23 @@ def test_running_threads_are_limited_and_the_environment_is_left() -> None:
     assert threads.prepare(["--threads", "1"]) == numba.get_num_threads() == 1
     assert threads.prepare(["--threads", "999"]) == numba.config.NUMBA_NUM_THREADS
     assert {name: os.environ.get(name) for name in threads.VARIABLES} == before
+
+
+def test_the_peak_is_what_was_held_since_it_was_made() -> None:
+    peak = memory.PeakMemory()
+    first = peak.bytes()
+    if first is None:
+        pytest.skip("this kernel doesn't set the peak of a process back")
+    held = bytearray(64 * 2**20)
+    held[:: 2**12] = b"x" * (len(held) // 2**12)
+    del held
+    assert 60 * 2**20 < int(peak.bytes() or 0) - first < 80 * 2**20
+    assert int(memory.PeakMemory().bytes() or 0) < 8 * 2**20
+
+
+def test_without_a_kernel_that_tells_the_peak_is_unknown(tmp_path: Path) -> None:
+    assert memory.PeakMemory(tmp_path / "none").bytes() is None
+    (tmp_path / "status").write_text("VmRSS: 10 kB\nVmHWM: 30 kB\n")
+    assert memory.PeakMemory(tmp_path).bytes() == 20 * 1024
+    (tmp_path / "status").write_text("Name: x\n")
+    assert memory.PeakMemory(tmp_path).bytes() is None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 from nn_sizes import block
 
 
@@ -30,6 +32,18 @@ def candidate_dot(nn, s):
         return out, lambda dout: nn.margins.candidate_dot_backward(dout, cache)
 
     return [s.normal(s.n, s.K), s.normal(s.n, s.D, s.K)], call
+
+
+@block("margins")
+def sampled_dot(nn, s):
+    kernels, slots = import_module(f"milk_np.kernels.{s.kernels}"), s.ids(s.n * s.K, s.D).reshape(s.n, s.K)
+    slots[:1, :1] = -1
+
+    def call(query, table):
+        out, cache = nn.margins.sampled_dot_forward(kernels, query, table, slots)
+        return out, lambda dout: nn.margins.sampled_dot_backward(dout, cache)
+
+    return [s.normal(s.n, s.K), s.normal(max(1, s.D), s.K)], call
 
 
 @block("margins")

@@ -17,7 +17,7 @@ import milk_np
 from milk_np.errors import SettingsError
 from milk_np.models.kernel_profile.settings import KernelProfileSettings
 from milk_np.models.milk.settings import MilkSettings
-from milk_np.models.registry import make_settings
+from milk_np.models.registry import MODELS, adapted, make_settings, stored_settings
 from milk_np.settings.option import Option
 from milk_np.settings.shared import Settings
 from milk_np.settings.toml import read_toml, toml_value
@@ -114,7 +114,7 @@ def test_impossible_numbers_name_the_setting_the_value_and_the_range(name: str, 
         ("lr", 0.0),
         ("dim", 0),
         ("dim", 2.0),
-        ("epochs", 0),
+        ("max_epochs", 0),
         ("batch_size", 0),
         ("missing_test", 1.1),
         ("seed", 2**63),
@@ -177,11 +177,13 @@ def test_seeds_count_up_from_the_seed_or_are_listed() -> None:
 def test_keys_have_the_spellings_of_the_options() -> None:
     values = {"batch-size": 5, "learning_rate": 0.5, "alpha": 2.0, "epochs": 4}
     settings = MilkSettings.from_mapping(values)
-    assert (settings.batch_size, settings.lr, settings.dirichlet_alpha, settings.epochs) == (5, 0.5, 2.0, 4)
+    assert (settings.batch_size, settings.lr, settings.dirichlet_alpha, settings.max_epochs) == (5, 0.5, 2.0, 4)
     assert set(MilkSettings.spellings().values()) == set(MilkSettings.options())
 
 
-@pytest.mark.parametrize(("key", "right"), [("batchsize", "batch-size"), ("Epoch", "epochs"), ("dims", "dim")])
+@pytest.mark.parametrize(
+    ("key", "right"), [("batchsize", "batch-size"), ("Epoch", "epochs"), ("max-epoch", "max-epochs"), ("dims", "dim")]
+)
 def test_an_unknown_key_names_the_nearest_right_one(key: str, right: str) -> None:
     with pytest.raises(SettingsError, match=f"did you mean {right}"):
         MilkSettings.from_mapping({key: 1})
@@ -190,6 +192,34 @@ def test_an_unknown_key_names_the_nearest_right_one(key: str, right: str) -> Non
 def test_a_key_in_two_spellings_is_refused() -> None:
     with pytest.raises(SettingsError, match="second time"):
         MilkSettings.from_mapping({"lr": 0.1, "learning-rate": 0.2})
+
+
+def test_the_earlier_name_of_max_epochs_is_still_taken() -> None:
+    expected = MilkSettings(max_epochs=7)
+    assert (
+        MilkSettings(epochs=7)
+        == MilkSettings().replace(epochs=7)
+        == MilkSettings.from_mapping({"epochs": 7})
+        == expected
+    )
+    assert (
+        make_settings({"epochs": 7})
+        == adapted(MilkSettings(), {"epochs": 7})
+        == milk_np.Milk(epochs=7).settings
+        == expected
+    )
+    assert stored_settings({"model": "milk", "epochs": 7}, "model.npz") == expected
+    assert (expected.epochs, expected.to_dict()["max_epochs"]) == (7, 7)
+    assert "epochs" not in expected.to_dict()
+    with pytest.raises(SettingsError, match="'max_epochs' sets max_epochs a second time"):
+        MilkSettings(epochs=7, max_epochs=7)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_settings_of_one_model_go_over_to_another_where_they_are_the_same(name: str) -> None:
+    base = MilkSettings(negatives="all", seed=3, impute="map", reg=0.5)  # CCFCRec's negatives are a number
+    settings = adapted(base, {"model": name})
+    assert (settings.seed, settings.impute) == (3, "map")
 
 
 def test_an_unreadable_file_is_a_settings_error(tmp_path: Any) -> None:
@@ -202,7 +232,7 @@ def test_an_unreadable_file_is_a_settings_error(tmp_path: Any) -> None:
 
 def test_a_setting_of_another_class_is_refused_with_where_it_belongs() -> None:
     for wrong in (lambda: Settings(dim=3), lambda: Settings().replace(lr=1)):  # type: ignore[call-arg]
-        with pytest.raises(SettingsError, match=r"Settings has no such setting.* such as milk_np\.MilkSettings"):
+        with pytest.raises(SettingsError, match=r"Settings has no such setting.* each model has settings of its own"):
             wrong()
     with pytest.raises(SettingsError, match="dims: MilkSettings has no such setting; did you mean dim"):
         milk_np.MilkSettings(dims=3)  # type: ignore[call-arg]

@@ -15,8 +15,8 @@ from training_cases import OPTIONS, new_run, small_set
 
 from milk_np.errors import DivergedError
 from milk_np.evaluation.evaluate import evaluate
+from milk_np.models.extractors.trainer import TripletTrainer
 from milk_np.models.milk.model import Milk
-from milk_np.models.milk.trainer import MilkTrainer
 from milk_np.training.loop import History
 from milk_np.training.run_folder import RunFolder
 
@@ -88,14 +88,14 @@ def test_resumes_a_finished_run_with_nothing_left_to_do(ds, tmp_path):
 def test_an_interrupted_run_resumes_to_the_bit(ds, tmp_path, monkeypatch, whole, stop_at):
     """SIGINT at any step: the state before the next step is saved; resuming ends as if nothing had happened."""
     run = new_run(tmp_path / "run", ds)
-    original = MilkTrainer.step
+    original = TripletTrainer.step
 
     def step_and_interrupt(self, epoch, step):
         original(self, epoch, step)
         if (epoch, step) == stop_at:
             os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr(MilkTrainer, "step", step_and_interrupt)
+    monkeypatch.setattr(TripletTrainer, "step", step_and_interrupt)
     with pytest.raises(KeyboardInterrupt):
         Milk(**OPTIONS).fit(ds, run=run)
     monkeypatch.undo()

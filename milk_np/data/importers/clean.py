@@ -7,16 +7,16 @@ from collections.abc import Collection
 import numpy as np
 from numpy.typing import NDArray
 
-from milk_np.data.rows import FeatureArray, row_blocks
+from milk_np.data.rows import FeatureArray, absent_rows, row_blocks
 from milk_np.errors import ModalityError
 
 MISSING_ROWS = ("nan", "zero")
 
 
 def missing_rows(rows: FeatureArray, kinds: Collection[str]) -> NDArray[np.bool_]:
-    """Rows (n,) with a NaN (kind "nan") or of zeros only (kind "zero")."""
-    gone = np.zeros(len(rows), dtype=np.bool_)
-    for block in row_blocks(*rows.shape):
+    """Rows (n,) of NaN only, and those with any NaN (kind "nan") or of zeros only (kind "zero")."""
+    gone = absent_rows(rows)
+    for block in row_blocks(*rows.shape) if kinds else ():
         if "nan" in kinds:
             gone[block] |= np.isnan(rows[block]).any(axis=1)
         if "zero" in kinds:
@@ -26,7 +26,7 @@ def missing_rows(rows: FeatureArray, kinds: Collection[str]) -> NDArray[np.bool_
 
 def zeroed(rows: FeatureArray, gone: NDArray[np.bool_]) -> FeatureArray:
     """A copy in which the rows `gone` (n,) are zero."""
-    copy = np.array(rows)
+    copy: FeatureArray = np.array(rows)
     copy[gone] = 0
     return copy
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 if TYPE_CHECKING:
     from milk_np.data.dataset import Dataset
 
-TABLE_SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".inter", ".inter.gz", ".parquet")
-COLUMNS = ("user_col", "item_col", "split_col")
+_TEXT = (".csv", ".tsv", ".inter", ".dat", ".data", ".txt", ".psv")
+TABLE_SUFFIXES = (*_TEXT, *(f"{end}.gz" for end in _TEXT), ".parquet")
+COLUMNS = ("user_col", "item_col", "split_col", "time_col", "rating_col", "separator")
 
 
 class Format(NamedTuple):
@@ -30,10 +31,11 @@ class Format(NamedTuple):
 _HERE = "milk_np.data.importers"
 FORMATS = {
     "data": Format(f"{_HERE}.tables:from_dataset", "meta.json", (".npz",)),
-    "table": Format(f"{_HERE}.tables:from_tables", "", TABLE_SUFFIXES, ("features", *COLUMNS, "item_ids")),
+    "table": Format(f"{_HERE}.tables:from_tables", "", TABLE_SUFFIXES, ("features", *COLUMNS, "item_ids", "ids")),
     "milk": Format(f"{_HERE}.milk:from_milk_folder", "train.txt"),
     "mmrec": Format(f"{_HERE}.mmrec:from_mmrec_folder", "*.inter"),
     "folder": Format(f"{_HERE}.tables:from_folder", "interactions.*", (), COLUMNS),
+    "parts": Format(f"{_HERE}.tables:from_tables", "**/*.parquet", (), ("features", *COLUMNS, "item_ids", "ids")),
 }
 """A source is of the first format that fits."""
 

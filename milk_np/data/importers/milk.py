@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from milk_np.data.dataset import Dataset
-from milk_np.data.importers.assemble import Preparation, Raw, assemble
-from milk_np.data.importers.tables import load_features
+from milk_np.data.importers.assemble import Raw, assemble
+from milk_np.data.importers.feature_files import load_features
+from milk_np.data.importers.preparation import Preparation
 from milk_np.data.rows import FeatureArray
 from milk_np.data.storage import naming, read_npy
 from milk_np.data.validation import some

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from milk_np.data.dataset import Dataset
-from milk_np.data.importers.assemble import Preparation, Raw, assemble
-from milk_np.data.importers.columns import Column, read_columns
+from milk_np.data.importers.assemble import Raw, assemble
+from milk_np.data.importers.coded import Column, row_numbers
+from milk_np.data.importers.columns import read_columns
 from milk_np.data.importers.milk import feature_files
-from milk_np.data.importers.numbering import rows_of
+from milk_np.data.importers.preparation import Preparation
 from milk_np.data.rows import FeatureArray
 from milk_np.data.split import split_from_labels
 from milk_np.data.storage import naming
@@ -39,7 +40,7 @@ def from_mmrec_folder(folder: str | PathLike[str], how: Preparation | None = Non
         path = find_inter(folder)
         features = feature_files(folder)
         user, item, label = _columns(path)
-        rows = rows_of(item, None, path.name)
+        rows = row_numbers(item, path.name)
         item_split, notes = _split(rows, label, features)
         meta = {"name": path.stem, "made": "mmrec folder", "source": path.name}
         return assemble(Raw(user, rows, features, item_split, meta=meta, notes=notes), how or Preparation())
@@ -77,7 +78,7 @@ def _split(
             f"{LABEL_COLUMN}: expected 0 (train), 1 (valid) or 2 (test), got {np.unique(label)[:5].tolist()}"
         )
     n_items = max([int(item.max(initial=0)) + 1, *(len(rows) for rows in features.values())])
-    given = split_from_labels(item, label.astype(np.int64), n_items)
+    given = split_from_labels(item, label.astype(np.int64), n_items) if label.any() else None
     if given is not None:
         return given, []
     return None, [f"{LABEL_COLUMN} splits each user's pairs, so it was ignored and new items were drawn"]

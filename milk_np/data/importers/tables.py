@@ -1,4 +1,4 @@
-"""Importers: tables with `.npy` features, a folder of both, and existing data sets."""
+"""Importers: tables with files of features, a folder of both, and existing data sets."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from milk_np.data.dataset import Dataset
-from milk_np.data.importers.assemble import Preparation, Raw, assemble
-from milk_np.data.importers.columns import Column, read_columns, read_ids
+from milk_np.data.importers.assemble import Raw, assemble
+from milk_np.data.importers.by_id import data_set
+from milk_np.data.importers.feature_files import READERS, read_vectors
 from milk_np.data.importers.formats import TABLE_SUFFIXES
-from milk_np.data.importers.numbering import rows_of
-from milk_np.data.rows import FeatureArray
-from milk_np.data.split import split_from_labels
-from milk_np.data.storage import naming, read_npy
-from milk_np.errors import DataError, ModalityError
+from milk_np.data.importers.layout import separator_of
+from milk_np.data.importers.log import Columns, read_log
+from milk_np.data.importers.preparation import Preparation
+from milk_np.data.storage import naming
+from milk_np.errors import DataError, SettingsError
 
 StrPath = str | PathLike[str]
-_LABELS = {"train": 0, "valid": 1, "val": 1, "validation": 1, "test": 2, "0": 0, "1": 1, "2": 2}
 
 
 def from_tables(
@@ -32,40 +32,52 @@ def from_tables(
     user_col: str = "user",
     item_col: str = "item",
     split_col: str | None = None,
+    time_col: str | None = None,
+    rating_col: str | None = None,
+    separator: str | None = None,
     item_ids: StrPath | None = None,
+    ids: Mapping[str, StrPath] | None = None,
 ) -> Dataset:
-    """Data set from a table of interactions and one `.npy` of features per modality.
+    """Data set from a table of interactions and a file of features for each modality.
 
     Parameters
     ----------
-    interactions : CSV or TSV (plain or .gz) with a header, or Parquet
+    interactions : CSV or another text table (plain or .gz), Parquet, or a folder of Parquet parts
         Other columns are ignored. User ids may be anything; they are kept as `user_ids`.
-    features : for each modality name a `.npy` (I, D_m)
-        Row i belongs to item i, or to line i of `item_ids`.
+    features : for each modality name `.npy` (I, D_m), `.npz` or Parquet
+        Files with ids have items of their own; an item that is absent lacks the modality. Row i of an `.npy` without
+        ids belongs to item i. `FILE:COLUMN` names one of several columns or arrays of vectors.
     how : Preparation, optional
     user_col, item_col : str
-        Names of the columns.
+        Names of the columns, or numbers from 1 where the table has no header. Ids of features are in `item_col`, too.
     split_col : str, optional
         A column of train, valid and test (or 0, 1, 2) that gives the split of new items.
+    time_col, rating_col : str, optional
+    separator : str, optional
+        What separates columns; found out by default.
     item_ids : text file or .npy, optional
-        Id of each feature row; needed unless the item ids are the row numbers.
+        Id of each row of the `.npy` features; needed unless the item ids are the row numbers.
+    ids : for a modality the same, for its rows alone
 
     Raises
     ------
     DataError, ModalityError, MissingExtraError
     """
-    path = Path(interactions)
-    wanted = [user_col, item_col] + ([] if split_col is None else [split_col])
-    columns = read_columns(path, wanted)
-    ids = None if item_ids is None else read_ids(Path(item_ids))
-    item = rows_of(columns[item_col], ids, path)
-    loaded = {name: load_features(Path(file), name) for name, file in features.items()}
-    _check_ids(ids, loaded)
-    item_split = None if split_col is None else _given_split(columns[split_col], item, loaded, path, split_col)
+    path, how = Path(interactions), how or Preparation()
+    columns = Columns(user_col, item_col, split_col, time_col, rating_col)
+    _check_names(features, ids)
+    own = {name: Path(file) for name, file in (ids or {}).items()}
+    common = None if item_ids is None else Path(item_ids)
+    vectors = {name: read_vectors(file, name, item_col, own.get(name), common) for name, file in features.items()}
     meta = {"name": plain_name(path), "made": "tables", "source": path.name}
-    raw = Raw(columns[user_col], item, loaded, item_split, ids, meta=meta)
     with naming(path):
-        return assemble(raw, how or Preparation())
+        return data_set(read_log(path, columns, separator_of(separator)), vectors, how, meta)
+
+
+def _check_names(features: Mapping[str, StrPath], ids: Mapping[str, StrPath] | None) -> None:
+    unknown = [name for name in ids or {} if name not in features]
+    if unknown:
+        raise SettingsError(f"--ids: expected a modality among {', '.join(features) or 'none'}, got {unknown[0]}")
 
 
 def from_folder(
@@ -75,18 +87,25 @@ def from_folder(
     user_col: str = "user",
     item_col: str = "item",
     split_col: str | None = None,
+    time_col: str | None = None,
+    rating_col: str | None = None,
+    separator: str | None = None,
 ) -> Dataset:
-    """Data set from a folder that holds `interactions.csv` (or another table) and one `MODALITY.npy` each.
+    """Data set from a folder that holds `interactions.csv` (or another table) and `MODALITY.npy`, `.npz` or `.parquet`.
 
-    A file `item_ids.txt` or `item_ids.npy` gives the ids of the feature rows.
+    A file `item_ids.txt` or `item_ids.npy` gives the ids of the rows of `.npy` files.
     """
     folder = Path(folder)
     table = find_table(folder)
-    ids = next((p for p in (folder / "item_ids.txt", folder / "item_ids.npy") if p.exists()), None)
-    features = {p.stem: p for p in sorted(folder.glob("*.npy")) if p.stem != "item_ids"}
+    names = ((folder / f"item_ids{end}") for end in (".txt", ".npy"))
+    ids = next((path for path in names if path.exists()), None)
+    files = [path for end in READERS for path in sorted(folder.glob(f"*{end}"))]
+    features = {path.stem: path for path in files if path not in (ids, table)}
     name = (how or Preparation()).name or folder.resolve().name
-    how = _named(how, name)
-    return from_tables(table, features, how, user_col=user_col, item_col=item_col, split_col=split_col, item_ids=ids)
+    columns = {"user_col": user_col, "item_col": item_col, "split_col": split_col}
+    others = {"time_col": time_col, "rating_col": rating_col, "separator": separator}
+    how = replace(how or Preparation(), name=name)
+    return from_tables(table, features, how, **columns, **others, item_ids=ids)  # type: ignore[arg-type]
 
 
 def from_dataset(path: StrPath, how: Preparation | None = None) -> Dataset:
@@ -120,21 +139,6 @@ def from_dataset(path: StrPath, how: Preparation | None = None) -> Dataset:
         return assemble(raw, how)
 
 
-def load_features(path: Path, name: str) -> FeatureArray:
-    """One modality's `.npy`, memory-mapped."""
-    try:
-        array = read_npy(path, mmap=True)
-    except DataError as error:
-        raise ModalityError(f"{path}: features of {name}: {error}") from error
-    if array.ndim != 2 or array.dtype.kind != "f":
-        raise ModalityError(
-            f"{path}: features of {name}: expected a 2-D array of floats (items x width), "
-            f"got {array.dtype} of shape {array.shape}"
-        )
-    rows: FeatureArray = array
-    return rows
-
-
 def find_table(folder: Path) -> Path:
     """The table of interactions of a folder."""
     found = [folder / f"interactions{end}" for end in TABLE_SUFFIXES if (folder / f"interactions{end}").exists()]
@@ -148,38 +152,3 @@ def find_table(folder: Path) -> Path:
 def plain_name(path: Path) -> str:
     """File name without its suffixes."""
     return path.name.split(".")[0] or path.name
-
-
-def _named(how: Preparation | None, name: str) -> Preparation:
-    return replace(how or Preparation(), name=name)
-
-
-def _check_ids(ids: NDArray[np.str_] | None, features: dict[str, FeatureArray]) -> None:
-    for name, rows in features.items():
-        if ids is not None and len(ids) != len(rows):
-            raise ModalityError(
-                f"feature_{name}: expected {len(ids)} rows, one for each item id, got {len(rows)}; "
-                "the ids must be in the order of the rows"
-            )
-
-
-def _given_split(
-    labels: Column, item: NDArray[np.int64], features: dict[str, FeatureArray], path: Path, name: str
-) -> NDArray[np.uint8]:
-    words = np.char.lower(labels.astype(np.str_))
-    unknown = np.setdiff1d(words, list(_LABELS))
-    if len(unknown):
-        raise DataError(
-            f"{path}: column {name!r}: expected train, valid and test (or 0, 1, 2), got {str(unknown[0])!r}"
-        )
-    label = np.zeros(len(words), dtype=np.int64)
-    for word, value in _LABELS.items():
-        label[words == word] = value
-    n_items = max([int(item.max()) + 1, *(len(rows) for rows in features.values())])
-    item_split = split_from_labels(item, label, n_items)
-    if item_split is None:
-        raise DataError(
-            f"{path}: column {name!r} isn't a split of new items: expected all pairs of an item in one split "
-            "and some items in valid or test; leave out --split-col to draw new items"
-        )
-    return item_split

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from milk_np.data.arrays import Split
 from milk_np.data.dataset import Dataset
-from milk_np.data.rows import FeatureArray
+from milk_np.data.rows import FeatureArray, absent_rows
 from milk_np.data.validation import as_available, as_features, check_available, check_finite
 from milk_np.errors import DataError, ModalityError
 
@@ -93,7 +93,7 @@ class Imputer(ABC):
         rows : for each modality (n, D_m), or None if no item has it
             Modalities left out count as None.
         available : (n, M) bool, optional
-            Which item has which modality; by default all that are given.
+            Which item has which modality; by default all rows that are given and aren't NaN as a whole.
 
         Raises
         ------
@@ -125,7 +125,7 @@ class Imputer(ABC):
             raise ModalityError(f"features: expected at least one of {names}, got none")
         n = len(next(iter(given.values())))
         if available is None:
-            available = np.tile([name in given for name in self.modalities], (n, 1))
+            available = np.stack([owned_rows(given.get(name), n) for name in self.modalities], axis=1)
         available = as_available(available)
         check_available(available, n, self.modalities)
         for m, name in enumerate(self.modalities):
@@ -157,6 +157,13 @@ class Imputer(ABC):
         _require(state, imputer._keys(), cls.name)
         imputer.fitted = {key: np.asarray(state[key]) for key in imputer._keys()}
         return imputer
+
+
+def owned_rows(rows: FeatureArray | None, n: int) -> NDArray[np.bool_]:
+    """Which of n items have a modality: one that is given, in a row that isn't NaN as a whole."""
+    if rows is None or len(rows) != n:  # another length is an error of its own
+        return np.full(n, rows is not None)
+    return ~absent_rows(rows)
 
 
 def training_owners(ds: Dataset, modality_index: int) -> NDArray[np.bool_]:

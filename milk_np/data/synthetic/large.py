@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from milk_np.data.missing import Mask
 from milk_np.data.split import draw_new_items
-from milk_np.data.storage import FEATURE, meta_text, new_folder
+from milk_np.data.storage import FEATURE, new_folder, write_meta
 from milk_np.data.synthetic.planted import Plan, item_content, modality_rows, pair_blocks
 
 _PAIRS_READ = 1 << 22
@@ -34,7 +34,7 @@ def write_synthetic(path: str | PathLike[str], plan: Plan, mask: Mask | None = N
                 for block in plan.item_blocks():
                     writer.append(modality_rows(plan, z, m, block))
         meta = plan.meta() | ({} if mask is None else mask.meta())
-        (folder / "meta.json").write_text(meta_text(meta) + "\n")
+        write_meta(folder, meta)
     return path
 
 

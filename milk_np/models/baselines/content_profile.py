@@ -55,6 +55,7 @@ class ContentProfile(Recommender):
 
     def fit(self, ds: Dataset) -> Self:
         """Fit the imputer and the means of the modalities, and remember the training pairs."""
+        self.fitted_to = ds
         self._tables = feature_tables(ds, self.imputer.fit(ds))
         self._centres = [mean_row(ds.features[name], training_owners(ds, m)) for m, name in enumerate(ds.modalities)]
         indptr, item = ds.csr(Split.TRAIN)
@@ -74,6 +75,11 @@ class ContentProfile(Recommender):
         lengths = np.diff(indptr)
         share = np.repeat(1 / np.maximum(lengths, 1), lengths).astype(np.float32)
         return self._profiles(sparse.csr_array((share, items, indptr), shape=(len(lengths), self._pairs.shape[1])))
+
+    @property
+    def serves_histories(self) -> bool:
+        """Always: a user is their history."""
+        return True
 
     def _profiles(self, pairs: Sparse) -> Vectors:
         """Weighted sums of the items' vectors; for an empty row, the mean over all training pairs."""

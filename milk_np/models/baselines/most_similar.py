@@ -49,6 +49,7 @@ class MostSimilar(Recommender):
 
     def fit(self, ds: Dataset) -> Self:
         """Encode the training items and remember the training pairs."""
+        self.fitted_to = ds
         self._content.fit(ds)
         self._known = self._content.item_factors(ds.train_items)
         self._indptr, item = ds.csr(Split.TRAIN)

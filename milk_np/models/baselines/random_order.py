@@ -39,6 +39,7 @@ class RandomOrder(Recommender):
 
     def fit(self, ds: Dataset) -> Self:
         """Draw the vectors of the users and items of `ds`."""
+        self.fitted_to = ds
         self._users = self._draw("random-order-users", ds.n_users)
         self._items = self._draw("random-order-items", ds.n_items)
         return self

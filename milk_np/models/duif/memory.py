@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from milk_np.models.milk import memory
+from milk_np.models.extractors import memory
 from milk_np.settings.triplets import TripletSettings
 
 _FLOAT = 4
@@ -14,7 +14,7 @@ ADVICE = {**memory.ADVICE, "concatenated modalities": "train on a machine with m
 
 
 def training_bytes(settings: TripletSettings, *, n_items: int, widths: Sequence[int], **sizes: Any) -> dict[str, int]:
-    """The need of MILK's step on one modality, and the items' concatenated modalities: (I, D) float32.
+    """The need of a step on one modality, and the items' concatenated modalities: (I, D) float32.
 
     Each modality's rows are computed separately before they are copied into place.
     """

@@ -1,7 +1,7 @@
 """DUIF: free user vectors and a linear map of an item's content, learned by BPR (Geng et al., ICCV 2015).
 
-Score of user u and item i: p_u . (x_i W + b), where x_i (D,) are the item's concatenated modalities, D = sum D_m. It is
-MILK's extractor on one modality, with one environment and no alignment, and uses the same step and gradients.
+Score of user u and item i: p_u . (x_i W + b), where x_i (D,) are the item's concatenated modalities, D = sum D_m: one
+extractor on one modality, in one environment.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ from milk_np.data import Dataset, FeatureTable, feature_tables, make_imputer
 from milk_np.errors import SettingsError
 from milk_np.models.base import Vectors
 from milk_np.models.duif import memory
-from milk_np.models.milk.model import Milk
-from milk_np.models.milk.objective import Table
+from milk_np.models.extractors.model import ExtractorModel
+from milk_np.models.extractors.objective import BackendTable
+from milk_np.serving.catalogue import Catalogue
 from milk_np.training.trainer import Trainer
 
 CONTENT = "content"
 
 
-class Duif(Milk):
+class Duif(ExtractorModel):
     """DUIF on rows of unit length: each modality imputed and normalised, then all of them concatenated.
 
     The concatenated rows, (I, D) float32, are kept in memory.
@@ -36,7 +37,7 @@ class Duif(Milk):
     memory_advice = memory.ADVICE
 
     def check(self, ds: Dataset) -> None:
-        """As MILK's, on the concatenated modalities, of which only the size matters here."""
+        """Raises as `ExtractorModel` does, on the concatenated modalities, of which only the size matters here."""
         width = sum(int(ds.features[name].shape[1]) for name in ds.modalities)
         super().check(self._side_by_side(ds, np.broadcast_to(np.float32(0), (ds.n_items, width))))
 
@@ -44,7 +45,7 @@ class Duif(Milk):
         """Impute and concatenate the modalities, and set up the step on them."""
         imputer = make_imputer(self.settings.impute).fit(ds)
         trainer = super().trainer(self._side_by_side(ds, self._joined(feature_tables(ds, imputer))))
-        self.imputer = imputer
+        self.imputer, self._catalogue = imputer, Catalogue.of(ds)
         return trainer
 
     def encode_items(
@@ -71,7 +72,7 @@ class Duif(Milk):
         everything = np.ones((ds.n_items, 1), np.bool_)
         return replace(ds, modalities=(CONTENT,), features={CONTENT: rows}, available=everything, check_features=False)
 
-    def _table(self, table: FeatureTable, *more: Any) -> Table:
+    def _table(self, table: FeatureTable, *more: Any) -> BackendTable:
         return super()._table(table if self.unit else _as_they_are(table), *more)
 
 
@@ -80,6 +81,7 @@ class DuifRaw(Duif):
 
     name: ClassVar[str] = "duif-raw"
     unit: ClassVar[bool] = False
+    scale_matters: ClassVar[bool] = True
 
 
 def _as_they_are(table: FeatureTable) -> FeatureTable:

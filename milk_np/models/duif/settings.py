@@ -11,17 +11,9 @@ from milk_np.settings.triplets import TripletSettings
 
 @dataclass(frozen=True)
 class DuifSettings(TripletSettings):
-    """Settings of DUIF on rows of unit length.
-
-    MILK's other settings, which its step reads too, are fixed: free users, one environment, no alignment.
-    """
+    """Settings of DUIF on rows of unit length."""
 
     title: ClassVar[str] = "DUIF"
-    users: ClassVar[str] = "free"
-    without: ClassVar[tuple[str, ...]] = ("cmam", "ceim")
-    risk: ClassVar[str] = "mean"
-    invariance_weight: ClassVar[float] = 0.0
-    align_weight: ClassVar[float] = 0.0
 
     model: str = option("duif", str, "model", "model to train", choices=("duif",), metavar="NAME")
 

@@ -26,12 +26,12 @@ from numpy.typing import DTypeLike, NDArray
 
 from milk_np.backends.base import Array, Backend
 from milk_np.data import Dataset
-from milk_np.models.kernel_profile.choice import Kernel
+from milk_np.models.base import Floats
+from milk_np.models.kernel_profile.choice import ContentKernel
 from milk_np.models.kernel_profile.need import BLOCK_ROWS, COLUMN_BYTES
 from milk_np.models.kernel_profile.pairs import Pairs
 from milk_np.models.kernel_profile.smoother import Smoother, row_slices
 
-Floats = NDArray[np.float64]
 Float32 = NDArray[np.float32]
 
 
@@ -53,7 +53,7 @@ class Items:
     """Whitening of each modality, (D, r), r = 0 for none."""
     landmarks: Sequence[Array]
     """Their content, whitened, transposed: (D or r, L)."""
-    kernel: Kernel
+    kernel: ContentKernel
 
     @classmethod
     def of(
@@ -63,7 +63,7 @@ class Items:
         centres: Mapping[str, Float32],
         axes: Sequence[Float32],
         landmarks: Sequence[Float32],
-        kernel: Kernel,
+        kernel: ContentKernel,
         reserve: int = 0,
     ) -> Self:
         """The training items of `ds`; `reserve` bytes of the device are left free by the features."""

@@ -17,13 +17,13 @@ from numpy.typing import DTypeLike, NDArray
 from scipy import linalg
 
 from milk_np.backends.base import Array, Backend
+from milk_np.models.base import Floats
 from milk_np.models.kernel_profile.blocks import Items, history, normals, targets
 from milk_np.models.kernel_profile.content import similarities
 from milk_np.models.kernel_profile.pairs import Pairs
 from milk_np.models.kernel_profile.ridge import jittered, weighted
 from milk_np.models.kernel_profile.smoother import Smoother
 
-Floats = NDArray[np.float64]
 Float32 = NDArray[np.float32]
 
 LEAST_AXIS = {"d": 1e-10, "f": 1e-7}

@@ -11,11 +11,9 @@ from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
-from milk_np.models.kernel_profile.choice import NOISES, Kernel
-
-Floats = NDArray[np.float64]
+from milk_np.models.base import Floats
+from milk_np.models.kernel_profile.choice import NOISES, ContentKernel
 
 SWEEPS = 2
 SURE = 2.0
@@ -28,19 +26,21 @@ WORTH = 0.01
 class Ranker(Protocol):
     """What `milk_np.models.kernel_profile.held_out.HeldOut` knows."""
 
-    def ndcg(self, kernel: Kernel) -> Floats:
+    def ndcg(self, kernel: ContentKernel) -> Floats:
         """Of every user in every fold."""
 
 
-def choose_by_ranking(held_out: Ranker, kernel: Kernel, exponents: Sequence[Sequence[float]], *, noise: bool) -> Kernel:
+def choose_by_ranking(
+    held_out: Ranker, kernel: ContentKernel, exponents: Sequence[Sequence[float]], *, noise: bool
+) -> ContentKernel:
     """`kernel` with a whitening of each modality and, if it is free, a noise that rank better than their neighbours.
 
     `exponents` of each modality, in order, are those that may be chosen, `kernel`'s among them; of the noise they are
     NOISES. One setting is changed at a time.
     """
-    known: dict[Kernel, Floats] = {}
+    known: dict[ContentKernel, Floats] = {}
 
-    def ndcg(each: Kernel) -> Floats:
+    def ndcg(each: ContentKernel) -> Floats:
         if each not in known:
             known[each] = held_out.ndcg(each)
         return known[each]
@@ -59,7 +59,7 @@ def choose_by_ranking(held_out: Ranker, kernel: Kernel, exponents: Sequence[Sequ
     return kernel
 
 
-def _peak(ndcg: Callable[[Kernel], Floats], line: Sequence[Kernel], start: int) -> Kernel:
+def _peak(ndcg: Callable[[ContentKernel], Floats], line: Sequence[ContentKernel], start: int) -> ContentKernel:
     """The first peak of `line` up from `start`, or down from it if nothing is gained upwards."""
     best = start
     for step in (1, -1):
@@ -70,7 +70,7 @@ def _peak(ndcg: Callable[[Kernel], Floats], line: Sequence[Kernel], start: int) 
     return line[best]
 
 
-def _whitened(kernel: Kernel, m: int, exponent: float) -> Kernel:
+def _whitened(kernel: ContentKernel, m: int, exponent: float) -> ContentKernel:
     return replace(kernel, whitening=(*kernel.whitening[:m], exponent, *kernel.whitening[m + 1 :]))
 
 

@@ -15,12 +15,10 @@ from dataclasses import dataclass, field, replace
 from itertools import combinations
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import lapack
 
 from milk_np.kernels.cpu.tasks import side_by_side
-
-Floats = NDArray[np.float64]
+from milk_np.models.base import Floats
 
 NOISES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 WEIGHTS = (0.1, 0.3, 1.0)
@@ -30,7 +28,7 @@ SWEEPS = 2
 
 
 @dataclass(frozen=True)
-class Kernel:
+class ContentKernel:
     """K = sum over owned modalities of weight_m exp(scale (x^m . l^m - 1)), and the noise of the regression."""
 
     scale: float
@@ -41,7 +39,9 @@ class Kernel:
     """Exponents of the modalities' whitening."""
 
 
-def choose(cosines: Sequence[Floats], gram: Floats, start: Kernel, free: frozenset[str]) -> tuple[Kernel, float]:
+def choose(
+    cosines: Sequence[Floats], gram: Floats, start: ContentKernel, free: frozenset[str]
+) -> tuple[ContentKernel, float]:
     """The kernel of least error, found one setting at a time, and its error as a share of the squares.
 
     `cosines` (n, n) are those of each modality's content, whitened as `start` says; `gram` (n, n) is Y^T Y; `free`
@@ -58,15 +58,15 @@ class _Search:
 
     cosines: Sequence[Floats]
     gram: Floats
-    known: dict[Kernel, float] = field(default_factory=dict)
+    known: dict[ContentKernel, float] = field(default_factory=dict)
 
-    def error(self, kernel: Kernel) -> float:
+    def error(self, kernel: ContentKernel) -> float:
         """The sum over the items left out."""
         if kernel not in self.known:
             self.known[kernel] = float(_errors(self.cosines, self.gram, kernel).sum())
         return self.known[kernel]
 
-    def descend(self, start: Kernel, settings: Sequence[str | int]) -> Kernel:
+    def descend(self, start: ContentKernel, settings: Sequence[str | int]) -> ContentKernel:
         """The kernel of least error that `settings`, changed one at a time, lead to."""
         best = start
         for _ in range(SWEEPS):
@@ -86,7 +86,7 @@ def _settings(free: frozenset[str], M: int) -> list[str | int]:
     return [*({"noise"} & free), *weights]
 
 
-def _values(kernel: Kernel, setting: str | int) -> Iterator[Kernel]:
+def _values(kernel: ContentKernel, setting: str | int) -> Iterator[ContentKernel]:
     """`kernel` with other values of one setting."""
     if setting == "noise":
         yield from (replace(kernel, noise=noise) for noise in NOISES)
@@ -103,7 +103,7 @@ def normalised(weights: Sequence[float]) -> tuple[float, ...]:
     return tuple(float(weight / total) for weight in weights)
 
 
-def _errors(cosines: Sequence[Floats], gram: Floats, kernel: Kernel) -> Floats:
+def _errors(cosines: Sequence[Floats], gram: Floats, kernel: ContentKernel) -> Floats:
     """Mean of the errors with all modalities and of those with one of them missing, (n,)."""
     M = len(cosines)
     parts = [w * np.exp(kernel.scale * (x - 1)) for w, x in zip(kernel.weights, cosines, strict=True)]

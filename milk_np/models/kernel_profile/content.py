@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from milk_np.data.dataset import Dataset
 from milk_np.data.rows import FeatureArray, row_blocks, unit_rows
+from milk_np.models.base import Vectors
 
-Vectors = NDArray[np.float32]
 Owned = NDArray[np.bool_]
 
 

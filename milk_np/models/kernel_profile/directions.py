@@ -14,11 +14,10 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from milk_np.backends.base import Array, Backend
+from milk_np.models.base import Floats
 from milk_np.models.kernel_profile.need import KRYLOV_BLOCK as BLOCK
 from milk_np.models.kernel_profile.pairs import Pairs
 from milk_np.rng import generator
-
-Floats = NDArray[np.float64]
 
 MOST_CYCLES = 40
 PASSES = 2

@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 
 from milk_np.backends.select import get_backend
 from milk_np.data import Dataset
+from milk_np.files import Arrays
+from milk_np.models.base import Vectors
 from milk_np.models.kernel_profile.blocks import Items
 from milk_np.models.kernel_profile.by_blocks import collect, fit_by_blocks
 from milk_np.models.kernel_profile.by_ranking import choose_by_ranking
-from milk_np.models.kernel_profile.choice import START_NOISE, Kernel, choose, normalised
-from milk_np.models.kernel_profile.content import Vectors, content_of
+from milk_np.models.kernel_profile.choice import START_NOISE, ContentKernel, choose, normalised
+from milk_np.models.kernel_profile.content import content_of
 from milk_np.models.kernel_profile.held_out import HeldOut
 from milk_np.models.kernel_profile.limits import CHOICE_ITEMS, HELD_ITEMS
 from milk_np.models.kernel_profile.need import MOST_IN_MEMORY, PRECISE_ITEMS
@@ -28,7 +30,6 @@ from milk_np.models.kernel_profile.smoothing import DENSE, Smoothing
 from milk_np.models.kernel_profile.whitening import candidate_axes, whitened
 from milk_np.rng import generator
 
-Arrays = dict[str, NDArray[Any]]
 Tell = Callable[[str, float], None]
 """What hears that a phase begins, and which share of the work is done."""
 
@@ -122,7 +123,7 @@ def choose_kernel(
     owned: NDArray[np.bool_],
     some: NDArray[np.intp],
     settings: KernelProfileSettings,
-) -> tuple[Kernel, float]:
+) -> tuple[ContentKernel, float]:
     """The kernel that the settings leave open, and its leave-one-out error.
 
     `content` of each modality, not whitened, and `owned` (n, M) are those of `some` (n,) training items in a random
@@ -134,11 +135,11 @@ def choose_kernel(
     few = slice(0, CHOICE_ITEMS)
     gram = smoothed_gram(pairs, smoother, some[few])
 
-    def least_error(start: Kernel, free: frozenset[str]) -> tuple[Kernel, float]:
+    def least_error(start: ContentKernel, free: frozenset[str]) -> tuple[ContentKernel, float]:
         rows = [whitened(x[few], each[e]) for x, each, e in zip(content, axes, start.whitening, strict=True)]
         return choose([(x @ x.T).astype(np.float64) for x in rows], gram, start, free)
 
-    start = Kernel(
+    start = ContentKernel(
         settings.kernel_scale,
         settings.kernel_noise or START_NOISE,
         normalised(settings.modality_weights or (1.0,) * len(content)),

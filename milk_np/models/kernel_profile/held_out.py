@@ -24,14 +24,13 @@ from scipy import linalg, sparse
 
 from milk_np.kernels.cpu import places
 from milk_np.kernels.cpu.tasks import side_by_side
-from milk_np.models.kernel_profile.choice import Kernel
+from milk_np.models.base import Floats, Vectors
+from milk_np.models.kernel_profile.choice import ContentKernel
 from milk_np.models.kernel_profile.limits import HELD_LANDMARKS, HELD_USERS
 from milk_np.models.kernel_profile.ridge import choose_sets, jittered
 from milk_np.models.kernel_profile.smoothing import Smoothing
 from milk_np.models.kernel_profile.whitening import whitened
 
-Vectors = NDArray[np.float32]
-Floats = NDArray[np.float64]
 Numbers = NDArray[np.intp]
 
 FOLDS = 4
@@ -127,19 +126,19 @@ class HeldOut:
         columns = R.tocsc()
         self.folds = [Fold.of(columns, smoothing, items, fold == f, self.which, rng) for f in range(FOLDS)]
 
-    def scores(self, kernel: Kernel) -> list[Vectors]:
+    def scores(self, kernel: ContentKernel) -> list[Vectors]:
         """Of each fold's users for its items, (U, items inside)."""
         sorted_ = self._scores(kernel)
         return [x[:, np.argsort(fold.order)] for x, fold in zip(sorted_, self.folds, strict=True)]
 
-    def ndcg(self, kernel: Kernel) -> Floats:
+    def ndcg(self, kernel: ContentKernel) -> Floats:
         """NDCG at CUTOFF of every user in every fold with an item of hers."""
         out = []
         for scores, fold in zip(self._scores(kernel), self.folds, strict=True):
             out.append(ndcg(scores, fold.user, np.argsort(fold.order)[fold.item]))
         return np.concatenate(out)
 
-    def _scores(self, kernel: Kernel) -> list[Vectors]:
+    def _scores(self, kernel: ContentKernel) -> list[Vectors]:
         """`scores` with the items inside of each fold in its `order`."""
         similar = [
             np.float32(weight) * np.exp(np.float32(kernel.scale) * (each[exponent] - 1))

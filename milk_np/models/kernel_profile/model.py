@@ -36,16 +36,17 @@ from milk_np.files import require
 from milk_np.kernels.blas import one_blas_thread
 from milk_np.models.base import Vectors
 from milk_np.models.kernel_profile import memory
-from milk_np.models.kernel_profile.choice import Kernel
+from milk_np.models.kernel_profile.choice import ContentKernel
 from milk_np.models.kernel_profile.content import content, content_of, item_blocks, similarities
 from milk_np.models.kernel_profile.fit import PARAMETERS, fit_profile
 from milk_np.models.kernel_profile.ridge import choose_sets, weighted
 from milk_np.models.kernel_profile.whitening import whitened
+from milk_np.models.on_data import OnData
 from milk_np.models.stored import Arrays, StoredModel
 from milk_np.serving.catalogue import Catalogue
 from milk_np.serving.histories import Ids, compressed
-from milk_np.serving.ranking import TopK
-from milk_np.serving.recommend import chosen_rows
+from milk_np.serving.joining import Joined
+from milk_np.serving.ranking import TopK, chosen_rows
 from milk_np.settings.shared import Settings
 from milk_np.training.progress import Callback, Phases
 from milk_np.training.run_folder import RunFolder
@@ -66,7 +67,7 @@ class KernelProfile(StoredModel):
     Attributes
     ----------
     settings : KernelProfileSettings
-    kernel : Kernel, after `fit` or `load`
+    kernel : ContentKernel, after `fit` or `load`
     """
 
     name: ClassVar[str] = "kernel-profile"
@@ -95,6 +96,11 @@ class KernelProfile(StoredModel):
         out of range.
         """
         return self._profiles(*compressed(histories, self.catalogue.n_items))
+
+    @property
+    def serves_histories(self) -> bool:
+        """Always: a user is their history."""
+        return True
 
     def _profiles(self, indptr: NDArray[np.int64], items: NDArray[np.int32]) -> Vectors:
         """Sums of the history vectors of compressed rows of items, and `prior` mean items."""
@@ -142,11 +148,11 @@ class KernelProfile(StoredModel):
         return out
 
     @property
-    def kernel(self) -> Kernel:
+    def kernel(self) -> ContentKernel:
         """Scale, noise, weights and whitening of the modalities, given or chosen."""
         scale, noise, *each = self._fitted()["kernel"].tolist()
         M = len(each) // 2
-        return Kernel(scale, noise, tuple(each[:M]), tuple(each[M:]))
+        return ContentKernel(scale, noise, tuple(each[:M]), tuple(each[M:]))
 
     @property
     def top_k(self) -> TopK:
@@ -169,11 +175,13 @@ class KernelProfile(StoredModel):
         callback: Callback | None = None,
         run: RunFolder | None = None,
         resume: bool = False,
+        final: bool = False,
     ) -> Self:
         """Fit in closed form; a signal ends it where it stands. There is nothing to `resume` from: it starts anew.
 
-        Raises what `check` raises.
+        A `final` model is fitted on all items that have pairs. Raises what `check` raises.
         """
+        ds = ds.all_training() if final else ds
         self.check(ds)
         phases = Phases(callback)
         self._ds, self._catalogue, self._items = ds, Catalogue.of(ds), None
@@ -206,6 +214,12 @@ class KernelProfile(StoredModel):
     def error(self) -> float:
         """The kernel's leave-one-out error as a share of what there is to predict; that of another may be less."""
         return float(self._fitted()["error"])
+
+    def _extended(self, joined: Joined, met: OnData) -> Arrays:
+        """Items that were added say nothing of a user until the model is fitted again: their history is zero."""
+        history = self._fitted()["history"]
+        more = np.zeros((joined.catalogue.n_items - len(history), history.shape[1]), np.float32)
+        return {**self._fitted(), "history": np.vstack([history, more])}
 
     # Files
 

@@ -14,9 +14,9 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
+from milk_np.models.base import Floats
 from milk_np.models.kernel_profile.limits import MOST_SETS
 
-Floats = NDArray[np.float64]
 Owned = NDArray[np.bool_]
 
 JITTER = 1e-4

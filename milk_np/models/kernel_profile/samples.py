@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from milk_np.models.base import Floats
 from milk_np.models.kernel_profile.need import BLOCK_ROWS
 from milk_np.models.kernel_profile.pairs import Pairs
 from milk_np.models.kernel_profile.smoother import Smoother, row_slices
 from milk_np.rng import generator
 from milk_np.serving.recommend import chosen_rows
 
-Floats = NDArray[np.float64]
 Numbers = NDArray[np.intp]
 
 MOST_USERS = 1 << 16

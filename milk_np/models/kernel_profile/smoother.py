@@ -7,15 +7,14 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 
 from milk_np.backends.base import Array, Backend
+from milk_np.models.base import Floats
 from milk_np.models.kernel_profile.directions import directions, squares_of
 from milk_np.models.kernel_profile.need import BLOCK_ROWS
 from milk_np.models.kernel_profile.pairs import Pairs
 from milk_np.models.kernel_profile.smoothing import LEAST_FREE, OWN, Smoothing
-
-Floats = NDArray[np.float64]
 
 
 def row_slices(n: int, step: int) -> Iterator[slice]:

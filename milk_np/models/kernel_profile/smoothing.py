@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg, sparse
 
-Floats = NDArray[np.float64]
+from milk_np.models.base import Floats
 
 OWN = 0.25
 """Weight of what a user chose herself, beside that of what it predicts."""

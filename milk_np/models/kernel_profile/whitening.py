@@ -16,7 +16,7 @@ import numpy as np
 from scipy import linalg
 
 from milk_np.data.rows import inverse_norms, unit_rows
-from milk_np.models.kernel_profile.content import Vectors
+from milk_np.models.base import Vectors
 from milk_np.models.kernel_profile.limits import TRIED
 
 FLOOR = 0.01

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from milk_np.backends.base import Array, Backend
+from milk_np.models.base import Floats
 from milk_np.rng import generator
 
 ITERATIONS = 10
@@ -23,17 +24,15 @@ SMALL_WEIGHT = 0.1
 VANISHED = 1e-9
 """A column shorter than this share of the longest one is rounding: the features have no more axes."""
 
-Floats = NDArray[np.float64]
 
-
-class Rows(NamedTuple):
+class TableRows(NamedTuple):
     """Some rows `ids` (n) of a virtual feature table."""
 
     table: tuple[Array, Array, Array, Array]
     ids: NDArray[np.int32]
 
 
-def start_at_axes(backend: Backend, rows: Rows, W: Array, b: Array, seed: int, m: int) -> None:
+def start_at_axes(backend: Backend, rows: TableRows, W: Array, b: Array, seed: int, m: int) -> None:
     """W (D, K) = the K principal axes of the `rows`, b (K) = -mean row times W: extracts are centred.
 
     `m` is the number of the modality, which keys the random columns.
@@ -49,7 +48,7 @@ def start_at_axes(backend: Backend, rows: Rows, W: Array, b: Array, seed: int, m
     b[...] = backend.asarray(-np.einsum("d,dk->k", mean, weight), b.dtype)
 
 
-def principal_axes(backend: Backend, rows: Rows, mean: Floats, start: Floats) -> Floats:
+def principal_axes(backend: Backend, rows: TableRows, mean: Floats, start: Floats) -> Floats:
     """Axes (D, k) of the rows less their `mean` (D), from `start` (D, k), longest first; zero beyond their rank."""
     axes = orthonormal(start)
     for _ in range(ITERATIONS):
@@ -71,7 +70,7 @@ def orthonormal(columns: Floats) -> Floats:
     return out
 
 
-def _covariance(backend: Backend, rows: Rows, mean: Floats, axes: Floats) -> Floats:
+def _covariance(backend: Backend, rows: TableRows, mean: Floats, axes: Floats) -> Floats:
     """(X - mean)^T (X - mean) axes, by blocks of rows; the mean on the left takes off rounding alone."""
     centre = -np.einsum("d,dk->k", mean, axes)
     total = np.zeros(axes.shape[1])
@@ -88,7 +87,7 @@ def _covariance(backend: Backend, rows: Rows, mean: Floats, axes: Floats) -> Flo
     return product
 
 
-def _transposed(backend: Backend, rows: Rows, right: Any, D: int, K: int) -> Floats:
+def _transposed(backend: Backend, rows: TableRows, right: Any, D: int, K: int) -> Floats:
     """X^T R (D, K) in double precision, `right(start, n)` giving the rows of R that start there."""
     total, part, unused = np.zeros((D, K)), np.empty((D, K)), np.empty(K)
     for start in range(0, len(rows.ids), BLOCK):

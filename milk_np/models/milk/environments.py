@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
+from milk_np.models.extractors.mixing import EqualMixing, Mixing
+from milk_np.models.milk.settings import MilkSettings
 from milk_np.rng import generator
 
 STRATEGIES = ("cyclic", "no-equal", "independent", "once")
@@ -13,6 +17,29 @@ STRATEGIES = ("cyclic", "no-equal", "independent", "once")
 def n_environments(M: int, strategy: str = "cyclic", draws: int = 1) -> int:
     """Number E of environments: M for every Dirichlet draw, plus one of equal weights unless "no-equal"."""
     return draws * M + (strategy != "no-equal")
+
+
+@dataclass(frozen=True)
+class Environments:
+    """The environments that MILK draws anew every step; see `mixing_weights`."""
+
+    settings: MilkSettings
+    M: int
+
+    @property
+    def count(self) -> int:
+        """Number E of environments."""
+        return n_environments(self.M, self.settings.environments, self.settings.env_draws)
+
+    def draw(self, epoch: int, steps: int) -> NDArray[np.float64]:
+        """Weights theta (steps, E, M) of every step of an epoch."""
+        how = self.settings
+        return mixing_weights(how.seed, epoch, steps, self.M, how.dirichlet_alpha, how.environments, how.env_draws)
+
+
+def mixing(settings: MilkSettings, M: int) -> Mixing:
+    """The environments under `settings`: one of equal weights without the module CEIM."""
+    return EqualMixing(M) if "ceim" in settings.without else Environments(settings, M)
 
 
 def mixing_weights(

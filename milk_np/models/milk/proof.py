@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from milk_np.backends.numba import NumpyBackend
+from milk_np.models.extractors.objective import BackendTable, Gradients, Objective, Weights, parts
+from milk_np.models.extractors.parameters import Parameters, initial_parameters
 from milk_np.models.milk.environments import mixing_weights
-from milk_np.models.milk.objective import Gradients, Objective, Table, Weights, parts
-from milk_np.models.milk.parameters import Parameters, initial_parameters
 from milk_np.models.milk.users import USERS, Histories, make_users
 from milk_np.nn.gradcheck import check_direction
 
@@ -36,7 +36,7 @@ def _error(weights: Weights, seed: int, kind: str = "free") -> float:
     owned = rng.random((ITEMS, len(WIDTHS))) < 0.8
     source, scale = np.arange(ITEMS, dtype=np.int32), np.ones(ITEMS, np.float32)
     tables = [
-        Table(rng.standard_normal((ITEMS, D)).astype(np.float32), np.empty((0, D), np.float32), source, scale)
+        BackendTable(rng.standard_normal((ITEMS, D)).astype(np.float32), np.empty((0, D), np.float32), source, scale)
         for D in WIDTHS
     ]
     free_users, by_history = 0 if kind == "profile" else N_USERS, kind != "free"

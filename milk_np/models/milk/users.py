@@ -3,20 +3,18 @@
 free      q_t = p_u
 profile   q_t = exp(g) v_t / |v_t|, v_t the sum of their other items' vectors (kernels/reference/histories.py)
 both      q_t = p_u + exp(g) v_t / |v_t|
-
-The objective requests a batch's rows and q, and passes q's gradient back; it treats all kinds alike.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from milk_np.backends.base import Array, Backend, Scratch
+from milk_np.backends.base import Array, Backend
 from milk_np.kernels.reference.grouping import Groups
-from milk_np.models.milk.parameters import Parameters
+from milk_np.models.extractors.parameters import Parameters
+from milk_np.models.extractors.users import Batch, Covered, FreeUsers, Seen, Users
 
 USERS = ("free", "profile", "both")
 
@@ -28,90 +26,7 @@ class Histories(NamedTuple):
     items: Array  # (n) int32
 
 
-class Batch(NamedTuple):
-    """The triplets of a step, grouped. `by_item.unique` (n) are all items to extract, those of no triplet last."""
-
-    users: Array  # (B)
-    by_user: Groups
-    by_item: Groups
-    lists: Any = None  # the users' histories, `Lists`, where they are read
-
-
-class Seen(NamedTuple):
-    """Vectors of a batch's users: q_t is row `rows[t]` of `table`; `gradient` is for its rows `groups.unique`."""
-
-    table: Array
-    rows: Array  # (B)
-    groups: Groups
-    gradient: Array
-    lengths: Any = None  # what their backward pass reads, `Lengths`, where there are any
-
-
-class Covered(NamedTuple):
-    """The users' vectors that the regulariser covers: rows `groups.unique` of `table`, and their gradient."""
-
-    table: Array
-    groups: Groups
-    gradient: Array
-
-
-class Users(ABC):
-    """The users' part of the objective. Arrays that it returns are overwritten by its next call."""
-
-    def __init__(self, backend: Backend, n_users: int, n_items: int) -> None:
-        self._kernels: Any = backend.kernels
-        self._backend, self._scratch = backend, Scratch(backend)
-        self._user_places = backend.full(n_users, -1, np.int32)
-        self._item_places = backend.full(n_items, -1, np.int32)
-
-    def group(self, users: Array) -> Groups:
-        """The distinct users of a batch and their positions; see `milk_np.kernels.reference.grouping`."""
-        groups: Groups = self._kernels.group(users, self._user_places)
-        return groups
-
-    @abstractmethod
-    def batch(self, users: Array, items: Array, by_user: Groups) -> Batch:
-        """The triplets `users` (B), `items` (2B: positives, then negatives), and all that is extracted for them."""
-
-    @abstractmethod
-    def forward(self, params: Parameters, c: Array, batch: Batch) -> Seen:
-        """The users' vectors, from the extracted rows `c` (M, n, K)."""
-
-    def covered(self, params: Parameters, batch: Batch, seen: Seen) -> Covered:
-        """What the regulariser covers, |q_t|^2 here; its gradient begins as that of q, which is in `seen` by now."""
-        return Covered(seen.table, seen.groups, seen.gradient)
-
-    @abstractmethod
-    def backward(
-        self, params: Parameters, batch: Batch, seen: Seen, covered: Covered, dc: Array, dscale: Any
-    ) -> tuple[Array, Array]:
-        """Users and gradient of their rows of P; adds to `dc` (M, n, K) and sets `dscale` (1), the gradient of g."""
-
-    def _take(self, name: str, rows: int, like: Array) -> Array:
-        """Room for `rows` rows as wide as those of `like`."""
-        return self._scratch.take(name, (rows, like.shape[-1]), like.dtype)
-
-
-class FreeUsers(Users):
-    """q_t = p_u, a row of P. The regulariser covers |p_u|^2."""
-
-    def batch(self, users: Array, items: Array, by_user: Groups) -> Batch:
-        """The triplets' items alone."""
-        return Batch(users, by_user, self._kernels.group(items, self._item_places))
-
-    def forward(self, params: Parameters, c: Array, batch: Batch) -> Seen:
-        """P itself."""
-        gradient = self._take("dP", len(batch.by_user.unique), c)
-        return Seen(params.P, batch.users, batch.by_user, gradient)
-
-    def backward(
-        self, params: Parameters, batch: Batch, seen: Seen, covered: Covered, dc: Array, dscale: Any
-    ) -> tuple[Array, Array]:
-        """q's gradient is P's."""
-        return covered.groups.unique, covered.gradient
-
-
-class Lists(NamedTuple):
+class HistoryLists(NamedTuple):
     """A batch's ids one after another, those of the triplets (2B) and then those of its users' histories (N)."""
 
     groups: Groups
@@ -147,7 +62,7 @@ class HistoryUsers(Users):
         ends = self._backend.full(len(groups.unique) + 1, len(items), np.int32)  # empty groups for items of no triplet
         ends[: len(by_item.start)] = by_item.start
         by_item = by_item._replace(unique=groups.unique, start=ends)
-        return Batch(users, by_user, by_item, Lists(groups, origin, start))
+        return Batch(users, by_user, by_item, HistoryLists(groups, origin, start))
 
     def forward(self, params: Parameters, c: Array, batch: Batch) -> Seen:
         """Profiles, one row a triplet."""
@@ -168,7 +83,7 @@ class HistoryUsers(Users):
         groups, origin, _ = batch.lists
         by_origin, dh = self._take("by origin", B + len(by_user.unique), dc), self._take("dh", dc.shape[1], dc)
         left, users = by_origin[:B], by_origin[B:]
-        K.leave_one_out_backward(seen.gradient, *seen.lengths, params.scale, left, dscale)
+        K.leave_one_out_backward(seen.gradient, *seen.cache, params.scale, left, dscale)
         K.sum_rows(left, by_user.start, by_user.order, users)
         users *= -1  # `left` is the gradient of what is taken away from the sum
         K.sum_rows(by_origin, groups.start, origin[groups.order], dh)

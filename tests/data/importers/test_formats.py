@@ -10,9 +10,10 @@ import pytest
 
 from milk_np.cli.prepare import main
 from milk_np.data import Dataset
-from milk_np.data.importers.assemble import Preparation, Raw, assemble
+from milk_np.data.importers.assemble import Raw, assemble
 from milk_np.data.importers.detect import detect_format
 from milk_np.data.importers.formats import FORMATS, Format, reader
+from milk_np.data.importers.preparation import Preparation
 
 
 @pytest.mark.parametrize("name", FORMATS)

@@ -36,7 +36,7 @@ def test_a_column_may_bring_the_split(tmp_path: Path) -> None:
     assert (again.item_split > 0).sum() == 6
     assert again.meta["notes"] == ["the data's own split was replaced"]
     write_table(table, [(u, i, "train" if u else "test") for u, i in PAIRS], "user,item,part")
-    with pytest.raises(DataError, match="column 'part' isn't a split of new items"):
+    with pytest.raises(DataError, match="split column: expected all pairs of an item in one split"):
         from_folder(tmp_path, split_col="part")
     write_table(table, [(u, i, "dev") for u, i in PAIRS], "user,item,part")
     with pytest.raises(DataError, match=r"expected train, valid and test .* got 'dev'"):
@@ -72,7 +72,7 @@ def test_the_authors_folder_without_an_index(tmp_path: Path) -> None:
     folder = milk_folder(tmp_path)
     (folder / "cold_item_index.npy").unlink()
     (folder / "val.txt").rename(folder / "valid.txt")
-    assert from_milk_folder(folder).item_split.tolist() == [0] * 9 + [1, 2, 0]
+    assert from_milk_folder(folder).item_split.tolist() == [0] * 9 + [1, 2, 3]
 
 
 @pytest.mark.parametrize(

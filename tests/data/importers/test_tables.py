@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from raw_cases import PAIRS, write_table
 
-from milk_np.data.importers.columns import as_integers, read_columns
+from milk_np.data.importers.coded import as_ids
+from milk_np.data.importers.columns import read_columns
+from milk_np.data.importers.log import Columns, read_log
 from milk_np.errors import DataError, MissingExtraError
 
 
@@ -20,31 +22,31 @@ def test_parquet_that_cannot_be_used(tmp_path: Path) -> None:
     path = tmp_path / "log.parquet"
     path.write_bytes(b"PAR1 but no more")
     with pytest.raises(DataError, match=r"log\.parquet: can't be read as Parquet"):
-        read_columns(path, ["user"])
-    parquet.write_table(arrow.table({"user": [1, None], "item": [0.5, 1.0]}), path)
-    with pytest.raises(DataError, match="column 'user' has 1 empty cells"):
-        read_columns(path, ["user"])
-    with pytest.raises(DataError, match="expected integers or strings in column 'item', got float64"):
-        read_columns(path, ["item"])
-    with pytest.raises(DataError, match="expected a column 'uid' in the header, got user, item"):
-        read_columns(path, ["uid"])
+        read_log(path, Columns())
+    parquet.write_table(arrow.table({"user": [1, None], "item": [0.5, 1.0], "sku": [1, 2]}), path)
+    with pytest.raises(DataError, match="column 'user' is empty in row 2"):
+        read_log(path, Columns(item="sku"))
+    with pytest.raises(DataError, match="expected integers or strings in column 'item', got double"):
+        read_log(path, Columns(user="sku"))
+    with pytest.raises(DataError, match="expected a column 'uid', got user, item, sku"):
+        read_log(path, Columns(user="uid"))
 
 
 def test_without_pyarrow_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     (tmp_path / "log.parquet").write_bytes(b"")
     with pytest.raises(MissingExtraError, match=r"pip install 'milk-np\[parquet\]'"):
-        read_columns(tmp_path / "log.parquet", ["user"])
+        read_log(tmp_path / "log.parquet", Columns())
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("", "expected a column 'user' in the header, got no header"),
-        ("user;item\n1;2\n", "expected a column 'user' in the header, got user;item"),
+        ("uid;item\n1;2\n", "expected a column 'user' in the header, got uid, item .separator ';'.*--separator"),
         ("user,item\n", "expected interactions below the header, got none"),
-        ("user,item\n1,2\n3\n4,5\n", "line 3 has 1 columns, expected at least 2"),
-        ("user,item\n1,2\n3,\n", "an id is empty in or after line 3"),
+        ("user,item\n1,2\n3\n4,5\n", "line 3 has 1 column, the header has 2"),
+        ("user,item\n1,2\n3,\n", "line 3: column 'item' is empty"),
     ],
 )
 def test_unfit_tables_are_refused(tmp_path: Path, text: str, message: str) -> None:
@@ -68,7 +70,7 @@ def test_damaged_tables_are_refused(tmp_path: Path) -> None:
 
 
 def test_many_chunks_of_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("milk_np.data.importers.columns._CHUNK", 4)
+    monkeypatch.setattr("milk_np.data.importers.text_table.CHUNK", 4)
     columns = read_columns(write_table(tmp_path / "log.csv", PAIRS), ["user", "item"])
     assert list(zip(*(columns[c].tolist() for c in ("user", "item")), strict=True)) == PAIRS
 
@@ -80,7 +82,7 @@ def test_many_chunks_of_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     )
 )
 def test_integers_are_recognised_only_in_plain_form(column: list[str]) -> None:
-    found = as_integers(np.array(column))
+    found = as_ids(np.array(column))
     plain = all(word.lstrip("-").isdigit() and str(int(word)) == word for word in column)
     assert (found.dtype == np.int64) == plain
     assert found.astype(str).tolist() == column

@@ -155,13 +155,26 @@ def test_a_modality_that_no_new_item_owns_may_be_left_out() -> None:
             np.array([[1, 0], [0, 0]], bool),
             r"1 items miss all of m0, m1 \(first 1\)",
         ),
-        ({"m0": np.full((2, 4), np.nan)}, None, "feature_m0: 2 rows hold NaN"),
+        ({"m0": np.full((2, 4), np.nan)}, None, "available: 2 items miss all of m0, m1"),
+        ({"m0": np.array([[np.nan] * 4, [np.nan, 1, 1, 1]])}, np.ones((2, 2), bool)[:, :1] * [1, 0], "2 rows hold NaN"),
         ({"m0": np.ones(4)}, None, "feature_m0: expected a 2-D"),
     ],
 )
 def test_unfit_new_items_are_refused(rows: dict[str, Any], available: Any, message: str) -> None:
     with pytest.raises(ModalityError, match=message):
         make_imputer("mean").fit(small()).complete(rows, available)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_row_of_nan_is_a_missing_one(name: str) -> None:
+    """The rule of raw data and of files of new items."""
+    imputer = make_imputer(name).fit(small(n_items=20, seed=3))
+    rows = {"m0": np.ones((3, 4), np.float32), "m1": np.ones((3, 3), np.float32)}
+    rows["m0"][1] = np.nan
+    told = imputer.complete(rows, np.array([[1, 1], [0, 1], [1, 1]], bool))
+    found = imputer.complete(rows)
+    for modality in told:
+        assert np.array_equal(found[modality], told[modality])
 
 
 def test_nan_in_a_missing_row_of_a_new_item_is_fine() -> None:

@@ -21,7 +21,7 @@ def test_the_built_in_set() -> None:
     ds = make_synthetic()
     assert (ds.n_users, ds.n_items, ds.modalities) == (1500, 1200, ("image", "text", "audio"))
     assert 25_000 <= len(ds.user) <= 30_000
-    assert abs(len(ds.new_items()) - 240) <= 2
+    assert abs(len(ds.evaluated_items) - 240) <= 2
     assert ds.available.all()
     assert make_synthetic().content_hash == ds.content_hash
     assert make_synthetic(seed=1).content_hash != ds.content_hash

@@ -15,9 +15,9 @@ from milk_np.errors import SettingsError
 from milk_np.evaluation.evaluate import evaluate
 from milk_np.models.baselines.random_order import RandomOrder
 from milk_np.models.duif.model import Duif, DuifRaw
-from milk_np.models.milk.objective import Table, parts
-from milk_np.models.milk.parameters import initial_parameters
-from milk_np.models.milk.step import MilkStep, objective_weights
+from milk_np.models.extractors.objective import BackendTable, parts
+from milk_np.models.extractors.parameters import initial_parameters
+from milk_np.models.extractors.step import TripletStep
 from milk_np.models.registry import make_model, make_settings
 from milk_np.models.stored import load
 from milk_np.nn.gradcheck import TOLERANCE, check_direction, check_elements
@@ -39,13 +39,13 @@ class Step:
         model.trainer(ds)
         table = model._tables[0]
         self.rows = np.asarray(table.raw)
-        table = Table(*(np.asarray(part) for part in table))
+        table = BackendTable(*(np.asarray(part) for part in table))
         self.scale = table.scale
         self.params = initial_parameters(backend, ds.n_users, [self.rows.shape[1]], 3, 0, np.float64)
         owned = np.ones((ds.n_items, 1), bool)
         joined = replace(ds, modalities=("content",), features={"content": self.rows}, available=owned)
-        self.step = MilkStep(backend, joined, model.settings, [table], self.params)
-        self.weights = objective_weights(model.settings.resolve())
+        self.step = TripletStep(backend, joined, model.settings, [table], self.params, model.task(joined))
+        self.weights = self.step.weights
         self.theta = self.step._epoch_theta(1)[0]
         self.record = np.zeros((1, len(self.theta) + 2))
         rng = np.random.default_rng(3)

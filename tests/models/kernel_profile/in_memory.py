@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
-from milk_np.models.kernel_profile.choice import Kernel
+from milk_np.models.kernel_profile.choice import ContentKernel
 from milk_np.models.kernel_profile.content import similarities
 from milk_np.models.kernel_profile.ridge import jittered, weighted
 from milk_np.models.kernel_profile.smoothing import Smoothing
@@ -65,7 +65,7 @@ def fitted(
     R: Floats,
     smoothing: Smoothing,
     sets: NDArray[np.bool_],
-    kernel: Kernel,
+    kernel: ContentKernel,
     width: int,
 ) -> tuple[Floats, list[Floats]]:
     """History vectors h (n, K), and coefficients (L, K) of each of `sets`, for `chosen` landmarks among the items."""

@@ -18,7 +18,7 @@ from milk_np.data import apply_protocol, make_synthetic
 from milk_np.models.kernel_profile import blocks, fit, samples, smoother
 from milk_np.models.kernel_profile.blocks import Items, columns_at_a_time
 from milk_np.models.kernel_profile.by_blocks import collect, fit_by_blocks
-from milk_np.models.kernel_profile.choice import Kernel
+from milk_np.models.kernel_profile.choice import ContentKernel
 from milk_np.models.kernel_profile.content import similarities
 from milk_np.models.kernel_profile.model import KernelProfile
 from milk_np.models.kernel_profile.pairs import Pairs
@@ -54,7 +54,7 @@ class Problem:
         self.R[rng.integers(U), rng.integers(n)] = 1
         self.chosen = np.sort(rng.permutation(n)[:L])
         weights = rng.random(M) + 0.1
-        self.kernel = Kernel(1.2, 0.4, tuple((weights / weights.sum()).tolist()), (0.5,) * M)
+        self.kernel = ContentKernel(1.2, 0.4, tuple((weights / weights.sum()).tolist()), (0.5,) * M)
         self.smoothing = Smoothing.fit(sparse.csr_array(self.R), rank=4, ridge=3.0, power=0.5)
         self.sets = owned_sets(self.owned)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from milk_np.models.kernel_profile.by_ranking import SURE, WORTH, choose_by_ranking, clearly_more
-from milk_np.models.kernel_profile.choice import NOISES, Kernel
+from milk_np.models.kernel_profile.choice import NOISES, ContentKernel
 
 TRIED = (0.0, 0.5, 1.0)
 
@@ -16,20 +16,20 @@ TRIED = (0.0, 0.5, 1.0)
 class Told:
     """In place of held-out items: NDCG of nine users, all as `value` says of a kernel; counts what is asked."""
 
-    def __init__(self, value: Callable[[Kernel], float], users: int = 9) -> None:
+    def __init__(self, value: Callable[[ContentKernel], float], users: int = 9) -> None:
         self.value, self.users = value, users
-        self.asked: list[Kernel] = []
+        self.asked: list[ContentKernel] = []
 
-    def ndcg(self, kernel: Kernel) -> np.ndarray:
+    def ndcg(self, kernel: ContentKernel) -> np.ndarray:
         self.asked.append(kernel)
         return np.full(self.users, self.value(kernel))
 
 
-def one(noise: float = 1.0, exponent: float = 0.0) -> Kernel:
-    return Kernel(1.0, noise, (1.0,), (exponent,))
+def one(noise: float = 1.0, exponent: float = 0.0) -> ContentKernel:
+    return ContentKernel(1.0, noise, (1.0,), (exponent,))
 
 
-TWO = Kernel(1.0, 1.0, (0.5, 0.5), (0.0, 0.0))
+TWO = ContentKernel(1.0, 1.0, (0.5, 0.5), (0.0, 0.0))
 
 
 @pytest.mark.parametrize(

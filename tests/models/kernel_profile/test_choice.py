@@ -8,11 +8,11 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from milk_np.models.kernel_profile.choice import NOISES, Kernel, _errors, _left_out, choose, normalised
+from milk_np.models.kernel_profile.choice import NOISES, ContentKernel, _errors, _left_out, choose, normalised
 
 FREE = ("noise", "weights")
-START = Kernel(1.0, 0.3, (0.5, 0.5), (0.0, 0.0))
-ALONE = Kernel(1.0, 0.3, (1.0,), (0.0,))
+START = ContentKernel(1.0, 0.3, (0.5, 0.5), (0.0, 0.0))
+ALONE = ContentKernel(1.0, 0.3, (1.0,), (0.0,))
 
 
 def unit(x: np.ndarray) -> np.ndarray:
@@ -23,7 +23,7 @@ def cosines(*rows: np.ndarray) -> list[np.ndarray]:
     return [unit(x) @ unit(x).T for x in rows]
 
 
-def error(modalities: list[np.ndarray], gram: np.ndarray, kernel: Kernel) -> float:
+def error(modalities: list[np.ndarray], gram: np.ndarray, kernel: ContentKernel) -> float:
     return float(_errors(modalities, gram, kernel).sum())
 
 
@@ -57,12 +57,12 @@ def test_left_out_is_the_error_of_refitting_without_each_item(problem, noise: fl
 def test_error_is_the_mean_of_that_with_all_and_with_one_missing() -> None:
     rng = np.random.default_rng(5)
     modalities, Y = cosines(*rng.standard_normal((3, 12, 4))), rng.standard_normal((7, 12))
-    kernel = Kernel(2.0, 0.5, (0.5, 0.3, 0.2), (0.0,) * 3)
+    kernel = ContentKernel(2.0, 0.5, (0.5, 0.3, 0.2), (0.0,) * 3)
     parts = [w * np.exp(2.0 * (x - 1)) for w, x in zip(kernel.weights, modalities, strict=True)]
     fewer = [brute(a + b, Y, 0.5) for a, b in combinations(parts, 2)]
     expected = (brute(sum(parts), Y, 0.5) + np.mean(fewer, axis=0)) / 2
     np.testing.assert_allclose(_errors(modalities, Y.T @ Y, kernel), expected, rtol=1e-7)
-    alone = Kernel(2.0, 0.5, (1.0,), (0.0,))
+    alone = ContentKernel(2.0, 0.5, (1.0,), (0.0,))
     np.testing.assert_allclose(_errors(modalities[:1], Y.T @ Y, alone), brute(parts[0] / 0.5, Y, 0.5), rtol=1e-7)
 
 

@@ -12,7 +12,7 @@ from scipy import sparse
 
 from milk_np.models.kernel_profile import held_out as module
 from milk_np.models.kernel_profile.by_ranking import choose_by_ranking
-from milk_np.models.kernel_profile.choice import Kernel
+from milk_np.models.kernel_profile.choice import ContentKernel
 from milk_np.models.kernel_profile.held_out import (
     CUTOFF,
     FOLDS,
@@ -25,7 +25,7 @@ from milk_np.models.kernel_profile.ridge import JITTER, choose_sets
 from milk_np.models.kernel_profile.smoothing import Smoothing
 from milk_np.models.kernel_profile.whitening import candidate_axes, whitened
 
-KERNEL = Kernel(1.5, 0.4, (0.6, 0.4), (0.0, 0.5))
+KERNEL = ContentKernel(1.5, 0.4, (0.6, 0.4), (0.0, 0.5))
 
 
 def unit(x: np.ndarray) -> np.ndarray:
@@ -51,7 +51,9 @@ class Problem:
         return HeldOut(self.R, self.smoothing, self.items, self.content, self.axes, self.owned, 1024, rng)
 
 
-def plain_scores(problem: Problem, held: HeldOut, kernel: Kernel, users: np.ndarray, inside: np.ndarray) -> np.ndarray:
+def plain_scores(
+    problem: Problem, held: HeldOut, kernel: ContentKernel, users: np.ndarray, inside: np.ndarray
+) -> np.ndarray:
     """Scores of `users` for the items `inside`, each regressed on its own: nothing shared, nothing precomputed."""
     whitening = zip(problem.content, problem.axes, kernel.whitening, strict=True)
     rows = [whitened(x, axes[e]).astype(np.float64) for x, axes, e in whitening]

@@ -9,9 +9,9 @@ import numpy as np
 from hypothesis import strategies as st
 
 from milk_np.backends.numba import NumpyBackend
+from milk_np.models.extractors.objective import BackendTable, Objective, Weights, parts
+from milk_np.models.extractors.parameters import initial_parameters
 from milk_np.models.milk.environments import STRATEGIES, mixing_weights
-from milk_np.models.milk.objective import Objective, Table, Weights, parts
-from milk_np.models.milk.parameters import initial_parameters
 from milk_np.models.milk.users import Histories, make_users
 
 
@@ -71,7 +71,7 @@ def make_case(
         source = np.where(owned[:, m], np.arange(n_items), ~(np.arange(n_items) % 2)).astype(np.int32)
         row_scale = rng.random(n_items).astype(np.float32) * (rng.random(n_items) > 0.1)  # some rows are all zero
         raw, fill = (rng.standard_normal((n, width)).astype(np.float32) for n in (n_items, 2))
-        tables.append(Table(raw, fill, source, row_scale.astype(np.float32)))
+        tables.append(BackendTable(raw, fill, source, row_scale.astype(np.float32)))
     rows_of_P, profiled = 0 if kind == "profile" else U, kind != "free"
     params = initial_parameters(backend, rows_of_P, widths, K, seed, dtype, scaled=profiled)
     for name, x in params.arrays():

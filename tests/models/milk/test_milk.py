@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 
 from milk_np.data import apply_protocol, make_synthetic
 from milk_np.errors import DataError, ModalityError, SettingsError
-from milk_np.models.milk.model import Milk
+from milk_np.models.milk.model import Milk, objective_weights
 from milk_np.models.milk.settings import MilkSettings
-from milk_np.models.milk.step import objective_weights
 
 OPTIONS = {"dim": 8, "epochs": 2, "eval_every": 2, "batch_size": 256, "topk": (10,)}
 

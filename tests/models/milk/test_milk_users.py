@@ -16,10 +16,10 @@ from milk_np.data import apply_protocol, feature_tables, make_synthetic
 from milk_np.errors import DataError, SettingsError
 from milk_np.evaluation.evaluate import evaluate
 from milk_np.models.duif.model import Duif
+from milk_np.models.extractors.trainer import TripletTrainer
 from milk_np.models.milk.axes import orthonormal
 from milk_np.models.milk.model import Milk
 from milk_np.models.milk.settings import MilkSettings
-from milk_np.models.milk.trainer import MilkTrainer
 from milk_np.training.run_folder import RunFolder
 
 OPTIONS = {"dim": 8, "epochs": 4, "eval_every": 2, "batch_size": 256, "topk": (10,), "lr": 0.01}
@@ -130,14 +130,14 @@ def test_an_interrupted_run_resumes_to_the_bit(ds, tmp_path, monkeypatch, kind, 
     options = {**OPTIONS, "users": kind}
     runs = [RunFolder.create(tmp_path / name, MilkSettings(**options), data_hash=ds.content_hash) for name in "ab"]
     Milk(**options).fit(ds, run=runs[0])
-    original = MilkTrainer.step
+    original = TripletTrainer.step
 
     def step_and_interrupt(self, epoch, step):
         original(self, epoch, step)
         if (epoch, step) == stop_at:
             os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr(MilkTrainer, "step", step_and_interrupt)
+    monkeypatch.setattr(TripletTrainer, "step", step_and_interrupt)
     with pytest.raises(KeyboardInterrupt):
         Milk(**options).fit(ds, run=runs[1])
     monkeypatch.undo()

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from objective_cases import cases, make_case
 
 import milk_np.kernels.reference as reference
-from milk_np.models.milk.objective import Weights, parts
+from milk_np.models.extractors.objective import Weights, parts
 from milk_np.nn.gradcheck import TOLERANCE, check_direction, check_elements
 
 TERMS = {

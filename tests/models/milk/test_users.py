@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from objective_cases import make_case, weight_choices
 
 from milk_np.backends.numba import NumpyBackend
-from milk_np.models.milk.objective import Weights
+from milk_np.models.extractors.objective import Weights
 from milk_np.models.milk.settings import MilkSettings
 from milk_np.models.milk.users import USERS, FreeUsers, HistoryUsers, make_users
 from milk_np.nn.gradcheck import TOLERANCE, check_direction, check_elements
@@ -52,7 +52,7 @@ def profile_of(case):
     batch = users.batch(case.users, case.items, users.group(case.users))
     c, _ = case.objective._extract(case.params, batch.by_item.unique)
     seen = users.forward(case.params, c, batch)
-    return seen.table.copy(), seen.lengths.inverse.copy()
+    return seen.table.copy(), seen.cache.inverse.copy()
 
 
 @settings(max_examples=150, deadline=None)

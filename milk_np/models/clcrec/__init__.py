@@ -1,0 +1,1 @@
+"""CLCRec: content learns to stand in for an item's vector by contrastive learning (Wei et al., MM 2021)."""

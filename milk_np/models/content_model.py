@@ -1,0 +1,191 @@
+"""A model of named tables whose item vectors are computed from one row of content an item."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from milk_np.backends.base import Array, Backend
+from milk_np.backends.select import get_backend
+from milk_np.data import Dataset, make_imputer
+from milk_np.files import require
+from milk_np.kernels.blas import one_blas_thread
+from milk_np.models.base import Vectors, data_sizes
+from milk_np.models.content_memory import ON_DEVICE
+from milk_np.models.inputs import BLOCK, STATE, Inputs
+from milk_np.models.stepped import SteppedModel
+from milk_np.models.stored import Arrays
+from milk_np.serving.catalogue import Catalogue
+from milk_np.serving.ranking import TopK
+from milk_np.settings.shared import Settings
+from milk_np.training.sampler import usable_pairs
+from milk_np.training.trainer import Trainer
+
+Tables = dict[str, Array]
+_PREFIX = "table_"
+
+
+class ContentModel(SteppedModel):
+    """What a system adds: tables to start from, a trainer, and the vectors of users and items.
+
+    Vectors of all users and of all items of the data are computed together, once for each state of the tables, and
+    with one BLAS thread: a vector has the same bits whoever is asked for besides, on any number of threads. Vectors of
+    items that weren't in the data agree with them to rounding.
+    """
+
+    names: ClassVar[tuple[str, ...]]
+    """Names of all tables."""
+    scale_matters: ClassVar[bool] = False
+    frozen: ClassVar[tuple[str, ...]] = ()
+    """Those that training doesn't move."""
+
+    def __init__(self, settings: Settings | None = None, **options: Any) -> None:
+        """`settings`, changed by `options`; see the model's settings for names, defaults and ranges."""
+        super().__init__(settings, **options)
+        self.tables: Tables = {}
+        self._inputs: Inputs | None = None
+        self._x: Array = None
+        self._made: dict[str, Vectors] = {}
+        self._lazy_backend: Backend | None = None
+
+    # What a system says
+
+    @abstractmethod
+    def start(self, ds: Dataset, D: int) -> Arrays:
+        """The tables to start from, on the host, for rows of D numbers of content."""
+
+    @abstractmethod
+    def learner(self, ds: Dataset, x: Array) -> Trainer:
+        """The trainer that moves `self.tables`; x (I, D) are the rows of content."""
+
+    @abstractmethod
+    def users_of(self, tables: Tables) -> Array:
+        """Vectors (U, K) of all users."""
+
+    @abstractmethod
+    def items_of(self, tables: Tables, x: Array, ids: Array | None) -> Array:
+        """Vectors (n, K) of items with content x (n, D): `ids` (n) of the data, or new ones if None."""
+
+    def laid_out(self, x: Vectors, available: NDArray[np.bool_]) -> Vectors:
+        """Rows x (n, D) as the system takes them; `available` (n, M) says what isn't imputed."""
+        return x
+
+    # What it gets
+
+    def check(self, ds: Dataset) -> None:
+        """Raises DeviceError without the device or its memory, DataError if no pair can have a negative."""
+        need = self.memory_need(self.settings, **data_sizes(ds))
+        self.backend.require({name: need[name] for name in ON_DEVICE})
+        usable_pairs(ds, "train")
+
+    def trainer(self, ds: Dataset) -> Trainer:
+        """Impute and lay out the content, make the tables, set up the steps."""
+        self.check(ds)
+        self.imputer, self._catalogue = make_imputer(self.settings.impute).fit(ds), Catalogue.of(ds)
+        self._inputs, x = Inputs.fit(ds, self.imputer, self.settings.content)
+        self._items, self._x = None, self.backend.asarray(self.laid_out(x, ds.available))
+        start = self.start(ds, x.shape[1])
+        self.tables = {name: self._placed(start[name]) for name in self.names}
+        self.moved()
+        return self.learner(ds, self._x)
+
+    def moved(self) -> None:
+        """The tables have changed: vectors are computed again when they are needed."""
+        self._made = {}
+
+    def user_factors(self, users: NDArray[np.int32] | None = None) -> Vectors:
+        """Vectors (n, K) of `users`; of all U when None."""
+        self._fitted()
+        if "users" not in self._made:
+            with one_blas_thread():
+                self._made["users"] = self._home(self.users_of(self.tables))
+        return np.array(self._made["users"] if users is None else self._made["users"][users])
+
+    def item_factors(self, items: NDArray[np.int32] | None = None) -> Vectors:
+        """Vectors (n, K) of items of the fitted data; of all I when None."""
+        self._fitted()
+        if self._x is None:
+            made = self._stored_items()
+        else:
+            if "items" not in self._made:
+                self._made["items"] = self._encoded(self._x, of_data=True)
+            made = self._made["items"]
+        return np.array(made if items is None else made[items])
+
+    def encode_items(
+        self, features: Mapping[str, NDArray[Any] | None], available: NDArray[np.bool_] | None = None
+    ) -> Vectors:
+        """Vectors (n, K) of items that weren't in the data; see `Recommender.encode_items`."""
+        self._fitted()
+        if self._inputs is None:
+            raise self._unfitted()
+        imputer = self.fitted_imputer()
+        x = self._inputs.of_new(imputer, features, available)
+        x = self.laid_out(x, imputer.checked(features, available)[1])
+        return self._encoded(self.backend.asarray(x), of_data=False)
+
+    def _encoded(self, x: Array, of_data: bool) -> Vectors:
+        """Vectors of the rows x (n, D), block by block."""
+        made = []
+        with one_blas_thread():
+            for first in range(0, max(1, len(x)), BLOCK):
+                part = x[first : first + BLOCK]
+                ids = np.arange(first, first + len(part), dtype=np.int32)
+                made.append(
+                    self._home(self.items_of(self.tables, part, self.backend.asarray(ids) if of_data else None))
+                )
+        return np.concatenate(made)
+
+    def _home(self, array: Array) -> Vectors:
+        return np.asarray(self.backend.to_host(array), np.float32)
+
+    @property
+    def top_k(self) -> TopK:
+        """The search for the best items on the model's device."""
+        return self.backend.top_k
+
+    @property
+    def backend(self) -> Backend:
+        """Backend of `settings.device`, looked for when it is first needed."""
+        if self._lazy_backend is None:
+            self._lazy_backend = get_backend(self.settings.training_device, self.settings.threads)
+        return self._lazy_backend
+
+    def _placed(self, array: NDArray[Any]) -> Array:
+        """The array on the device, in memory of its own."""
+        return self.backend.copy(self.backend.asarray(array))
+
+    def _fitted(self) -> Tables:
+        if not self.tables:
+            raise self._unfitted()
+        return self.tables
+
+    # Files
+
+    def arrays(self) -> Arrays:
+        """Copies of the tables that training moves, on the host."""
+        tables = self._fitted()
+        return {name: np.array(self.backend.to_host(tables[name])) for name in self.names if name not in self.frozen}
+
+    def load_arrays(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Load the tables that `arrays` returned."""
+        self.moved()
+        for name, array in self._fitted().items():
+            if name not in self.frozen:
+                array[...] = self.backend.asarray(arrays[name])
+
+    def save(self, path: str | Path) -> None:
+        """Write the model to `path` (.npz), atomically: tables, inputs, imputer, item vectors, ids and settings."""
+        tables = {_PREFIX + name: self.backend.to_host(x) for name, x in self.tables.items()}
+        self._write(path, tables | ({} if self._inputs is None else self._inputs.state()))
+
+    def _read(self, path: str | Path, arrays: Arrays) -> None:
+        super()._read(path, arrays)
+        require(path, arrays, *STATE, *(_PREFIX + name for name in self.names))
+        self._inputs = Inputs.from_state(arrays)
+        self.tables = {name: self._placed(arrays[_PREFIX + name]) for name in self.names}

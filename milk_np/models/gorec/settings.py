@@ -1,0 +1,56 @@
+"""Settings of GoRec."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from milk_np.settings.content import ContentSettings, content_option
+from milk_np.settings.option import option
+from milk_np.settings.pretrained import BACKBONES, PretrainedSettings
+from milk_np.settings.shared import Space
+
+LATENTS = ("prior", "cluster")
+DIVERGENCES = ("gaussian", "softmax", "samples")
+
+
+@dataclass(frozen=True)
+class GorecSettings(PretrainedSettings, ContentSettings):
+    """What decides the result of GoRec; batch, rate, dropout and networks are the authors'."""
+
+    title: ClassVar[str] = "GoRec"
+
+    # fmt: off
+    model: str = option("gorec", str, "model", "model to train", choices=("gorec",), metavar="NAME")
+    content: str = content_option("unit")
+    batch_size: int = option(256, int, "training", "training items in a batch", low=2)
+    latent: str = option(
+        "prior", str, "gorec",
+        "what a new item's vector is decoded from: the prior's mean, which content alone gives; or the encoder's mean "
+        "for its content and the mean vector of its cluster, as in the authors' program",
+        choices=LATENTS,
+    )
+    clusters: int = option(256, int, "gorec", "clusters of the training items by content", low=1)
+    clustered: float = option(
+        0.0, float, "gorec", "share of a batch's items that the encoder sees with their cluster's mean vector",
+        low=0, high=1,
+    )
+    divergence: str = option(
+        "gaussian", str, "gorec",
+        "distance between what the encoder and what content say: between the two normal distributions; between the "
+        "softmax of samples; or what the authors' program makes of raw samples",
+        choices=DIVERGENCES,
+    )
+    divergence_weight: float = option(0.01, float, "gorec", "weight of that distance", low=0)
+    uniformity: float = option(0.1, float, "gorec", "weight of the spread of the encoder's means on a sphere", low=0)
+    dropout: float = option(0.3, float, "gorec", "share of the decoder's content that is dropped", low=0, high=0.99)
+    # fmt: on
+
+    def tuning_space(self) -> Space:
+        """Weights, content, tables and what new items are decoded from."""
+        return {
+            "divergence_weight": (1e-3, 1e-2, 1e-1),
+            "uniformity": (1e-2, 1e-1, 1.0),
+            "content": ("unit", "centred"),
+            "backbone": BACKBONES,
+        }

@@ -1,0 +1,116 @@
+"""Pretrained tables, learned once for all runs beside one another that would learn the same."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from milk_np.backends.base import Backend
+from milk_np.data import Dataset
+from milk_np.data.arrays import Split
+from milk_np.errors import DataError, DivergedError
+from milk_np.files import read_npz, write_npz_atomic
+from milk_np.settings.pretrained import PretrainedSettings
+from milk_np.training.pretraining.learners import LEARNERS
+
+KIND, FOLDER, VERSION = "pretrained tables", "pretrained", 1
+"""Increase VERSION when the same settings come to mean other tables."""
+KEPT = 4
+"""Tables that a process remembers, so that trials of a search share them."""
+
+
+class Pretrained(NamedTuple):
+    """Vectors of users, (U, K), and of items, (I, K), float32 on the host; zeros where there is no training pair."""
+
+    users: NDArray[np.float32]
+    items: NDArray[np.float32]
+
+
+def pretrained(backend: Backend, ds: Dataset, how: PretrainedSettings, beside: Path | None = None) -> Pretrained:
+    """The tables that `how` describes, from the training pairs of `ds` alone.
+
+    With a folder `beside`, they are read from `pretrained/` in it if they are there, and kept there otherwise. The
+    name is a hash of the training pairs and of what decides the result: features, masks and the settings of the
+    system that uses the tables have no part in it. A file that can't be written is done without. The process remembers
+    the last few, too.
+
+    Raises DivergedError if the tables are not finite.
+    """
+    name = f"{how.backbone}-{key(ds, how)}.npz"
+    path = None if beside is None else beside / FOLDER / name
+    tables = _RECENT.get(name) or _read(path) or learned(backend, ds, how)
+    _remember(name, tables)
+    if path is not None and not path.exists():
+        _keep(path, tables)
+    return tables
+
+
+def learned(backend: Backend, ds: Dataset, how: PretrainedSettings) -> Pretrained:
+    """Learn the tables, and put zeros where a user or an item has no training pair."""
+    user, item = ds.interactions(Split.TRAIN)
+    P, Q = (backend.to_host(table) for table in LEARNERS[how.backbone](backend, ds, how))
+    tables = Pretrained(_only(P, user), _only(Q, item))
+    if not all(np.isfinite(table).all() for table in tables):
+        raise DivergedError(f"pretraining ({how.backbone}): the vectors are no longer finite; lower --backbone-lr")
+    return tables
+
+
+def key(ds: Dataset, how: PretrainedSettings) -> str:
+    """20 hexadecimal digits of the hash of all that decides the tables."""
+    chosen = {name: value for name, value in how.to_dict().items() if name.startswith("backbone")}
+    layers = chosen.pop("backbone_layers")
+    chosen = {"backbone": how.backbone} if how.backbone == "svd" else chosen
+    sizes = {"users": ds.n_users, "items": ds.n_items, "dim": how.dim, "seed": how.seed}
+    sizes |= {"layers": layers} if how.backbone == "light-gcn" else {}
+    text = json.dumps({"version": VERSION, **chosen, **sizes}, sort_keys=True)
+    digest = hashlib.sha256(text.encode())
+    for array in (*ds.interactions(Split.TRAIN), ds.train_items):
+        digest.update(np.ascontiguousarray(array).data.cast("B") if array.size else b"")
+    return digest.hexdigest()[:20]
+
+
+def _only(table: NDArray[np.float32], ids: NDArray[np.int32]) -> NDArray[np.float32]:
+    """A copy of the table with zeros in the rows that are not among `ids`."""
+    out = np.zeros(table.shape, np.float32)
+    there = np.unique(ids)
+    out[there] = table[there]
+    return out
+
+
+_RECENT: dict[str, Pretrained] = {}
+
+
+def _remember(name: str, tables: Pretrained) -> None:
+    for table in tables:
+        table.setflags(write=False)
+    _RECENT.pop(name, None)
+    _RECENT[name] = tables
+    for oldest in list(_RECENT)[:-KEPT]:
+        _RECENT.pop(oldest, None)
+
+
+def _read(path: Path | None) -> Pretrained | None:
+    """The tables in the file; None if there is none, or it is damaged and removed: they can be learned again."""
+    if path is None:
+        return None
+    try:
+        arrays, _ = read_npz(path, KIND)
+        return Pretrained(arrays["users"], arrays["items"])
+    except (DataError, KeyError):
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+        return None
+
+
+def _keep(path: Path, tables: Pretrained) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_npz_atomic(path, tables._asdict(), {"kind": KIND})
+    except OSError:
+        return

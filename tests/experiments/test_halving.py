@@ -1,0 +1,106 @@
+"""Successive halving: what runs on each rung, who goes on, what is chosen; planted results, no training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from milk_np.experiments import tuning
+from milk_np.experiments.runs import Result, Run
+from milk_np.experiments.store import Store
+from milk_np.experiments.tuning import Search, finished, tune
+from milk_np.models.closed_form.settings import SvdRidgeSettings
+from milk_np.models.milk.settings import MilkSettings
+from milk_np.settings.shared import Settings
+
+MILK = MilkSettings(protocol="FTMT", max_epochs=90)
+
+
+def search_of(base: Settings) -> Search:
+    return Search(base, lambda settings: Run(Path("none.npz"), "hash", 0.2, 0, settings))
+
+
+class Planted:
+    """In place of `run_all`: results whose metric is `quality` of the settings; what ran, round by round."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, quality: Any) -> None:
+        self.rounds: list[list[Settings]] = []
+        self._quality = quality
+        monkeypatch.setattr(tuning, "run_all", self)
+
+    def __call__(self, runs: Any, store: Store, *_: Any) -> None:
+        self.rounds.append([run.settings for run in runs])
+        for run in runs:
+            store.put(run, Result({"valid": {"ndcg@10": self._quality(run.settings)}}, {"users": []}))
+
+
+def silent(text: str) -> None:
+    """Nobody listens."""
+
+
+@pytest.mark.parametrize(
+    ("trials", "sizes", "epochs"),
+    [(1, [1], [90]), (2, [2, 1], [30, 90]), (8, [8, 3, 1], [10, 30, 90]), (9, [9, 3, 1], [10, 30, 90])],
+)
+def test_a_third_goes_on_to_thrice_as_many_epochs(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, trials: int, sizes: list[int], epochs: list[int]
+) -> None:
+    planted = Planted(monkeypatch, lambda s: s.lr + s.reg)
+    tuned = tune([search_of(MILK)], trials, Store(tmp_path), 1, silent, how="halving")[0]
+    assert [len(each) for each in planted.rounds] == sizes
+    assert [{s.max_epochs for s in each} for each in planted.rounds] == [{e} for e in epochs]  # type: ignore[attr-defined]
+    best = max(config["lr"] + config["reg"] for config, _ in tuned.trials)  # type: ignore[operator]
+    assert tuned.best["lr"] + tuned.best["reg"] == best  # type: ignore[operator]
+    assert "max_epochs" not in tuned.best
+    assert len(tuned.trials) == trials
+
+
+def test_the_last_rung_decides_whatever_was_reached_before(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A trial that was the best after few epochs, and is the best of all by its number, but fell behind later."""
+    Planted(monkeypatch, lambda s: s.lr + s.reg + (1 if s.max_epochs < 90 else 0))
+    tuned = tune([search_of(MILK)], 8, Store(tmp_path), 1, silent, how="halving")[0]
+    assert tuned.trials[tuned.winner][1] < max(value for _, value in tuned.trials)
+    assert sorted(tuned.rungs) == [1] * 5 + [2] * 2 + [3]
+    assert tuned.rungs[tuned.winner] == 3
+    assert [trial["rungs"] for trial in tuned.to_dict()["trials"]] == list(tuned.rungs)
+
+
+def test_what_has_no_epochs_is_tried_whole_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    planted = Planted(monkeypatch, lambda s: -s.content_ridge)
+    base = SvdRidgeSettings(protocol="FTMT")
+    halved, grid = (tune([search_of(base)], 8, Store(tmp_path), 1, silent, how=how)[0] for how in ("halving", "grid"))
+    assert [len(each) for each in planted.rounds] == [8]
+    assert halved == grid
+    assert halved.rungs == ()
+
+
+def test_searches_share_their_rounds_and_go_on_after_an_interruption(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    planted, store = Planted(monkeypatch, lambda s: s.reg), Store(tmp_path)
+    two = [search_of(MILK), search_of(MILK.replace(without=("ceim",)))]
+    whole = tune(two, 8, store, 1, silent, how="halving")
+    assert [len(each) for each in planted.rounds] == [16, 6, 2]
+    assert [finished(search, 8, store, "halving") for search in two] == whole
+    next(store.folder.glob("*.json")).unlink()
+    assert None in [finished(search, 8, store, "halving") for search in two]
+    planted.rounds.clear()
+    assert tune(two, 8, store, 1, silent, how="halving") == whole
+    assert [len(each) for each in planted.rounds] == [1]
+
+
+def test_a_run_that_diverged_does_not_go_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    store = Store(tmp_path)
+
+    def diverges(runs: Any, store: Store, *_: Any) -> None:
+        for run in runs:
+            worst = run.settings.lr > 0.005
+            summary = {"diverged": "nan"} if worst else {"valid": {"ndcg@10": run.settings.reg}}
+            store.put(run, Result(summary, {"users": []}))
+
+    monkeypatch.setattr(tuning, "run_all", diverges)
+    tuned = tune([search_of(MILK)], 8, store, 1, silent, how="halving")[0]
+    assert tuned.best["lr"] == 0.005
+    assert all(value == -1 for (config, value) in tuned.trials if config["lr"] > 0.005)  # type: ignore[operator]

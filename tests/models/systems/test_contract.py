@@ -1,0 +1,324 @@
+"""What every system has to show: its gradients, a second program's opinion, the same bits again, and how it serves."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import textwrap
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from cases import Case, Problem, Sizes, cases, planted, small_set
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from milk_np.data import Dataset
+from milk_np.errors import SettingsError
+from milk_np.kernels.blas import openblas_pools
+from milk_np.kernels.cpu import set_threads
+from milk_np.models.content_model import ContentModel
+from milk_np.models.registry import model_class, settings_class
+from milk_np.models.stored import load
+from milk_np.nn.gradcheck import EPS, TOLERANCE, Check, check_direction, check_elements
+from milk_np.training.progress import Progress
+from milk_np.training.run_folder import RunFolder
+
+CASES = cases()
+every = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+with_torch = pytest.mark.skipif(find_spec("torch") is None, reason="PyTorch, the second opinion, is not installed")
+
+
+def objective_of(case: Case) -> Any:
+    return import_module(case.objective)
+
+
+def loss_of(problem: Problem) -> float:
+    return float(sum(problem.ours(problem.tables)[0]))
+
+
+def disagreements(problem: Problem, seed: int, elements: bool) -> list[str]:
+    """What finite differences say against the gradients: along two directions, and for every number if asked."""
+    gradients = problem.ours(problem.tables)[1]
+    variables = [problem.tables[name] for name in gradients]
+    claimed = list(gradients.values())
+    assert [x.shape for x in claimed] == [x.shape for x in variables]
+    wrong: list[str] = []
+    for eps in (EPS, EPS / 4):  # a wrong gradient differs at both, curvature at one
+        checks = [check_direction(lambda: loss_of(problem), variables, claimed, seed=seed + k, eps=eps) for k in (0, 1)]
+        checks += check_elements(lambda: loss_of(problem), variables, claimed, eps=eps) if elements else []
+        floor = 1e-2 * max(1.0, abs(loss_of(problem)))
+        wrong = [str(check) for check in checks if not agrees(check, floor)]
+        if not wrong:
+            break
+    return wrong
+
+
+def agrees(check: Check, floor: float) -> bool:
+    return abs(check.claimed - check.measured) < TOLERANCE * max(abs(check.claimed), abs(check.measured), floor)
+
+
+# Gradients
+
+
+@every
+def test_every_number_of_every_gradient(case: Case) -> None:
+    for problem in case.problems(objective_of(case), Sizes(seed=1)):
+        assert disagreements(problem, 0, elements=True) == []
+
+
+@every
+@given(seed=st.integers(0, 10**6), B=st.integers(3, 9), n=st.integers(1, 6), M=st.integers(1, 4), K=st.integers(1, 5))
+@settings(max_examples=20, deadline=None)
+def test_gradients_on_any_shape(case: Case, seed: int, B: int, n: int, M: int, K: int) -> None:
+    for problem in case.problems(objective_of(case), Sizes(seed, B, n, M, K)):
+        assert disagreements(problem, seed, elements=False) == []
+
+
+@pytest.mark.parametrize(
+    ("case", "old", "new"),
+    [(case, *error) for case in CASES for error in case.planted],
+    ids=lambda value: value.name if isinstance(value, Case) else None,
+)
+def test_a_planted_error_is_found(case: Case, old: str, new: str) -> None:
+    wrong = planted(case.objective, old, new)
+    problems = (problem for seed in range(4) for problem in case.problems(wrong, Sizes(seed, B=8)))
+    assert any(disagreements(problem, 0, elements=False) for problem in problems), "no check sees the error"
+
+
+# A second program
+
+
+def tensors(problem: Problem) -> dict[str, Any]:
+    import torch
+
+    return {
+        name: torch.tensor(x, requires_grad=not name.endswith(("_mean", "_var"))) for name, x in problem.tables.items()
+    }
+
+
+@with_torch
+@every
+@pytest.mark.parametrize("seed", range(3))
+def test_loss_and_gradients_are_those_of_the_program_for_torch(case: Case, seed: int) -> None:
+    import torch
+
+    sizes = Sizes(seed, B=64, n=20, M=3, K=8, dtype=np.float32)
+    for problem in case.problems(objective_of(case), sizes):
+        theirs = tensors(problem)
+        parts, gradients = problem.ours(problem.tables)
+        loss = problem.theirs(theirs)
+        assert float(sum(parts)) == pytest.approx(loss.item(), rel=1e-5)
+        found = torch.autograd.grad(loss, [theirs[name] for name in gradients], allow_unused=True)
+        largest = max(float(abs(x).max()) for x in gradients.values())
+        for (name, ours), other in zip(gradients.items(), found, strict=True):
+            assert ours.dtype == np.float32, name
+            expected = np.zeros_like(ours) if other is None else other.numpy()
+            share = 1.0 if name.endswith(case.cancelling) else 0.01
+            scale = max(share * largest, float(abs(expected).max()))
+            np.testing.assert_allclose(ours / scale, expected / scale, atol=1e-5, err_msg=name)
+
+
+@with_torch
+@every
+def test_ten_steps_are_those_of_torch(case: Case) -> None:
+    module = objective_of(case)
+    batches = [case.problems(module, Sizes(seed, B=32, n=12, M=2, K=6, dtype=np.float32)) for seed in range(10)]
+    tables = {name: x for problem in batches[0] for name, x in problem.tables.items()}
+    theirs = {name: x for problem in batches[0] for name, x in tensors(problem).items()}
+    ours, others = case.optimisers(tables), case.their_optimisers(theirs)
+    for problems in batches:
+        for problem, optimiser, other in zip(problems, ours, others, strict=True):
+            gradients = problem.ours(tables)[1]
+            other.zero_grad()
+            problem.theirs(theirs).backward()
+            for name in [name for name in gradients if name.endswith(case.cancelling)]:
+                gradients[name] = np.zeros_like(gradients[name])  # Adam would make steps of rounding
+                theirs[name].grad.zero_()
+            optimiser.step(gradients)
+            other.step()
+    for name, x in tables.items():
+        scale = max(1.0, float(abs(x).max()))
+        np.testing.assert_allclose(x / scale, theirs[name].detach().numpy() / scale, atol=1e-4, err_msg=name)
+
+
+# Training
+
+
+def made(case: Case, **changes: Any) -> ContentModel:
+    return model_class(case.name)(**{**case.options, **changes})  # type: ignore[return-value]
+
+
+@pytest.fixture(scope="module")
+def ds() -> Dataset:
+    return small_set()
+
+
+@every
+def test_learns_and_says_what(case: Case, ds: Dataset) -> None:
+    model = made(case).fit(ds)
+    assert model.history is not None
+    losses = [record["losses"] for record in model.history.records]
+    assert len(losses) >= 2
+    assert min(each["total"] for each in losses[1:]) < losses[0]["total"]
+    for each in losses:
+        parts = [value for name, value in each.items() if name != "total"]
+        assert each["total"] == pytest.approx(sum(parts))
+    arrays = model.arrays()
+    assert all(x.dtype == np.float32 for x in arrays.values())
+    assert set(arrays) == set(model.names) - set(model.frozen)
+
+
+@every
+def test_same_bits_on_any_number_of_threads(case: Case, ds: Dataset) -> None:
+    before = [(limit, get()) for get, limit in openblas_pools()]
+    results = []
+    try:
+        for threads in (1, 2):
+            set_threads(threads)
+            for limit, _ in before:
+                limit(threads)
+            model = made(case).fit(ds)
+            results.append((model.item_factors(), model.user_factors()))
+    finally:
+        for limit, count in before:
+            limit(count)
+    for one, two in zip(*results, strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+PROGRAM = """
+    import os, signal, sys
+    sys.path[:0] = {paths!r}
+    from test_contract import CASES, made, new_run, small_set
+
+    def kill(event):
+        if (event.kind, event.epoch) == ("evaluation", 2):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    case, ds = next(case for case in CASES if case.name == {name!r}), small_set()
+    made(case).fit(ds, run=new_run(sys.argv[1], case, ds), callback=kill)
+"""
+
+
+def new_run(folder: str | Path, case: Case, ds: Dataset) -> RunFolder:
+    return RunFolder.create(folder, settings_class(case.name)(**case.options), data_hash=ds.content_hash)
+
+
+class EndedError(Exception):
+    """The process is gone, as far as the run's folder can tell."""
+
+
+@every
+def test_a_run_that_ended_resumes_to_the_bit(case: Case, ds: Dataset, tmp_path: Path) -> None:
+    def end(event: Progress) -> None:
+        if (event.kind, event.epoch) == ("evaluation", 2):
+            raise EndedError
+
+    whole, part = (new_run(tmp_path / name / "run", case, ds) for name in ("whole", "part"))
+    records = made(case).fit(ds, run=whole).history.records  # type: ignore[union-attr]
+    with pytest.raises(EndedError):
+        made(case).fit(ds, run=part, callback=end)
+    resumed = made(case).fit(ds, run=RunFolder.reopen(part.path), resume=True)
+    assert resumed.history is not None
+    assert resumed.history.records == records
+    assert part.model.read_bytes() == whole.model.read_bytes()
+
+
+@pytest.mark.parametrize("case", CASES[:1], ids=lambda case: case.name)  # the same loop for all
+def test_a_killed_run_resumes_to_the_bit(case: Case, ds: Dataset, tmp_path: Path) -> None:
+    whole = new_run(tmp_path / "a" / "whole", case, ds)
+    records = made(case).fit(ds, run=whole).history.records  # type: ignore[union-attr]
+    here = Path(__file__)
+    paths = [str(here.parent), str(here.parents[2])]
+    program = textwrap.dedent(PROGRAM).format(paths=paths, name=case.name)
+    killed = subprocess.run([sys.executable, "-c", program, str(tmp_path / "b" / "killed")], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    run = RunFolder.reopen(tmp_path / "b" / "killed")
+    resumed = made(case).fit(ds, run=run, resume=True)
+    assert resumed.history is not None
+    assert resumed.history.records == records
+    assert run.model.read_bytes() == whole.model.read_bytes()
+
+
+# Serving
+
+
+@every
+def test_saves_loads_and_serves(case: Case, ds: Dataset, tmp_path: Path) -> None:
+    model = made(case).fit(ds)
+    model.save(tmp_path / "model.npz")
+    again = load(tmp_path / "model.npz")
+    assert isinstance(again, ContentModel)
+    np.testing.assert_array_equal(again.user_factors(), model.user_factors())
+    np.testing.assert_array_equal(again.item_factors(), model.item_factors())
+    some = np.array([3, 1])
+    np.testing.assert_array_equal(again.user_factors(some), model.user_factors()[some])
+    np.testing.assert_array_equal(again.recommend(some, k=4).found, model.recommend(some, k=4).found)
+
+
+@every
+def test_unfitted_models_say_so(case: Case, tmp_path: Path) -> None:
+    model = made(case)
+    for call in (model.user_factors, model.item_factors, model.arrays, lambda: model.encode_items({})):
+        with pytest.raises(SettingsError, match=f"{case.name}: the model isn't fitted"):
+            call()
+    model.save(tmp_path / "model.npz")
+    assert load(tmp_path / "model.npz").settings == model.settings
+
+
+@every
+@pytest.mark.parametrize("M", [1, 4])
+def test_new_items_with_any_modality_missing(case: Case, M: int) -> None:
+    ds = small_set(M, "MTMT")
+    model = made(case, max_epochs=1).fit(ds)
+    new = ds.new_items()
+    rows = {name: ds.features[name][new] for name in ds.modalities}
+    encoded = model.encode_items(rows, ds.available[new])
+    np.testing.assert_allclose(encoded, model.item_factors(new), atol=1e-4)
+    for name in ds.modalities if M > 1 else ():
+        left = {other: x for other, x in rows.items() if other != name}
+        without = model.encode_items(left)
+        assert np.isfinite(without).all()
+        assert without.shape == encoded.shape
+        alone = model.encode_items({name: rows[name]})
+        assert not np.allclose(alone, without)
+    assert model.score_items(rows, users=[0, 5]).shape == (2, len(new))
+
+
+@every
+@pytest.mark.parametrize("impute", ["zero", "mean", "map", "nearest"])
+def test_all_imputers_and_forms_of_content(case: Case, ds: Dataset, impute: str) -> None:
+    vectors = [
+        made(case, max_epochs=1, impute=impute, content=content).fit(ds).item_factors()
+        for content in ("unit", "centred", "standard")
+    ]
+    assert all(np.isfinite(x).all() for x in vectors)
+    assert not np.allclose(vectors[0], vectors[1])
+    assert not np.allclose(vectors[1], vectors[2])
+
+
+@every
+def test_the_tuning_space_holds_settings_that_exist(case: Case) -> None:
+    cls = settings_class(case.name)
+    space = cls(**case.options).tuning_space()
+    assert len(space) >= 2
+    for name, values in space.items():
+        assert len(values) >= 2
+        for value in values:
+            assert getattr(cls(**{**case.options, name: value}), name) == value
+
+
+@every
+def test_the_need_for_memory_grows_with_the_data(case: Case) -> None:
+    cls, settings = model_class(case.name), settings_class(case.name)(**case.options)
+    small = {"n_users": 100, "n_items": 50, "n_new_items": 10, "n_train_pairs": 900, "widths": [8, 9]}
+    need = cls.memory_need(settings, **small)
+    assert sum(need.values()) > 0
+    assert set(need) <= set(cls.memory_advice)
+    for name in ("n_users", "n_items"):
+        assert sum(cls.memory_need(settings, **{**small, name: 10**6}).values()) > sum(need.values())
