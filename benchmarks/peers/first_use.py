@@ -61,12 +61,12 @@ def main(helpers: str, out: str, *options: str) -> None:
     prepare()
     listen()
     from milk_np.kernels.cpu import ahead
+    from milk_np.models.extractors.trainer import TripletTrainer
     from milk_np.models.kernel_profile.model import KernelProfile
-    from milk_np.models.milk.trainer import MilkTrainer
 
     mark("imported")
     ahead.MOST = int(helpers)
-    MilkTrainer.step = stopping(MilkTrainer.step)
+    TripletTrainer.step = stopping(TripletTrainer.step)
     KernelProfile.fit = stopping(KernelProfile.fit)
     train.main(["--out", out, "--quiet", *options])
 

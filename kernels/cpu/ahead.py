@@ -41,8 +41,10 @@ _RANKING: dict[str, Signature] = {
     "topk._pack": (_fixed(_F2), _int, _int, _F3),
     "topk._search": (_fixed(_F2), _F3, _int, _int, _int, _fixed(_L1), _fixed(_I1), _I2, _F2, _bool),
 }
+SECONDS = {"milk": 10, "kernel profile": 5, "ranking": 4}
+"""What compiling a plan adds to a first use on two cores, about."""
 PLANS: dict[str, dict[str, Signature]] = {
-    "steps": {
+    "milk": {
         "sampling._rounds": (_word, _int),
         "sampling._draw": (_U2, _word, _int, _I1, _I1, _I1, _I1, _I1, _L1, _I1, _I1),
         "grouping._group": (_I1, _I1),
@@ -65,7 +67,7 @@ PLANS: dict[str, dict[str, Signature]] = {
         "packing._pack_gradient": (_F2, _F1, _F1),
         "products._backward": (_L1, _F1, _F2, _bool, _L1, _int),
     },
-    "closed form": {
+    "kernel profile": {
         "content._rows": (_F2, _I1, _B1, _F1, _F2),
         "content._whiten": (_F2, _D1, _real, _F2),
         "content.weighted_sum": (_F3, _F1, _F2),
@@ -76,9 +78,11 @@ PLANS: dict[str, dict[str, Signature]] = {
         "places.places": (_F2, _L1, _L1, _L1),
         **_RANKING,
     },
+    "ranking": _RANKING,
 }
-"""Kernels in the order of use and the types that they are reached with. The search of an evaluation stands where a
-helper comes to it after the end of a step, which is reached before."""
+"""What models compile, by the name that their settings give: kernels in the order of use, and the types that they are
+reached with. The search of an evaluation stands where a helper comes to it after the end of a step, which is reached
+before."""
 
 
 def kernel(name: str) -> Any:
@@ -90,7 +94,13 @@ def kernel(name: str) -> Any:
 
 def missing(plan: str) -> list[str]:
     """Kernels of a plan that no process has compiled yet, as far as the folder of compiled kernels tells."""
-    return [name for name in PLANS.get(plan, ()) if not _stored(name)]
+    return [name for name in PLANS[plan] if not _stored(name)]
+
+
+def first_use(plan: str) -> int:
+    """How many kernels of a plan nobody has compiled, if they are most of it; the rest some settings never reach."""
+    absent = len(missing(plan))
+    return absent if absent > len(PLANS[plan]) // 2 else 0
 
 
 def _stored(name: str) -> bool:
@@ -119,9 +129,8 @@ def compiling(plan: str, cores: int) -> Iterator[int]:
 
 def _worth_it(plan: str) -> bool:
     """Whether much is missing and can be kept."""
-    absent = missing(plan)
-    folder = kernel(absent[0]).stats.cache_path if absent else ""
-    return len(absent) > len(PLANS.get(plan, ())) // 2 and bool(folder) and os.access(folder, os.W_OK)
+    folder = kernel("topk._search").stats.cache_path
+    return first_use(plan) > 0 and bool(folder) and os.access(folder, os.W_OK)
 
 
 def _start(plan: str, part: int, parts: int) -> subprocess.Popen[bytes] | None:

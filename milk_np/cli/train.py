@@ -57,7 +57,7 @@ def _run(line: list[str]) -> int:
     start = time.perf_counter()
     _choose_final(given)
     settings = _settings(given)
-    with compiling(settings.kind, threads.allowed_cores() if settings.training_device == "cpu" else 1):
+    with compiling(settings.compiles, threads.allowed_cores() if settings.training_device == "cpu" else 1):
         ds, settings = _load(given, settings)
         out = Path(given.out) if given.out else default_folder(ds.name, settings)
         spent = time.perf_counter() - start

@@ -14,9 +14,13 @@ import pytest
 from milk_np.data import apply_protocol, make_synthetic
 from milk_np.evaluation.evaluate import evaluate
 from milk_np.kernels.cpu import ahead
-from milk_np.models.registry import make_model, make_settings
+from milk_np.models.registry import MODELS, make_model, make_settings
 
-RUNS = {"steps": {"dim": 8, "epochs": 1, "batch_size": 256}, "closed form": {"model": "kernel-profile"}}
+RUNS = {
+    "milk": {"dim": 8, "epochs": 1, "batch_size": 256},
+    "kernel profile": {"model": "kernel-profile"},
+    "ranking": {"model": "profile"},
+}
 
 
 @pytest.fixture
@@ -53,21 +57,21 @@ def test_helpers_share_a_plan_and_begin_at_its_end(monkeypatch: pytest.MonkeyPat
             self.name = name
 
         def compile(self, types: Any) -> None:
-            assert types == ahead.PLANS["steps"][self.name]
+            assert types == ahead.PLANS["milk"][self.name]
             compiled.append(self.name)
 
     monkeypatch.setattr(ahead, "kernel", Kernel)
     for part in range(parts):
-        ahead.compile_part("steps", part, parts)
-    assert sorted(compiled) == sorted(ahead.PLANS["steps"])
-    assert compiled[0] == list(ahead.PLANS["steps"])[-1]
+        ahead.compile_part("milk", part, parts)
+    assert sorted(compiled) == sorted(ahead.PLANS["milk"])
+    assert compiled[0] == list(ahead.PLANS["milk"])[-1]
 
 
 def test_a_helper_leaves_its_kernels_where_others_look(tmp_path: Path) -> None:
     """Nothing is compiled by an import, and one kernel by a helper that is given a tenth of a plan of ten."""
-    plan = list(ahead.PLANS["closed form"])
+    plan = list(ahead.PLANS["kernel profile"])
     part = plan[::-1].index("gram._scale_and_add")
-    ask = "from milk_np.kernels.cpu import ahead; print(*ahead.missing('closed form'))"
+    ask = "from milk_np.kernels.cpu import ahead; print(*ahead.missing('kernel profile'))"
 
     def run(*line: str) -> list[str]:
         env = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
@@ -75,7 +79,7 @@ def test_a_helper_leaves_its_kernels_where_others_look(tmp_path: Path) -> None:
         return done.stdout.split()
 
     assert run("-c", ask) == plan
-    run("-m", ahead.__name__, "closed form", str(part), str(len(plan)))
+    run("-m", ahead.__name__, "kernel profile", str(part), str(len(plan)))
     assert run("-c", ask) == [name for name in plan if name != "gram._scale_and_add"]
 
 
@@ -84,7 +88,7 @@ def test_one_core_is_left_to_the_process_itself(
     monkeypatch: pytest.MonkeyPatch, started: list[Any], cores: int, helpers: int
 ) -> None:
     monkeypatch.setattr(ahead, "_worth_it", lambda plan: True)
-    with ahead.compiling("steps", cores) as count:
+    with ahead.compiling("milk", cores) as count:
         assert count == len(started) == helpers
         assert all(helper.poll() is None for helper in started)
     assert all(helper.poll() is not None for helper in started)
@@ -92,7 +96,7 @@ def test_one_core_is_left_to_the_process_itself(
 
 def test_helpers_end_with_an_error(monkeypatch: pytest.MonkeyPatch, started: list[Any]) -> None:
     monkeypatch.setattr(ahead, "_worth_it", lambda plan: True)
-    with pytest.raises(KeyboardInterrupt), ahead.compiling("steps", 2):
+    with pytest.raises(KeyboardInterrupt), ahead.compiling("milk", 2):
         raise KeyboardInterrupt
     assert [helper.poll() is None for helper in started] == [False]
 
@@ -107,18 +111,16 @@ def test_no_helper_where_little_is_missing_or_nothing_can_be_kept(
     for absent, writable, helpers in ([], True, 0), (["a"], True, 0), (["a"] * 12, False, 0), (["a"] * 12, True, 1):
         monkeypatch.setattr(ahead, "missing", lambda plan, absent=absent: absent)
         monkeypatch.setattr(os, "access", lambda *_, writable=writable: writable)
-        with ahead.compiling("steps", 2) as count:
+        with ahead.compiling("milk", 2) as count:
             assert count == helpers
 
 
-def test_a_model_without_a_plan_has_no_helpers() -> None:
-    assert ahead.missing("untrained") == []
-    with ahead.compiling("untrained", 8) as count:
-        assert count == 0
+def test_every_model_has_a_plan() -> None:
+    assert {make_settings({"model": name}).compiles for name in MODELS} == set(ahead.PLANS) == set(ahead.SECONDS)
 
 
 def test_no_helper_where_no_process_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ahead, "_worth_it", lambda plan: True)
     monkeypatch.setattr(sys, "executable", "/no/such/python")
-    with ahead.compiling("steps", 2) as count:
+    with ahead.compiling("milk", 2) as count:
         assert count == 0
