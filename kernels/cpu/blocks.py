@@ -53,7 +53,7 @@ def backward_span(columns: int, itemsize: int, of: Caches | None = None) -> int:
     """Columns of x in a task at most: a block of its rows takes an eighth of the second level, its sums a quarter."""
     second, width = (of or caches()).second, columns_of(PACKED, itemsize)
     most = min(second // 8 // (backward_depth(itemsize, of) * itemsize), second // 4 // (columns * itemsize))
-    return max(width, most // width * width)
+    return int(max(width, most // width * width))
 
 
 def query_rows(columns: int, of: Caches | None = None) -> int:

@@ -61,7 +61,8 @@ def extract_backward(
         dweight[...] = 0
         return
     if raw.dtype == dweight.dtype and fill.dtype == dweight.dtype:
-        backward(*(cache or _places(raw, fill, source, scale, rows)), dout, dweight, False)
+        addresses, scales = cache or _places(raw, fill, source, scale, rows)
+        backward(addresses, scales, dout, dweight, False)
         return
     dweight[...] = 0
     for part in _parts(raw, rows, dweight):

@@ -12,11 +12,11 @@ from numba.core import cgutils
 from numba.extending import intrinsic, register_jitable
 from numpy.typing import NDArray
 
+from milk_np.kernels.arrays import Floats
 from milk_np.kernels.cpu.microkernel import PACKED, SCATTERED, columns_of
 from milk_np.kernels.cpu.tile import HALF
 from milk_np.kernels.cpu.vectors import VECTOR_BYTES
 
-Floats = NDArray[np.floating[Any]]
 _INT64 = ir.IntType(64)
 ROWS = PACKED.rows
 
@@ -59,7 +59,7 @@ def packed_weight(weight: Floats) -> Floats:
 
 def packed_gradient(g: Floats, scale: Floats) -> Floats:
     """Rows of `g` (n, K) times `scale` (n) for packed tiles: ROWS columns of it a panel, zeros in the last one."""
-    panels = zeros(-(-g.shape[1] // ROWS) * len(g) * ROWS, g)
+    panels: Floats = zeros(-(-g.shape[1] // ROWS) * len(g) * ROWS, g)
     _pack_gradient(g, scale.astype(g.dtype), panels)
     return panels
 

@@ -5,19 +5,17 @@ A row is given by the address of its first number. The lock of the interpreter i
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numba import get_num_threads, njit, prange
 from numpy.typing import NDArray
 
+from milk_np.kernels.arrays import Floats
 from milk_np.kernels.cpu.blocks import backward_depth, backward_span, forward_depth
 from milk_np.kernels.cpu.microkernel import PACKED, SCATTERED, UNROLL, columns_of
 from milk_np.kernels.cpu.packing import pack_rows, packed_gradient, packed_weight, zeros
 from milk_np.kernels.cpu.prefetch import LINE_BYTES, prefetch_line
 from milk_np.kernels.cpu.tile import FETCHED, HALF, packed_sums, scattered_half, scattered_tile
 
-Floats = NDArray[np.floating[Any]]
 Addresses = NDArray[np.int64]
 
 ROW_BLOCK = 16 * SCATTERED.rows

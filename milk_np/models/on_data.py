@@ -164,7 +164,8 @@ class OnData:
     def owned(self, ids: NDArray[np.integer[Any]]) -> NDArray[np.bool_]:
         """Which of `ids` has which of the model's modalities (n, M)."""
         order = [self.ds.modalities.index(name) for name in self.model.fitted_imputer().modalities]
-        return self.ds.available[ids][:, order]
+        owned: NDArray[np.bool_] = self.ds.available[ids][:, order]
+        return owned
 
     @property
     def top_k(self) -> TopK:

@@ -47,7 +47,7 @@ class Catalogue:
     seen_items: NDArray[np.int32]
     user_ids: NDArray[np.str_] | None = None
     item_ids: NDArray[np.str_] | None = None
-    trained: NDArray[np.bool_] = field(default=None)  # type: ignore[assignment]
+    trained: NDArray[np.bool_] = field(default=None)  # type: ignore[arg-type]
     gone: NDArray[np.bool_] | None = None
     lengths: NDArray[np.float32] | None = None
     pairs_print: NDArray[np.str_] | None = None

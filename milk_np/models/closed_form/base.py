@@ -25,8 +25,7 @@ from milk_np.models.closed_form.rows import content_rows
 from milk_np.models.stored import Arrays, StoredModel
 from milk_np.serving.catalogue import Catalogue
 from milk_np.serving.histories import Ids, compressed
-from milk_np.serving.ranking import TopK
-from milk_np.serving.recommend import chosen_rows
+from milk_np.serving.ranking import TopK, chosen_rows
 from milk_np.training.progress import Callback, Phases
 from milk_np.training.run_folder import RunFolder
 

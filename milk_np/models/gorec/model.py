@@ -121,7 +121,7 @@ class GorecTrainer(TableTrainer):
     @property
     def steps(self) -> int:
         """Batches of an epoch."""
-        return -(-len(self._items) // self._settings.batch_size)
+        return -(-len(self._items) // int(self._settings.batch_size))
 
     @property
     def examples(self) -> int:
@@ -143,10 +143,10 @@ class GorecTrainer(TableTrainer):
         if settings.clustered:
             chosen = choose_rows(xp, len(ids), settings.clustered, seed, "gorec-clustered", epoch, step)
             seen, _ = switch_forward(chosen, of_cluster(self.tables, x), v)
-        noises = (
+        noise, prior_noise = (
             normals(xp, v.shape, v.dtype, seed, f"gorec-{name}", epoch, step) for name in ("noise", "prior-noise")
         )
-        return Batch(x, v, seen, *noises, (settings.dropout, seed, "gorec-dropout", epoch, step))
+        return Batch(x, v, seen, noise, prior_noise, (settings.dropout, seed, "gorec-dropout", epoch, step))
 
     def _ids(self, epoch: int, step: int) -> Array:
         first, size = step * self._settings.batch_size, self._settings.batch_size

@@ -117,8 +117,8 @@ class HeaterTrainer(TableTrainer):
         ids, slot = distinct(items)
         xp, settings = array_module(users), self._settings
         replaced = choose_rows(xp, len(users), settings.replaced, settings.seed, "heater-replaced", epoch, step)
-        rows = (embedding_forward(self.tables[name], at)[0] for name, at in (("u", users), ("v", items)))
-        return Batch(self._x[ids], slot, *rows, labels, replaced)
+        u, v = (embedding_forward(self.tables[name], at)[0] for name, at in (("u", users), ("v", items)))
+        return Batch(self._x[ids], slot, u, v, labels, replaced)
 
 
 def _sampler(backend: Backend, ds: Dataset, settings: Any) -> PointSampler:

@@ -151,12 +151,12 @@ class MicroTrainer(TableTrainer):
     @property
     def steps(self) -> int:
         """Batches of an epoch: as many as pairs would fill, as in the authors' program."""
-        return self._sampler.pairs // self._settings.batch_size + 1
+        return self._sampler.pairs // int(self._settings.batch_size) + 1
 
     @property
     def examples(self) -> int:
         """Triplets of an epoch."""
-        return self.steps * min(self._settings.batch_size, len(self._sampler.active))
+        return self.steps * min(int(self._settings.batch_size), len(self._sampler.active))
 
     def learn(self, epoch: int, step: int) -> Sequence[Any]:
         """One step of Adam."""
@@ -174,7 +174,8 @@ class MicroTrainer(TableTrainer):
         ids, places = numbered(self._places[np.stack([better, worse])], len(self.tables["Q"]))
         place = self.backend.asarray
         anchors = tuple(place(np.flatnonzero(own).astype(np.int32)) for own in self._owned[ids].T)
-        return Batch(place(users), place(ids), *(place(each) for each in places), anchors)
+        of_better, of_worse = (place(each) for each in places)
+        return Batch(place(users), place(ids), of_better, of_worse, anchors)
 
 
 def initial(U: int, L: int, settings: Any) -> Arrays:

@@ -87,7 +87,7 @@ class Milk(ExtractorModel):
     @property
     def serves_histories(self) -> bool:
         """Whether users have profiles (`users` "profile" or "both")."""
-        return self.settings.users != "free"
+        return bool(self.settings.users != "free")
 
     def _of_histories(self) -> HistoryVectors:
         """The profiles under the current parameters."""

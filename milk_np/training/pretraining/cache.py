@@ -66,7 +66,7 @@ def key(ds: Dataset, how: PretrainedSettings) -> str:
     chosen = {name: value for name, value in how.to_dict().items() if name.startswith("backbone")}
     layers = chosen.pop("backbone_layers")
     chosen = {"backbone": how.backbone} if how.backbone == "svd" else chosen
-    sizes = {"users": ds.n_users, "items": ds.n_items, "dim": how.dim, "seed": how.seed}
+    sizes: dict[str, object] = {"users": ds.n_users, "items": ds.n_items, "dim": how.dim, "seed": how.seed}
     sizes |= {"layers": layers} if how.backbone == "light-gcn" else {}
     text = json.dumps({"version": VERSION, **chosen, **sizes}, sort_keys=True)
     digest = hashlib.sha256(text.encode())
