@@ -43,7 +43,7 @@ _COUNTED = 8192
 
 def _input(array: NDArray[Any], dtype: type) -> NDArray[Any]:
     """The array, contiguous and read-only: one version of a kernel is compiled, whatever it is given."""
-    view = np.ascontiguousarray(array, dtype).view()
+    view: NDArray[Any] = np.ascontiguousarray(array, dtype).view()
     view.flags.writeable = False
     return view
 
