@@ -291,6 +291,36 @@ MUTATIONS = [
              "for step in (1, -1):", "for step in (1,):"),
     Mutation("by ranking: past the peak", KP + "by_ranking.py",
              "ndcg(line[best + step]).sum() > ndcg(line[best]).sum()", "ndcg(line[best + step]).sum() > 0"),
+    *_both(
+        "candidates: an own item is drawn", "candidates",
+        ("r + np.searchsorted(own - np.arange(len(own)), r, side=\"right\")", "r"),
+        ("_free_candidate(np.int64(places[n]), ranks, start, stop)", "np.int64(places[n])"),
+    ),
+    *_both(
+        "candidates: all rows draw alike", "candidates",
+        ("mix64(np.uint64(rows[t]))", "mix64(np.uint64(0))"),
+        ("_mix64(np.uint64(rows[t]))", "_mix64(np.uint64(0))"),
+    ),
+    *_both(
+        "candidates: more drawn than are free", "candidates",
+        ("min(free, out.shape[1]), free", "min(len(candidates), out.shape[1]), len(candidates)"),
+        ("free = C - (stop - start)", "free = C"),
+    ),
+    *_both(
+        "candidates: an empty slot has a score", "candidates",
+        ("np.where(slots >= 0, found, 0)", "found"),
+        ("if slots[t, n] >= 0 else 0", "if True else 0"),
+    ),
+    *_both(
+        "candidates: gradient of a query without its weights", "candidates",
+        ("np.add.at(dquery, t, weights * table[slots[t, n]])", "np.add.at(dquery, t, table[slots[t, n]])"),
+        ("_add(dquery[t], dout[t, n], table[slots[t, n]])", "_add(dquery[t], dout[t, 0], table[slots[t, n]])"),
+    ),
+    *_both(
+        "candidates: gradient of the table from another query", "candidates",
+        ("weights * query[t])", "weights * query[t - 1])"),
+        ("dout[p // N, p % N], query[p // N]", "dout[p // N, p % N], query[p // N - 1]"),
+    ),
     Mutation("by ranking: one sweep", KP + "by_ranking.py",
              "for _ in range(SWEEPS):", "for _ in range(1):"),
     *_both(
