@@ -15,19 +15,22 @@ TAIL = 0.022750131948179195
 
 def normal(shape: tuple[int, ...], deviation: float, seed: int, stream: str) -> Start:
     """Normal numbers of that deviation."""
-    return np.float32(deviation) * normals(np, shape, np.float32, seed, stream)
+    drawn: Start = np.float32(deviation) * normals(np, shape, np.float32, seed, stream)
+    return drawn
 
 
 def truncated(shape: tuple[int, ...], deviation: float, seed: int, stream: str) -> Start:
     """Normal numbers, those beyond two deviations drawn anew (TensorFlow's `truncated_normal`)."""
     shares = uniforms(np, int(np.prod(shape)), seed, stream).reshape(shape)
-    return (deviation * ndtri(TAIL + (1 - 2 * TAIL) * shares)).astype(np.float32)
+    drawn: Start = (deviation * ndtri(TAIL + (1 - 2 * TAIL) * shares)).astype(np.float32)
+    return drawn
 
 
 def uniform(shape: tuple[int, ...], bound: float, seed: int, stream: str) -> Start:
     """Numbers from -bound to bound."""
     shares = uniforms(np, int(np.prod(shape)), seed, stream).reshape(shape)
-    return (bound * (2 * shares - 1)).astype(np.float32)
+    drawn: Start = (bound * (2 * shares - 1)).astype(np.float32)
+    return drawn
 
 
 def glorot(shape: tuple[int, int], seed: int, stream: str) -> Start:

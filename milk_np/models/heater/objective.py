@@ -46,7 +46,7 @@ class Batch(NamedTuple):
 
 def content_forward(tables: Tables, x: Array) -> tuple[Array, Any]:
     """v' (n, K) of content x (n, D)."""
-    mixed, of_mix = experts_forward(x, *(tables[name] for name in EXPERTS), "tanh")
+    mixed, of_mix = experts_forward(x, *(tables[name] for name in EXPERTS), gate="tanh")
     out, of_tanh = tanh_forward(mixed)
     return out, (of_mix, of_tanh)
 
