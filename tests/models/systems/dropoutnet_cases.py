@@ -58,4 +58,5 @@ CASE = Case(
     ],
     optimisers=optimisers,
     their_optimisers=their_optimisers,
+    beyond={"top_items": 30},
 )  # fmt: skip

@@ -88,5 +88,6 @@ CASE = Case(
     ],
     optimisers=optimisers,
     their_optimisers=their_optimisers,
+    beyond={"batch_size": 512},
     cancelling=("_b1", "_first_beta", "item_b2"),
 )  # fmt: skip
