@@ -9,9 +9,12 @@ from numba import njit, prange
 from numpy.typing import NDArray
 
 from milk_np.kernels.arrays import Floats, Ints
-from milk_np.kernels.cpu.sampling import _free_candidate, _mix64, _permute, _rounds
+from milk_np.kernels.cpu.sampling import _free_candidate, _halves, _mix64
+from milk_np.kernels.reference.sampling import ROUNDS
 
 BLOCK = 16  # rows of one task
+
+_ONE = np.uint64(1)
 
 
 def draw_distinct(key: int, rows: Ints, users: Ints, indptr: Ints, ranks: Ints, candidates: Ints, out: Ints) -> None:
@@ -44,9 +47,34 @@ def _distinct(
         count = min(free, N)
         places = np.empty(max(count, 1), np.uint64)
         if count > 0:
-            _permute(places, 0, count, _rounds(_mix64(_mix64(np.uint64(rows[t])) ^ key), free), free)
+            _first_places(places, _round_keys(_mix64(_mix64(np.uint64(rows[t])) ^ key)), free)
         for n in range(N):
             out[t, n] = candidates[_free_candidate(np.int64(places[n]), ranks, start, stop)] if n < count else -1
+
+
+@njit(cache=True)
+def _round_keys(key: np.uint64) -> NDArray[np.uint64]:
+    """Keys of the rounds of the permutation."""
+    keys = np.empty(ROUNDS, np.uint64)
+    for r in range(ROUNDS):
+        keys[r] = _mix64(key + np.uint64(r))
+    return keys
+
+
+@njit(cache=True)
+def _first_places(places: NDArray[np.uint64], keys: NDArray[np.uint64], n: int) -> None:
+    """The first places of the permutation of 0..n-1, each hashed: a table of hashes doesn't pay for so few."""
+    low, high = _halves(n)
+    mask = (_ONE << low) - _ONE
+    for t in range(len(places)):
+        place = np.uint64(t)
+        while True:
+            for key in keys:
+                top = place >> low
+                place = (((place & mask) ^ (_mix64(top ^ key) & mask)) << high) | top
+            if place < np.uint64(n):
+                break
+        places[t] = place
 
 
 @njit(parallel=True, cache=True)

@@ -9,29 +9,18 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import get_num_threads, njit, prange
+from numba import njit
 from numpy.typing import NDArray
 
 from milk_np.kernels.arrays import Floats, Ints
 from milk_np.kernels.cpu.gathering import gather_half, gather_rows
-from milk_np.kernels.cpu.tile import (
-    AHEAD,
-    PANEL,
-    ROWS,
-    VECTOR_BYTES,
-    backward_panel,
-    backward_panel_row,
-    backward_vector,
-    backward_vector_row,
-    forward_panel,
-    forward_vector,
-)
+from milk_np.kernels.cpu.packing import kept, packed_weight
+from milk_np.kernels.cpu.products import backward, forward
 from milk_np.kernels.modalities import each_modality
 
-ROW_BLOCK = 16 * ROWS  # rows of one task of the forward product, at most: their sums stay in the first-level cache
-DEPTH = 512  # elements of a row between two visits of its sums: so much of the weight stays in the second level
-SPAN = 32 * ROWS  # columns of x of one task of the backward product, at most
-ROW_DEPTH = AHEAD  # rows between two visits of a task's sums
+Places = tuple[NDArray[np.int64], Floats]
+"""Addresses of rows, and their scales: what the forward pass finds and the backward pass needs again."""
+
 WIDEN_BYTES = 4 << 20  # buffer through which rows of another type pass, small enough for the last-level cache
 
 
@@ -44,16 +33,17 @@ def extract(
     weight: Floats,
     bias: Floats,
     out: Floats,
-) -> None:
+) -> Places | None:
     """c = x W + b for the rows `rows`, into `out`."""
+    panels, width = packed_weight(weight), len(weight)
     if raw.dtype == weight.dtype and fill.dtype == weight.dtype:
-        addresses = _addresses(raw, fill, source, rows)
-        _forward(addresses, scale[rows], _padded(weight), bias, out, task_bounds(len(rows), ROW_BLOCK))
-        return
+        places = _places(raw, fill, source, scale, rows)
+        forward(*places, panels, width, bias, out)
+        return places
     for part in _parts(raw, rows, weight):
         buffer = _widened(raw, fill, source, scale, rows[part], weight)
-        bounds = task_bounds(len(buffer), ROW_BLOCK)
-        _forward(_addresses_of(buffer), _ones(buffer), _padded(weight), bias, out[part], bounds)
+        forward(_addresses_of(buffer), _ones(buffer), panels, width, bias, out[part])
+    return None
 
 
 def extract_backward(
@@ -72,15 +62,14 @@ def extract_backward(
     if not len(rows):
         dweight[...] = 0
         return
-    bounds = task_bounds(raw.shape[1], SPAN)
     if raw.dtype == dweight.dtype and fill.dtype == dweight.dtype:
-        addresses = _addresses(raw, fill, source, rows)
-        _backward(addresses, _scaled(dout, scale[rows]), dweight, False, bounds)
+        addresses, scales = cache or _places(raw, fill, source, scale, rows)
+        backward(addresses, scales, dout, dweight, False)
         return
     dweight[...] = 0
     for part in _parts(raw, rows, dweight):
         buffer = _widened(raw, fill, source, scale, rows[part], dweight)
-        _backward(_addresses_of(buffer), _scaled(dout[part], _ones(buffer)), dweight, True, bounds)
+        backward(_addresses_of(buffer), _ones(buffer), dout[part], dweight, True)
 
 
 extract_all, extract_all_backward = each_modality(extract, extract_backward)
@@ -99,49 +88,26 @@ def _base(table: Floats) -> int:
     return int(table.ctypes.data) if table.size else 0
 
 
-def _lanes(like: Floats) -> int:
-    return VECTOR_BYTES // like.itemsize
-
-
 def _ones(buffer: Floats) -> Floats:
     return np.ones(len(buffer), np.float32)
 
 
 def _parts(raw: Floats, rows: Ints, like: Floats) -> list[slice]:
     """Slices of `rows` whose widened rows fit the buffer."""
-    size = max(ROWS, WIDEN_BYTES // (raw.shape[1] * like.itemsize))
+    size = max(1, WIDEN_BYTES // (raw.shape[1] * like.itemsize))
     return [slice(i, min(i + size, len(rows))) for i in range(0, len(rows), size)]
 
 
 def _widened(raw: Floats, fill: Floats, source: Ints, scale: Floats, rows: Ints, like: Floats) -> Floats:
-    return gather(raw, fill, source, scale, rows, np.empty((len(rows), raw.shape[1]), like.dtype))
+    shape = len(rows), raw.shape[1]
+    return gather(raw, fill, source, scale, rows, kept("rows", shape[0] * shape[1], like).reshape(shape))
 
 
-def _scaled(g: Floats, scale: Floats) -> Floats:
-    """Rows of `g` times `scale`, columns filled up with zeros to whole vectors; starts on a vector boundary."""
-    n, K = g.shape
-    lanes = _lanes(g)
-    columns = -(-K // lanes) * lanes
-    store = np.empty(n * columns + lanes, g.dtype)
-    skip = -store.ctypes.data % VECTOR_BYTES // g.itemsize
-    out = store[skip : skip + n * columns].reshape(n, columns)
-    out[:, K:] = 0
-    np.multiply(g, scale[:, None], out=out[:, :K])
-    return out
-
-
-def _padded(weight: Floats) -> Floats:
-    """`weight` with its columns filled up to whole vectors; itself where they are whole."""
-    lanes = _lanes(weight)
-    missing = -weight.shape[1] % lanes
-    return np.pad(weight, ((0, 0), (0, missing))) if missing else weight
-
-
-def _addresses(raw: Floats, fill: Floats, source: Ints, rows: Ints) -> NDArray[np.int64]:
-    """Address of each row of the virtual table."""
-    row_bytes, origin = raw.shape[1] * raw.itemsize, source[rows].astype(np.int64)
-    out: NDArray[np.int64] = np.where(origin >= 0, _base(raw) + origin * row_bytes, _base(fill) + ~origin * row_bytes)
-    return out
+def _places(raw: Floats, fill: Floats, source: Ints, scale: Floats, rows: Ints) -> Places:
+    """Address and scale of each row of the virtual table."""
+    addresses, scales = np.empty(len(rows), np.int64), np.empty(len(rows), scale.dtype)
+    _find(_base(raw), _base(fill), raw.shape[1] * raw.itemsize, source, scale, rows, addresses, scales)
+    return addresses, scales
 
 
 def _addresses_of(buffer: Floats) -> NDArray[np.int64]:
@@ -149,92 +115,14 @@ def _addresses_of(buffer: Floats) -> NDArray[np.int64]:
     return _base(buffer) + step * np.arange(len(buffer), dtype=np.int64)
 
 
-def task_bounds(size: int, most: int) -> NDArray[np.int64]:
-    """Where tasks of at most `most` of `size` rows begin and end: whole tiles, equally many tasks for each thread.
-
-    With two threads and 22 tasks of one size, the last one shorter, a thread waits 3 to 6 % of the time for the other.
-    """
-    tiles, threads = -(-size // ROWS), get_num_threads()
-    tasks = min(tiles, threads * -(-tiles // (threads * (most // ROWS))))
-    bounds: NDArray[np.int64] = np.minimum(np.arange(tasks + 1) * tiles // max(tasks, 1) * ROWS, size)
-    return bounds
-
-
-@njit(parallel=True, cache=True, nogil=True)
-def _forward(
-    addresses: NDArray[np.int64],
-    scale: Floats,
-    weight: Floats,
-    bias: Floats,
-    out: Floats,
-    bounds: NDArray[np.int64],
-) -> None:
-    width, columns = weight.shape
-    K = out.shape[1]
-    for task in prange(len(bounds) - 1):
-        low, count = bounds[task], bounds[task + 1] - bounds[task]
-        place = np.empty(ROW_BLOCK + ROWS, np.int64)  # the last row stands in for what fills up the last tile
-        for r in range(ROW_BLOCK + ROWS):
-            place[r] = addresses[low + min(r, count - 1)]
-        acc = np.zeros((ROW_BLOCK, columns), weight.dtype)
-        for d in range(0, width, DEPTH):
-            _forward_block(place, count, d, min(DEPTH, width - d), weight, acc)
-        for r in range(count):
-            factor = scale[low + r]
-            for k in range(K):
-                out[low + r, k] = factor * acc[r, k] + bias[k]
-
-
 @njit(cache=True)
-def _forward_block(place: NDArray[np.int64], count: int, start: int, depth: int, weight: Floats, acc: Floats) -> None:
-    """acc += x[:, start:start + depth] weight[start:start + depth] for the `count` rows at `place`."""
-    lanes = VECTOR_BYTES // weight.itemsize
-    for r in range(0, count, ROWS):
-        k = 0
-        while k + PANEL * lanes <= weight.shape[1]:
-            forward_panel(place, r, start, weight, start, k, acc, r, depth)
-            k += PANEL * lanes
-        while k < weight.shape[1]:
-            forward_vector(place, r, start, weight, start, k, acc, r, depth)
-            k += lanes
-
-
-@njit(parallel=True, cache=True, nogil=True)
-def _backward(addresses: NDArray[np.int64], g: Floats, dweight: Floats, add: bool, bounds: NDArray[np.int64]) -> None:
-    K, n = dweight.shape[1], len(addresses)
-    place = np.empty(n + AHEAD, np.int64)
-    for r in range(n + AHEAD):
-        place[r] = addresses[min(r, n - 1)]
-    for task in prange(len(bounds) - 1):
-        low, count = bounds[task], bounds[task + 1] - bounds[task]
-        acc = np.zeros((count, g.shape[1]), g.dtype)
-        for r in range(0, n, ROW_DEPTH):
-            _backward_block(place, r, min(ROW_DEPTH, n - r), low, count, g, acc)
-        for d in range(count):
-            for k in range(K):
-                dweight[low + d, k] = dweight[low + d, k] + acc[d, k] if add else acc[d, k]
-
-
-@njit(cache=True)
-def _backward_block(
-    addresses: NDArray[np.int64], first: int, depth: int, low: int, count: int, g: Floats, acc: Floats
+def _find(
+    raw: int, fill: int, row_bytes: int, source: Ints, scale: Floats, rows: Ints, addresses: Ints, scales: Floats
 ) -> None:
-    """acc += x[first:first + depth, low:low + count]^T g[first:first + depth]."""
-    lanes = VECTOR_BYTES // g.itemsize
-    whole = count // ROWS * ROWS
-    k = 0
-    while k + PANEL * lanes <= g.shape[1]:
-        for d in range(0, whole, ROWS):
-            backward_panel(addresses, first, low + d, g, first, k, acc, d, depth)
-        for d in range(whole, count):
-            backward_panel_row(addresses, first, low + d, g, first, k, acc, d, depth)
-        k += PANEL * lanes
-    while k < g.shape[1]:
-        for d in range(0, whole, ROWS):
-            backward_vector(addresses, first, low + d, g, first, k, acc, d, depth)
-        for d in range(whole, count):
-            backward_vector_row(addresses, first, low + d, g, first, k, acc, d, depth)
-        k += lanes
+    for r, row in enumerate(rows):
+        s = np.int64(source[row])
+        addresses[r] = raw + s * row_bytes if s >= 0 else fill + ~s * row_bytes
+        scales[r] = scale[row]
 
 
 @njit(cache=True)

@@ -25,6 +25,17 @@ def prefetch(b: Any, pointer: Any) -> None:
 
 
 @intrinsic
+def prefetch_line(typing: Any, address: Any) -> Any:
+    """Ask for the cache line at an address (int64)."""
+
+    def codegen(context: Any, b: Any, sig: Any, args: Any) -> Any:
+        prefetch(b, b.inttoptr(args[0], ir.IntType(8).as_pointer()))
+        return context.get_dummy_value()
+
+    return types.void(types.int64), codegen
+
+
+@intrinsic
 def prefetch_row(typing: Any, table: Any, row: Any) -> Any:
     """Ask for all of row `row` of a C-contiguous 2-D array."""
 

@@ -1,11 +1,8 @@
-"""Scores of a tile of queries and items held in registers, and what the search asks of vectors of scores.
-
-Numba can't be told to keep a two-dimensional sum in registers, so the loop over a tile is written in LLVM's
-intermediate representation, which is the same for every processor; LLVM chooses the instructions.
-"""
+"""What the search asks of vectors of scores, in LLVM's representation; the tiles are those of all packed products."""
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import Any
 
 from llvmlite import ir
@@ -13,15 +10,13 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from milk_np.kernels.cpu.vectors import WIDE, splat
+from milk_np.kernels.cpu.microkernel import PACKED
+from milk_np.kernels.cpu.vectors import VECTOR_BYTES, splat
 
-LANES = 16 if WIDE else 8
+ROWS, VECTORS = PACKED
+"""Queries in a tile, and vectors of items."""
+LANES = VECTOR_BYTES // 4
 """float32 numbers in one vector."""
-VECTORS = 2
-"""Vectors of items in a tile. ROWS x VECTORS sums and the operands of a step must fit the register file: 32
-registers with AVX-512, 16 without."""
-ROWS = 8 if WIDE else 6
-"""Queries in a tile."""
 COLUMNS = LANES * VECTORS
 """Items in a tile."""
 
@@ -30,30 +25,22 @@ _VECTOR = ir.VectorType(_FLOAT, LANES)
 
 
 @intrinsic
-def score_tile(typingctx: Any, queries: Any, first: Any, items: Any, panel: Any, thresholds: Any, scores: Any) -> Any:
-    """Score ROWS queries against COLUMNS items; tell whether a score is above its query's threshold.
-
-    queries (n, K) float32, rows `first` ... `first + ROWS - 1` are read; items (panels, K, COLUMNS)
-    float32, of which `panel` is read; thresholds (n,) float32, read at the same rows; scores (ROWS,
-    COLUMNS) float32 is written. Returns an int64 whose bit r is set where row r has a score above
-    thresholds[first + r] (never for NaN). Each score is one chain of multiply-adds in the order of K: it
-    doesn't depend on how the work is cut up.
-    """
-    signature = types.int64(queries, types.int64, items, types.int64, thresholds, scores)
+def rows_above(typingctx: Any, scores: Any, first: Any, thresholds: Any) -> Any:
+    """int64 whose bit r < ROWS is set where `scores[r, :COLUMNS]` has one above `thresholds[first + r]`, never NaN."""
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        arrays = [context.make_array(sig.args[a])(context, builder, args[a]) for a in (0, 2, 4, 5)]
-        query_array, item_array, threshold_array, score_array = arrays
-        width = cgutils.unpack_tuple(builder, query_array.shape, 2)[1]
-        query = _offset(builder, query_array.data, builder.mul(args[1], width))
-        stride = builder.mul(width, _INT64(COLUMNS))
-        item = _offset(builder, item_array.data, builder.mul(args[3], stride))
-        threshold = _offset(builder, threshold_array.data, args[1])
-        sums = _products(builder, query, item, width)
-        _store(builder, score_array.data, sums)
-        return _above(builder, threshold, sums)
+        arrays = [context.make_array(sig.args[a])(context, builder, args[a]) for a in (0, 2)]
+        start, threshold = arrays[0].data, _offset(builder, arrays[1].data, args[1])
+        mask = _INT64(0)
+        for r in range(ROWS):
+            limit = splat(builder, builder.load(_offset(builder, threshold, _INT64(r))), LANES)
+            vectors = [_offset(builder, start, _INT64(r * COLUMNS + v * LANES)) for v in range(VECTORS)]
+            found = reduce(builder.or_, (_bits_above(builder, vector, limit) for vector in vectors))
+            above = builder.icmp_unsigned("!=", found, ir.IntType(LANES)(0))
+            mask = builder.or_(mask, builder.select(above, _INT64(1 << r), _INT64(0)))
+        return mask
 
-    return signature, codegen
+    return types.int64(scores, types.int64, thresholds), codegen
 
 
 @intrinsic
@@ -141,46 +128,3 @@ def _load(builder: Any, pointer: Any) -> Any:
     value = builder.load(builder.bitcast(pointer, _VECTOR.as_pointer()))
     value.align = 4
     return value
-
-
-def _products(builder: Any, query: Any, item: Any, width: Any) -> list[list[Any]]:
-    """ROWS lists of VECTORS sums over k = 0 ... width - 1 of query[r, k] * item[k, :].
-
-    The sums are stack slots, which LLVM promotes to registers.
-    """
-    kind = ir.FunctionType(_VECTOR, [_VECTOR] * 3)
-    muladd = cgutils.get_or_insert_function(builder.module, kind, f"llvm.fmuladd.v{LANES}f32")
-    zero = ir.Constant(_VECTOR, [0.0] * LANES)
-    sums = [[cgutils.alloca_once(builder, _VECTOR) for _ in range(VECTORS)] for _ in range(ROWS)]
-    for slot in (slot for slots in sums for slot in slots):
-        builder.store(zero, slot)
-    with cgutils.for_range(builder, width) as loop:
-        start = _offset(builder, item, builder.mul(loop.index, _INT64(COLUMNS)))
-        columns = [_load(builder, _offset(builder, start, _INT64(v * LANES))) for v in range(VECTORS)]
-        for row, slots in enumerate(sums):
-            place = builder.add(builder.mul(width, _INT64(row)), loop.index)
-            value = splat(builder, builder.load(_offset(builder, query, place)), LANES)
-            for slot, column in zip(slots, columns, strict=True):
-                builder.store(builder.call(muladd, [value, column, builder.load(slot)]), slot)
-    return [[builder.load(slot) for slot in slots] for slots in sums]
-
-
-def _store(builder: Any, scores: Any, sums: list[list[Any]]) -> None:
-    for row, vectors in enumerate(sums):
-        for v, vector in enumerate(vectors):
-            place = _offset(builder, scores, _INT64(row * COLUMNS + v * LANES))
-            builder.store(vector, builder.bitcast(place, _VECTOR.as_pointer())).align = 4
-
-
-def _above(builder: Any, threshold: Any, sums: list[list[Any]]) -> Any:
-    """int64 with bit r set where a sum of row r is above threshold[r]."""
-    mask = _INT64(0)
-    for row, vectors in enumerate(sums):
-        limit = splat(builder, builder.load(_offset(builder, threshold, _INT64(row))), LANES)
-        above = builder.fcmp_ordered(">", vectors[0], limit)
-        for vector in vectors[1:]:
-            above = builder.or_(above, builder.fcmp_ordered(">", vector, limit))
-        packed = builder.bitcast(above, ir.IntType(LANES))
-        found = builder.icmp_unsigned("!=", packed, ir.IntType(LANES)(0))
-        mask = builder.or_(mask, builder.select(found, _INT64(1 << row), _INT64(0)))
-    return mask

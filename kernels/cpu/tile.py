@@ -1,75 +1,92 @@
-"""A register tile: the innermost loop of the products with rows of a feature table, in LLVM's representation.
+"""Tiles of products as functions for Numba: rows of x that lie scattered, and rows that are packed.
 
-acc[r, :] += sum_k x_r[k] w[k, :] for a few rows r and a few vectors of columns, all sums held in vector registers.
-Numba can't be told to keep a two-dimensional accumulator in registers, hence this one loop by hand. The rows are
-given by their addresses: rows scattered over a table are multiplied where they lie, and nothing is packed or copied.
+Panels of the other factor are packed: the numbers that a tile reads lie one after the other, in a 1-D array.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from milk_np.kernels.cpu.prefetch import prefetch
-from milk_np.kernels.cpu.vectors import WIDE, splat
+from milk_np.kernels.cpu.microkernel import PACKED, PERIOD, SCATTERED, Shape, Tile
+from milk_np.kernels.cpu.prefetch import LINE_BYTES, prefetch
+from milk_np.kernels.cpu.vectors import WIDE
 
-VECTOR_BYTES = 64 if WIDE else 32
-ROWS = 6
-#: Vectors across a tile: ROWS x PANEL sums and a step's operands fill the 32 registers of AVX-512, or the 16 of AVX2.
-PANEL = 4 if WIDE else 2
-
-_INT32, _INT64 = ir.IntType(32), ir.IntType(64)
-_TYPES = {types.float32: ir.FloatType(), types.float64: ir.DoubleType()}
-
-#: Rows by which the backward product fetches ahead. Rows are scattered: no processor guesses where the next one lies.
-AHEAD = 128
-
-Load = Callable[[Any, Any, int], Any]
-Ahead = Callable[[Any, Any], None]
+FETCHED = 3 if WIDE else 1
+"""Cache lines that a packed tile asks for in PERIOD steps; more at a time are dropped by some processors."""
+_INT64 = ir.IntType(64)
+_I64 = types.int64
 
 
-def _tile_intrinsic(rows: int, vectors: int, backward: bool) -> Any:
-    """Intrinsic `tile(address, first, offset, w, w_row, column, acc, acc_row, steps)`, as `_rows_of` or `_columns_of`.
+def _scattered_tile(shape: Shape) -> Any:
+    """Intrinsic `tile(address, first, offset, panels, start, acc, row, column, steps)`.
 
-    Arrays: `address` (int64) of the rows of x, `ROWS` (forward) or `AHEAD` (backward) more than are multiplied; `w`
-    and `acc` 2-D, C-contiguous, of one floating type. Reads rows `w_row` to `w_row + steps` of `w` and adds to rows
-    `acc_row` to `acc_row + rows` of `acc`, both from column `column` on, `vectors` vectors wide.
+    acc[row + r, column:] += sum over k < steps of x(k, r) panels[start + k columns:]; x(k, r) is number offset + k of
+    the row at address[first + r]. `address` (int64) has twice as many rows as a tile: those of the next are fetched
+    ahead. `panels` is 1-D, `acc` 2-D, both C-contiguous and of one floating type.
     """
 
     @intrinsic
     def tile(
-        typing: Any,
-        address: Any,
-        first: Any,
-        offset: Any,
-        w: Any,
-        w_row: Any,
-        column: Any,
-        acc: Any,
-        acc_row: Any,
+        typing: Any, address: Any, first: Any, offset: Any, panels: Any, start: Any, acc: Any, row: Any, column: Any,
         steps: Any,
-    ) -> Any:
-        i64 = types.int64
-        signature = types.void(address, i64, i64, w, i64, i64, acc, i64, i64)
-
+    ) -> Any:  # fmt: skip
         def codegen(context: Any, b: Any, sig: Any, args: Any) -> Any:
-            address, w, acc = (context.make_array(sig.args[a])(context, b, args[a]) for a in (0, 3, 6))
-            first, offset, w_row, column, acc_row, steps = (args[a] for a in (1, 2, 4, 5, 7, 8))
-            scalar = _TYPES[sig.args[3].dtype]
-            lanes = VECTOR_BYTES // (4 if scalar == ir.FloatType() else 8)
-            element = _columns_of if backward else _rows_of
-            load, ahead = element(b, b.gep(address.data, [first]), offset, scalar, rows)
-            w_start, w_stride = _place(b, w, w_row, column)
-            acc_start, acc_stride = _place(b, acc, acc_row, column)
-            _multiply_add(b, ir.VectorType(scalar, lanes), rows, vectors, load, ahead,
-                          w_start, w_stride, acc_start, acc_stride, steps)  # fmt: skip
+            address, panels, acc = (context.make_array(sig.args[a])(context, b, args[a]) for a in (0, 3, 5))
+            sums = Tile(b, shape, sig.args[3].dtype, *_place(b, acc, args[6], args[7]))
+            places = b.gep(address.data, [args[1]])
+            rows = [_row(b, places, r, args[2], sums.scalar) for r in range(2 * shape.rows)]
+
+            def ahead(b: Any, k: Any) -> None:
+                for start in rows[shape.rows :]:
+                    prefetch(b, b.gep(start, [k]))
+
+            sums.read(b)
+            panel = b.gep(panels.data, [args[4]])
+            sums.multiply_add(b, lambda b, k, r: b.load(b.gep(rows[r], [k])), panel, args[8], ahead)
+            sums.write(b)
             return context.get_dummy_value()
 
-        return signature, codegen
+        return types.void(address, _I64, _I64, panels, _I64, acc, _I64, _I64, _I64), codegen
+
+    return tile
+
+
+def _packed_tile(shape: Shape, add: bool) -> Any:
+    """Intrinsic `tile(x, first, panels, start, acc, row, column, steps, near)`.
+
+    acc[row + r, column:] = sum over k < steps of x[first + k rows + r] panels[start + k columns:], or += if `add`.
+    `x` and `panels` are 1-D, `acc` 2-D, all C-contiguous and of one floating type. Asks for FETCHED lines in PERIOD
+    steps, from the address `near` on.
+    """
+
+    @intrinsic
+    def tile(
+        typing: Any, x: Any, first: Any, panels: Any, start: Any, acc: Any, row: Any, column: Any, steps: Any,
+        near: Any,
+    ) -> Any:  # fmt: skip
+        def codegen(context: Any, b: Any, sig: Any, args: Any) -> Any:
+            x, panels, acc = (context.make_array(sig.args[a])(context, b, args[a]) for a in (0, 2, 4))
+            sums = Tile(b, shape, sig.args[0].dtype, *_place(b, acc, args[5], args[6]))
+            packed, line = b.gep(x.data, [args[1]]), b.inttoptr(args[8], ir.IntType(8).as_pointer())
+
+            def element(b: Any, k: Any, r: int) -> Any:
+                return b.load(b.gep(packed, [b.add(b.mul(k, _INT64(shape.rows)), _INT64(r))]))
+
+            def ahead(b: Any, k: Any) -> None:
+                start = b.mul(k, _INT64(FETCHED * LINE_BYTES // PERIOD))
+                for n in range(FETCHED):
+                    prefetch(b, b.gep(line, [b.add(start, _INT64(n * LINE_BYTES))]))
+
+            (sums.read if add else sums.clear)(b)
+            sums.multiply_add(b, element, b.gep(panels.data, [args[3]]), args[7], ahead)
+            sums.write(b)
+            return context.get_dummy_value()
+
+        return types.void(x, _I64, panels, _I64, acc, _I64, _I64, _I64, _I64), codegen
 
     return tile
 
@@ -80,81 +97,11 @@ def _place(b: Any, array: Any, row: Any, column: Any) -> tuple[Any, Any]:
     return b.gep(array.data, [b.add(b.mul(row, length), column)]), length
 
 
-def _rows_of(b: Any, address: Any, offset: Any, scalar: Any, rows: int) -> tuple[Load, Ahead]:
-    """Forward: element (r, k) is number `offset + k` of the r-th row; the rows of the next tile are fetched ahead."""
-    pointer = scalar.as_pointer()
-    starts = [b.gep(b.inttoptr(b.load(b.gep(address, [_INT64(r)])), pointer), [offset]) for r in range(2 * rows)]
-
-    def ahead(b: Any, k: Any) -> None:
-        for start in starts[rows:]:
-            prefetch(b, b.gep(start, [k]))
-
-    return lambda b, k, r: b.load(b.gep(starts[r], [k])), ahead
+def _row(b: Any, addresses: Any, r: int, offset: Any, scalar: Any) -> Any:
+    """Pointer to number `offset` of the row at addresses[r]."""
+    return b.gep(b.inttoptr(b.load(b.gep(addresses, [_INT64(r)])), scalar.as_pointer()), [offset])
 
 
-def _columns_of(b: Any, address: Any, offset: Any, scalar: Any, rows: int) -> tuple[Load, Ahead]:
-    """Backward: element (r, k) is number `offset + r` of the k-th row: a tile of x transposed.
-
-    The same elements of the row `AHEAD` further on are fetched ahead.
-    """
-    pointer = scalar.as_pointer()
-
-    def place(b: Any, k: Any, r: int) -> Any:
-        row = b.inttoptr(b.load(b.gep(address, [k])), pointer)
-        return b.gep(row, [b.add(offset, _INT64(r))])
-
-    def ahead(b: Any, k: Any) -> None:
-        prefetch(b, place(b, b.add(k, _INT64(AHEAD)), 0))
-
-    return lambda b, k, r: b.load(place(b, k, r)), ahead
-
-
-def _multiply_add(
-    b: Any,
-    vector: Any,
-    rows: int,
-    vectors: int,
-    load: Load,
-    ahead: Ahead,
-    w: Any,
-    w_stride: Any,
-    acc: Any,
-    acc_stride: Any,
-    steps: Any,
-) -> None:
-    """The loop itself. The sums are stack slots that LLVM promotes to registers."""
-    scalar_bytes = 4 if vector.element == ir.FloatType() else 8
-    kind = ir.FunctionType(vector, [vector] * 3)
-    name = f"llvm.fma.v{vector.count}f{8 * scalar_bytes}"
-    fma = cgutils.get_or_insert_function(b.module, kind, name)
-    tile = [(r, v) for r in range(rows) for v in range(vectors)]
-    places = {(r, v): b.gep(acc, [b.add(b.mul(acc_stride, _INT64(r)), _INT64(v * vector.count))]) for r, v in tile}
-    sums = {at: cgutils.alloca_once(b, vector) for at in tile}
-    for at in tile:
-        b.store(_load_vector(b, places[at], vector, scalar_bytes), sums[at])
-    with cgutils.for_range(b, steps) as loop:
-        k = loop.index
-        ahead(b, k)
-        row = b.gep(w, [b.mul(k, w_stride)])
-        columns = [
-            _load_vector(b, b.gep(row, [_INT64(v * vector.count)]), vector, scalar_bytes) for v in range(vectors)
-        ]
-        for r in range(rows):
-            x = splat(b, load(b, k, r), vector.count)
-            for v in range(vectors):
-                b.store(b.call(fma, [x, columns[v], b.load(sums[r, v])]), sums[r, v])
-    for at in tile:
-        place = b.bitcast(places[at], vector.as_pointer())
-        b.store(b.load(sums[at]), place, align=scalar_bytes)
-
-
-def _load_vector(b: Any, pointer: Any, vector: Any, align: int) -> Any:
-    return b.load(b.bitcast(pointer, vector.as_pointer()), align=align)
-
-
-forward_panel = _tile_intrinsic(ROWS, PANEL, backward=False)
-forward_vector = _tile_intrinsic(ROWS, 1, backward=False)
-backward_panel = _tile_intrinsic(ROWS, PANEL, backward=True)
-backward_vector = _tile_intrinsic(ROWS, 1, backward=True)
-backward_panel_row = _tile_intrinsic(1, PANEL, backward=True)
-backward_vector_row = _tile_intrinsic(1, 1, backward=True)
+HALF = Shape(SCATTERED.rows, SCATTERED.vectors // 2)
+scattered_tile, scattered_half = _scattered_tile(SCATTERED), _scattered_tile(HALF)
+packed_tile, packed_sums = _packed_tile(PACKED, False), _packed_tile(PACKED, True)

@@ -7,10 +7,15 @@ its changes waits for the one before it.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
-from numba import get_num_threads, njit, prange, types
+from numba import get_num_threads, njit, prange
 from numpy.typing import NDArray
 
+from milk_np.kernels.cpu.blocks import query_rows
+from milk_np.kernels.cpu.microkernel import PERIOD
+from milk_np.kernels.cpu.prefetch import LINE_BYTES
 from milk_np.kernels.cpu.score_tile import (
     COLUMNS,
     LANES,
@@ -20,13 +25,14 @@ from milk_np.kernels.cpu.score_tile import (
     float_at,
     lowest_bit,
     place_of,
-    score_tile,
+    rows_above,
 )
+from milk_np.kernels.cpu.tile import FETCHED, packed_tile
 
-_CHUNK = 1 << 16
+_CHUNK = (1 << 16) // COLUMNS * COLUMNS
 """Items packed at a time, a multiple of COLUMNS: 16 MB at K = 64, which a last-level cache can hold."""
-_BLOCK = 16 * ROWS
-"""Queries that a thread takes at a time, about: at K = 64 they and their buffers fit the second-level cache."""
+_FETCHED = FETCHED * LINE_BYTES // 4
+"""Numbers that a tile fetches in PERIOD steps: of the next panel, a part for each tile of queries."""
 _SPARE = 2 * COLUMNS
 """Room in a buffer, in addition to k: the buffer is cut once this many scores wait, but at least k."""
 _BELOW = 2
@@ -35,9 +41,11 @@ _COUNTED = 8192
 """Lists up to this length are sorted by counting, which takes the square of it; NumPy sorts longer ones."""
 
 
-def _input(dtype: types.Type, ndim: int) -> types.Array:
-    """A contiguous array that is only read; writable arrays are accepted as well."""
-    return types.Array(dtype, ndim, "C", readonly=True)
+def _input(array: NDArray[Any], dtype: type) -> NDArray[Any]:
+    """The array, contiguous and read-only: one version of a kernel is compiled, whatever it is given."""
+    view: NDArray[Any] = np.ascontiguousarray(array, dtype).view()
+    view.flags.writeable = False
+    return view
 
 
 @njit(cache=True, nogil=True)
@@ -112,10 +120,7 @@ def _contains(ascending, low, high, value):  # type: ignore[no-untyped-def]
     return low < end and ascending[low] == value
 
 
-@njit(
-    types.void(_input(types.float32, 2), types.int64, types.int64, types.float32[:, :, ::1]),
-    parallel=True, cache=True, nogil=True,
-)  # fmt: skip
+@njit(parallel=True, cache=True, nogil=True)
 def _pack(items, start, stop, panels):  # type: ignore[no-untyped-def]
     """Write items `start` ... `stop - 1` as `panels` (n, K, COLUMNS), of zeros before."""
     for panel in prange(panels.shape[0]):
@@ -132,7 +137,7 @@ def _offer(queries, panels, first, rows, start, stop, indptr, dropped, index, sc
     k, width = index.shape[1], queries.shape[1]
     n = min(rows, queries.shape[0] - first)
     room = (min(k + max(k, _SPARE), stop) + 2 * COLUMNS - 1) // COLUMNS * COLUMNS
-    padded, limits = np.zeros((rows, width), np.float32), np.empty(rows, np.float32)
+    packed, limits = np.zeros(rows * width, np.float32), np.empty(rows, np.float32)
     used = np.zeros(rows, np.int64)
     places, scores = np.empty((rows, room), np.int32), np.empty((rows, room), np.float32)
     for row in range(rows):
@@ -140,16 +145,19 @@ def _offer(queries, panels, first, rows, start, stop, indptr, dropped, index, sc
         for at in range(room):
             scores[row, at] = -np.inf
         for column in range(width if row < n else 0):
-            padded[row, column] = queries[first + row, column]
+            packed[(row // ROWS * width + column) * ROWS + row % ROWS] = queries[first + row, column]
         for at in range(min(k, start) if row < n else 0):
             places[row, at], scores[row, at] = index[first + row, at], score[first + row, at]
             used[row] += index[first + row, at] >= 0
-    tile = np.empty((ROWS, COLUMNS), np.float32)
+    tile, flat = np.empty((ROWS, COLUMNS), np.float32), panels.reshape(panels.size)
     for panel in range(panels.shape[0]):
         item = start + panel * COLUMNS
         inside = (1 << min(COLUMNS, stop - item)) - 1
         for top in range(0, n, ROWS):
-            above = score_tile(padded, top, panels, panel, limits, tile)
+            coming = ((panel + 1) * COLUMNS * width + top * width // (ROWS * PERIOD) * _FETCHED) * flat.itemsize
+            near = np.int64(flat.ctypes.data) + coming
+            packed_tile(packed, top * width, flat, panel * width * COLUMNS, tile, 0, 0, width, near)
+            above = rows_above(tile, top, limits)
             while above != 0:
                 r = lowest_bit(above)
                 above &= above - 1
@@ -177,13 +185,7 @@ def _offer(queries, panels, first, rows, start, stop, indptr, dropped, index, sc
             index[first + row, at], score[first + row, at] = places[row, at], scores[row, at]
 
 
-@njit(
-    types.void(
-        _input(types.float32, 2), types.float32[:, :, ::1], types.int64, types.int64, types.int64,
-        _input(types.int64, 1), _input(types.int32, 1), types.int32[:, ::1], types.float32[:, ::1], types.boolean,
-    ),
-    parallel=True, cache=True, nogil=True,
-)  # fmt: skip
+@njit(parallel=True, cache=True, nogil=True)
 def _search(queries, panels, share, start, stop, indptr, dropped, index, score, count):  # type: ignore[no-untyped-def]
     """Offer items `start` ... `stop - 1` to the lists `index`, `score` of all queries, `share` a task.
 
@@ -210,16 +212,15 @@ def top_k(
     and however the queries are cut into calls. Memory: the result, 4 K min(N, 65536) bytes for packed items
     and 128 (4 K + 8 min(2 k + 128, N + 64)) bytes a thread; the Q x N scores are never stored.
     """
-    queries = np.ascontiguousarray(queries, np.float32)
-    items = np.ascontiguousarray(items, np.float32)
+    queries, items = _input(queries, np.float32), _input(items, np.float32)
     indptr = np.zeros(len(queries) + 1, np.int64) if exclude_indptr is None else exclude_indptr
     dropped = np.zeros(0, np.int32) if exclude is None else exclude
-    indptr, dropped = np.ascontiguousarray(indptr, np.int64), np.ascontiguousarray(dropped, np.int32)
+    indptr, dropped = _input(indptr, np.int64), _input(dropped, np.int32)
     index = np.full((len(queries), k), -1, np.int32)
     score = np.full((len(queries), k), -np.inf, np.float32)
     if index.size == 0:
         return index, score
-    share = min(_BLOCK, -(-len(queries) // get_num_threads()))
+    share = min(query_rows(queries.shape[1]), -(-len(queries) // get_num_threads()))
     for start in range(0, len(items), _CHUNK):
         stop = min(start + _CHUNK, len(items))
         panels = np.zeros((-(-(stop - start) // COLUMNS), items.shape[1], COLUMNS), np.float32)

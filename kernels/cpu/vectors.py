@@ -33,6 +33,9 @@ It follows the processor that Numba compiles for, which NUMBA_CPU_NAME and NUMBA
 the key of compiled kernels on disk: code of one width is never loaded for the other.
 """
 
+VECTOR_BYTES = 64 if WIDE else 32
+"""Bytes of a vector. Where registers are narrower, as with NEON, LLVM makes two of one."""
+
 
 def splat(builder: Any, scalar: Any, lanes: int) -> Any:
     """A vector with `scalar` in each of its `lanes`."""

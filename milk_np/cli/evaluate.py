@@ -7,9 +7,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from milk_np.cli.choices import given_settings, model_help, refuse_idle_mask
 from milk_np.cli.common import run_command
 from milk_np.cli.parser import Parser, add_settings
+from milk_np.cli.settings import given_settings, model_help, refuse_idle_mask
 from milk_np.errors import SettingsError
 from milk_np.settings.names import MASK
 from milk_np.settings.shared import Settings

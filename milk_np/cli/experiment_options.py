@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from milk_np.cli.choices import given_settings
 from milk_np.cli.parser import Parser
+from milk_np.cli.settings import given_settings
 from milk_np.cli.types import positive, share, whole
 from milk_np.errors import SettingsError
 from milk_np.models import registry
@@ -96,7 +96,10 @@ def add_search(parser: Parser, *, repeats: bool = True) -> None:
         "--seed", type=whole, default=0, metavar="N", help="random seed of the first repeat (default: 0)"
     )
     group.add_argument(
-        "--new-items", type=share, default=0.2, metavar="X", help="share of items that become new (default: 0.2)"
+        "--new-items",
+        type=share,
+        metavar="X",
+        help="share of items that become new, drawn in each repeat (default: 0.2, or the split that the data brought)",
     )
 
 

@@ -6,7 +6,7 @@ import argparse
 from statistics import median
 from typing import Any
 
-from milk_np.cli.choices import given_settings, read_settings
+from milk_np.cli.settings import given_settings, read_settings
 from milk_np.errors import SettingsError
 from milk_np.settings.names import MASK
 from milk_np.settings.shared import Settings

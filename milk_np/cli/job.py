@@ -13,8 +13,8 @@ from milk_np.backends.select import gpu_problem
 from milk_np.cli.tables import compare_table, over_seeds, seeds_table
 from milk_np.data.arrays import Split
 from milk_np.errors import DataError, SettingsError
+from milk_np.kernels.cpu.ahead import SECONDS, first_use
 from milk_np.machine import memory
-from milk_np.machine.environment import kernels_compiled
 from milk_np.models import registry
 from milk_np.models.base import data_sizes
 from milk_np.models.registry import make_model
@@ -91,8 +91,9 @@ class Job:
             more = "; raise --max-epochs to continue" if isinstance(settings, StepSettings) else ""
             self.say(f"{run.path} is already finished{more}")
             return finished
-        if not kernels_compiled():
-            self.say("compiling kernels (once per installation, about fifteen seconds)\n")
+        if settings.training_device == "cpu" and (absent := first_use(settings.compiles)):
+            most = SECONDS[settings.compiles]
+            self.say(f"compiling {absent} kernels, once per installation: up to {most} seconds on two cores\n")
         # The command has set the threads already; model.npz doesn't store their number.
         start, model = time.perf_counter(), make_model(settings.resolve().without_machine())
         callback = self._callback(settings, run)
@@ -220,7 +221,8 @@ def _refuse_what_cannot_run(settings: Settings, ds: Dataset) -> None:
     if not all((ds.split == split).any() for split in (Split.VALIDATION, Split.TEST)):
         raise DataError(
             f"{ds.name}: expected pairs of validation and test items, to choose and evaluate a model by, got items of "
-            f"{counts[0]} and {counts[1]}; make new items with milk-prepare --new-items 0.2"
+            f"{counts[0]} and {counts[1]}; train the model to serve with --final, or make new items with milk-prepare "
+            "--new-items 0.2"
         )
     candidates = sum(counts) if settings.candidates == "all" else min(counts)
     if settings.cutoffs[-1] > candidates:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from milk_np.cli.choices import model_help
+from milk_np.cli.settings import model_help
 from milk_np.data import Dataset
 from milk_np.errors import SettingsError
 from milk_np.models import registry

@@ -9,7 +9,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from milk_np.cli.choices import given_settings
 from milk_np.cli.common import run_command
 from milk_np.cli.prepare_options import (
     MASK_SETTINGS,
@@ -20,6 +19,7 @@ from milk_np.cli.prepare_options import (
     make_parser,
 )
 from milk_np.cli.prepare_source import import_source, refuse
+from milk_np.cli.settings import given_settings
 from milk_np.errors import SettingsError
 
 if TYPE_CHECKING:

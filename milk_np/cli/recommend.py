@@ -7,9 +7,9 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from milk_np.cli.choices import given_settings, model_help
 from milk_np.cli.common import run_command
 from milk_np.cli.parser import Parser, add_settings
+from milk_np.cli.settings import given_settings, model_help
 from milk_np.cli.types import positive
 from milk_np.errors import DataError, SettingsError
 from milk_np.settings.shared import Settings

@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from milk_np.cli.choices import read_settings
 from milk_np.cli.common import run_command
 from milk_np.cli.experiment_options import QUICK, SHARED, add_search, sayer, shared_options
 from milk_np.cli.parser import Parser, add_common, add_settings
+from milk_np.cli.settings import read_settings
 from milk_np.errors import SettingsError
 from milk_np.machine.threads import allowed_cores
 from milk_np.models import registry
+from milk_np.settings.names import PROTOCOLS
 from milk_np.text import nearest
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def _run(line: list[str]) -> int:
     start = time.perf_counter()
     plan = ReproductionPlan(
         data=tuple(Path(path) for path in given.data),
-        experiments=_chosen(given.experiment, _systems(given.systems)),
+        experiments=_chosen(given.experiment, _systems(given.systems), _protocols(given.protocols)),
         base=read_settings(given, QUICK, registry.DEFAULT),
         out=Path(given.out),
         repeats=given.repeats,
@@ -80,6 +81,12 @@ def _parser() -> Parser:
     parser.add_argument(
         "--systems", metavar="NAMES", default="", help="only the rows of these models, and random order (default: all)"
     )
+    parser.add_argument(
+        "--protocols",
+        metavar="NAMES",
+        default="",
+        help="only these protocols, where an experiment has them (default: all of the experiment)",
+    )
     add_search(parser)
     add_common(parser)
     add_settings(parser, SHARED, registry.settings_class(registry.DEFAULT), QUICK, shared_options())
@@ -97,16 +104,24 @@ def _systems(text: str) -> tuple[str, ...]:
     return names
 
 
-def _chosen(name: str, systems: Sequence[str]) -> tuple[Experiment, ...]:
+def _protocols(text: str) -> tuple[str, ...]:
+    """Protocols that --protocols names; SettingsError for an unknown one."""
+    names = tuple(part.strip().upper() for part in text.split(",") if part.strip())
+    for name in names:
+        if name not in PROTOCOLS:
+            raise SettingsError(f"--protocols: got {name!r}, expected one of {', '.join(PROTOCOLS)}")
+    return names
+
+
+def _chosen(name: str, systems: Sequence[str], protocols: Sequence[str]) -> tuple[Experiment, ...]:
     from milk_np.experiments.catalogue import experiments
-    from milk_np.experiments.variants import has_rows, restricted
+    from milk_np.experiments.variants import has_rows, restricted, under
 
     known = experiments()
     if name != "all" and name not in known:
         raise SettingsError(f"EXPERIMENT: expected one of {', '.join(known)}, all; got {name!r}")
-    if name != "all":
-        return (restricted(known[name], systems),)
-    return tuple(restricted(each, systems) for each in known.values() if has_rows(each, systems))
+    chosen = [each for each in known.values() if has_rows(each, systems)] if name == "all" else [known[name]]
+    return tuple(under(restricted(each, systems), protocols) for each in chosen)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from milk_np.cli.choices import read_settings
 from milk_np.cli.common import run_command
 from milk_np.cli.experiment_options import (
     QUICK,
@@ -23,6 +22,7 @@ from milk_np.cli.experiment_options import (
     usual_patience,
 )
 from milk_np.cli.parser import Parser, add_common, add_settings
+from milk_np.cli.settings import read_settings
 from milk_np.errors import SettingsError
 from milk_np.machine.threads import allowed_cores
 from milk_np.models import registry

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from milk_np.data.order import pairs_ascend
 from milk_np.data.rows import FeatureArray, row_blocks
 from milk_np.data.storage import FEATURE
 from milk_np.errors import SettingsError
@@ -83,6 +84,12 @@ class Arrays:
         return len(self.item_split)
 
     @property
+    def given_split(self) -> bool:
+        """Whether the data brought their split of new items: by time, by a column, or as a folder or file has it. One
+        that was drawn has a seed."""
+        return "split_seed" not in self.meta and self.meta.get("made") != "synthetic"
+
+    @property
     def n_modalities(self) -> int:
         """Number of modalities M."""
         return len(self.modalities)
@@ -115,9 +122,9 @@ class Arrays:
             raise SettingsError(f"split: expected 0 (train), 1 (valid) or 2 (test), got {split!r}")
         chosen = self.split == split
         user, item = self.user[chosen], self.item[chosen]
-        key = user.astype(np.int64) * self.n_items + item
-        if (key[1:] > key[:-1]).all():  # the importers sort them
+        if pairs_ascend(user, item):  # the importers sort them
             return user, item
+        key = user.astype(np.int64) * self.n_items + item
         key.sort()
         user, item = np.divmod(key, self.n_items)
         return user.astype(np.int32), item.astype(np.int32)

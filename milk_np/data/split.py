@@ -58,7 +58,9 @@ def draw_new_items(candidates: NDArray[np.integer[Any]], n_items: int, fraction:
     return item_split
 
 
-def split_from_labels(item: NDArray[np.int64], label: NDArray[np.int64], n_items: int) -> NDArray[np.uint8] | None:
+def split_from_labels(
+    item: NDArray[np.integer[Any]], label: NDArray[np.integer[Any]], n_items: int
+) -> NDArray[np.uint8] | None:
     """Item split (I,) of pairs labelled 0 train, 1 valid, 2 test, or None if an item has pairs of two labels.
 
     Items without pairs are UNSEEN (3).

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from milk_np.data.arrays import Arrays, Split
+from milk_np.data.order import all_distinct, pairs_ascend
 from milk_np.data.rows import FeatureArray, non_finite_rows
 from milk_np.errors import DataError, ModalityError
 
@@ -149,9 +150,9 @@ def _check_split(item: NDArray[np.int32], split: NDArray[np.uint8], item_split: 
 
 
 def _check_distinct(user: NDArray[np.int32], item: NDArray[np.int32], n_items: int) -> None:
-    key = user.astype(np.int64) * n_items + item
-    if (key[1:] > key[:-1]).all():
+    if pairs_ascend(user, item):
         return
+    key = user.astype(np.int64) * n_items + item
     key.sort()
     repeated = key[1:][key[1:] == key[:-1]]
     if len(repeated):
@@ -178,7 +179,7 @@ def check_ids(ds: Arrays) -> None:
             continue
         if len(ids) != count:
             raise DataError(f"{name}: expected {count} ids, got {len(ids)}")
-        if len(np.unique(ids)) != len(ids):
+        if not all_distinct(ids):
             raise DataError(f"{name}: expected distinct ids, got {len(ids) - len(np.unique(ids))} repeated ones")
 
 

@@ -32,7 +32,8 @@ class ReproductionPlan:
     base : settings that all runs share
     repeats, seed : a repeat draws new items, mask and training from `seed` + its number
     trials, search : number of configurations per family and protocol, and how they are chosen
-    new_items : share of the items that are new
+    new_items : share of the items that are new, drawn in each repeat; by default .2, and a split that the data brought
+        is kept in all repeats
     jobs : parallel processes
     """
 
@@ -44,13 +45,22 @@ class ReproductionPlan:
     seed: int = 0
     trials: int = 8
     search: str = "grid"
-    new_items: float = 0.2
+    new_items: float | None = None
     jobs: int = 1
 
     @property
     def draws(self) -> range:
         """Seeds of the repeats."""
         return range(self.seed, self.seed + self.repeats)
+
+    @property
+    def share(self) -> float:
+        """Share of the items that are drawn as new."""
+        return 0.2 if self.new_items is None else self.new_items
+
+    def keeps(self, ds: DataSet) -> bool:
+        """Whether a data set keeps its split."""
+        return ds.given_split and self.new_items is None
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,12 +74,15 @@ class DataSet:
     users: int
     items: int
     pairs: int
+    given_split: bool
 
     @classmethod
     def read(cls, path: Path) -> DataSet:
         """The data set of a file."""
         ds = base(path)
-        return cls(path, ds.name, ds.content_hash, ds.n_modalities, ds.n_users, ds.n_items, len(ds.user))
+        return cls(
+            path, ds.name, ds.content_hash, ds.n_modalities, ds.n_users, ds.n_items, len(ds.user), ds.given_split
+        )
 
 
 @dataclass(eq=False)
@@ -89,6 +102,9 @@ class Reproduction:
 
     def go(self) -> None:
         """Tune, then run every experiment on every data set, skipping what is finished."""
+        for ds in self.data:
+            if self.plan.keeps(ds):
+                self.say(f"{ds.name}: its own split of new items is kept; --new-items X draws others in each repeat")
         self.tune()
         for experiment in self.plan.experiments:
             runs = [run for ds in self.data for _, _, run in self.runs(ds, experiment)]
@@ -154,7 +170,9 @@ class Reproduction:
 
     def _run(self, ds: DataSet, draw: int, settings: Settings) -> Run:
         seeded = settings.replace(seed=draw, missing_seed=draw)
-        return Run(ds.path, ds.hash, self.plan.new_items, draw, seeded)
+        if self.plan.keeps(ds):
+            return Run(ds.path, ds.hash, 0.0, None, seeded)
+        return Run(ds.path, ds.hash, self.plan.share, draw, seeded)
 
     def _families(self, ds: DataSet) -> dict[tuple[str, str], Config]:
         """Families and protocols to tune for a data set, each once, with the settings that define the family."""

@@ -60,6 +60,11 @@ class Run:
         }
 
     @property
+    def repeat(self) -> object:
+        """What the runs of one repeat have in common."""
+        return self.settings.to_dict().get("missing_seed") if self.draw is None else self.draw
+
+    @property
     def key(self) -> str:
         """Name of its result: 20 hexadecimal digits of the hash of `identity`."""
         text = json.dumps(self.identity(), sort_keys=True)

@@ -112,9 +112,9 @@ class Found:
         self.store, self.experiment, self.data = whole.store, experiment, ds
         self.runs: dict[tuple[str, str], list[Run]] = {}
         planned = list(whole.runs(ds, experiment))
-        open_ = {run.draw for _, _, run in planned if not self.store.has(run)}
+        open_ = {run.repeat for _, _, run in planned if not self.store.has(run)}
         for variant, protocol, run in planned:
-            if run.draw not in open_:
+            if run.repeat not in open_:
                 self.runs.setdefault((protocol, variant.label), []).append(run)
 
     def groups(self, protocol: str) -> list[str]:

@@ -111,6 +111,12 @@ def restricted(experiment: Experiment, systems: Sequence[str]) -> Experiment:
     return replace(experiment, variants=kept, baseline=baseline)
 
 
+def under(experiment: Experiment, protocols: Sequence[str]) -> Experiment:
+    """The experiment under these of its protocols; under all of them if none is named or none is among them."""
+    kept = tuple(each for each in experiment.protocols if each in protocols)
+    return replace(experiment, protocols=kept) if kept else experiment
+
+
 @dataclass(frozen=True)
 class Claim:
     """A claim of the paper about two variants: `better` is above `worse` under `protocol`.

@@ -40,6 +40,7 @@ class ContentModel(SteppedModel):
 
     names: ClassVar[tuple[str, ...]]
     """Names of all tables."""
+    scale_matters: ClassVar[bool] = False
     frozen: ClassVar[tuple[str, ...]] = ()
     """Those that training doesn't move."""
 

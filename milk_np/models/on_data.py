@@ -72,7 +72,7 @@ class OnData:
         met = cls(model, ds, match(model.catalogue, ds))
         fresh = np.flatnonzero(~met.trained_items)
         fresh = fresh[:: -(-len(fresh) // MOST_ROWS) or 1]
-        met.check_scale({name: ds.features[name][fresh] for name in ds.modalities}, met.owned(fresh))
+        met.check_scale(met.features(fresh), met.owned(fresh))
         return met
 
     # Users
@@ -133,10 +133,10 @@ class OnData:
 
     @cached_property
     def trained_items(self) -> NDArray[np.bool_]:
-        """Items of `ds` that the model learned from, (I,)."""
+        """Items of `ds` that the model learned from, or whose pairs it has seen, (I,)."""
         known = self.match.items >= 0
         out = np.zeros(self.ds.n_items, np.bool_)
-        out[known] = self.model.catalogue.trained[self.match.items[known]]
+        out[known] = self.model.catalogue.touched[self.match.items[known]]
         return out
 
     def item_factors(self, items: NDArray[np.int32] | None = None) -> Vectors:
@@ -155,14 +155,17 @@ class OnData:
         self.model.check_scale(features, available)
 
     def _encode(self, ids: NDArray[np.int32]) -> Vectors:
-        return self.model.encode_items(
-            {name: self.ds.features[name][ids] for name in self.ds.modalities}, self.owned(ids)
-        )
+        return self.model.encode_items(self.features(ids), self.owned(ids))
+
+    def features(self, ids: NDArray[np.integer[Any]]) -> dict[str, NDArray[Any]]:
+        """Raw rows (n, D_m) of `ids` by modality."""
+        return {name: self.ds.features[name][ids] for name in self.ds.modalities}
 
     def owned(self, ids: NDArray[np.integer[Any]]) -> NDArray[np.bool_]:
         """Which of `ids` has which of the model's modalities (n, M)."""
         order = [self.ds.modalities.index(name) for name in self.model.fitted_imputer().modalities]
-        return self.ds.available[ids][:, order]
+        owned: NDArray[np.bool_] = self.ds.available[ids][:, order]
+        return owned
 
     @property
     def top_k(self) -> TopK:

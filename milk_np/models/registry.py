@@ -45,12 +45,12 @@ MODELS = {
     "micro": _row("micro", "MicroSettings", "Micro"),
     "mtpr": _row("mtpr", "MtprSettings", "Mtpr"),
     "kernel-profile": _row("kernel_profile", "KernelProfileSettings", "KernelProfile"),
-    "content-knn": _row("content", "ContentKnnSettings", "ContentKnn", "knn"),
-    "ridge": _row("content", "RidgeSettings", "RidgeDirect", "ridge_direct"),
-    "svd-ridge": _row("content", "SvdRidgeSettings", "SvdRidge", "svd_ridge"),
-    "ials-ridge": _row("content", "IalsRidgeSettings", "IalsRidge", "ials_ridge"),
-    "feature-ials": _row("content", "FeatureIalsSettings", "FeatureIals", "feature_ials"),
-    "marec": _row("content", "MarecSettings", "Marec", "marec"),
+    "content-knn": _row("closed_form", "ContentKnnSettings", "ContentKnn", "knn"),
+    "ridge": _row("closed_form", "RidgeSettings", "RidgeDirect", "ridge_direct"),
+    "svd-ridge": _row("closed_form", "SvdRidgeSettings", "SvdRidge", "svd_ridge"),
+    "ials-ridge": _row("closed_form", "IalsRidgeSettings", "IalsRidge", "ials_ridge"),
+    "feature-ials": _row("closed_form", "FeatureIalsSettings", "FeatureIals", "feature_ials"),
+    "marec": _row("closed_form", "MarecSettings", "Marec", "marec"),
 }
 DEFAULT = "milk"
 
@@ -85,12 +85,20 @@ def untrained() -> list[str]:
     return [name for name in MODELS if settings_class(name).kind == "untrained"]
 
 
-def spellings() -> dict[str, str]:
-    """Every spelling of every model's settings, and the setting that it stands for."""
+def spellings(name: str = DEFAULT) -> dict[str, str]:
+    """Every spelling of every model's settings, and the setting that it stands for.
+
+    Where models spell different settings alike, such as MILK's `alpha` and Heater's, that of the model `name` counts.
+    """
     table: dict[str, str] = {}
-    for name in MODELS:
-        table |= settings_class(name).spellings()
-    return table
+    for other in MODELS:
+        table = settings_class(other).spellings() | table
+    return table | settings_class(name).spellings()
+
+
+def names() -> set[str]:
+    """Names of every model's settings."""
+    return {setting for name in MODELS for setting in settings_class(name).options()}
 
 
 def owners(setting: str) -> list[str]:
@@ -106,9 +114,8 @@ def make_settings(values: Mapping[str, object], source: str = "setting") -> Sett
 
     Keys may have any spelling. Raises SettingsError for a setting of another model, naming the models that have it.
     """
-    normal = normal_keys(values, spellings(), source)
-    name = named(normal)
-    cls = settings_class(name)
+    name = named(values)
+    cls, normal = settings_class(name), normal_keys(values, spellings(name), source)
     refuse_foreign(normal, name)
     return cls(**cast(dict[str, Any], {**normal, "model": name}))
 
@@ -149,18 +156,14 @@ def foreign_text(setting: str, name: str) -> str:
 
 
 def adapted(base: Settings, changes: Mapping[str, object]) -> Settings:
-    """`base` with `changes`, which may name another model.
-
-    Its settings are then taken from `base` where both have them and `base` has another value than its own default:
-    a learning rate that is the default of one model is not what another model's paper says.
-    """
+    """`base` with `changes`, which may name another model: it gets what of `base` differs from its defaults, where
+    both have the setting, and its own defaults otherwise."""
     name = str(changes.get("model", base.model))
-    cls, changes = settings_class(name), normal_keys(changes, spellings(), "setting")
-    kept = {k: v for k, v in base.to_dict().items() if k != "model" and _same(k, type(base), cls)}
-    if cls is not type(base):
-        defaults = type(base)().to_dict()
-        kept = {k: v for k, v in kept.items() if v != defaults[k]}
-    if kept.get("preset", "") not in cls.presets:
+    cls, changes = settings_class(name), normal_keys(changes, spellings(name), "setting")
+    usual = type(base)().to_dict()
+    changed = {k: v for k, v in base.to_dict().items() if v != usual[k] and k != "model"}
+    kept = {k: v for k, v in changed.items() if _same(k, type(base), cls)}
+    if kept.get("preset") not in cls.presets:
         kept.pop("preset", None)
     refuse_foreign(changes, name)
     return cls(**cast(dict[str, Any], {**kept, **changes, "model": name}))
@@ -177,7 +180,7 @@ def own_settings(name: str, settings: Settings | None, options: Mapping[str, obj
 
     Raises SettingsError for a setting of another model, and for those that only the commands apply.
     """
-    options = normal_keys(options, spellings(), "setting")
+    options = normal_keys(options, spellings(name), "setting")
     refuse_foreign(options, name)
     if options.get("model", name) != name:
         raise SettingsError(f"model: got {options['model']!r}, this one is {name}; see milk_np.models.registry")
@@ -201,9 +204,8 @@ _ELSEWHERE = {**dict.fromkeys(MASK, _MASKED), "seeds": "a model is fitted with o
 
 def stored_settings(values: Mapping[str, object], source: str, name: str | None = None) -> Settings:
     """Settings written by this or an earlier version; version 0.1.0 stored those of all models."""
-    normal = normal_keys(values, spellings(), source)
-    name = name or str(normal.get("model", DEFAULT))
-    cls = settings_class(name)
+    name = name or str(values.get("model", DEFAULT))
+    cls, normal = settings_class(name), normal_keys(values, spellings(name), source)
     mine = {k: v for k, v in normal.items() if k in cls.options()}
     if mine.get("preset") not in cls.presets:
         mine.pop("preset", None)

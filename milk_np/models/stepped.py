@@ -42,6 +42,7 @@ class SteppedModel(StoredModel):
         """
         self.beside = None if run is None else run.path.parent
         ds = ds.all_training() if final else ds
-        trainer, how = self.trainer(ds), {"run": run, "resume": resume, "final": final}
-        self.history = train(self, trainer, ds, self.settings, callback=callback, **how)
+        self.history = train(
+            self, self.trainer(ds), ds, self.settings, callback=callback, run=run, resume=resume, final=final
+        )
         return self

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+import numpy as np
 from numpy.typing import NDArray
 
 from milk_np.data import Dataset, Imputer, imputer_class
@@ -19,6 +20,7 @@ from milk_np.models.registry import MODELS, model_class, own_settings, stored_se
 from milk_np.models.serving import Features, Owned, Serving
 from milk_np.serving.catalogue import ARRAYS as STORED
 from milk_np.serving.catalogue import Catalogue
+from milk_np.serving.joining import Joined, join
 from milk_np.serving.prints import warn_of_scale
 from milk_np.serving.ranking import Scorer, TopK
 from milk_np.settings.shared import Settings
@@ -44,6 +46,9 @@ class StoredModel(Serving):
 
     scale_matters: ClassVar[bool] = True
     """Whether the lengths of feature rows change a ranking."""
+
+    profiles_new_items: ClassVar[bool] = False
+    """Whether an item that the model did not learn from adds to the profile of a user who chose it."""
 
     def __init__(self, settings: Settings | None = None, **options: Any) -> None:
         """`settings`, changed by `options`; see the model's settings for names, defaults and ranges."""
@@ -138,14 +143,52 @@ class StoredModel(Serving):
     def _unfitted(self) -> SettingsError:
         return SettingsError(f"{self.name}: the model isn't fitted; call fit(ds) or load(path) first")
 
+    # Meeting new pairs
+
+    def updated(self, ds: Dataset) -> tuple[Self, Joined]:
+        """A model that has taken in the users, items and pairs of `ds` without training, and what was added.
+
+        Every pair of `ds` counts as seen. Histories grow, of known users and of new ones, if the model serves
+        histories; otherwise users' vectors stay as trained, and new users are left out. Items of `ds` are encoded from
+        their features there; items that `ds` doesn't have are no longer listed. This model stays as it is.
+
+        Raises
+        ------
+        SettingsError
+            If the model can't be updated without training.
+        DataError
+            If modalities differ, or if users or items without ids can't be matched.
+        """
+        met = OnData.of(self, ds)
+        joined = join(self.catalogue, ds, met.match, self.serves_histories)
+        parameters = self._extended(joined, met)
+        items = self.item_factors()
+        items = np.vstack([items, np.zeros((joined.catalogue.n_items - len(items), items.shape[1]), np.float32)])
+        items[joined.items] = met.item_factors()
+        model = type(self)(self.settings)
+        model._read("updated", parameters | self._common(self.fitted_imputer(), items, joined.catalogue))
+        return model, joined
+
+    def _extended(self, joined: Joined, met: OnData) -> Arrays:
+        """The arrays that `save` writes as parameters, with rows for the users and items that were added."""
+        raise SettingsError(
+            f"{self.name}: can't take in new pairs without training; train it again (milk-train --final)"
+        )
+
+    # Files
+
     def _write(self, path: str | Path, parameters: Mapping[str, Any]) -> None:
         """Write `parameters`, and what every fitted model stores; only settings if the model isn't fitted."""
         arrays = dict(parameters)
         if self.imputer is not None and self._catalogue is not None:
-            arrays |= {f"{_IMPUTER}{name}": array for name, array in self.imputer.state().items()}
-            arrays |= {"items": self.item_factors(), **self._catalogue.arrays()}
+            arrays |= self._common(self.imputer, self.item_factors(), self._catalogue)
         settings = self.settings.without_machine().to_dict()
         write_npz_atomic(path, arrays, {"kind": KIND, "model": self.name, "settings": settings})
+
+    def _common(self, imputer: Imputer, items: Vectors, catalogue: Catalogue) -> Arrays:
+        """What every fitted model stores."""
+        state = {f"{_IMPUTER}{name}": array for name, array in imputer.state().items()}
+        return {**state, "items": items, **catalogue.arrays()}
 
     @classmethod
     def load(cls, path: str | Path, *, device: str = "cpu") -> Self:

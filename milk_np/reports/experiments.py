@@ -174,7 +174,7 @@ def _about(whole: Reproduction, tables: list[Table], known: dict[str, Any]) -> l
     facts = {
         "command": tag("code", " ".join(known["command"])),
         "repeats": f"{plan.repeats}, seeds {plan.draws.start} to {plan.draws.stop - 1}",
-        "new items": f"{plan.new_items:.0%} of the items, half validation, half test, drawn again in each repeat",
+        "new items": _new_items(whole),
         "search": f"{plan.trials} trials per model and protocol, {plan.search}, validation items of seed {plan.seed}",
         "shared settings": _settings({k: v for k, v in plan.base.to_dict().items() if k in _SHOWN}),
         "training": _training_time(whole),
@@ -193,6 +193,16 @@ def _about(whole: Reproduction, tables: list[Table], known: dict[str, Any]) -> l
             "The same tables as files: results.csv, results.md, results.tex, results.json; the search: tuning.json.",
         ),
     ]
+
+
+def _new_items(whole: Reproduction) -> str:
+    """How new items are found."""
+    plan, kept = whole.plan, [ds.name for ds in whole.data if whole.plan.keeps(ds)]
+    drawn = f"{plan.share:.0%} of the items, half validation, half test, drawn again in each repeat"
+    if not kept:
+        return drawn
+    own = f"as the data say, the same in each repeat: {', '.join(kept)}"
+    return own if len(kept) == len(whole.data) else f"{own}; the others: {drawn}"
 
 
 def _training_time(whole: Reproduction) -> str:

@@ -47,7 +47,7 @@ class Catalogue:
     seen_items: NDArray[np.int32]
     user_ids: NDArray[np.str_] | None = None
     item_ids: NDArray[np.str_] | None = None
-    trained: NDArray[np.bool_] = field(default=None)  # type: ignore[assignment]
+    trained: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
     gone: NDArray[np.bool_] | None = None
     lengths: NDArray[np.float32] | None = None
     pairs_print: NDArray[np.str_] | None = None
@@ -55,7 +55,7 @@ class Catalogue:
     token: object = None
 
     def __post_init__(self) -> None:
-        if self.trained is None:
+        if len(self.trained) != self.n_items:
             object.__setattr__(self, "trained", np.bincount(self.seen_items, minlength=self.n_items) > 0)
 
     @classmethod
@@ -100,6 +100,11 @@ class Catalogue:
     def items(self) -> Index:
         """Numbers of items by id."""
         return Index(self.item_ids, self.n_items, "item")
+
+    @cached_property
+    def touched(self) -> NDArray[np.bool_]:
+        """Items that the model learned from, or whose pairs it has taken into histories, (I,)."""
+        return self.trained | (np.bincount(self.seen_items, minlength=self.n_items) > 0)
 
     def new_items(self, split: int | None = None) -> NDArray[np.int32]:
         """New items, ascending: all, or those of split 1 (validation), 2 (test) or 3 (no pairs)."""

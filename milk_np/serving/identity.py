@@ -82,11 +82,6 @@ def _row(word: str, n: int) -> int:
     return int(word) if word.isdecimal() and word.isascii() and len(word) < 11 and int(word) < n else -1
 
 
-def to_numbers(asked: Sequence[str], ids: NDArray[np.str_] | None, n: int, kind: str) -> NDArray[np.int32]:
-    """Numbers of the users or items with the original ids `asked`; see `Index`."""
-    return Index(ids, n, kind).numbers(asked)
-
-
 def to_names(numbers: NDArray[np.int32], ids: NDArray[np.str_] | None) -> NDArray[Any]:
     """Original ids of `numbers`, or the numbers if there are none."""
     return numbers if ids is None else ids[numbers]

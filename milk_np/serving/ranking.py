@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from milk_np.data.dataset import Dataset
 from milk_np.errors import DivergedError
 
 _BLOCK_BYTES = 1 << 26
@@ -109,6 +110,12 @@ def chosen_rows(rows: Rows, chosen: NDArray[np.int32]) -> Rows:
     ends = np.cumsum(counts)
     places = np.arange(int(counts.sum())) + np.repeat(indptr[chosen] - ends + counts, counts)
     return np.concatenate([[0], ends]), entries[places]
+
+
+def meeting(model: Scorer, ds: object) -> Scorer:
+    """The model on the users and items of a data set, where it knows them by id: it may be trained on other data."""
+    on = getattr(model, "on", None)
+    return cast(Scorer, on(ds)) if on is not None and isinstance(ds, Dataset) else model
 
 
 def search_of(model: object) -> TopK:

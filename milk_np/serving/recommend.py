@@ -1,13 +1,10 @@
-"""Recommendation lists: new items for users, users for an item, similar items; for known or brand-new items.
-
-Users and items are numbers here; `milk_np.serving.identity` converts original ids.
-"""
+"""Lists: new items for users, users for an item, similar items. Users and items are numbers here; see `identity`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +14,7 @@ from milk_np.data.rows import unit_rows
 from milk_np.errors import DataError, SettingsError
 from milk_np.kernels.blas import one_blas_thread
 from milk_np.serving.histories import Ids, compressed
-from milk_np.serving.ranking import Rows, Scorer, best_candidates, blocks, chosen_rows, finite, search_of
+from milk_np.serving.ranking import Rows, Scorer, best_candidates, blocks, chosen_rows, finite, meeting, search_of
 
 Names = Callable[[NDArray[np.int32]], NDArray[Any]]
 
@@ -128,7 +125,7 @@ def recommend_blocks(
     exclude_seen: bool = True,
 ) -> Iterator[Ranked]:
     """Like `recommend`, one block of users at a time, so that memory doesn't grow with the number of users."""
-    wanted = _checked(np.arange(ds.n_users) if users is None else users, ds.n_users, "user")
+    model, wanted = meeting(model, ds), _checked(np.arange(ds.n_users) if users is None else users, ds.n_users, "user")
     items = candidate_items(ds, candidates)
     _check_length(k, len(items))
     seen = _seen(ds, wanted, items) if exclude_seen else None
@@ -144,6 +141,7 @@ def recommend_for_histories(
 
     The queries are positions in `histories`. Raises SettingsError if the model doesn't represent users by items.
     """
+    model = cast(Historian, meeting(model, ds))
     items = candidate_items(ds, candidates)
     _check_length(k, len(items))
     wanted = np.arange(len(histories), dtype=np.int32)
@@ -158,7 +156,7 @@ def recommend_new_items(model: Scorer, ds: Known, vectors: NDArray[np.float32], 
 
     The found items are rows of `vectors`.
     """
-    wanted = _checked(users, ds.n_users, "user")
+    model, wanted = meeting(model, ds), _checked(users, ds.n_users, "user")
     _check_length(k, len(vectors))
     new = finite(vectors, "item", np.arange(len(vectors), dtype=np.int32))
     return Ranked(wanted, *search_of(model)(finite(model.user_factors(wanted), "user", wanted), new, k))
@@ -170,13 +168,14 @@ def score_items(model: Scorer, ds: Known, vectors: NDArray[np.float32], users: I
 
     They equal the scores of the lists up to float32 rounding, and may differ by as much with other users or items.
     """
-    scores: NDArray[np.float32] = model.user_factors(_checked(users, ds.n_users, "user")) @ vectors.T
+    wanted = _checked(users, ds.n_users, "user")
+    scores: NDArray[np.float32] = meeting(model, ds).user_factors(wanted) @ vectors.T
     return scores
 
 
 def users_for_items(model: Scorer, ds: Known, items: Ids, k: int = 20, *, exclude_seen: bool = True) -> Ranked:
     """The best `k` users for each of `items`, by default without users who have a training pair with it."""
-    wanted = _checked(items, ds.n_items, "item")
+    model, wanted = meeting(model, ds), _checked(items, ds.n_items, "item")
     _check_length(k, ds.n_users, "users")
     known = _known_users(ds, wanted) if exclude_seen else None
     return Ranked(wanted, *_best_users(model, ds.n_users, model.item_factors(wanted), k, known))
@@ -188,13 +187,14 @@ def users_for_new_items(model: Scorer, ds: Known, vectors: NDArray[np.float32], 
     The queries are rows of `vectors`.
     """
     _check_length(k, ds.n_users, "users")
+    model = meeting(model, ds)
     rows = np.arange(len(vectors), dtype=np.int32)
     return Ranked(rows, *_best_users(model, ds.n_users, vectors, k))
 
 
 def similar_items(model: Scorer, ds: Known, items: Ids, k: int = 20, *, candidates: str | Ids = "all") -> Ranked:
     """The `k` candidates most similar to each of `items` by the cosine of their vectors, without the item itself."""
-    wanted, others = _checked(items, ds.n_items, "item"), candidate_items(ds, candidates)
+    model, wanted, others = meeting(model, ds), _checked(items, ds.n_items, "item"), candidate_items(ds, candidates)
     _check_length(k, len(others))
     vectors = unit_rows(finite(model.item_factors(others), "item", others))
     queries = unit_rows(finite(model.item_factors(wanted), "item", wanted))
@@ -292,5 +292,7 @@ def _checked(ids: Ids, n: int, kind: str) -> NDArray[np.int32]:
 def _check_length(k: int, n: int, what: str = "candidates") -> None:
     if k < 1:
         raise SettingsError(f"topk: expected a length of at least 1, got {k}")
+    if n == 0 and what == "candidates":
+        raise DataError("there are no new items; candidates='all' lists all items, and other data may have new ones")
     if k > n:
         raise SettingsError(f"topk: expected at most {n}, the number of {what}, got {k}; use a smaller length")

@@ -7,6 +7,13 @@ DEVICES = {
     "gpu": "milk_np.backends.cupy:CupyBackend",
 }
 """Where to compute: a device, and its backend as `module:class`."""
+IMPUTERS = {
+    "zero": "milk_np.data.imputers.constant:ZeroImputer",
+    "mean": "milk_np.data.imputers.constant:MeanImputer",
+    "map": "milk_np.data.imputers.map:MapImputer",
+    "nearest": "milk_np.data.imputers.nearest:NearestImputer",
+}
+"""How missing modalities are imputed, and each imputer as `module:class`."""
 PROTOCOLS = ("FTFT", "FTMT", "MTFT", "MTMT")
 MASK = ("protocol", "missing_train", "missing_test", "missing_mix", "missing_seed")
 """Settings that say which modalities are removed."""

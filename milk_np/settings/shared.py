@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Literal, Self, cast
 
 from milk_np.errors import SettingsError
 from milk_np.settings.metrics import METRICS
-from milk_np.settings.names import DEVICES, GROUPS, PROTOCOLS
+from milk_np.settings.names import DEVICES, GROUPS, IMPUTERS, PROTOCOLS
 from milk_np.settings.option import Option, Value, option, refuse_unknown
 from milk_np.settings.toml import toml_value
 from milk_np.text import nearest
@@ -43,6 +43,8 @@ class Settings(metaclass=_Spelled):
     revision: ClassVar[int] = 0
     """Increase it when the model's settings come to mean something else: experiments then compute its results again."""
     title: ClassVar[str] = ""
+    compiles: ClassVar[str] = "ranking"
+    """The kernels that a first run compiles: a plan of `milk_np.kernels.cpu.ahead`."""
     """The model's name in tables of results."""
     presets: ClassVar[Mapping[str, Mapping[str, Value]]] = {}
     """By name, the values that a preset gives to settings that are left open."""
@@ -80,7 +82,7 @@ class Settings(metaclass=_Spelled):
     )
     impute: str = option(
         "mean", str, "missing modalities", "how missing modalities are imputed",
-        choices=("zero", "mean", "map", "nearest"),
+        choices=tuple(IMPUTERS),
     )
     seed: int = option(0, int, "training", "random seed", low=0, high=2**63 - 1)
     seeds: int | tuple[int, ...] = option(

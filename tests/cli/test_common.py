@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from milk_np import errors
 from milk_np.cli import evaluate, recommend, reproduce, tune
-from milk_np.cli.choices import given_settings, read_settings
 from milk_np.cli.common import EXIT_BROKEN_PIPE, EXIT_INTERRUPTED, EXIT_UNEXPECTED, run_command
 from milk_np.cli.parser import Parser, add_common, add_settings
+from milk_np.cli.settings import given_settings, read_settings
 from milk_np.models.milk.settings import MilkSettings
 
 
@@ -266,3 +266,11 @@ def test_threads_are_settled_before_the_body_runs() -> None:
         "sys.exit(run_command('milk-test', lambda line: int(os.environ['NUMBA_NUM_THREADS'])))"
     )
     assert subprocess.run([sys.executable, "-c", code, "--threads", "3"], check=False).returncode == 3
+
+
+def test_a_word_that_two_models_use_is_that_of_the_chosen_one(tmp_path: Path) -> None:
+    file = tmp_path / "a.toml"
+    file.write_text("alpha = 0.5\n")  # MILK's dirichlet_alpha under its earlier name, and Heater's own setting
+    chosen = [read_settings(argparse.Namespace(config=str(file)), {"model": name}) for name in ("milk", "heater")]
+    assert [settings.to_dict().get("dirichlet_alpha") for settings in chosen] == [0.5, None]
+    assert chosen[1].to_dict()["alpha"] == 0.5

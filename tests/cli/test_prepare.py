@@ -52,6 +52,82 @@ def test_quiet_prints_nothing(raw: Path, tmp_path: Path, capsys: pytest.CaptureF
     assert (captured.out, captured.err) == ("", "")
 
 
+def shop(folder: Path) -> Path:
+    """Clicks with times and ratings, images of some items, texts of others with ids beside them."""
+    lines = [f"u{u};p{i};2024-01-{1 + i:02d};{1 + (u + i) % 5}" for u, i in PAIRS]
+    (folder / "clicks.csv").write_text("\n".join(["uid;sku;when;rating", *lines]) + "\n")
+    rng = np.random.default_rng(0)
+    np.savez(folder / "image.npz", sku=[f"p{n}" for n in range(1, 12)], image=rng.normal(size=(11, 4)))
+    np.save(folder / "text.npy", rng.normal(size=(11, 3)))
+    (folder / "text.txt").write_text("\n".join(f"p{n}" for n in [12, *range(2, 12)]))
+    return folder
+
+
+def by_id(folder: Path, *more: object) -> int:
+    ids = ("--ids", f"text={folder / 'text.txt'}", "--user-col", "uid", "--item-col", "sku")
+    files = (shop(folder) / "clicks.csv", folder / "image.npz", folder / "text.npy")
+    return run(*files, *ids, "--out", folder / "set.npz", *more)
+
+
+def test_tables_meet_by_id_and_what_was_found_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert by_id(tmp_path) == 3
+    assert "1 items without any of image, text (such as p0), which have 4 pairs" in capsys.readouterr().err
+    assert by_id(tmp_path, "--drop-featureless", "--new-since", "2024-01-08", "--time-col", "when") == 0
+    shown = capsys.readouterr().out
+    for text in (
+        "separator of clicks.csv: ';'",
+        "every row counts as a pair, whatever its rating: --rating-col rating --min-rating X",
+        "new since 2024-01-08: 5 of 12 items; left out 0 later pairs of 0 older items",
+        "left out 1 items without any of image, text, and their 4 pairs",
+    ):
+        assert text in shown
+    ds = Dataset.load(tmp_path / "set.npz")
+    assert ds.item_ids is not None
+    assert ds.item_ids[ds.new_items(3)].tolist() == ["p12"]
+    assert ds.item_ids[~ds.available[:, 1]].tolist() == ["p1"]
+
+
+@pytest.mark.parametrize(
+    ("options", "kind"),
+    [
+        (("--split", "time", "--time-col", "when"), "time"),
+        (("--time-col", "when"), "time"),
+        (("--new-since", "0.4", "--time-col", "when"), "time"),
+        (("--new-items", "0"), None),
+        (("--min-rating", "3"), None),
+    ],
+)
+def test_options_imply_one_another(tmp_path: Path, options: tuple[str, ...], kind: str | None) -> None:
+    assert by_id(tmp_path, "--drop-featureless", "--quiet", *options) == 0
+    ds = Dataset.load(tmp_path / "set.npz")
+    assert ds.meta.get("split") == kind
+    assert ("--new-items" in options) == (not len(ds.evaluated_items))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--split", "random", "--time-col", "when"), "--split: expected one kind of split"),
+        (("--new-since", "0.4"), "expected a column 'time' in the header"),
+        (
+            ("--split-col", "rating", "--new-since", "0.4"),
+            "--split: expected one kind of split, got options of column and",
+        ),
+        (
+            ("--split-col", "rating", "--new-items", "0.4"),
+            "--new-items, --split-seed: the column of splits says already",
+        ),
+        (("--ids", "text"), "--ids: expected NAME=FILE, such as image=ids.txt, got 'text'"),
+        (("--new-since", "noon", "--time-col", "when"), "--new-since: expected a date such as 2024-05-31 or a share"),
+    ],
+)
+def test_options_that_contradict_one_another(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...], message: str
+) -> None:
+    assert by_id(tmp_path, "--drop-featureless", *options) in (2, 3)
+    assert message in capsys.readouterr().err
+
+
 def test_a_table_with_features_named_in_both_ways(raw: Path, tmp_path: Path) -> None:
     table = raw / "interactions.csv"
     out = tmp_path / "set.npz"

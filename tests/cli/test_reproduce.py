@@ -7,14 +7,15 @@ import json
 import os
 import re
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from milk_np.cli import reproduce, train, tune
-from milk_np.cli.choices import read_settings
 from milk_np.cli.experiment_options import QUICK as DEFAULTS
 from milk_np.cli.experiment_options import SHARED
+from milk_np.cli.settings import read_settings
 from milk_np.data import make_synthetic
 from milk_np.models import registry
 from milk_np.models.registry import model_class
@@ -32,11 +33,16 @@ def run(command, *parts: object) -> int:  # type: ignore[no-untyped-def]
     return int(command.main([str(part) for part in parts]))
 
 
+FEW = ("--systems", "milk,duif,svd-ridge")
+"""Of the experiments with all models: each is fitted by its own tests, and all are rows (test_catalogue)."""
+
+
 @pytest.mark.parametrize("name", ["fig1", "table2", "fig3", "table3", "table4", "fig4", "fig5", "fig6"])
 def test_every_experiment_writes_its_tables_and_never_runs_twice(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
-    line = (name, "--data", data, "--out", tmp_path, "--repeats", 2, *QUICK)
+    few = FEW if name in ("fig1", "table2", "fig3") else ()
+    line = (name, "--data", data, "--out", tmp_path, "--repeats", 2, *QUICK, *few)
     assert run(reproduce, *line) == 0
     first = capsys.readouterr().out
     assert "runs to do" in first
@@ -66,9 +72,10 @@ def test_more_repeats_keep_the_runs_there_are(data: Path, tmp_path: Path, capsys
 
 def test_some_systems_by_halving(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     line = ("table2", "--data", data, "--out", tmp_path, "--repeats", 1, *QUICK)
-    more = ("--systems", "milk,svd-ridge", "--search", "halving")
+    more = ("--systems", "milk,svd-ridge", "--protocols", "ftmt", "--search", "halving")
     assert run(reproduce, *line, *more) == 0
     table = json.loads((tmp_path / "results.json").read_text())["tables"][0]
+    assert {cost["protocol"] for cost in table["costs"]} == {"FTMT"}
     labels = {"random order", "MILK", "MILK, printed weights", "SVD + ridge"}
     assert {cost["variant"] for cost in table["costs"]} == labels
     assert all(cost["core_seconds"] >= 0 for cost in table["costs"])
@@ -87,6 +94,23 @@ def test_two_modalities_leave_figure_3_out_and_say_so(tmp_path: Path) -> None:
     path = make_synthetic(150, 200, 2500, {"image": 8, "text": 6}).save(tmp_path / "two.npz")
     assert run(reproduce, "fig3", "--data", path, "--out", tmp_path / "out", "--repeats", 1, *QUICK) == 0
     assert "Left out: it needs 3 modalities, but this data set has 2." in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_a_split_that_the_data_brought_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ds = make_synthetic(150, 200, 2500, {"image": 8, "text": 6})
+    given = replace(ds, meta={"name": "given", "made": "tables", "n_users": ds.n_users})
+    path, out = given.save(tmp_path / "given.npz"), tmp_path / "out"
+    line = ("fig1", "--data", path, "--out", out, "--repeats", 2, *QUICK)
+    assert run(reproduce, *line) == 0
+    assert "given: its own split of new items is kept; --new-items X draws others" in capsys.readouterr().out
+    page = (out / "report.html").read_text()
+    assert "as the data say, the same in each repeat: given" in page
+    summaries = [json.loads(file.read_text()) for file in (out / "runs").glob("*.json")]
+    assert {(summary["draw"], summary["new_items"]) for summary in summaries} == {(None, 0.0)}
+    assert len({summary["settings"].get("missing_seed", 0) for summary in summaries}) == 2
+    assert run(reproduce, *line, "--new-items", 0.3) == 0
+    assert "is kept" not in capsys.readouterr().out
+    assert "30% of the items, half validation" in (out / "report.html").read_text()
 
 
 @pytest.mark.parametrize("model", ["milk", "kernel-profile"])
@@ -123,7 +147,7 @@ def test_an_interruption_keeps_what_is_finished(
         return whole(one)
 
     monkeypatch.setattr(pool, "execute", stops)
-    line = ("fig1", "--data", data, "--out", tmp_path, "--repeats", 1, *QUICK)
+    line = ("fig1", "--data", data, "--out", tmp_path, "--repeats", 1, *QUICK, *FEW)
     assert run(reproduce, *line) == 130
     assert "finished runs are kept, the same command continues" in capsys.readouterr().err
     assert len(list((tmp_path / "runs").glob("*.json"))) == 3
@@ -137,6 +161,7 @@ def test_an_interruption_keeps_what_is_finished(
         (("fig9",), r"expected one of fig1, .*, all; got 'fig9'"),
         (("table2", "--systems", "clcrecs"), r"--systems: got 'clcrecs', expected one of random, "),
         (("fig4", "--systems", "ridge"), r"--systems: got ridge, but the rows of fig4 are of random, milk"),
+        (("fig1", "--protocols", "FTM"), r"--protocols: got 'FTM', expected one of FTFT"),
         (("fig1", "--repeats", "0"), r"--repeats: expected a whole number of at least 1, got '0'"),
         (("fig1", "--new-items", "1.5"), r"--new-items: expected a share between 0 and 1, got '1.5'"),
         (("fig1", "--jobs", "-1"), r"--jobs"),

@@ -8,7 +8,7 @@ from milk_np.errors import SettingsError
 from milk_np.experiments.catalogue import BEST, CLAIMS, best_baselines, experiments, models
 from milk_np.experiments.published import known, printed, printed_loss, printed_weights
 from milk_np.experiments.reproduce import tuned_on
-from milk_np.experiments.variants import has_rows, restricted
+from milk_np.experiments.variants import has_rows, restricted, under
 from milk_np.models.milk.settings import MilkSettings
 from milk_np.models.registry import MODELS, make_settings, settings_class
 from milk_np.settings.names import PROTOCOLS
@@ -79,3 +79,9 @@ def test_an_experiment_is_restricted_to_rows_of_some_models() -> None:
     assert not has_rows(fig4, ("ridge",))
     with pytest.raises(SettingsError, match="--systems: got ridge, but the rows of fig4 are of random, milk"):
         restricted(fig4, ("ridge",))
+
+
+def test_an_experiment_is_run_under_some_of_its_protocols() -> None:
+    table2 = experiments()["table2"]
+    assert under(table2, ("MTMT",)).protocols == ("MTMT",)
+    assert under(table2, ()) == under(table2, ("FTFT",)) == table2

@@ -11,7 +11,7 @@ from milk_np.experiments import tuning
 from milk_np.experiments.runs import Result, Run
 from milk_np.experiments.store import Store
 from milk_np.experiments.tuning import Search, finished, tune
-from milk_np.models.content.settings import SvdRidgeSettings
+from milk_np.models.closed_form.settings import SvdRidgeSettings
 from milk_np.models.milk.settings import MilkSettings
 from milk_np.settings.shared import Settings
 

@@ -13,8 +13,7 @@ from kernel_cases import assert_close, batches
 
 import milk_np.kernels.cpu as cpu
 import milk_np.kernels.reference as reference
-from milk_np.kernels.cpu.extract import task_bounds
-from milk_np.kernels.cpu.tile import ROWS
+from milk_np.kernels.cpu.products import task_bounds
 
 quick = settings(max_examples=40, deadline=None)
 seeds = st.integers(0, 2**64 - 1)
@@ -136,7 +135,7 @@ def virtual_table(rng, n_items, width, raw_dtype):
     seed=seeds,
     n=st.sampled_from([0, 1, 5, 6, 7, 95, 97, 257, 700]),
     width=st.sampled_from([1, 5, 6, 7, 31, 97, 513, 1030]),
-    K=st.sampled_from([1, 3, 8, 15, 16, 17, 64, 65, 80]),
+    K=st.sampled_from([1, 3, 8, 15, 16, 17, 64, 65, 80, 100, 256]),
 )
 def test_extract(raw_dtype, dtype, seed, n, width, K):
     rng = np.random.default_rng(seed)
@@ -250,22 +249,27 @@ def test_adam(seed, size, dtype):
         assert_close(mine, plain, dtype)
 
 
-@given(size=st.integers(0, 5000), tiles=st.integers(1, 40), threads=st.integers(1, numba.config.NUMBA_NUM_THREADS))
-def test_tasks_of_the_products_cover_all_rows_and_are_shared_equally(size, tiles, threads):
+@given(
+    size=st.integers(0, 5000),
+    tile=st.sampled_from([6, 8, 24, 48]),
+    tiles=st.integers(1, 40),
+    threads=st.integers(1, numba.config.NUMBA_NUM_THREADS),
+)
+def test_tasks_of_the_products_cover_all_rows_and_are_shared_equally(size, tile, tiles, threads):
     before = numba.get_num_threads()
     numba.set_num_threads(threads)
     try:
-        bounds = task_bounds(size, tiles * ROWS)
+        bounds = task_bounds(size, tile, tiles * tile)
     finally:
         numba.set_num_threads(before)
     sizes = np.diff(bounds)
     assert (bounds[0], bounds[-1]) == (0, size)
-    assert (bounds[:-1] % ROWS == 0).all()
+    assert (bounds[:-1] % tile == 0).all()
     if size:
         assert sizes.min() > 0
-        assert sizes.max() <= tiles * ROWS
-        assert sizes.max() - sizes.min() < 2 * ROWS
-        assert len(sizes) % threads == 0 or len(sizes) == -(-size // ROWS)
+        assert sizes.max() <= tiles * tile
+        assert sizes.max() - sizes.min() < 2 * tile
+        assert len(sizes) % threads == 0 or len(sizes) == -(-size // tile)
 
 
 def test_results_do_not_depend_on_the_number_of_threads():

@@ -17,8 +17,8 @@ X86 = pytest.mark.skipif(
     platform.machine() != "x86_64", reason=f"the processor is {platform.machine()}, these targets are x86_64"
 )
 PROGRAM = """
-from milk_np.kernels.cpu import score_tile, tile, vectors
-print(vectors.WIDE, tile.VECTOR_BYTES, tile.PANEL, score_tile.LANES, score_tile.ROWS)
+from milk_np.kernels.cpu import microkernel, vectors
+print(vectors.WIDE, vectors.VECTOR_BYTES, *microkernel.SCATTERED, *microkernel.PACKED)
 """
 
 
@@ -41,7 +41,7 @@ def test_names_and_features_of_a_target(cpu: str, features: str, wide: bool) -> 
 
 
 @X86
-@pytest.mark.parametrize(("cpu", "tiles"), [("haswell", "False 32 2 8 6"), ("skylake-avx512", "True 64 4 16 8")])
+@pytest.mark.parametrize(("cpu", "tiles"), [("haswell", "False 32 6 2 4 3"), ("skylake-avx512", "True 64 6 4 8 3")])
 def test_kernels_follow_what_numba_is_told(cpu: str, tiles: str) -> None:
     if reason := processors.unfit(cpu):
         pytest.skip(reason)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import argparse
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from milk_np.cli.choices import read_settings
+from milk_np.cli.settings import read_settings
 from milk_np.data import make_synthetic
 from milk_np.errors import DataError, SettingsError
 from milk_np.files import write_npz_atomic
+from milk_np.models.base import Recommender
 from milk_np.models.kernel_profile.model import KernelProfile
 from milk_np.models.milk.model import Milk
 from milk_np.models.milk.settings import MilkSettings
@@ -26,14 +28,14 @@ from milk_np.models.registry import (
     stored_settings,
     trained,
 )
-from milk_np.models.stored import load
+from milk_np.models.stored import StoredModel, load
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_every_model_fits_and_ranks(name: str) -> None:
     ds = make_synthetic(60, 50, 500, {"image": 5, "text": 4})
     settings = adapted(
-        MilkSettings(dim=4, max_epochs=2, eval_every=1, batch_size=128, topk=(5,), valid_metric="ndcg@5"),
+        MilkSettings(dim=4, max_epochs=2, eval_every=1, batch_size=128, lr=2e-3, topk=(5,), valid_metric="ndcg@5"),
         {"model": name},
     )
     model = make_model(settings).fit(ds)
@@ -93,3 +95,12 @@ def test_loading_says_what_a_file_holds(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"other.npz: holds a model named 'unheard-of', expected one of duif"):
         load(path)
     assert all(model_class(name).name == name for name in trained())
+
+
+@pytest.mark.parametrize("name", trained())
+def test_every_trained_model_meets_data_by_id_and_can_be_final(name: str) -> None:
+    cls = model_class(name)
+    assert issubclass(cls, StoredModel)
+    assert "final" in signature(cls.fit).parameters
+    makes_users = cls.encode_users is not Recommender.encode_users
+    assert makes_users == (cls.serves_histories is not Recommender.serves_histories)

@@ -213,3 +213,38 @@ def test_features_scaled_otherwise(today: Dataset, tomorrow: Dataset) -> None:
         minds.on(scaled)
     found = [str(warning.message).partition(" rows is ")[0] for warning in heard]
     assert found == [f"{name}: the median length of {n}" for n in (5, 20) for name in WIDTHS]
+
+
+def test_lists_of_a_model_and_other_data(model: StoredModel, tomorrow: Dataset) -> None:
+    """The functions take the model itself."""
+    met, users = model.on(tomorrow), np.flatnonzero(model.on(tomorrow).servable)
+    for mine, theirs in (
+        (lists.recommend(model, tomorrow, users, 3), lists.recommend(met, tomorrow, users, 3)),
+        (lists.users_for_items(model, tomorrow, [3, 70], 4), lists.users_for_items(met, tomorrow, [3, 70], 4)),
+        (lists.similar_items(model, tomorrow, [3, 70], 4), lists.similar_items(met, tomorrow, [3, 70], 4)),
+    ):
+        np.testing.assert_array_equal(mine.found, theirs.found)
+        np.testing.assert_array_equal(mine.score, theirs.score)
+    if not model.serves_histories:
+        with pytest.raises(DataError, match=f"users: user '{NEWCOMER}' was not in the training, and this model has"):
+            lists.recommend(model, tomorrow, k=3)
+
+
+def test_there_may_be_no_new_items(today: Dataset) -> None:
+    model = MODELS["kernel-profile"]().fit(today, final=True)
+    with pytest.raises(DataError, match="there are no new items; candidates='all' lists all items"):
+        model.recommend(k=1)
+
+
+def test_users_of_an_evaluation_are_named_by_id(model: StoredModel, today: Dataset, tmp_path: Path) -> None:
+    whole = evaluate(model, today, topk=(5,))
+    assert whole.user_ids is not None
+    some = whole.user_ids[::7].tolist()
+    part = evaluate(model, today, topk=(5,), users=some)
+    assert part.user_ids is not None
+    assert part.user_ids.tolist() == some
+    np.testing.assert_array_equal(part.per_user["ndcg@5"], whole.per_user["ndcg@5"][::7])
+    whole.save_per_user(tmp_path / "users.npz")
+    np.testing.assert_array_equal(load_arrays(tmp_path / "users.npz")["user_ids"], whole.user_ids)
+    with pytest.raises(DataError, match="user 'u999' is not in the data set"):
+        evaluate(model, today, topk=(5,), users=["u999"])

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from milk_np.data import Dataset, make_synthetic
 from milk_np.errors import DataError, DivergedError, MissingExtraError, SettingsError
-from milk_np.serving import identity as ids
 from milk_np.serving import output, ranking
+from milk_np.serving.identity import Index, to_names
 from milk_np.serving.ranking import Factors
 from milk_np.serving.recommend import (
     candidate_items,
@@ -168,21 +168,32 @@ def test_empty_places_are_never_listed(ds: Dataset, model: Factors) -> None:
 
 def test_ids() -> None:
     names = np.array(["u-10", "u-2", "alice"])
-    np.testing.assert_array_equal(ids.to_numbers(["alice", "u-10"], names, 3, "user"), [2, 0])
-    assert ids.to_names(np.array([1, 1], np.int32), names).tolist() == ["u-2", "u-2"]
-    assert ids.to_numbers([], names, 3, "user").shape == (0,)
-    np.testing.assert_array_equal(ids.to_numbers(["2", "0"], None, 3, "user"), [2, 0])
-    assert ids.to_names(np.array([1], np.int32), None).tolist() == [1]
+    np.testing.assert_array_equal(Index(names, 3, "user").numbers(["alice", "u-10"]), [2, 0])
+    assert to_names(np.array([1, 1], np.int32), names).tolist() == ["u-2", "u-2"]
+    assert Index(names, 3, "user").numbers([]).shape == (0,)
+    np.testing.assert_array_equal(Index(None, 3, "user").numbers(["2", "0"]), [2, 0])
+    assert to_names(np.array([1], np.int32), None).tolist() == [1]
     with pytest.raises(DataError, match="user 'alize' is not in the data set; did you mean alice"):
-        ids.to_numbers(["alize"], names, 3, "user")
+        Index(names, 3, "user").numbers(["alize"])
     with pytest.raises(DataError, match="item '3' is not in the data set; expected a number from 0 to 2"):
-        ids.to_numbers(["3"], None, 3, "item")
+        Index(None, 3, "item").numbers(["3"])
+
+
+def test_ids_that_are_numbers_or_unknown() -> None:
+    index = Index(np.array(["10", "7", "007"]), 3, "item")
+    assert index.find([7, 10, 8]).tolist() == index.find(np.array([7, 10, 8])).tolist() == [1, 0, -1]
+    assert index.find(["007", "7 ", "٧"]).tolist() == [2, -1, -1]
+    assert index.names(np.array([[0, -1]], np.int32)).tolist() == [["10", ""]]
+    assert Index(None, 12, "user").find(["11", "12", "-1", "1.0", "٧", "x", "1" * 50]).tolist() == [11, *[-1] * 6]
+    for bad in ("abc", 3, [1.5], [["a"]], [None]):
+        with pytest.raises(DataError, match="items: expected a list of ids, texts or whole numbers"):
+            index.find(bad)
 
 
 def test_nearest_of_very_many_ids() -> None:
     names = np.array([f"user-{n:06d}" for n in range(50_000)])
     with pytest.raises(DataError, match="did you mean user-0"):
-        ids.to_numbers(["user-04321x"], names, len(names), "user")
+        Index(names, len(names), "user").numbers(["user-04321x"])
 
 
 PARTS = (

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from milk_np.data.importers.coded import Coded, coded_numbers, renamed, text_ids
 from milk_np.errors import DataError, MissingExtraError
 
-_BATCH = 1 << 19
+_BATCH = 1 << 20
 _MOST_WORDS = 1 << 24
 
 

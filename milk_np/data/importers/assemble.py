@@ -157,7 +157,7 @@ def _check_items(raw: Raw) -> None:
 def _without_featureless(raw: Raw, how: Preparation) -> Raw:
     """Without the items that have no modality at all; an error unless that is asked for."""
     available = raw.available if raw.available is not None else _all(raw)
-    bare = ~available.any(axis=1)
+    bare: NDArray[np.bool_] = ~np.any(available, axis=1, keepdims=True)[:, 0]
     if not bare.any():
         return raw
     theirs = bare[raw.item]
@@ -202,10 +202,10 @@ def _merge(raw: Raw, how: Preparation) -> tuple[Raw, int]:
     if repeated and not how.merge_duplicates:
         pairs = ", ".join(f"({users.ids[u]}, {_item_name(raw, i)})" for u, i in repeated.first)
         raise DataError(
-            f"user and item: {repeated.count:,} duplicate pairs, first (user, item) {pairs}; expected each pair once, "
+            f"user and item: {repeated.pairs:,} duplicate pairs, first (user, item) {pairs}; expected each pair once, "
             "merge them with --merge-duplicates"
         )
-    return replace(raw, user=Coded(user, users.ids), item=item), repeated.count
+    return replace(raw, user=Coded(user, users.ids), item=item), repeated.pairs
 
 
 def _item_name(raw: Raw, item: int) -> object:

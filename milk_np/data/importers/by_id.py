@@ -40,6 +40,7 @@ def data_set(
     else:
         raw = _by_id(log, _with_ids(vectors), labels, how, items)
     fixed, notes = how.split is not None and labels is not None, [*log.notes, *raw.notes]
+    del log  # its numbers of items aren't those of the rows, and take as much memory
     return assemble(replace(raw, meta=dict(meta) | made, notes=notes, fixed=fixed), how)
 
 
@@ -47,10 +48,10 @@ def _by_row(log: Log, vectors: Mapping[str, Vectors], labels: Labels | None) -> 
     """Items are the rows of the features."""
     features = {name: each.rows for name, each in vectors.items() if each.rows is not None}
     ids, n_items = log.item.ids, max(len(rows) for rows in features.values())
-    raw = Raw(log.user, row_numbers(ids)[log.item.codes], features)
+    rows = row_numbers(ids)
     if ids[0] < 0 or ids[-1] >= n_items:
-        return raw  # assemble refuses it
-    raw = Raw(log.user, ids.astype(np.int32)[log.item.codes], features, _spread(labels, ids, n_items))
+        return Raw(log.user, rows[log.item.codes], features)  # assemble refuses it
+    raw = Raw(log.user, rows.astype(np.int32)[log.item.codes], features, _spread(labels, rows, n_items))
     return _one_based(raw, ids, n_items)
 
 
@@ -89,7 +90,9 @@ def _by_id(log: Log, vectors: dict[str, Vectors], labels: Labels | None, how: Pr
     given = [as_ids(each.ids) for each in vectors.values() if each.ids is not None]
     ids = same_ids(list(vectors.values())) if items is None else None
     if ids is None or (_unknown(log, ids)).any():
-        ids = union([log.item.ids, *given, *([] if items is None else [as_ids(items)])])
+        ids = union(
+            [log.item.ids, *given, *([as_ids(items)] if items is not None and len(items) else [])]
+        )  # none: no wider texts
     at = _places(log.item.ids, ids)
     features, available = _placed(vectors, ids, how)
     if not available[at].any():

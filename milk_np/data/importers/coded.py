@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,9 +38,10 @@ class Coded:
     def __len__(self) -> int:
         return len(self.codes)
 
-    def values(self, chosen: Any = slice(None)) -> Column:
-        """The ids of rows."""
-        return self.ids[self.codes[chosen]]
+    def values(self) -> Column:
+        """The id of each row."""
+        found: Column = self.ids[self.codes]
+        return found
 
     def where(self, kept: NDArray[np.bool_]) -> Coded:
         """The rows `kept` (n,), and no ids but theirs."""
@@ -149,9 +150,8 @@ def words(ids: Column) -> NDArray[np.str_]:
 
 def union(columns: Sequence[Column]) -> Column:
     """The distinct ids of all columns, ascending: as numbers if all are, else as text."""
-    if all(ids.dtype.kind == "i" for ids in columns):
-        return np.unique(np.concatenate(columns))
-    return np.unique(np.concatenate([words(ids) for ids in columns]))
+    alike = list(columns) if all(ids.dtype.kind == "i" for ids in columns) else [words(ids) for ids in columns]
+    return cast("Column", np.unique(np.concatenate(alike)))
 
 
 def places(ids: Column, among: Column) -> NDArray[np.int64]:

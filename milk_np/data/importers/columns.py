@@ -16,11 +16,6 @@ from milk_np.data.validation import some
 from milk_np.errors import DataError
 
 
-def is_table(path: Path) -> bool:
-    """Whether the name ends like a table that can be read."""
-    return path.name.lower().endswith(TABLE_SUFFIXES)
-
-
 def read_columns(path: Path, wanted: Sequence[str], *, optional: Sequence[str] = ()) -> dict[str, Column]:
     """Columns of a text table by name, whole numbers as int64, all else as strings. Other columns are ignored.
 

@@ -13,11 +13,11 @@ _BLOCK = 1 << 22
 class Repeated(NamedTuple):
     """How many pairs came again, and the first few of them."""
 
-    count: int
+    pairs: int
     first: list[tuple[int, int]]
 
     def __bool__(self) -> bool:
-        return self.count > 0
+        return self.pairs > 0
 
 
 def distinct_pairs(

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import TextIO
 
 from milk_np.errors import DataError
+from milk_np.text import nearest
 
 SEPARATORS = {"\t": "tab", ",": "','", ";": "';'", "|": "'|'", "::": "'::'"}
 """Separators that are recognised, and what messages call them."""
 QUOTED = (",", ";")
 """With these a value may stand in quotation marks and then hold separators and line breaks."""
+NAMES = "name the columns with --user-col, --item-col, --time-col, --rating-col, --split-col"
 _NAMED = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|", "space": " "}
 _NUMERIC = re.compile(r"[-+.\d][-+.:\dTZ eE]*")
 
@@ -41,9 +43,9 @@ class Layout:
         return self.separator in QUOTED
 
 
-def separator_of(text: str) -> str:
-    """The separator that an option names: itself, or tab, comma, semicolon, pipe, space."""
-    return _NAMED.get(text, text)
+def separator_of(text: str | None) -> str | None:
+    """The separator that an option names: itself, or tab, comma, semicolon, pipe, space; None if it gives none."""
+    return None if not text else _NAMED.get(text, text)
 
 
 def told(separator: str) -> str:
@@ -140,7 +142,13 @@ def _absent(line: str, lines: int, wanted: Sequence[str], known: Sequence[str]) 
         )
     name = next(name for name in wanted if name not in cells and name not in _plain(cells))
     shown = ", ".join(cells) or "no header"
+    one = len(cells) < 2 and len(wanted) > 1
+    by = (
+        f"no {', '.join(map(told, known))} in it: spaces are --separator space"
+        if one
+        else f"separator {told(separator)}"
+    )
     return (
-        f"expected a column {name!r} in the header, got {shown} (separator {told(separator)}); name the columns with "
-        "--user-col and --item-col, and another separator with --separator"
+        f"expected a column {name!r} in the header, got {shown} ({by}){nearest(name, cells, 0.5)}; {NAMES}, and "
+        "another separator with --separator"
     )

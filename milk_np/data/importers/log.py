@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from milk_np.data.importers.arrow import ArrowTable, read_ids, read_values
 from milk_np.data.importers.coded import Coded, coded, text_ids
 from milk_np.data.importers.formats import TABLE_SUFFIXES
-from milk_np.data.importers.layout import told
+from milk_np.data.importers.layout import NAMES, told
 from milk_np.data.importers.text_table import read_text
 from milk_np.data.importers.times import Times, times_of
 from milk_np.errors import DataError
+from milk_np.text import nearest
 
 RATING_NAMES = ("rating", "ratings", "stars", "score", "overall")
 """Columns that are told of when they aren't used."""
@@ -106,8 +107,8 @@ def arrow_log(table: ArrowTable, columns: Columns) -> Log:
     for name in named.values():
         if name not in table.names:
             raise DataError(
-                f"{table.where}: expected a column {name!r}, got {', '.join(table.names) or 'none'}; name the columns "
-                "with --user-col and --item-col (in Python: user=, item=)"
+                f"{table.where}: expected a column {name!r}, got {', '.join(table.names) or 'none'}"
+                f"{nearest(name, table.names, 0.5)}; {NAMES} (in Python: user=, item=, ...)"
             )
     found: dict[str, Any] = {name: read_ids(table, name) for part, name in named.items() if part in ("user", "item")}
     found |= {name: read_values(table, name) for part, name in named.items() if part in ("split", "time", "rating")}
@@ -191,6 +192,14 @@ def _log(where: str, columns: Columns, found: Mapping[str, Any], names: Sequence
     )
 
 
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
 def _words(column: Any) -> Coded:
     return column if isinstance(column, Coded) else coded(np.asarray(column))
 
@@ -199,7 +208,12 @@ def _numbers(column: Any, where: str) -> NDArray[np.float64]:
     try:
         values = column.ids.astype(np.float64)[column.codes] if isinstance(column, Coded) else column.astype(np.float64)
     except (ValueError, TypeError) as error:
-        raise DataError(f"{where}: expected numbers, got text ({error}); choose another --rating-col") from error
+        odd = (
+            next(text for text in column.ids.tolist() if not _is_number(text)) if isinstance(column, Coded) else column
+        )
+        raise DataError(
+            f"{where}: expected numbers such as 4 or 3.5, got {odd!r}; mend them, or name another --rating-col"
+        ) from error
     bad = np.flatnonzero(~np.isfinite(values))
     if len(bad):
         raise DataError(f"{where}: expected numbers, got {values[bad[0]]} in row {bad[0] + 1} ({len(bad)} in all)")

@@ -66,14 +66,12 @@ def from_tables(
     path, how = Path(interactions), how or Preparation()
     columns = Columns(user_col, item_col, split_col, time_col, rating_col)
     _check_names(features, ids)
-    with naming(path):
-        log = read_log(path, columns, None if separator is None else separator_of(separator))
     own = {name: Path(file) for name, file in (ids or {}).items()}
     common = None if item_ids is None else Path(item_ids)
     vectors = {name: read_vectors(file, name, item_col, own.get(name), common) for name, file in features.items()}
     meta = {"name": plain_name(path), "made": "tables", "source": path.name}
     with naming(path):
-        return data_set(log, vectors, how, meta)
+        return data_set(read_log(path, columns, separator_of(separator)), vectors, how, meta)
 
 
 def _check_names(features: Mapping[str, StrPath], ids: Mapping[str, StrPath] | None) -> None:

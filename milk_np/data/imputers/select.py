@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import cast
+
 from milk_np.data.dataset import Dataset
 from milk_np.data.features import FeatureTable
 from milk_np.data.imputers.base import Imputer
-from milk_np.data.imputers.constant import MeanImputer, ZeroImputer
-from milk_np.data.imputers.map import MapImputer
-from milk_np.data.imputers.nearest import NearestImputer
 from milk_np.errors import SettingsError
-
-IMPUTERS: dict[str, type[Imputer]] = {
-    kind.name: kind for kind in (ZeroImputer, MeanImputer, MapImputer, NearestImputer)
-}
+from milk_np.settings.names import IMPUTERS
 
 
 def imputer_class(name: str) -> type[Imputer]:
-    """Class of the imputer named `name`: zero, mean, map or nearest."""
+    """Class of the imputer named `name`, one of `IMPUTERS`."""
     if name not in IMPUTERS:
         raise SettingsError(f"impute: expected one of {', '.join(IMPUTERS)}, got {name!r}")
-    return IMPUTERS[name]
+    module, _, class_ = IMPUTERS[name].partition(":")
+    return cast("type[Imputer]", getattr(import_module(module), class_))
 
 
 def make_imputer(name: str) -> Imputer:

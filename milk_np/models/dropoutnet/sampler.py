@@ -27,9 +27,8 @@ class ScoreSampler:
         best = best_items(backend, tables, users, ds.train_items, min(top, len(ds.train_items)))
         self._kernels: Any = backend.kernels
         self._users, self._best, self._candidates = (backend.asarray(x) for x in (users, best, ds.train_items))
-        self._each: int = 2 * best.shape[1]
-        self._size, self._seed = batch_size, seed
-        self.rows: int = len(users) * self._each
+        self._each, self._size, self._seed = 2 * int(best.shape[1]), batch_size, seed
+        self.rows = len(users) * self._each
 
     @property
     def steps(self) -> int:

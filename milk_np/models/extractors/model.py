@@ -22,9 +22,12 @@ from milk_np.models.extractors.parameters import Parameters, blank_parameters, i
 from milk_np.models.extractors.step import Task, TripletStep
 from milk_np.models.extractors.trainer import TripletTrainer
 from milk_np.models.extractors.users import FreeUsers, Users
+from milk_np.models.on_data import OnData
+from milk_np.models.serving import Features
 from milk_np.models.stepped import SteppedModel
 from milk_np.models.stored import Arrays
 from milk_np.serving.catalogue import Catalogue
+from milk_np.serving.joining import Joined
 from milk_np.serving.ranking import TopK
 from milk_np.settings.shared import Settings
 from milk_np.training.sampler import usable_pairs
@@ -105,10 +108,14 @@ class ExtractorModel(SteppedModel):
         self, features: Mapping[str, NDArray[Any] | None], available: NDArray[np.bool_] | None = None
     ) -> Vectors:
         """Fused vectors (n, K) of items that weren't in the data; see `Recommender.encode_items`."""
+        tables = self._new_tables(features, available)
+        return self._encode(tables, np.arange(len(tables[0].source), dtype=np.int32))
+
+    def _new_tables(self, features: Features, available: NDArray[np.bool_] | None) -> list[BackendTable]:
+        """Imputed, normalised rows of items that weren't in the data, by modality."""
         imputer = self.fitted_imputer()
         rows = imputer.complete(features, available)
-        tables = [self._table(FeatureTable.complete(rows[name])) for name in imputer.modalities]
-        return self._encode(tables, np.arange(len(tables[0].source), dtype=np.int32))
+        return [self._table(FeatureTable.complete(rows[name])) for name in imputer.modalities]
 
     def _encode(self, tables: list[BackendTable], rows: NDArray[np.int32]) -> Vectors:
         """(1/M) sum_m c^m of the items `rows`, by blocks."""
@@ -169,6 +176,10 @@ class ExtractorModel(SteppedModel):
         self.moved()
         for name, array in self._fitted().arrays():
             array[...] = self._backend.asarray(arrays[name])
+
+    def _extended(self, joined: Joined, met: OnData) -> Arrays:
+        """Nothing but items changes: users' vectors stay as trained."""
+        return self._saved(self._fitted())
 
     # Files
 

@@ -13,7 +13,7 @@ from milk_np.models.extractors.step import TripletStep
 from milk_np.training.trainer import Trainer
 
 
-class Trained(Protocol):
+class Moved(Protocol):
     """The model whose parameters the steps move."""
 
     def moved(self) -> None:
@@ -23,7 +23,7 @@ class Trained(Protocol):
 class TripletTrainer(Trainer):
     """Batches of triplets, one optimiser."""
 
-    def __init__(self, model: Trained, step: TripletStep, backend: Backend) -> None:
+    def __init__(self, model: Moved, step: TripletStep, backend: Backend) -> None:
         self._model, self.engine, self._backend = model, step, backend
 
     @property

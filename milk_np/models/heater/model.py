@@ -117,7 +117,7 @@ class HeaterTrainer(TableTrainer):
         ids, slot = distinct(items)
         xp, settings = array_module(users), self._settings
         replaced = choose_rows(xp, len(users), settings.replaced, settings.seed, "heater-replaced", epoch, step)
-        u, v = embedding_forward(self.tables["u"], users)[0], embedding_forward(self.tables["v"], items)[0]
+        u, v = (embedding_forward(self.tables[name], at)[0] for name, at in (("u", users), ("v", items)))
         return Batch(self._x[ids], slot, u, v, labels, replaced)
 
 

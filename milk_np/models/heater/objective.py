@@ -46,7 +46,8 @@ class Batch(NamedTuple):
 
 def content_forward(tables: Tables, x: Array) -> tuple[Array, Any]:
     """v' (n, K) of content x (n, D)."""
-    mixed, of_mix = experts_forward(x, *(tables[name] for name in EXPERTS), gate="tanh")
+    W_gate, b_gate, W, b = (tables[name] for name in EXPERTS)
+    mixed, of_mix = experts_forward(x, W_gate, b_gate, W, b, "tanh")
     out, of_tanh = tanh_forward(mixed)
     return out, (of_mix, of_tanh)
 

@@ -41,9 +41,11 @@ from milk_np.models.kernel_profile.content import content, content_of, item_bloc
 from milk_np.models.kernel_profile.fit import PARAMETERS, fit_profile
 from milk_np.models.kernel_profile.ridge import choose_sets, weighted
 from milk_np.models.kernel_profile.whitening import whitened
+from milk_np.models.on_data import OnData
 from milk_np.models.stored import Arrays, StoredModel
 from milk_np.serving.catalogue import Catalogue
 from milk_np.serving.histories import Ids, compressed
+from milk_np.serving.joining import Joined
 from milk_np.serving.ranking import TopK, chosen_rows
 from milk_np.settings.shared import Settings
 from milk_np.training.progress import Callback, Phases
@@ -212,6 +214,12 @@ class KernelProfile(StoredModel):
     def error(self) -> float:
         """The kernel's leave-one-out error as a share of what there is to predict; that of another may be less."""
         return float(self._fitted()["error"])
+
+    def _extended(self, joined: Joined, met: OnData) -> Arrays:
+        """Items that were added say nothing of a user until the model is fitted again: their history is zero."""
+        history = self._fitted()["history"]
+        more = np.zeros((joined.catalogue.n_items - len(history), history.shape[1]), np.float32)
+        return {**self._fitted(), "history": np.vstack([history, more])}
 
     # Files
 

@@ -13,7 +13,7 @@ from milk_np.models.kernel_profile.need import BLOCK_ROWS
 from milk_np.models.kernel_profile.pairs import Pairs
 from milk_np.models.kernel_profile.smoother import Smoother, row_slices
 from milk_np.rng import generator
-from milk_np.serving.recommend import chosen_rows
+from milk_np.serving.ranking import chosen_rows
 
 Numbers = NDArray[np.intp]
 

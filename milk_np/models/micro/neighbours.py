@@ -34,7 +34,8 @@ def links(top_k: TopK, x: Vectors, landmarks: Vectors, k: int) -> Links:
 
 def row_sums(found: Links) -> Vectors:
     """Sums (n) of the cosines of each item's links."""
-    return found.cosines.sum(axis=1)
+    sums: Vectors = found.cosines.sum(axis=1)
+    return sums
 
 
 def normalised(found: Links, sums: Vectors, n_landmarks: int) -> csr_array:

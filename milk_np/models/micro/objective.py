@@ -75,7 +75,8 @@ def propagated(tables: Tables, graph: Graph, layers: int) -> tuple[Array, Any]:
 
 def fused(tables: Tables, parts: Array, owned: Array) -> tuple[Array, Any]:
     """h / |h| (n, K) of a (M, n, K), over the modalities `owned` (n, M)."""
-    h, of_h = fusion_forward(parts, *(tables[name] for name in ATTENTION), owned)
+    W, b, query = (tables[name] for name in ATTENTION)
+    h, of_h = fusion_forward(parts, W, b, query, owned)
     unit, of_unit = row_norm_forward(h)
     return unit, (of_h, of_unit)
 

@@ -16,7 +16,7 @@ from milk_np.errors import SettingsError
 from milk_np.files import require
 from milk_np.models.base import Vectors
 from milk_np.models.extractors.mixing import Mixing
-from milk_np.models.extractors.model import ExtractorModel
+from milk_np.models.extractors.model import ENCODE_ROWS, ExtractorModel
 from milk_np.models.extractors.objective import Weights
 from milk_np.models.extractors.parameters import Parameters, initial_parameters
 from milk_np.models.extractors.users import Users
@@ -27,8 +27,10 @@ from milk_np.models.milk.history_vectors import HistoryVectors
 from milk_np.models.milk.memory import milk_bytes
 from milk_np.models.milk.settings import MilkSettings
 from milk_np.models.milk.users import Histories, make_users
+from milk_np.models.on_data import OnData
 from milk_np.models.stored import Arrays
 from milk_np.serving.histories import Ids
+from milk_np.serving.joining import Joined
 from milk_np.settings.shared import Settings
 
 
@@ -50,6 +52,8 @@ class Milk(ExtractorModel):
 
     name: ClassVar[str] = "milk"
     memory_need = staticmethod(milk_bytes)
+
+    profiles_new_items: ClassVar[bool] = True
 
     def __init__(self, settings: Settings | None = None, **options: Any) -> None:
         """`settings`, changed by `options`; see `MilkSettings` for names, defaults and ranges."""
@@ -83,7 +87,7 @@ class Milk(ExtractorModel):
     @property
     def serves_histories(self) -> bool:
         """Whether users have profiles (`users` "profile" or "both")."""
-        return self.settings.users != "free"
+        return bool(self.settings.users != "free")
 
     def _of_histories(self) -> HistoryVectors:
         """The profiles under the current parameters."""
@@ -131,6 +135,29 @@ class Milk(ExtractorModel):
     def moved(self) -> None:
         """Parameters have changed: profiles are computed again when needed."""
         self._history_vectors = None
+
+    def _extended(self, joined: Joined, met: OnData) -> Arrays:
+        """Profiles of the histories as they are now; new users have no free vector."""
+        arrays = super()._extended(joined, met)
+        if not self.serves_histories:
+            return arrays
+        known, now, P = self._of_histories(), joined.catalogue, arrays["P"]
+        means = np.vstack([known.means, np.zeros((now.n_items - len(known.means), self.settings.dim), np.float32)])
+        means[joined.items] = self._means_on(met)
+        if len(P):
+            P = np.vstack([P, np.zeros((now.n_users - len(P), P.shape[1]), np.float32)])
+        grown = HistoryVectors.build(self._backend, means, np.asarray(arrays["scale"]), now.csr(Split.TRAIN))
+        return arrays | {"P": P} | grown.arrays()
+
+    def _means_on(self, met: OnData) -> Vectors:
+        """Mean (I, K) of c^m over each item's available modalities, for the items of other data, in blocks."""
+        out = np.empty((met.ds.n_items, self.settings.dim), np.float32)
+        for start in range(0, len(out), ENCODE_ROWS):
+            ids = np.arange(start, min(start + ENCODE_ROWS, len(out)), dtype=np.int32)
+            tables, owned = self._new_tables(met.features(ids), met.owned(ids)), self._backend.asarray(met.owned(ids))
+            for _, rows, c in self._extracted(tables, ids - np.int32(start)):  # one block
+                self._backend.kernels.owned_mean(c, rows, owned, out[start : start + len(ids)])
+        return out
 
     # Files
 

@@ -16,7 +16,6 @@ from milk_np.data import Dataset
 from milk_np.data.arrays import Split
 from milk_np.errors import DataError, DivergedError
 from milk_np.files import read_npz, write_npz_atomic
-from milk_np.settings.option import Value
 from milk_np.settings.pretrained import PretrainedSettings
 from milk_np.training.pretraining.learners import LEARNERS
 
@@ -67,7 +66,7 @@ def key(ds: Dataset, how: PretrainedSettings) -> str:
     chosen = {name: value for name, value in how.to_dict().items() if name.startswith("backbone")}
     layers = chosen.pop("backbone_layers")
     chosen = {"backbone": how.backbone} if how.backbone == "svd" else chosen
-    sizes: dict[str, Value] = {"users": ds.n_users, "items": ds.n_items, "dim": how.dim, "seed": how.seed}
+    sizes: dict[str, object] = {"users": ds.n_users, "items": ds.n_items, "dim": how.dim, "seed": how.seed}
     sizes |= {"layers": layers} if how.backbone == "light-gcn" else {}
     text = json.dumps({"version": VERSION, **chosen, **sizes}, sort_keys=True)
     digest = hashlib.sha256(text.encode())

@@ -34,7 +34,7 @@ def svd(backend: Backend, ds: Dataset, how: PretrainedSettings) -> tuple[Array, 
     R = csr_array((np.ones(len(user)), (user, columns)), shape=(ds.n_users, len(ds.train_items)))
     V = singular_vectors(R, how.dim, how.seed)
     V *= np.where(V[np.abs(V).argmax(axis=0), np.arange(V.shape[1])] < 0, -1, 1)  # signs are arbitrary: fix them
-    users: Floats = np.asarray(R @ V)
+    users = np.asarray(R @ V)
     root = np.maximum(np.sqrt(np.sqrt((users * users).sum(axis=0))), 1e-12)
     P, Q = np.zeros((ds.n_users, how.dim), np.float32), np.zeros((ds.n_items, how.dim), np.float32)
     P[:, : V.shape[1]], Q[ds.train_items, : V.shape[1]] = users / root, V * root

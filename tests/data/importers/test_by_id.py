@@ -218,7 +218,7 @@ def test_ratings_say_what_counts(tmp_path: Path) -> None:
         from_tables(table, files, Preparation(min_rating=6), rating_col="stars")
     with pytest.raises(SettingsError, match="--min-rating: expected --rating-col"):
         from_tables(table, files, Preparation(min_rating=6))
-    with pytest.raises(DataError, match="expected numbers, got text"):
+    with pytest.raises(DataError, match=r"expected numbers such as 4 or 3\.5, got 'good'"):
         from_tables(write_table(tmp_path / "log.csv", [(1, 2, "good")], "user,item,stars"), files, rating_col="stars")
 
 

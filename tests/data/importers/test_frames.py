@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -21,7 +20,9 @@ THERE = [11, 0, 3, 4, 5, 6, 8, 9, 10]
 
 
 def pandas_frame(columns: Columns) -> Any:
-    return import_module("pandas").DataFrame({name: _listed(values) for name, values in columns.items()})
+    import pandas
+
+    return pandas.DataFrame({name: _listed(values) for name, values in columns.items()})
 
 
 def pandas_strings(columns: Columns) -> Any:
@@ -32,11 +33,15 @@ def pandas_strings(columns: Columns) -> Any:
 
 
 def polars_frame(columns: Columns) -> Any:
-    return import_module("polars").DataFrame({name: _listed(values) for name, values in columns.items()})
+    import polars
+
+    return polars.DataFrame({name: _listed(values) for name, values in columns.items()})
 
 
 def arrow_table(columns: Columns) -> Any:
-    return import_module("pyarrow").table({name: _listed(values) for name, values in columns.items()})
+    import pyarrow
+
+    return pyarrow.table({name: _listed(values) for name, values in columns.items()})
 
 
 def arrow_reader(columns: Columns) -> Any:
@@ -44,8 +49,9 @@ def arrow_reader(columns: Columns) -> Any:
 
 
 def duck(columns: Columns) -> Any:
-    table = arrow_table(columns)
-    return import_module("duckdb").connect().from_arrow(table)
+    import duckdb
+
+    return duckdb.connect().from_arrow(arrow_table(columns))
 
 
 def plain(columns: Columns) -> Any:

@@ -47,6 +47,18 @@ def test_tables_without_a_header_are_read_by_number(tmp_path: Path, line: str) -
         read_log(path, Columns("1", "9"))
 
 
+def test_a_line_without_any_known_separator_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "log.txt"
+    path.write_text("user item\n1 2\n")
+    with pytest.raises(
+        DataError, match=r"got user item \(no tab, ',', ';', '\|', '::' in it: spaces are --separator space"
+    ):
+        read_log(path, Columns())
+    path.write_text("user,item\n0,1,2\n1,3,4\n")
+    with pytest.raises(DataError, match=r"line 2 has 3 columns, .* or a column has no name in the header"):
+        read_log(path, Columns())
+
+
 def test_a_missing_header_is_said(tmp_path: Path) -> None:
     path = tmp_path / "ratings.dat"
     path.write_text("1::1193::5::978300760\n1::661::3::978302109\n")
@@ -144,7 +156,10 @@ def test_words_of_many_batches_keep_their_places(tmp_path: Path, kind: str, monk
     rng = np.random.default_rng(0)
     names = [f"u{n}" for n in rng.integers(0, 30, 200)]
     table = arrow.table({"user": arrow.array(names, getattr(arrow, kind)()), "item": np.arange(200)})
-    parquet.write_table(table, tmp_path / "log.parquet", row_group_size=50)
+    try:
+        parquet.write_table(table, tmp_path / "log.parquet", row_group_size=50)
+    except arrow.ArrowNotImplementedError:
+        pytest.skip(f"this version of pyarrow can't write {kind}")
     assert read_log(tmp_path / "log.parquet", Columns()).user.values().tolist() == names
 
 

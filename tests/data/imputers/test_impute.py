@@ -165,6 +165,18 @@ def test_unfit_new_items_are_refused(rows: dict[str, Any], available: Any, messa
         make_imputer("mean").fit(small()).complete(rows, available)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_row_of_nan_is_a_missing_one(name: str) -> None:
+    """The rule of raw data and of files of new items."""
+    imputer = make_imputer(name).fit(small(n_items=20, seed=3))
+    rows = {"m0": np.ones((3, 4), np.float32), "m1": np.ones((3, 3), np.float32)}
+    rows["m0"][1] = np.nan
+    told = imputer.complete(rows, np.array([[1, 1], [0, 1], [1, 1]], bool))
+    found = imputer.complete(rows)
+    for modality in told:
+        assert np.array_equal(found[modality], told[modality])
+
+
 def test_nan_in_a_missing_row_of_a_new_item_is_fine() -> None:
     rows = {"m0": np.ones((2, 4)), "m1": np.array([[1, 2, 3], [np.nan] * 3])}
     done = make_imputer("mean").fit(small()).complete(rows, np.array([[True, True], [True, False]]))

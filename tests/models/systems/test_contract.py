@@ -17,12 +17,10 @@ from cases import Case, Problem, Sizes, cases, planted, small_set
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from milk_np.data import Dataset, apply_protocol, make_synthetic
+from milk_np.data import Dataset
 from milk_np.errors import SettingsError
-from milk_np.evaluation.evaluate import evaluate
 from milk_np.kernels.blas import openblas_pools
 from milk_np.kernels.cpu import set_threads
-from milk_np.models.baselines.random_order import RandomOrder
 from milk_np.models.content_model import ContentModel
 from milk_np.models.registry import model_class, settings_class
 from milk_np.models.stored import load
@@ -31,8 +29,6 @@ from milk_np.training.progress import Progress
 from milk_np.training.run_folder import RunFolder
 
 CASES = cases()
-BEYOND = {"max_epochs": 12, "patience": 4, "backbone_epochs": 40, "backbone_lr": 0.02, "dim": 16, "seed": 1}
-"""For a training that is long enough to learn from."""
 every = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 with_torch = pytest.mark.skipif(find_spec("torch") is None, reason="PyTorch, the second opinion, is not installed")
 
@@ -326,16 +322,3 @@ def test_the_need_for_memory_grows_with_the_data(case: Case) -> None:
     assert set(need) <= set(cls.memory_advice)
     for name in ("n_users", "n_items"):
         assert sum(cls.memory_need(settings, **{**small, name: 10**6}).values()) > sum(need.values())
-
-
-# Accuracy
-
-
-@every
-def test_ranks_new_items_beyond_chance(case: Case) -> None:
-    ds = apply_protocol(make_synthetic(400, 300, 12_000, {"image": 16, "text": 12}, new_items=0.3, seed=5), "FTMT")
-    longer = {name: value for name, value in BEYOND.items() if name in settings_class(case.name).options()}
-    model = model_class(case.name)(**{**case.options, **longer, **case.beyond}).fit(ds)
-    ours, chance = (evaluate(each, ds).per_user["ndcg@10"] for each in (model, RandomOrder().fit(ds)))
-    gain = ours - chance
-    assert gain.mean() > 5 * gain.std(ddof=1) / np.sqrt(len(gain))

@@ -20,13 +20,12 @@ from milk_np.data.rows import mean_row
 from milk_np.files import require
 from milk_np.kernels.blas import one_blas_thread
 from milk_np.models.base import Vectors
-from milk_np.models.content.memory import ADVICE, training_bytes
-from milk_np.models.content.rows import content_rows
+from milk_np.models.closed_form.memory import ADVICE, training_bytes
+from milk_np.models.closed_form.rows import content_rows
 from milk_np.models.stored import Arrays, StoredModel
 from milk_np.serving.catalogue import Catalogue
 from milk_np.serving.histories import Ids, compressed
-from milk_np.serving.ranking import TopK
-from milk_np.serving.recommend import chosen_rows
+from milk_np.serving.ranking import TopK, chosen_rows
 from milk_np.training.progress import Callback, Phases
 from milk_np.training.run_folder import RunFolder
 
@@ -43,7 +42,7 @@ class Training:
     R: Sparse
 
 
-class ContentModel(StoredModel):
+class ClosedForm(StoredModel):
     """A model fitted in one pass on the host; the search for the best items runs on `device`.
 
     The bits of a fit don't depend on the number of threads. A user's vector is the same to the bit whichever others
@@ -84,8 +83,13 @@ class ContentModel(StoredModel):
         callback: Callback | None = None,
         run: RunFolder | None = None,
         resume: bool = False,
+        final: bool = False,
     ) -> Self:
-        """Fit; a signal ends it where it stands. There is nothing to `resume` from: it starts anew."""
+        """Fit; a signal ends it where it stands. There is nothing to `resume` from: it starts anew.
+
+        A `final` model is fitted on all items that have pairs.
+        """
+        ds = ds.all_training() if final else ds
         phases = Phases(callback)
         phases("content of the items", 0.0)
         self._catalogue, self.imputer = Catalogue.of(ds), make_imputer(self.settings.impute).fit(ds)
@@ -107,7 +111,7 @@ class ContentModel(StoredModel):
 
     def _content(self, features: Mapping[str, Any]) -> Vectors:
         centres = [self._arrays[f"centre{m}"] for m in range(len(features))]
-        return content_rows(features, centres, self.settings.centring)
+        return content_rows(features, centres, self.settings.content)
 
     def _average(self, R: Sparse) -> Vectors:
         """The mean of the users' vectors (K,), for who chose nothing."""
@@ -132,6 +136,11 @@ class ContentModel(StoredModel):
         out of range.
         """
         return self._profiles(*compressed(histories, self.catalogue.n_items))
+
+    @property
+    def serves_histories(self) -> bool:
+        """Always: a user is their history."""
+        return True
 
     def _profiles(self, indptr: NDArray[np.int64], items: NDArray[np.int32]) -> Vectors:
         average = self._fitted()["average"]

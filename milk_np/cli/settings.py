@@ -38,7 +38,7 @@ def _chosen_model(line: Sequence[str]) -> str:
     given = {name: last_value(line, f"--{name}") for name in ("model", "preset", "config", "like")}
     stated = {name: given[name] for name in ("model", "preset") if given[name] is not None}
     like = given["config"] is None and given["like"] is not None
-    file = _of_run(str(given["like"])) if like else _file_values(given["config"]) if given["config"] else {}
+    file = _of_run(str(given["like"])) if like else read_toml(given["config"]) if given["config"] else {}
     return registry.named(_over(file, stated))
 
 
@@ -47,7 +47,7 @@ def _of_run(path: str) -> dict[str, object]:
     from milk_np.training.run_folder import RunFolder  # loads NumPy
 
     config = RunFolder(path).config
-    return _file_values(str(config)) if config.is_file() else {}
+    return read_toml(config) if config.is_file() else {}
 
 
 def read_settings(
@@ -60,9 +60,10 @@ def read_settings(
     as it leaves them at their defaults, as version 0.1.0 wrote them.
     """
     line, path = given_settings(given), getattr(given, "config", None)
-    file = _file_values(path) if path is not None else {}
+    file = read_toml(path) if path is not None else {}
+    name = model or registry.named(_over(_over(dict(base or {}), file), line))
+    file = normal_keys(file, registry.spellings(name), f"{path}: key")
     values = _over(_over(dict(base or {}), file), line)
-    name = model or registry.named(values)
     mine = {k: v for k, v in values.items() if k in line or not _idle(k, v, name)}
     if path is not None:
         _check_file(path, {k: v for k, v in file.items() if k in mine and k not in line}, name)
@@ -94,7 +95,7 @@ def _idle(setting: str, value: object, name: str) -> bool:
 
 def given_settings(given: argparse.Namespace) -> dict[str, object]:
     """The settings that the command line names."""
-    known = set(registry.spellings().values())
+    known = registry.names()
     return {name: value for name, value in vars(given).items() if name in known}
 
 
@@ -105,10 +106,6 @@ def refuse_idle_mask(given: argparse.Namespace, settings: Settings) -> None:
         raise SettingsError(
             f"--{idle[0].replace('_', '-')}: has no effect on the mask stored in the data; add --protocol"
         )
-
-
-def _file_values(path: str) -> dict[str, object]:
-    return normal_keys(read_toml(path), registry.spellings(), f"{path}: key")
 
 
 def _check_file(path: str, values: Mapping[str, object], name: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from content_cases import EMPTY, OPTIONS, small
+from closed_form_cases import EMPTY, OPTIONS, small
 
 from milk_np.data import Dataset, make_synthetic
 from milk_np.errors import DataError, ModalityError, SettingsError
@@ -18,16 +18,16 @@ from milk_np.evaluation.evaluate import evaluate
 from milk_np.files import read_npz, write_npz_atomic
 from milk_np.models.base import data_sizes
 from milk_np.models.baselines.random_order import RandomOrder
-from milk_np.models.content.base import ContentModel
+from milk_np.models.closed_form.base import ClosedForm
 from milk_np.models.registry import MODELS, make_model, make_settings, model_class, settings_class
 from milk_np.models.stored import load
 
 every = pytest.mark.parametrize("name", OPTIONS)
 
 
-def fitted(name: str, ds: Dataset, **more: Any) -> ContentModel:
+def fitted(name: str, ds: Dataset, **more: Any) -> ClosedForm:
     model = make_model(make_settings({"model": name, **OPTIONS[name], **more})).fit(ds)
-    assert isinstance(model, ContentModel)
+    assert isinstance(model, ClosedForm)
     return model
 
 
@@ -37,16 +37,16 @@ def ds() -> Dataset:
 
 
 @pytest.fixture(scope="module")
-def models(ds: Dataset) -> dict[str, ContentModel]:
+def models(ds: Dataset) -> dict[str, ClosedForm]:
     return {name: fitted(name, ds) for name in OPTIONS}
 
 
 def test_all_of_them_are_tested() -> None:
-    assert {name for name in MODELS if issubclass(model_class(name), ContentModel)} == set(OPTIONS)
+    assert {name for name in MODELS if issubclass(model_class(name), ClosedForm)} == set(OPTIONS)
 
 
 @every
-def test_vectors_of_some_are_those_of_all(models: dict[str, ContentModel], ds: Dataset, name: str) -> None:
+def test_vectors_of_some_are_those_of_all(models: dict[str, ClosedForm], ds: Dataset, name: str) -> None:
     model, some = models[name], np.array([7, 2, EMPTY], np.int32)
     for vectors in (model.user_factors, model.item_factors):
         assert vectors().dtype == np.float32
@@ -57,7 +57,7 @@ def test_vectors_of_some_are_those_of_all(models: dict[str, ContentModel], ds: D
 
 
 @every
-def test_a_history_of_new_items_says_nothing(models: dict[str, ContentModel], ds: Dataset, name: str) -> None:
+def test_a_history_of_new_items_says_nothing(models: dict[str, ClosedForm], ds: Dataset, name: str) -> None:
     model, new = models[name], ds.new_items()
     mean, with_new, without = model.encode_users([new[:2], np.array([*ds.train_items[:3], new[0]]), ds.train_items[:3]])
     np.testing.assert_array_equal(with_new, without)
@@ -70,11 +70,11 @@ def test_a_history_of_new_items_says_nothing(models: dict[str, ContentModel], ds
 
 @every
 @pytest.mark.parametrize(
-    ("impute", "centring"), [("mean", "before"), ("zero", "after"), ("map", "none"), ("nearest", "after")]
+    ("impute", "content"), [("mean", "raw-centred"), ("zero", "centred"), ("map", "unit"), ("nearest", "centred")]
 )
-def test_items_of_the_data_and_new_ones_get_the_same_vectors(name: str, impute: str, centring: str) -> None:
+def test_items_of_the_data_and_new_ones_get_the_same_vectors(name: str, impute: str, content: str) -> None:
     ds = small("MTMT", widths={"image": 6, "text": 4, "audio": 3})
-    model = fitted(name, ds, impute=impute, centring=centring)
+    model = fitted(name, ds, impute=impute, content=content)
     assert np.isfinite(model.item_factors()).all()
     found = model.encode_items(ds.features, ds.available)
     np.testing.assert_allclose(found, model.item_factors(), rtol=1e-4, atol=1e-5)
@@ -83,7 +83,7 @@ def test_items_of_the_data_and_new_ones_get_the_same_vectors(name: str, impute: 
 @every
 @pytest.mark.parametrize("missing", ["image", "text"])
 def test_a_missing_modality_is_served_and_its_row_is_not_read(
-    models: dict[str, ContentModel], ds: Dataset, name: str, missing: str
+    models: dict[str, ClosedForm], ds: Dataset, name: str, missing: str
 ) -> None:
     model, some = models[name], ds.new_items()[:4]
     rows = {m: ds.features[m][some] for m in ds.modalities if m != missing}
@@ -107,7 +107,7 @@ def test_one_modality_is_enough(name: str) -> None:
 
 
 @every
-def test_saves_and_loads(models: dict[str, ContentModel], name: str, tmp_path: Path) -> None:
+def test_saves_and_loads(models: dict[str, ClosedForm], name: str, tmp_path: Path) -> None:
     model = models[name]
     model.save(tmp_path / "model.npz")
     again = load(tmp_path / "model.npz")
@@ -128,13 +128,13 @@ def test_saves_and_loads(models: dict[str, ContentModel], name: str, tmp_path: P
 
 @every
 def test_fitting_twice_gives_the_same_bits_on_any_number_of_threads(
-    models: dict[str, ContentModel], name: str, tmp_path: Path
+    models: dict[str, ClosedForm], name: str, tmp_path: Path
 ) -> None:
     models[name].save(tmp_path / "here.npz")
     code = (
         "from milk_np.machine import threads; threads.prepare(['--threads', '1'])\n"
         "import sys; sys.path.append(sys.argv[1])\n"
-        "from content_cases import OPTIONS, small; from milk_np.models.registry import make_model, make_settings\n"
+        "from closed_form_cases import OPTIONS, small; from milk_np.models.registry import make_model, make_settings\n"
         "make_model(make_settings({'model': sys.argv[2], **OPTIONS[sys.argv[2]]})).fit(small()).save(sys.argv[3])"
     )
     line = [sys.executable, "-P", "-c", code, str(Path(__file__).parent), name, str(tmp_path / "there.npz")]

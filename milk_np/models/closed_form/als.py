@@ -50,4 +50,5 @@ class Side:
 
 def first_vectors(n: int, dim: int, seed: int) -> Floats:
     """Item vectors (n, K) to start from, drawn by `seed`."""
-    return generator(seed, "als-items").standard_normal((n, dim)) * START / np.sqrt(dim)
+    out: Floats = generator(seed, "als-items").standard_normal((n, dim)) * (START / dim**0.5)
+    return out

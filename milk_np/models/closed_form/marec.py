@@ -35,7 +35,7 @@ from scipy.linalg import cho_factor, cho_solve
 
 from milk_np.data.rows import unit_rows
 from milk_np.models.base import Floats, Vectors
-from milk_np.models.content.base import ContentModel, Sparse, Training
+from milk_np.models.closed_form.base import ClosedForm, Sparse, Training
 from milk_np.models.stored import Arrays
 
 UNSEEN = 0.2
@@ -43,8 +43,8 @@ UNSEEN = 0.2
 _USERS = 512
 
 
-class Marec(ContentModel):
-    """Settings: `marec_penalty`, `modality_scale`, `centring`, `impute`. Vectors are as wide as there are training
+class Marec(ClosedForm):
+    """Settings: `marec_penalty`, `modality_scale`, `content`, `impute`. Vectors are as wide as there are training
     items, n, and a fit holds a few matrices of n times n."""
 
     name: ClassVar[str] = "marec"
@@ -91,7 +91,7 @@ def modality_weights(R: Sparse, cosines: Sequence[Floats]) -> Floats:
         z = np.stack([np.ones_like(chosen), *(chosen @ G for G in cosines)])
         system += np.einsum("aui,bui->ab", z * v, z, optimize=True)
         right += np.einsum("aui,ui->a", z, v * chosen, optimize=True)
-    mu: Floats = np.linalg.lstsq(system, right, rcond=None)[0]
+    mu: Floats = np.asarray(np.linalg.lstsq(system, right, rcond=None)[0], np.float64)
     return mu
 
 
@@ -106,5 +106,5 @@ def _parts(rows: Vectors, widths: Sequence[int]) -> list[Vectors]:
 
 
 def _unit_parts(rows: Vectors, widths: Sequence[int]) -> list[Vectors]:
-    """The modalities' rows, of unit length whatever the centring; a missing one stays zero."""
+    """The modalities' rows, of unit length whatever the content; a missing one stays zero."""
     return [unit_rows(part) for part in _parts(rows, widths)]

@@ -19,14 +19,14 @@ from typing import ClassVar
 import numpy as np
 
 from milk_np.models.base import Vectors
-from milk_np.models.content.base import ContentModel, Sparse, Training
-from milk_np.models.content.regression import ContentRidge
+from milk_np.models.closed_form.base import ClosedForm, Sparse, Training
+from milk_np.models.closed_form.regression import ContentRidge
 from milk_np.models.stored import Arrays
 from milk_np.training.pretraining.factors import singular_vectors
 
 
-class SvdRidge(ContentModel):
-    """PureSVD and ridge regression. Settings: `dim` (K), `content_ridge`, `drop_weight`, `centring`, `impute`, and
+class SvdRidge(ClosedForm):
+    """PureSVD and ridge regression. Settings: `dim` (K), `content_ridge`, `drop_weight`, `content`, `impute`, and
     `seed`, which the search for singular vectors of many items starts from."""
 
     name: ClassVar[str] = "svd-ridge"

@@ -6,19 +6,19 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from content_cases import dense, small
+from closed_form_cases import dense, small
 
 from milk_np.models.baselines.most_similar import MostSimilar
-from milk_np.models.content.knn import ContentKnn
-from milk_np.models.content.ridge_direct import RidgeDirect
+from milk_np.models.closed_form.knn import ContentKnn
+from milk_np.models.closed_form.ridge_direct import RidgeDirect
 
 
 @pytest.mark.parametrize("weights", ["sum", "plain"])
 @pytest.mark.parametrize("power", [0.5, 1.0, 3.0])
 def test_scores_are_sums_of_powers_of_cosines(weights: str, power: float) -> None:
     ds = small("MTMT")
-    model = ContentKnn(neighbours=5, knn_power=power, knn_weights=weights, centring="before").fit(ds)
-    x = RidgeDirect(centring="before").fit(ds).item_factors().astype(np.float64)
+    model = ContentKnn(neighbours=5, knn_power=power, knn_weights=weights, content="raw-centred").fit(ds)
+    x = RidgeDirect(content="raw-centred").fit(ds).item_factors().astype(np.float64)
     x /= np.linalg.norm(x, axis=1, keepdims=True)
     scores, R = model.user_factors() @ model.item_factors().T, dense(ds)
     known = np.flatnonzero(R.any(axis=1))
@@ -34,7 +34,7 @@ def test_scores_are_sums_of_powers_of_cosines(weights: str, power: float) -> Non
 
 def test_without_missing_modalities_the_published_default_is_a_case_of_it() -> None:
     ds = small("FTFT")
-    ours = ContentKnn(neighbours=20, knn_power=1.0, knn_weights="plain", centring="before").fit(ds)
+    ours = ContentKnn(neighbours=20, knn_power=1.0, knn_weights="plain", content="raw-centred").fit(ds)
     published = MostSimilar().fit(ds)
     np.testing.assert_allclose(2 * ours.item_factors(), published.item_factors(), atol=1e-4)
 
@@ -44,6 +44,6 @@ def test_an_item_unlike_all_others_has_no_weights_and_no_nan() -> None:
     features = {name: np.abs(rows) for name, rows in ds.features.items()}
     for rows in features.values():
         rows[ds.new_items()[0]] *= -1
-    model = ContentKnn(centring="none").fit(replace(ds, features=features))
+    model = ContentKnn(content="unit").fit(replace(ds, features=features))
     assert not model.item_factors()[ds.new_items()[0]].any()
     assert np.isfinite(model.item_factors()).all()

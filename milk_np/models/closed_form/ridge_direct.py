@@ -18,13 +18,13 @@ from typing import ClassVar
 import numpy as np
 
 from milk_np.models.base import Vectors
-from milk_np.models.content.base import ContentModel, Sparse, Training
-from milk_np.models.content.regression import ContentRidge
+from milk_np.models.closed_form.base import ClosedForm, Sparse, Training
+from milk_np.models.closed_form.regression import ContentRidge
 from milk_np.models.stored import Arrays
 
 
-class RidgeDirect(ContentModel):
-    """Ridge regression of choices on content. Settings: `content_ridge`, `drop_weight`, `centring`, `impute`. Vectors
+class RidgeDirect(ClosedForm):
+    """Ridge regression of choices on content. Settings: `content_ridge`, `drop_weight`, `content`, `impute`. Vectors
     are as wide as all modalities together."""
 
     name: ClassVar[str] = "ridge"

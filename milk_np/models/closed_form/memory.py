@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from milk_np.machine.memory import KERNELS
-from milk_np.models.content.settings import ContentSettings
+from milk_np.models.closed_form.settings import ClosedFormSettings
 
 _FLOAT, _DOUBLE = 4, 8
 _ELSEWHERE = "fit on a machine with more memory"
@@ -21,7 +21,7 @@ ADVICE = {
 
 
 def training_bytes(
-    settings: ContentSettings,
+    settings: ClosedFormSettings,
     *,
     n_users: int,
     n_items: int,

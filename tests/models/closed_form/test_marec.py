@@ -6,23 +6,23 @@ from typing import Any
 
 import numpy as np
 import pytest
-from content_cases import dense, small
+from closed_form_cases import dense, small
 
-from milk_np.models.content.marec import UNSEEN, Marec
-from milk_np.models.content.ridge_direct import RidgeDirect
+from milk_np.models.closed_form.marec import UNSEEN, Marec
+from milk_np.models.closed_form.ridge_direct import RidgeDirect
 
 PENALTY = 3.0
 
 
 def parts(ds: Any) -> list[Any]:
     """Unit rows of each modality, zero where it is missing."""
-    x = RidgeDirect(centring="before").fit(ds).item_factors().astype(np.float64)
+    x = RidgeDirect(content="raw-centred").fit(ds).item_factors().astype(np.float64)
     return [x[:, :6], x[:, 6:]]
 
 
 def test_the_weights_are_a_weighted_least_squares() -> None:
     ds = small("MTMT")
-    mu, R = Marec(centring="before").fit(ds).arrays()["mu"], dense(ds)
+    mu, R = Marec(content="raw-centred").fit(ds).arrays()["mu"], dense(ds)
     z = [np.ones_like(R)]
     for x in parts(ds):
         G = x[ds.train_items] @ x[ds.train_items].T
@@ -42,7 +42,7 @@ def test_the_weights_are_a_weighted_least_squares() -> None:
 def test_a_new_items_column_is_at_the_minimum_of_the_aligned_loss(beta: float) -> None:
     """Up to the factor beta / (1 + beta), which all new items share."""
     ds = small("FTFT")
-    model = Marec(marec_penalty=PENALTY, centring="before").fit(ds)
+    model = Marec(marec_penalty=PENALTY, content="raw-centred").fit(ds)
     R, mu = dense(ds), model.arrays()["mu"]
     x = [each[ds.train_items] for each in parts(ds)]
     rng = np.random.default_rng(0)
@@ -60,7 +60,7 @@ def test_a_new_items_column_is_at_the_minimum_of_the_aligned_loss(beta: float) -
 
 def test_an_item_that_lacks_a_modality_is_scaled_to_its_share() -> None:
     ds = small()
-    owned, plain = (Marec(modality_scale=how, centring="before").fit(ds) for how in ("owned", "plain"))
+    owned, plain = (Marec(modality_scale=how, content="raw-centred").fit(ds) for how in ("owned", "plain"))
     mu = np.abs(owned.arrays()["mu"][1:])
     for i, available in enumerate(ds.available):
         factor = mu.sum() / mu[available].sum()

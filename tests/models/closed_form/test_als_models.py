@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from content_cases import copies, dense, small
+from closed_form_cases import copies, dense, small
 
-from milk_np.models.content.feature_ials import FeatureIals
-from milk_np.models.content.ials_ridge import IalsRidge
-from milk_np.models.content.ridge_direct import RidgeDirect
+from milk_np.models.closed_form.feature_ials import FeatureIals
+from milk_np.models.closed_form.ials_ridge import IalsRidge
+from milk_np.models.closed_form.ridge_direct import RidgeDirect
 
 ALPHA, RIDGE = 4.0, 0.6
 REG = {0.0: 0.8, 1.0: 0.05}

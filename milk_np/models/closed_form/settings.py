@@ -8,9 +8,11 @@ from typing import ClassVar
 from milk_np.settings.option import option
 from milk_np.settings.shared import Kind, Settings, Space
 
+CONTENTS = ("unit", "centred", "raw-centred")
+
 
 @dataclass(frozen=True)
-class ContentSettings(Settings):
+class ClosedFormSettings(Settings):
     """What they share: how content becomes a row."""
 
     kind: ClassVar[Kind] = "closed form"
@@ -21,10 +23,10 @@ class ContentSettings(Settings):
     """Matrices (n, n) that a fit holds."""
 
     # fmt: off
-    centring: str = option(
-        "after", str, "content",
-        "before: features less their mean, then of unit length; after: of unit length, then less the mean; none",
-        choices=("before", "after", "none"),
+    content: str = option(
+        "centred", str, "content",
+        "rows of content: each modality at unit length; the same minus the mean; or less the mean, then at unit length",
+        choices=CONTENTS,
     )
     # fmt: on
 
@@ -38,7 +40,7 @@ class ContentSettings(Settings):
 
 
 @dataclass(frozen=True)
-class RidgeSettings(ContentSettings):
+class RidgeSettings(ClosedFormSettings):
     """Settings of the regression from content straight to choices, and of those that map to vectors."""
 
     title: ClassVar[str] = "ridge"
@@ -57,8 +59,8 @@ class RidgeSettings(ContentSettings):
         return content_width
 
     def tuning_space(self) -> Space:
-        """The penalty and the centring."""
-        return {"content_ridge": (0.3, 1.0, 3.0, 10.0), "centring": ("before", "after", "none")}
+        """The penalty and the content."""
+        return {"content_ridge": (0.3, 3.0, 30.0), "content": CONTENTS}
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ class SvdRidgeSettings(RidgeSettings):
 
     def tuning_space(self) -> Space:
         """The dimension, too."""
-        return {"dim": (32, 64, 128), **super().tuning_space()}
+        return {"dim": (64, 256), **super().tuning_space()}
 
 
 @dataclass(frozen=True)
@@ -94,9 +96,9 @@ class IalsRidgeSettings(SvdRidgeSettings):
     # fmt: off
     model: str = option("ials-ridge", str, "model", "what to train", choices=("ials-ridge",), metavar="NAME")
     als_confidence: float = option(
-        10.0, float, "least squares", "weight alpha of a training pair on top of the 1 that any pair has", above=0,
+        3.0, float, "least squares", "weight alpha of a training pair on top of the 1 that any pair has", above=0,
     )
-    als_penalty: float = option(1.0, float, "least squares", "L2 penalty of the vectors", above=0)
+    als_penalty: float = option(10.0, float, "least squares", "L2 penalty of the vectors", above=0)
     als_power: float = option(
         0.0, float, "least squares", "the penalty grows with (a row's weight)^X; 0: same for all rows", low=0, high=1,
     )
@@ -109,8 +111,9 @@ class IalsRidgeSettings(SvdRidgeSettings):
 
     def tuning_space(self) -> Space:
         """The least squares' penalty and confidence, too."""
-        found = {"als_confidence": (3.0, 10.0, 30.0), "als_penalty": (0.3, 1.0, 10.0)}
-        return {**found, **super().tuning_space()}
+        space = {**super().tuning_space(), "dim": (64, 128)}
+        found = {"als_confidence": (1.0, 3.0, 10.0), "als_penalty": (1.0, 10.0, 30.0)}
+        return {**found, **space}
 
 
 @dataclass(frozen=True)
@@ -137,7 +140,7 @@ class FeatureIalsSettings(IalsRidgeSettings):
 
 
 @dataclass(frozen=True)
-class ContentKnnSettings(ContentSettings):
+class ContentKnnSettings(ClosedFormSettings):
     """Settings of content kNN."""
 
     title: ClassVar[str] = "content kNN"
@@ -145,8 +148,8 @@ class ContentKnnSettings(ContentSettings):
 
     # fmt: off
     model: str = option("content-knn", str, "model", "what to train", choices=("content-knn",), metavar="NAME")
-    centring: str = option(
-        "before", str, "content", ContentSettings.options()["centring"].help, choices=("before", "after", "none"),
+    content: str = option(
+        "raw-centred", str, "content", ClosedFormSettings.options()["content"].help, choices=CONTENTS,
     )
     neighbours: int = option(100, int, "neighbours", "training items that an item is compared with", low=1)
     knn_power: float = option(3.0, float, "neighbours", "power of the cosines", low=0, high=100)
@@ -162,12 +165,12 @@ class ContentKnnSettings(ContentSettings):
             "neighbours": (20, 50, 200),
             "knn_power": (1.0, 3.0, 5.0),
             "knn_weights": ("sum", "plain"),
-            "centring": ("before", "after", "none"),
+            "content": CONTENTS,
         }
 
 
 @dataclass(frozen=True)
-class MarecSettings(ContentSettings):
+class MarecSettings(ClosedFormSettings):
     """Settings of MARec."""
 
     title: ClassVar[str] = "MARec"
@@ -185,9 +188,9 @@ class MarecSettings(ContentSettings):
     # fmt: on
 
     def tuning_space(self) -> Space:
-        """The penalty, the scale and the centring."""
+        """The penalty, the scale and the content."""
         return {
             "marec_penalty": (30.0, 100.0, 300.0, 1000.0),
             "modality_scale": ("owned", "plain"),
-            "centring": ("before", "after", "none"),
+            "content": CONTENTS,
         }

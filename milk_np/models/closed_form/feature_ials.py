@@ -25,10 +25,10 @@ from typing import ClassVar
 import numpy as np
 
 from milk_np.models.base import Floats
-from milk_np.models.content.als import first_vectors
-from milk_np.models.content.base import Training
-from milk_np.models.content.ials_ridge import IalsRidge
-from milk_np.models.content.regression import ContentRidge
+from milk_np.models.closed_form.als import first_vectors
+from milk_np.models.closed_form.base import Training
+from milk_np.models.closed_form.ials_ridge import IalsRidge
+from milk_np.models.closed_form.regression import ContentRidge
 from milk_np.models.stored import Arrays
 
 

@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from content_cases import copies, dense, small
+from closed_form_cases import copies, dense, small
 from hypothesis import given
 from hypothesis import strategies as st
 
-from milk_np.models.content.regression import ContentRidge, shares
-from milk_np.models.content.ridge_direct import RidgeDirect
-from milk_np.models.content.rows import content_rows
-from milk_np.models.content.svd_ridge import SvdRidge, singular_vectors
+from milk_np.models.closed_form.regression import ContentRidge, shares
+from milk_np.models.closed_form.ridge_direct import RidgeDirect
+from milk_np.models.closed_form.rows import content_rows
+from milk_np.models.closed_form.svd_ridge import SvdRidge, singular_vectors
 
 
 def make_case(seed: int, M: int, n: int, K: int, weighted: bool) -> tuple[Any, tuple[int, ...], Any, Any]:
@@ -98,16 +98,16 @@ def test_many_items_get_the_singular_vectors_of_few(monkeypatch: pytest.MonkeyPa
     np.testing.assert_allclose(np.abs(found.T @ dense_), np.eye(4), atol=1e-8)
 
 
-@pytest.mark.parametrize("centring", ["before", "after", "none"])
-def test_rows_are_centred_as_said(centring: str) -> None:
+@pytest.mark.parametrize("content", ["unit", "centred", "raw-centred"])
+def test_rows_are_centred_as_said(content: str) -> None:
     rng = np.random.default_rng(0)
     raw, centre = rng.standard_normal((5, 3)).astype(np.float32) + 2, np.full(3, 2, np.float32)
     raw[1] = centre  # imputed by the mean
-    rows = content_rows({"a": raw}, [centre], centring)
+    rows = content_rows({"a": raw}, [centre], content)
     unit = raw / np.linalg.norm(raw, axis=1, keepdims=True)
-    expected = {"none": unit, "after": unit - unit[1]}.get(centring)
+    expected = {"unit": unit, "centred": unit - unit[1]}.get(content)
     if expected is None:
         far = np.linalg.norm(raw - 2, axis=1, keepdims=True)
         expected = (raw - 2) / np.where(far > 0, far, 1)
     np.testing.assert_allclose(rows, expected, atol=1e-6)
-    assert (centring == "none") == bool(rows[1].any())
+    assert (content == "unit") == bool(rows[1].any())

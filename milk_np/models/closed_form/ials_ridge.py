@@ -17,15 +17,15 @@ from typing import ClassVar
 import numpy as np
 
 from milk_np.models.base import Vectors
-from milk_np.models.content.als import Side, first_vectors
-from milk_np.models.content.base import ContentModel, Sparse, Training
-from milk_np.models.content.regression import ContentRidge
+from milk_np.models.closed_form.als import Side, first_vectors
+from milk_np.models.closed_form.base import ClosedForm, Sparse, Training
+from milk_np.models.closed_form.regression import ContentRidge
 from milk_np.models.stored import Arrays
 
 
-class IalsRidge(ContentModel):
+class IalsRidge(ClosedForm):
     """Alternating least squares and ridge regression. Settings: `dim` (K), `als_confidence` (alpha), `als_penalty`
-    (reg), `als_power` (nu), `als_sweeps`, `content_ridge`, `drop_weight`, `centring`, `impute`, and `seed`, which draws
+    (reg), `als_power` (nu), `als_sweeps`, `content_ridge`, `drop_weight`, `content`, `impute`, and `seed`, which draws
     the first item vectors."""
 
     name: ClassVar[str] = "ials-ridge"
