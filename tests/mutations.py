@@ -358,7 +358,7 @@ MUTATIONS = [
     ),
     Mutation(
         "penalty grows without the confidence", CF + "als.py",
-        "pairs.shape[1] + alpha * counts", "pairs.shape[1] + counts",
+        "pairs.shape[1] + alpha * np", "pairs.shape[1] + np",
     ),
     Mutation(
         "MARec: clicks not smoothed", CF + "marec.py",
