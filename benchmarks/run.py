@@ -18,7 +18,7 @@ from harness import Outcome, machine
 from options import Options
 from ran import held
 
-SUBJECTS = ("epoch", "step", "sampling", "evaluation", "topk", "gather", "optimiser", "startup", "memory")
+SUBJECTS = ("epoch", "step", "sampling", "evaluation", "topk", "gather", "optimiser", "startup", "first-use", "memory")
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -37,7 +37,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 def measured(name: str, options: Options) -> list[Outcome]:
     """Tables of a subject, with what its programs ran; RuntimeError if one left the instruction set."""
     worker.RAN.clear()
-    outcomes: list[Outcome] = importlib.import_module(f"subjects.{name}").measure(options)
+    outcomes: list[Outcome] = importlib.import_module(f"subjects.{name.replace('-', '_')}").measure(options)
     ran = dict(worker.RAN)
     breaches = [f"{program}: {what}" for program, found in ran.items() for what in held(options.isa, found)]
     if breaches:

@@ -16,7 +16,7 @@ MARKS = {
     RESULTS / "gpu": ("<!-- gpu tables: written by tables.py -->", "<!-- end of gpu tables -->"),
 }
 """Folders of results, and where their tables go."""
-ORDER = ("epoch", "step", "sampling", "gather", "optimiser", "evaluation", "topk", "startup", "memory", "gpu")
+ORDER = ("epoch", "step", "sampling", "gather", "optimiser", "evaluation", "topk", "startup", "first", "memory", "gpu")
 
 
 def place(record: dict[str, Any]) -> tuple[int, str]:

@@ -21,6 +21,8 @@ PROOFS = Proof(
     )
 )
 CLOSED_FORM = Proof(("tests/models/kernel_profile",))
+RIVALS = Proof(("tests/models/closed_form",))
+LEAST_SQUARES = Proof(("tests/kernels/test_als.py",))
 
 
 def _both(
@@ -33,6 +35,7 @@ def _both(
 
 
 KP = "milk_np/models/kernel_profile/"
+CF = "milk_np/models/closed_form/"
 
 MUTATIONS = [
     *_both(
@@ -288,14 +291,104 @@ MUTATIONS = [
              "for step in (1, -1):", "for step in (1,):"),
     Mutation("by ranking: past the peak", KP + "by_ranking.py",
              "ndcg(line[best + step]).sum() > ndcg(line[best]).sum()", "ndcg(line[best + step]).sum() > 0"),
+    *_both(
+        "candidates: an own item is drawn", "candidates",
+        ("r + np.searchsorted(own - np.arange(len(own)), r, side=\"right\")", "r"),
+        ("_free_candidate(np.int64(places[n]), ranks, start, stop)", "np.int64(places[n])"),
+    ),
+    *_both(
+        "candidates: all rows draw alike", "candidates",
+        ("mix64(np.uint64(rows[t]))", "mix64(np.uint64(0))"),
+        ("_mix64(np.uint64(rows[t]))", "_mix64(np.uint64(0))"),
+    ),
+    *_both(
+        "candidates: more drawn than are free", "candidates",
+        ("min(free, out.shape[1]), free", "min(len(candidates), out.shape[1]), len(candidates)"),
+        ("free = C - (stop - start)", "free = C"),
+    ),
+    *_both(
+        "candidates: an empty slot has a score", "candidates",
+        ("np.where(slots >= 0, found, 0)", "found"),
+        ("if slots[t, n] >= 0 else 0", "if True else 0"),
+    ),
+    *_both(
+        "candidates: gradient of a query without its weights", "candidates",
+        ("np.add.at(dquery, t, weights * table[slots[t, n]])", "np.add.at(dquery, t, table[slots[t, n]])"),
+        ("_add(dquery[t], dout[t, n], table[slots[t, n]])", "_add(dquery[t], dout[t, 0], table[slots[t, n]])"),
+    ),
+    *_both(
+        "candidates: gradient of the table from another query", "candidates",
+        ("weights * query[t])", "weights * query[t - 1])"),
+        ("dout[p // N, p % N], query[p // N]", "dout[p // N, p % N], query[p // N - 1]"),
+    ),
     Mutation("by ranking: one sweep", KP + "by_ranking.py",
              "for _ in range(SWEEPS):", "for _ in range(1):"),
+    *_both(
+        "least squares: weight of the chosen pairs left out of the system", "als",
+        ("gram + weight * chosen.T @ chosen", "gram + chosen.T @ chosen"),
+        ("scaled = weight * q[a]", "scaled = q[a]"),
+    ),
+    *_both(
+        "least squares: right side without the weight", "als",
+        ("(1 + weight) * chosen.sum(axis=0)", "chosen.sum(axis=0)"),
+        ("right[a] += (1 + weight) * q[a]", "right[a] += q[a]"),
+    ),
+    *_both(
+        "least squares: prior left out", "als",
+        (" + penalty[r] * prior[r])", ")"),
+        ("out[k] = penalty * prior[k]", "out[k] = 0"),
+    ),
+    Mutation("least squares: penalty left out", "kernels/cpu/als.py", "system[k, k] += penalty", "pass"),
+    Mutation(
+        "regression: two modalities count as one", CF + "regression.py",
+        "cross * (self._weighted", "self.same * (self._weighted",
+    ),
+    Mutation(
+        "regression: targets count whole", CF + "regression.py",
+        "self.same * (self._weighted.T @ targets)", "self._weighted.T @ targets",
+    ),
+    Mutation(
+        "regression: weights of items left out", CF + "regression.py",
+        "if items is None else self._X * items[:, None]", "if items is None else self._X",
+    ),
+    Mutation("feature-aware iALS: prior counts whole", CF + "feature_ials.py", "ridge.same * (X @ W)", "X @ W"),
+    Mutation(
+        "feature-aware iALS: items weigh alike", CF + "feature_ials.py",
+        "s.drop_weight, items.penalty)", "s.drop_weight)",
+    ),
+    Mutation(
+        "penalty grows without the confidence", CF + "als.py",
+        "pairs.shape[1] + alpha * np", "pairs.shape[1] + np",
+    ),
+    Mutation(
+        "MARec: clicks not smoothed", CF + "marec.py",
+        "cho_solve(cho_factor(system, lower=True, overwrite_a=True), clicks)", "clicks",
+    ),
+    Mutation(
+        "MARec: unseen pairs weigh like seen ones", CF + "marec.py",
+        "v = UNSEEN + (1 - UNSEEN) * chosen", "v = 1 + 0 * chosen",
+    ),
+    Mutation("MARec: intercept left out", CF + "marec.py", "np.ones_like(chosen), *(", "np.zeros_like(chosen), *("),
+    Mutation("kNN: power left out", CF + "knn.py", " ** np.float32(s.knn_power)", ""),
+    Mutation("kNN: items of another length", CF + "knn.py", '{"known": unit_rows(data.X)}', '{"known": data.X}'),
+    Mutation(
+        "SVD: last directions in place of the first", CF + "svd_ridge.py",
+        "subset_by_index=(max(0, n - dim), n - 1)", "subset_by_index=(0, min(dim, n) - 1)",
+    ),
+    Mutation(
+        "users: new items count", CF + "base.py",
+        "place, kept = np.cumsum(known) - 1, known[items]", "place, kept = np.cumsum(known) - 1, known[items] | True",
+    ),
 ]  # fmt: skip
 
 
 def proof_of(mutation: Mutation) -> Proof:
     """The tests that have to catch it."""
-    return CLOSED_FORM if mutation.file.startswith("milk_np/models/kernel_profile") else PROOFS
+    if mutation.file.endswith("/als.py") and mutation.file.startswith("kernels"):
+        return LEAST_SQUARES
+    if mutation.file.startswith(CF):
+        return RIVALS
+    return CLOSED_FORM if mutation.file.startswith(KP) else PROOFS
 
 
 if __name__ == "__main__":

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from milk_np.kernels.cpu.microkernel import PACKED, UNROLL, columns_of
+from milk_np.kernels.cpu.microkernel import PACKED, PERIOD, columns_of
+from milk_np.kernels.cpu.prefetch import LINE_BYTES
+from milk_np.kernels.cpu.tile import FETCHED
 
 _UNITS = {"K": 1 << 10, "M": 1 << 20}
 
@@ -39,21 +41,27 @@ def caches(folder: Path = Path("/sys/devices/system/cpu/cpu0/cache")) -> Caches:
 def forward_depth(columns: int, itemsize: int, of: Caches | None = None) -> int:
     """Numbers of a row from one visit of its sums to the next: so much of the weight takes a quarter of the second
     level. No more than 512: what is fetched ahead has to last."""
-    depth = (of or caches()).second // 4 // (columns * itemsize) // UNROLL * UNROLL
-    return max(UNROLL, min(512, depth))
+    depth = (of or caches()).second // 4 // (columns * itemsize) // PERIOD * PERIOD
+    return max(PERIOD, min(512, depth))
 
 
 def backward_depth(itemsize: int, of: Caches | None = None) -> int:
     """Rows of a block: a panel of them takes a quarter of the first level at most; a power of two."""
     most = (of or caches()).first // 4 // (columns_of(PACKED, itemsize) * itemsize)
-    return int(max(UNROLL, 1 << (most.bit_length() - 1)))
+    return int(max(PERIOD, 1 << (most.bit_length() - 1)))
 
 
 def backward_span(columns: int, itemsize: int, of: Caches | None = None) -> int:
-    """Columns of x in a task at most: a block of its rows takes an eighth of the second level, its sums a quarter."""
+    """Columns of x in a task at most: a block of its rows takes an eighth of the second level, its sums a quarter.
+
+    Whole windows of what a tile fetches, where that is more than one: what is left of a row would take another tile.
+    """
     second, width = (of or caches()).second, columns_of(PACKED, itemsize)
-    most = min(second // 8 // (backward_depth(itemsize, of) * itemsize), second // 4 // (columns * itemsize))
-    return int(max(width, most // width * width))
+    depth = backward_depth(itemsize, of)
+    most = min(second // 8 // (depth * itemsize), second // 4 // (columns * itemsize))
+    window = depth // PERIOD * FETCHED * LINE_BYTES // itemsize
+    whole = most // window * window or most
+    return int(max(width, whole // width * width))
 
 
 def query_rows(columns: int, of: Caches | None = None) -> int:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from milk_np.kernels.arrays import Floats, Ints
 from milk_np.kernels.cpu.gathering import gather_half, gather_rows
+from milk_np.kernels.cpu.packing import kept, packed_weight
 from milk_np.kernels.cpu.products import backward, forward
 from milk_np.kernels.modalities import each_modality
 
@@ -34,13 +35,14 @@ def extract(
     out: Floats,
 ) -> Places | None:
     """c = x W + b for the rows `rows`, into `out`."""
+    panels, width = packed_weight(weight), len(weight)
     if raw.dtype == weight.dtype and fill.dtype == weight.dtype:
         places = _places(raw, fill, source, scale, rows)
-        forward(*places, weight, bias, out)
+        forward(*places, panels, width, bias, out)
         return places
     for part in _parts(raw, rows, weight):
         buffer = _widened(raw, fill, source, scale, rows[part], weight)
-        forward(_addresses_of(buffer), _ones(buffer), weight, bias, out[part])
+        forward(_addresses_of(buffer), _ones(buffer), panels, width, bias, out[part])
     return None
 
 
@@ -97,7 +99,8 @@ def _parts(raw: Floats, rows: Ints, like: Floats) -> list[slice]:
 
 
 def _widened(raw: Floats, fill: Floats, source: Ints, scale: Floats, rows: Ints, like: Floats) -> Floats:
-    return gather(raw, fill, source, scale, rows, np.empty((len(rows), raw.shape[1]), like.dtype))
+    shape = len(rows), raw.shape[1]
+    return gather(raw, fill, source, scale, rows, kept("rows", shape[0] * shape[1], like).reshape(shape))
 
 
 def _places(raw: Floats, fill: Floats, source: Ints, scale: Floats, rows: Ints) -> Places:

@@ -17,7 +17,7 @@ from numba.extending import register_jitable
 
 from milk_np.kernels.cpu.vectors import VECTOR_BYTES, WIDE, splat
 
-UNROLL = 8
+PERIOD = 8
 """Steps of k from one call of `ahead` to the next."""
 _INT64 = ir.IntType(64)
 _FLOATS = {types.float32: ir.FloatType(), types.float64: ir.DoubleType()}
@@ -25,7 +25,7 @@ _FLOATS = {types.float32: ir.FloatType(), types.float64: ir.DoubleType()}
 Element = Callable[[Any, Any, int], Any]
 """Code for x(k, r), given the builder, k and r."""
 Ahead = Callable[[Any, Any], None]
-"""Code that asks for memory which is needed later, given the builder and k, once in UNROLL steps."""
+"""Code that asks for memory which is needed later, given the builder and k, once in PERIOD steps."""
 
 
 class Shape(NamedTuple):
@@ -89,13 +89,12 @@ class Tile:
 
     def multiply_add(self, b: Any, x: Element, panel: Any, steps: Any, ahead: Ahead) -> None:
         """Add `steps` products. `panel` points to (steps, columns) numbers that lie one after the other."""
-        whole = b.mul(b.sdiv(steps, _INT64(UNROLL)), _INT64(UNROLL))
-        with cgutils.for_range_slice(b, _INT64(0), whole, _INT64(UNROLL)) as (k, _):
-            ahead(b, k)
-            for step in range(UNROLL):
-                self._step(b, x, panel, b.add(k, _INT64(step)))
-        with cgutils.for_range_slice(b, whole, steps, _INT64(1)) as (k, _):
-            self._step(b, x, panel, k)
+        with cgutils.for_range_slice(b, _INT64(0), steps, _INT64(PERIOD)) as (first, _):
+            ahead(b, first)
+            end = b.add(first, _INT64(PERIOD))
+            end = b.select(b.icmp_signed("<", end, steps), end, steps)
+            with cgutils.for_range_slice(b, first, end, _INT64(1)) as (k, _):
+                self._step(b, x, panel, k)
 
     def _step(self, b: Any, x: Element, panel: Any, k: Any) -> None:
         """The products of one k. On processors without fused multiply-adds LLVM rounds twice."""

@@ -25,16 +25,18 @@ class _Kept(threading.local):
     """Memory that a thread keeps from call to call: the system takes longer to give new pages than packing takes."""
 
     def __init__(self) -> None:
-        self._arrays: dict[Any, Floats] = {}
-
-    def array(self, size: int, like: Floats) -> Floats:
-        """1-D, of the type of `like`, with anything in it."""
-        if size > len(self._arrays.get(like.dtype, ())):
-            self._arrays[like.dtype] = zeros(size, like)
-        return self._arrays[like.dtype][:size]
+        self.arrays: dict[Any, Floats] = {}
 
 
 _KEPT = _Kept()
+
+
+def kept(use: str, size: int, like: Floats) -> Floats:
+    """This thread's array for `use`, 1-D, of the type of `like`, with anything in it; the next call gives it again."""
+    key = use, like.dtype
+    if size > len(_KEPT.arrays.get(key, ())):
+        _KEPT.arrays[key] = zeros(size, like)
+    return _KEPT.arrays[key][:size]
 
 
 @register_jitable
@@ -52,7 +54,7 @@ def packed_weight(weight: Floats) -> Floats:
     """
     half = columns_of(HALF, weight.itemsize)
     columns = -(-weight.shape[1] // half) * half
-    panels = _KEPT.array(len(weight) * columns, weight)
+    panels = kept("panels", len(weight) * columns, weight)
     _pack_weight(weight, columns, panels)
     return panels
 
@@ -77,8 +79,11 @@ def _pack_weight(weight: Floats, columns: int, panels: Floats) -> None:
                 for k in range(whole):  # from 0 to what is known when this is compiled: otherwise no vectors come
                     row[k] = part[k]
             else:
-                for k in range(width):
-                    panel[d, k] = weight[d, first + k] if first + k < K else 0
+                row, part = panel[d], weight[d, first:]
+                for k in range(len(part)):
+                    row[k] = part[k]
+                for k in range(len(part), width):
+                    row[k] = 0
 
 
 @njit(cache=True, nogil=True)

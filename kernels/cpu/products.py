@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from milk_np.kernels.arrays import Floats
 from milk_np.kernels.cpu.blocks import backward_depth, backward_span, forward_depth
-from milk_np.kernels.cpu.microkernel import PACKED, SCATTERED, UNROLL, columns_of
-from milk_np.kernels.cpu.packing import pack_rows, packed_gradient, packed_weight, zeros
+from milk_np.kernels.cpu.microkernel import PACKED, PERIOD, SCATTERED, columns_of
+from milk_np.kernels.cpu.packing import pack_rows, packed_gradient, zeros
 from milk_np.kernels.cpu.prefetch import LINE_BYTES, prefetch_line
 from milk_np.kernels.cpu.tile import FETCHED, HALF, packed_sums, scattered_half, scattered_tile
 
@@ -22,12 +22,11 @@ ROW_BLOCK = 16 * SCATTERED.rows
 """Rows of a task of the forward product at most: their sums stay in the first level, and few pages are looked up."""
 
 
-def forward(addresses: Addresses, scale: Floats, weight: Floats, bias: Floats, out: Floats) -> None:
-    """`out` (n, K) = diag(scale) x weight + bias."""
-    panels = packed_weight(weight)
-    depth = forward_depth(len(panels) // max(1, len(weight)), weight.itemsize)
+def forward(addresses: Addresses, scale: Floats, panels: Floats, width: int, bias: Floats, out: Floats) -> None:
+    """`out` (n, K) = diag(scale) x W + bias; `panels` are those of W (`width`, K), see `packed_weight`."""
+    depth = forward_depth(max(1, len(panels) // max(1, width)), panels.itemsize)
     bounds = task_bounds(len(addresses), SCATTERED.rows, ROW_BLOCK)
-    _forward(addresses, scale, panels, len(weight), bias, out, bounds, depth)
+    _forward(addresses, scale, panels, width, bias, out, bounds, depth)
 
 
 def backward(addresses: Addresses, scale: Floats, g: Floats, dweight: Floats, add: bool) -> None:
@@ -133,7 +132,7 @@ def _backward_tiles(
     Evenly: each tile asks for the lines of one window. What tiles can't take is asked for between them.
     """
     columns, rows = columns_of(PACKED, g.itemsize), PACKED.rows
-    window = max(1, steps // UNROLL) * FETCHED * LINE_BYTES
+    window = max(1, steps // PERIOD) * FETCHED * LINE_BYTES
     windows = max(1, -(-coming_bytes // window))
     tiles, tile, asked, near = len(acc) // rows * (acc.shape[1] // columns), 0, 0, np.int64(g.ctypes.data)
     for column in range(0, acc.shape[1], columns):

@@ -11,12 +11,12 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from milk_np.kernels.cpu.microkernel import PACKED, SCATTERED, UNROLL, Shape, Tile
+from milk_np.kernels.cpu.microkernel import PACKED, PERIOD, SCATTERED, Shape, Tile
 from milk_np.kernels.cpu.prefetch import LINE_BYTES, prefetch
 from milk_np.kernels.cpu.vectors import WIDE
 
 FETCHED = 3 if WIDE else 1
-"""Cache lines that a packed tile asks for in UNROLL steps; more at a time are dropped by some processors."""
+"""Cache lines that a packed tile asks for in PERIOD steps; more at a time are dropped by some processors."""
 _INT64 = ir.IntType(64)
 _I64 = types.int64
 
@@ -59,7 +59,7 @@ def _packed_tile(shape: Shape, add: bool) -> Any:
     """Intrinsic `tile(x, first, panels, start, acc, row, column, steps, near)`.
 
     acc[row + r, column:] = sum over k < steps of x[first + k rows + r] panels[start + k columns:], or += if `add`.
-    `x` and `panels` are 1-D, `acc` 2-D, all C-contiguous and of one floating type. Asks for FETCHED lines in UNROLL
+    `x` and `panels` are 1-D, `acc` 2-D, all C-contiguous and of one floating type. Asks for FETCHED lines in PERIOD
     steps, from the address `near` on.
     """
 
@@ -77,7 +77,7 @@ def _packed_tile(shape: Shape, add: bool) -> Any:
                 return b.load(b.gep(packed, [b.add(b.mul(k, _INT64(shape.rows)), _INT64(r))]))
 
             def ahead(b: Any, k: Any) -> None:
-                start = b.mul(k, _INT64(FETCHED * LINE_BYTES // UNROLL))
+                start = b.mul(k, _INT64(FETCHED * LINE_BYTES // PERIOD))
                 for n in range(FETCHED):
                     prefetch(b, b.gep(line, [b.add(start, _INT64(n * LINE_BYTES))]))
 

@@ -8,13 +8,14 @@ its changes waits for the one before it.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
-from numba import get_num_threads, njit, prange, types
+from numba import get_num_threads, njit, prange
 from numpy.typing import NDArray
 
 from milk_np.kernels.cpu.blocks import query_rows
-from milk_np.kernels.cpu.microkernel import UNROLL
+from milk_np.kernels.cpu.microkernel import PERIOD
 from milk_np.kernels.cpu.prefetch import LINE_BYTES
 from milk_np.kernels.cpu.score_tile import (
     COLUMNS,
@@ -32,7 +33,7 @@ from milk_np.kernels.cpu.tile import FETCHED, packed_row, packed_tile
 _CHUNK = (1 << 16) // COLUMNS * COLUMNS
 """Items packed at a time, a multiple of COLUMNS: 16 MB at K = 64, which a last-level cache can hold."""
 _FETCHED = FETCHED * LINE_BYTES // 4
-"""Numbers that a tile fetches in UNROLL steps: of the next panel, a part for each tile of queries."""
+"""Numbers that a tile fetches in PERIOD steps: of the next panel, a part for each tile of queries."""
 _SPARE = 2 * COLUMNS
 """Room in a buffer, in addition to k: the buffer is cut once this many scores wait, but at least k."""
 _BELOW = 2
@@ -41,9 +42,11 @@ _COUNTED = 8192
 """Lists up to this length are sorted by counting, which takes the square of it; NumPy sorts longer ones."""
 
 
-def _input(dtype: types.Type, ndim: int) -> types.Array:
-    """A contiguous array that is only read; writable arrays are accepted as well."""
-    return types.Array(dtype, ndim, "C", readonly=True)
+def _input(array: NDArray[Any], dtype: type) -> NDArray[Any]:
+    """The array, contiguous and read-only: one version of a kernel is compiled, whatever it is given."""
+    view: NDArray[Any] = np.ascontiguousarray(array, dtype).view()
+    view.flags.writeable = False
+    return view
 
 
 @njit(cache=True, nogil=True)
@@ -118,10 +121,7 @@ def _contains(ascending, low, high, value):  # type: ignore[no-untyped-def]
     return low < end and ascending[low] == value
 
 
-@njit(
-    types.void(_input(types.float32, 2), types.int64, types.int64, types.float32[:, :, ::1]),
-    parallel=True, cache=True, nogil=True,
-)  # fmt: skip
+@njit(parallel=True, cache=True, nogil=True)
 def _pack(items, start, stop, panels):  # type: ignore[no-untyped-def]
     """Write items `start` ... `stop - 1` as `panels` (n, K, COLUMNS), of zeros before."""
     for panel in prange(panels.shape[0]):
@@ -156,7 +156,7 @@ def _offer(queries, panels, first, rows, start, stop, indptr, dropped, index, sc
         item = start + panel * COLUMNS
         inside = (1 << min(COLUMNS, stop - item)) - 1
         for top in range(0, n, ROWS):
-            coming = ((panel + 1) * COLUMNS * width + top * width // (ROWS * UNROLL) * _FETCHED) * flat.itemsize
+            coming = ((panel + 1) * COLUMNS * width + top * width // (ROWS * PERIOD) * _FETCHED) * flat.itemsize
             near = np.int64(flat.ctypes.data) + coming
             if n == 1:
                 packed_row(packed, 0, flat, panel * width * COLUMNS, tile, 0, 0, width, near)
@@ -190,13 +190,7 @@ def _offer(queries, panels, first, rows, start, stop, indptr, dropped, index, sc
             index[first + row, at], score[first + row, at] = places[row, at], scores[row, at]
 
 
-@njit(
-    types.void(
-        _input(types.float32, 2), types.float32[:, :, ::1], types.int64, types.int64, types.int64,
-        _input(types.int64, 1), _input(types.int32, 1), types.int32[:, ::1], types.float32[:, ::1], types.boolean,
-    ),
-    parallel=True, cache=True, nogil=True,
-)  # fmt: skip
+@njit(parallel=True, cache=True, nogil=True)
 def _search(queries, panels, share, start, stop, indptr, dropped, index, score, count):  # type: ignore[no-untyped-def]
     """Offer items `start` ... `stop - 1` to the lists `index`, `score` of all queries, `share` a task.
 
@@ -223,7 +217,7 @@ def top_k(
     and however the queries are cut into calls. Memory: the result, 4 K min(N, 65536) bytes for packed items
     and 128 (4 K + 8 min(2 k + 128, N + 64)) bytes a thread; the Q x N scores are never stored.
     """
-    items = np.ascontiguousarray(items, np.float32)
+    items = np.asarray(items, np.float32)
     parts = ((packed(items[start : start + _CHUNK]), start) for start in range(0, len(items), _CHUNK))
     return top_k_packed(queries, parts, len(items), k, exclude_indptr, exclude)
 
@@ -241,10 +235,10 @@ def top_k_packed(
     `parts` are panels that `packed` made, each with the number of its first item, in ascending order; what pads the
     last panel of a part lies behind the first item of the next, or behind `n_items`.
     """
-    queries = np.ascontiguousarray(queries, np.float32)
+    queries = _input(queries, np.float32)
     indptr = np.zeros(len(queries) + 1, np.int64) if exclude_indptr is None else exclude_indptr
     dropped = np.zeros(0, np.int32) if exclude is None else exclude
-    indptr, dropped = np.ascontiguousarray(indptr, np.int64), np.ascontiguousarray(dropped, np.int32)
+    indptr, dropped = _input(indptr, np.int64), _input(dropped, np.int32)
     index = np.full((len(queries), k), -1, np.int32)
     score = np.full((len(queries), k), -np.inf, np.float32)
     if index.size == 0:
@@ -261,7 +255,7 @@ def top_k_packed(
 def packed(items: NDArray[np.float32]) -> NDArray[np.float32]:
     """C-contiguous `items` (n, K) float32 as panels (ceil(n / COLUMNS), K, COLUMNS), padded with zeros."""
     panels = np.zeros((-(-len(items) // COLUMNS), items.shape[1], COLUMNS), np.float32)
-    _pack(items, 0, len(items), panels)
+    _pack(_input(items, np.float32), 0, len(items), panels)
     return panels
 
 

@@ -13,8 +13,8 @@ from milk_np.backends.select import gpu_problem
 from milk_np.cli.tables import compare_table, over_seeds, seeds_table
 from milk_np.data.arrays import Split
 from milk_np.errors import DataError, SettingsError
+from milk_np.kernels.cpu.ahead import SECONDS, first_use
 from milk_np.machine import memory
-from milk_np.machine.environment import kernels_compiled
 from milk_np.models import registry
 from milk_np.models.base import data_sizes
 from milk_np.models.registry import make_model
@@ -91,8 +91,9 @@ class Job:
             more = "; raise --max-epochs to continue" if isinstance(settings, StepSettings) else ""
             self.say(f"{run.path} is already finished{more}")
             return finished
-        if not kernels_compiled():
-            self.say("compiling kernels (once per installation, about fifteen seconds)\n")
+        if settings.training_device == "cpu" and (absent := first_use(settings.compiles)):
+            most = SECONDS[settings.compiles]
+            self.say(f"compiling {absent} kernels, once per installation: up to {most} seconds on two cores\n")
         # The command has set the threads already; model.npz doesn't store their number.
         start, model = time.perf_counter(), make_model(settings.resolve().without_machine())
         callback = self._callback(settings, run)

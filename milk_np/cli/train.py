@@ -18,6 +18,7 @@ from milk_np.errors import SettingsError
 from milk_np.settings.shared import Settings
 
 if TYPE_CHECKING:
+    from milk_np.cli.job import Job
     from milk_np.data import Dataset
 
 PROGRAM = "milk-train"
@@ -49,22 +50,33 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(line: list[str]) -> int:
     given = _parser(line).parse_args(line)
     from milk_np.cli.job import Job
-    from milk_np.training.run_folder import RunFolder, default_folder
+    from milk_np.kernels.cpu.ahead import compiling
+    from milk_np.machine import threads
+    from milk_np.training.run_folder import default_folder
 
     start = time.perf_counter()
     _choose_final(given)
     settings = _settings(given)
-    ds, settings = _load(given, settings)
-    out = Path(given.out) if given.out else default_folder(ds.name, settings)
-    job = Job(ds, settings, out, bool(given.resume), bool(given.quiet), line, time.perf_counter() - start, given.final)
+    with compiling(settings.compiles, threads.allowed_cores() if settings.training_device == "cpu" else 1):
+        ds, settings = _load(given, settings)
+        out = Path(given.out) if given.out else default_folder(ds.name, settings)
+        spent = time.perf_counter() - start
+        job = Job(ds, settings, out, bool(given.resume), bool(given.quiet), line, spent, given.final)
+        return _trained(job, line)
+
+
+def _trained(job: Job, line: list[str]) -> int:
+    """Run the job; an interrupted one says how to go on."""
+    from milk_np.training.run_folder import RunFolder
+
     job.describe()
     try:
         job.train_all()
     except KeyboardInterrupt:
-        if not RunFolder(out).exists:
+        if not RunFolder(job.out).exists:
             raise
-        again = shlex.join([PROGRAM, *_without_out(line), "--out", str(out), "--resume"])
-        kept = "and saved; continue" if settings.kind == "steps" else "before anything was saved; start again"
+        again = shlex.join([PROGRAM, *_without_out(line), "--out", str(job.out), "--resume"])
+        kept = "and saved; continue" if job.settings.kind == "steps" else "before anything was saved; start again"
         raise KeyboardInterrupt(f"interrupted {kept} with: {again}") from None
     return 0
 

@@ -17,6 +17,7 @@ from milk_np.data.dataset import Dataset
 from milk_np.errors import DataError, DataWarning, SettingsError
 from milk_np.evaluation.metrics import PerUser, averages, best_place, coverage, hits, per_user
 from milk_np.files import write_npz_atomic
+from milk_np.serving.identity import Index
 from milk_np.serving.ranking import Factors, Scorer, TopK, best_candidates, meeting
 from milk_np.settings.metrics import METRICS
 
@@ -48,6 +49,8 @@ class Evaluation:
         Users evaluated, ascending.
     per_user : dict
         Value of each metric but coverage for each of them, (n,) float64.
+    user_ids : (n,) str, optional
+        Their ids, if the data have any.
     left_out : int
         Users with a pair in the split whom the model can't serve: it doesn't know them, nor their history.
     """
@@ -62,6 +65,7 @@ class Evaluation:
     users: NDArray[np.int32] = field(repr=False)
     per_user: PerUser = field(repr=False)
     left_out: int = 0
+    user_ids: NDArray[np.str_] | None = field(default=None, repr=False)
 
     @property
     def n_users(self) -> int:
@@ -76,9 +80,11 @@ class Evaluation:
         return {**self.metrics, **counts, "slices": sliced}
 
     def save_per_user(self, path: str | Path) -> None:
-        """Write each user's values as an `.npz` of kind "per-user": `users` and one array for each metric."""
+        """Write each user's values as an `.npz` of kind "per-user": `users`, `user_ids` if any, one array for each
+        metric."""
         meta = {"kind": "per-user", "split": self.split, "candidates": self.candidates}
-        write_npz_atomic(path, {"users": self.users, **self.per_user}, meta)
+        ids = {} if self.user_ids is None else {"user_ids": self.user_ids}
+        write_npz_atomic(path, {"users": self.users, **ids, **self.per_user}, meta)
 
     def table(self) -> str:
         """The metrics as text: one block for each K, one line for each group of items."""
@@ -103,7 +109,7 @@ def evaluate(
     *,
     topk: Sequence[int] = (10, 20),
     candidates: str = "all",
-    users: NDArray[np.integer[Any]] | None = None,
+    users: Sequence[str] | Sequence[int] | NDArray[Any] | None = None,
     top_k: TopK | None = None,
 ) -> Evaluation:
     """Rank the new items for every user who has a pair in the split, and evaluate the lists.
@@ -118,7 +124,7 @@ def evaluate(
     candidates : "all" (the new items of both splits) or "split" (those of the split)
         Items without any pair are never ranked here.
     users : ids, optional
-        Only those of these users who have a pair in the split.
+        As the data name them; numbers where they have no ids. Only those of these users who have a pair in the split.
     top_k : kernel, optional
         A kernel to use instead of the model's.
 
@@ -136,7 +142,8 @@ def evaluate(
     refuse_trained(scorer, ranked, SPLITS[split])
     lengths = _lengths(topk, len(ranked))
     servable = getattr(scorer, "servable", None)
-    truth = _Truth.of(ds, split, ranked, users, servable)
+    chosen = None if users is None else Index(ds.user_ids, ds.n_users, "user").numbers(users)
+    truth = _Truth.of(ds, split, ranked, chosen, servable)
     best = np.full(len(ranked), lengths[-1], np.int64)
     scored = []
     for lists in best_candidates(scorer, truth.users, ranked, lengths[-1], top_k=top_k):
@@ -155,6 +162,7 @@ def evaluate(
         users=truth.users,
         per_user=whole,
         left_out=truth.left_out,
+        user_ids=None if ds.user_ids is None else ds.user_ids[truth.users],
     )
 
 

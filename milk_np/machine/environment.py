@@ -91,12 +91,6 @@ def kernel_cache() -> Path | None:
     return Path(folder) if folder else None
 
 
-def kernels_compiled() -> bool:
-    """Whether an earlier process compiled the training kernels. Loads Numba."""
-    folder = kernel_cache()
-    return folder is not None and any(folder.glob("margins.*.nbc"))
-
-
 def without_home(text: str) -> str:
     """The text with the home folder shortened to ~, since its path names the user."""
     home = os.path.expanduser("~")

@@ -56,8 +56,9 @@ def requested(argv: Sequence[str]) -> int:
 
 
 def allowed_cores() -> int:
-    """Cores that this process may use: its affinity, limited by the quota of its control group."""
-    return max(1, math.ceil(min(len(os.sched_getaffinity(0)), cgroup_cores())))
+    """Cores that this process may use: its affinity (macOS has none), limited by the quota of its control group."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, math.ceil(min(cores, cgroup_cores())))
 
 
 def last_value(argv: Sequence[str], name: str) -> str | None:

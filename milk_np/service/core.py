@@ -71,6 +71,15 @@ class Service:
         """Names of the model's modalities."""
         return self.model.fitted_imputer().modalities
 
+    def warm_up(self) -> None:
+        """Make lists for nobody: kernels are compiled, or read from the disk, when they are first used."""
+        known, width = self.model.catalogue, self.all.state.stock.width
+        self.all.state.stock.search(np.zeros((1, width), np.float32), 1)
+        if known.n_users:
+            self.model.user_factors(np.zeros(1, np.int32))
+        if self.model.serves_histories and known.n_items:
+            self.model.encode_users([np.zeros(1, np.int32)])
+
     # Lists
 
     def recommend(

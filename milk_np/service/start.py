@@ -57,6 +57,7 @@ def run(plan: Plan) -> int:
             metrics.worker = number
             service = Service(plan.load, journal, titles, Dataset.load(plan.data) if plan.data else None)
             with suppress(KeyboardInterrupt):  # as a signal ends it; uvicorn raises it once more when all has ended
+                service.warm_up()
                 if number == 0 and not plan.quiet:
                     _tell(service, plan.host, sock.getsockname()[1])
                 serve(make_app(service, limits, metrics), sock)

@@ -47,7 +47,7 @@ class Catalogue:
     seen_items: NDArray[np.int32]
     user_ids: NDArray[np.str_] | None = None
     item_ids: NDArray[np.str_] | None = None
-    trained: NDArray[np.bool_] = field(default=None)  # type: ignore[arg-type]
+    trained: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
     gone: NDArray[np.bool_] | None = None
     lengths: NDArray[np.float32] | None = None
     pairs_print: NDArray[np.str_] | None = None
@@ -55,7 +55,7 @@ class Catalogue:
     token: object = None
 
     def __post_init__(self) -> None:
-        if self.trained is None:
+        if len(self.trained) != self.n_items:
             object.__setattr__(self, "trained", np.bincount(self.seen_items, minlength=self.n_items) > 0)
 
     @classmethod

@@ -80,7 +80,7 @@ def warn_of_scale(
     `trained` (M, 5) has the quantiles of `training_lengths`, `features` the raw rows (n, D_m) of the modalities
     `names`, `owned` (n, M) tells which item has which; by default all that are given.
     """
-    if trained is None:
+    if trained is None:  # a model of version 0.1.0
         return
     for m, name in enumerate(names):
         rows = features.get(name)

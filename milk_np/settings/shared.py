@@ -43,6 +43,8 @@ class Settings(metaclass=_Spelled):
     revision: ClassVar[int] = 0
     """Increase it when the model's settings come to mean something else: experiments then compute its results again."""
     title: ClassVar[str] = ""
+    compiles: ClassVar[str] = "ranking"
+    """The kernels that a first run compiles: a plan of `milk_np.kernels.cpu.ahead`."""
     """The model's name in tables of results."""
     presets: ClassVar[Mapping[str, Mapping[str, Value]]] = {}
     """By name, the values that a preset gives to settings that are left open."""

@@ -81,8 +81,7 @@ class CandidateSampler:
         """`count` distinct users who have a pair that can be learned from, or all of them if there are fewer."""
         n = len(self.active)
         key = stream_key(self._seed, stream, epoch, step)
-        chosen: Ids = self.active[self._kernels.shuffle(key, 0, min(count, n), n)]
-        return chosen
+        return np.asarray(self.active[self._kernels.shuffle(key, 0, min(count, n), n)], np.int32)
 
     def other_users(self, items: Ids, rows: NDArray[np.int64], stream: str, epoch: int) -> Ids:
         """A user (B) for each of `items` (B), uniform over those who haven't chosen it; -1 if all have."""

@@ -131,12 +131,18 @@ def test_files_that_cannot_be_read(folder: Path, capsys: pytest.CaptureFixture[s
     assert recommend.main(["--model", str(folder / "run"), "--history", "i1", "--include-seen"]) == 2
 
 
-def test_other_items_than_those_of_the_training(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_history_meets_other_items_by_id(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ds = Dataset.load(folder / "data.npz")
-    other = replace(ds, item_ids=ds.item_ids[::-1].copy()).save(folder / "other.npz")
-    line = ["--model", str(folder / "run"), "--data", str(other), "--history", "i1"]
-    assert recommend.main(line) == 3
-    assert "differ from those of training" in capsys.readouterr().err
+    other = replace(ds, item_ids=ds.item_ids[::-1].copy())
+    data = other.save(folder / "other.npz")
+    line = ["--model", str(folder / "run"), "--data", str(data), "--history", "i1", "--topk", "3"]
+    assert recommend.main(line) == 0
+    shown = [row.split(",")[2] for row in capsys.readouterr().out.splitlines()[1:]]
+    model = load(folder / "run" / "model.npz")
+    p = model.encode_users([model.catalogue.items.numbers(["i1"])])[0]
+    new = [i for i in other.new_items() if other.item_ids[i] != "i1"]
+    order = np.argsort(-(model.on(other).item_factors(np.array(new)) @ p))
+    assert shown == [str(other.item_ids[new[j]]) for j in order[:3]]
 
 
 def test_the_preset_is_one_model(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -135,7 +135,7 @@ def virtual_table(rng, n_items, width, raw_dtype):
     seed=seeds,
     n=st.sampled_from([0, 1, 5, 6, 7, 95, 97, 257, 700]),
     width=st.sampled_from([1, 5, 6, 7, 31, 97, 513, 1030]),
-    K=st.sampled_from([1, 3, 8, 15, 16, 17, 64, 65, 80]),
+    K=st.sampled_from([1, 3, 8, 15, 16, 17, 64, 65, 80, 100, 256]),
 )
 def test_extract(raw_dtype, dtype, seed, n, width, K):
     rng = np.random.default_rng(seed)

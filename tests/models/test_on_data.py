@@ -234,3 +234,17 @@ def test_there_may_be_no_new_items(today: Dataset) -> None:
     model = MODELS["kernel-profile"]().fit(today, final=True)
     with pytest.raises(DataError, match="there are no new items; candidates='all' lists all items"):
         model.recommend(k=1)
+
+
+def test_users_of_an_evaluation_are_named_by_id(model: StoredModel, today: Dataset, tmp_path: Path) -> None:
+    whole = evaluate(model, today, topk=(5,))
+    assert whole.user_ids is not None
+    some = whole.user_ids[::7].tolist()
+    part = evaluate(model, today, topk=(5,), users=some)
+    assert part.user_ids is not None
+    assert part.user_ids.tolist() == some
+    np.testing.assert_array_equal(part.per_user["ndcg@5"], whole.per_user["ndcg@5"][::7])
+    whole.save_per_user(tmp_path / "users.npz")
+    np.testing.assert_array_equal(load_arrays(tmp_path / "users.npz")["user_ids"], whole.user_ids)
+    with pytest.raises(DataError, match="user 'u999' is not in the data set"):
+        evaluate(model, today, topk=(5,), users=["u999"])

@@ -5,9 +5,11 @@ from __future__ import annotations
 import csv
 import gzip
 import zlib
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import chain, islice
+from itertools import chain, count, islice
+from operator import itemgetter
 from pathlib import Path
 from typing import TextIO
 
@@ -26,13 +28,11 @@ class _Coder:
     """Numbers the distinct values of a column in the order in which they come."""
 
     def __init__(self) -> None:
-        self.known: dict[str, int] = {}
+        self.known: defaultdict[str, int] = defaultdict(count().__next__)
         self._parts: list[NDArray[np.int32]] = []
 
     def add(self, values: Sequence[str]) -> None:
-        known = self.known
-        codes = (known.setdefault(value, len(known)) for value in values)
-        self._parts.append(np.fromiter(codes, np.int32, len(values)))
+        self._parts.append(np.fromiter(map(self.known.__getitem__, values), np.int32, len(values)))
 
     def column(self, where: str) -> Coded:
         codes = np.concatenate(self._parts) if self._parts else np.zeros(0, np.int32)
@@ -82,12 +82,12 @@ def _chunks(path: Path, file: TextIO, layout: Layout) -> Iterator[tuple[list[int
         several = layout.quoted and _lines_read(reader) - before != len(rows)
         starts = _starts(rows, line, several)
         line = starts.pop()
-        full = [(start, row) for start, row in zip(starts, rows, strict=True) if row]
-        for start, row in full:
-            if len(row) != layout.width:
-                raise DataError(f"{path}: {_wrong_width(start, row, layout)}")
+        full, starts = (rows, starts) if all(rows) else _without_blank(rows, starts)
+        if set(map(len, full)) - {layout.width}:
+            start, row = next((start, row) for start, row in zip(starts, full, strict=True) if len(row) != layout.width)
+            raise DataError(f"{path}: {_wrong_width(start, row, layout)}")
         if full:
-            yield [start for start, _ in full], [row for _, row in full], several
+            yield starts, full, several
         if problem is not None:
             raise DataError(
                 f"{path}: line {line}: a quotation mark isn't closed, or text follows a closed one ({problem}); "
@@ -95,6 +95,11 @@ def _chunks(path: Path, file: TextIO, layout: Layout) -> Iterator[tuple[list[int
             )
         if len(rows) < CHUNK:
             return
+
+
+def _without_blank(rows: Rows, starts: list[int]) -> tuple[Rows, list[int]]:
+    """Rows of lines that aren't blank."""
+    return [row for row in rows if row], [start for start, row in zip(starts, rows, strict=True) if row]
 
 
 def _some(reader: Iterator[list[str]]) -> tuple[Rows, csv.Error | None]:
@@ -150,7 +155,7 @@ def _wrong_width(line: int, row: list[str], layout: Layout) -> str:
 
 
 def _cells(path: Path, name: str, rows: Rows, column: int, line: list[int]) -> list[str]:
-    cells = [row[column].strip() for row in rows]
+    cells = list(map(str.strip, map(itemgetter(column), rows)))
     if "" in cells:
         at = line[cells.index("")]
         raise DataError(f"{path}: line {at}: column {name!r} is empty; fill it in or delete the row")

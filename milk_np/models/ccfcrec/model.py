@@ -124,7 +124,7 @@ class CcfcrecTrainer(TableTrainer):
         B, groups = len(pairs.users), self._settings.positives + 1
         users = np.repeat(pairs.users, groups)
         rows = np.repeat(pairs.rows, groups) * groups + np.tile(np.arange(groups), B)
-        negatives = self._sampler.negatives(users, rows, self._settings.negatives, "ccfcrec-negatives", epoch)
+        negatives = self._sampler.negatives(users, rows, self._settings.drawn, "ccfcrec-negatives", epoch)
         positives = self._sampler.of_users(users, rows, "ccfcrec-positives", epoch).reshape(B, groups)
         positives[:, -1] = pairs.items
         return np.concatenate([positives[:, :, None], negatives.reshape(B, groups, -1)], axis=2)

@@ -28,7 +28,7 @@ class CcfcrecSettings(ContentSettings):
     )
     temperature: float = option(0.1, float, "ccfcrec", "what the contrast's cosines are divided by", above=0)
     positives: int = option(5, int, "ccfcrec", "other items of the user that an item's content is drawn to", low=1)
-    negatives: int = option(40, int, "ccfcrec", "training items that each of them is contrasted with", low=1)
+    drawn: int = option(40, int, "ccfcrec", "training items that each of them is contrasted with", low=1)
     reg: float = option(1e-4, float, "objective", "weight of the L2 penalty", low=0)
     # fmt: on
 

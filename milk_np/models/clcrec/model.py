@@ -118,7 +118,7 @@ class ClcrecTrainer(TableTrainer):
         """Pairs, their negatives, and which candidates are seen by content."""
         settings, place = self._settings, self.backend.asarray
         pairs = self._sampler.batch(epoch, step)
-        drawn = self._sampler.negatives(pairs.users, pairs.rows, settings.negatives, "negatives", epoch)
+        drawn = self._sampler.negatives(pairs.users, pairs.rows, settings.drawn, "negatives", epoch)
         ids, slots = numbered(np.concatenate([pairs.items[:, None], drawn], axis=1), self._n_items)
         people, user = numbered(pairs.users, len(self.tables["P"]))
         bound = round(settings.replaced * LANES)

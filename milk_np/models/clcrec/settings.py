@@ -22,7 +22,7 @@ class ClcrecSettings(ContentSettings):
     dim: int = option(64, int, "model", "dimension K of the vectors", aliases=("embedding-size",), low=1, high=65536)
     hidden: int = option(256, int, "model", "hidden numbers of the encoder of content", low=1, high=65536)
     batch_size: int = option(256, int, "training", "training pairs in a batch", low=1)
-    negatives: int = option(128, int, "clcrec", "training items that each pair is contrasted with", low=1)
+    drawn: int = option(128, int, "clcrec", "training items that each pair is contrasted with", low=1)
     mutual: float = option(
         0.5, float, "clcrec", "weight of the contrast between an item's own vector and contents; the rest is for "
         "the contrast between users and items", low=0, high=1,

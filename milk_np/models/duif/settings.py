@@ -14,6 +14,7 @@ class DuifSettings(TripletSettings):
     """Settings of DUIF on rows of unit length."""
 
     title: ClassVar[str] = "DUIF"
+    compiles: ClassVar[str] = "milk"
 
     model: str = option("duif", str, "model", "model to train", choices=("duif",), metavar="NAME")
 

@@ -111,7 +111,7 @@ class GorecTrainer(TableTrainer):
 
     def __init__(self, model: Gorec, x: Array) -> None:
         settings = self._settings = model.settings
-        self._x, self._kernels = x, model.backend.kernels
+        self._x, self._kernels, self._size = x, model.backend.kernels, int(settings.batch_size)
         there = (model.backend.to_host(model.tables["v"]) != 0).any(axis=1)
         self._items = model.backend.asarray(np.flatnonzero(there).astype(np.int32))
         self._weights = Weights(settings.uniformity, settings.divergence_weight, settings.divergence)
@@ -121,7 +121,7 @@ class GorecTrainer(TableTrainer):
     @property
     def steps(self) -> int:
         """Batches of an epoch."""
-        return -(-len(self._items) // int(self._settings.batch_size))
+        return -(-len(self._items) // self._size)
 
     @property
     def examples(self) -> int:
@@ -149,8 +149,8 @@ class GorecTrainer(TableTrainer):
         return Batch(x, v, seen, noise, prior_noise, (settings.dropout, seed, "gorec-dropout", epoch, step))
 
     def _ids(self, epoch: int, step: int) -> Array:
-        first, size = step * self._settings.batch_size, self._settings.batch_size
-        count = min(size, len(self._items) - first)
+        first = step * self._size
+        count = min(self._size, len(self._items) - first)
         key = stream_key(self._settings.seed, "gorec-order", epoch)
         return self._items[self._kernels.shuffle(key, first, count, len(self._items))]
 

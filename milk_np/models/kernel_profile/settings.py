@@ -14,6 +14,7 @@ class KernelProfileSettings(Settings):
     """What decides the result of a kernel profile."""
 
     kind: ClassVar[Kind] = "closed form"
+    compiles: ClassVar[str] = "kernel profile"
     revision: ClassVar[int] = 3
     title: ClassVar[str] = "kernel profile"
     presets: ClassVar[dict[str, dict[str, Value]]] = {"best": {}}

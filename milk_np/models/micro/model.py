@@ -138,8 +138,8 @@ class MicroTrainer(TableTrainer):
     parts: ClassVar[tuple[str, ...]] = PARTS
 
     def __init__(self, model: Micro, ds: Dataset) -> None:
-        settings = self._settings = model.settings
-        self._kernels, self._places = model.backend.kernels, model.places()
+        settings = model.settings
+        self._size, self._places = int(settings.batch_size), model.places()
         self._sampler = CandidateSampler(model.backend, ds, batch_size=settings.batch_size, seed=settings.seed)
         made, owned = model.links_of(model.backend.to_host(model.tables["landmarks"]))
         self._graphs, self._owned = Graphs(model.pairs(), made, owned), model.backend.to_host(owned)
@@ -151,12 +151,12 @@ class MicroTrainer(TableTrainer):
     @property
     def steps(self) -> int:
         """Batches of an epoch: as many as pairs would fill, as in the authors' program."""
-        return self._sampler.pairs // int(self._settings.batch_size) + 1
+        return self._sampler.pairs // self._size + 1
 
     @property
     def examples(self) -> int:
         """Triplets of an epoch."""
-        return self.steps * min(int(self._settings.batch_size), len(self._sampler.active))
+        return self.steps * min(self._size, len(self._sampler.active))
 
     def learn(self, epoch: int, step: int) -> Sequence[Any]:
         """One step of Adam."""
@@ -166,16 +166,14 @@ class MicroTrainer(TableTrainer):
 
     def batch(self, epoch: int, step: int) -> Batch:
         """Users without repetition, and an item and a negative of each."""
-        sampler, settings = self._sampler, self._settings
-        users = sampler.some_users(settings.batch_size, "micro-users", epoch, step)
+        sampler, place = self._sampler, self.backend.asarray
+        users = sampler.some_users(self._size, "micro-users", epoch, step)
         rows = users + np.int64(step) * self._sampler.n_users
         better = sampler.of_users(users, rows, "micro-items", epoch)
         worse = sampler.negatives(users, rows, 1, "micro-negatives", epoch)[:, 0]
         ids, places = numbered(self._places[np.stack([better, worse])], len(self.tables["Q"]))
-        place = self.backend.asarray
         anchors = tuple(place(np.flatnonzero(own).astype(np.int32)) for own in self._owned[ids].T)
-        of_better, of_worse = (place(each) for each in places)
-        return Batch(place(users), place(ids), of_better, of_worse, anchors)
+        return Batch(place(users), place(ids), place(places[0]), place(places[1]), anchors)
 
 
 def initial(U: int, L: int, settings: Any) -> Arrays:

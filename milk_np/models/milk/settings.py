@@ -20,6 +20,7 @@ class MilkSettings(TripletSettings):
     """Settings that affect the result of MILK."""
 
     title: ClassVar[str] = "MILK"
+    compiles: ClassVar[str] = "milk"
     family_settings: ClassVar[tuple[str, ...]] = ("model", "users", "without")
     presets: ClassVar[dict[str, dict[str, Value]]] = {
         "paper": {"risk": "mean", "negatives": "train"},

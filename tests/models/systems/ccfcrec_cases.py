@@ -95,10 +95,11 @@ PLANTED = [
 
 CASE = Case(
     name="ccfcrec",
-    options={"dim": 8, "hidden": 12, "max_epochs": 4, "batch_size": 256, "negatives": 8, "positives": 2, "lr": 0.01},
+    options={"dim": 8, "hidden": 12, "max_epochs": 4, "batch_size": 256, "drawn": 8, "positives": 2, "lr": 0.01},
     objective="milk_np.models.ccfcrec.objective",
     problems=problems,
     planted=PLANTED,
     optimisers=lambda tables: [RowOptimisers(tables, GENERATOR, LR)],
     their_optimisers=their_optimisers,
+    accurate={"max_epochs": 10, "dim": 16, "drawn": 10, "content": "centred", "contrast": 0.2},
 )

@@ -87,10 +87,20 @@ PLANTED = [
 
 CASE = Case(
     name="clcrec",
-    options={"dim": 8, "hidden": 12, "max_epochs": 4, "batch_size": 256, "negatives": 16, "lr": 0.01},
+    options={"dim": 8, "hidden": 12, "max_epochs": 4, "batch_size": 256, "drawn": 16, "lr": 0.01},
     objective="milk_np.models.clcrec.objective",
     problems=problems,
     planted=PLANTED,
     optimisers=lambda tables: [RowOptimisers(tables, ENCODER, LR)],
     their_optimisers=their_optimisers,
+    accurate={
+        "max_epochs": 6,
+        "dim": 16,
+        "hidden": 32,
+        "drawn": 32,
+        "lr": 0.003,
+        "content": "centred",
+        "mutual": 0.1,
+        "temperature": 1.0,
+    },
 )

@@ -136,4 +136,5 @@ CASE = Case(
     planted=PLANTED,
     optimisers=optimisers,
     their_optimisers=their_optimisers,
+    accurate={"max_epochs": 40, "eval_every": 10, "dim": 16, "lr": 0.001, "batch_size": 64, "backbone_epochs": 40},
 )

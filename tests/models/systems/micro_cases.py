@@ -123,4 +123,13 @@ CASE = Case(
     planted=PLANTED,
     optimisers=optimisers,
     their_optimisers=their_optimisers,
+    accurate={
+        "max_epochs": 15,
+        "eval_every": 5,
+        "dim": 16,
+        "neighbours": 10,
+        "lr": 0.03,
+        "batch_size": 256,
+        "content": "centred",
+    },
 )
