@@ -13,7 +13,7 @@ from numba.extending import intrinsic
 
 from milk_np.kernels.cpu.microkernel import PACKED, PERIOD, SCATTERED, Shape, Tile
 from milk_np.kernels.cpu.prefetch import LINE_BYTES, prefetch
-from milk_np.kernels.cpu.vectors import WIDE
+from milk_np.kernels.cpu.vectors import VECTOR_BYTES, WIDE
 
 FETCHED = 3 if WIDE else 1
 """Cache lines that a packed tile asks for in PERIOD steps; more at a time are dropped by some processors."""
@@ -55,7 +55,7 @@ def _scattered_tile(shape: Shape) -> Any:
     return tile
 
 
-def _packed_tile(shape: Shape, add: bool) -> Any:
+def _packed_tile(shape: Shape, add: bool, fetched: int = FETCHED) -> Any:
     """Intrinsic `tile(x, first, panels, start, acc, row, column, steps, near)`.
 
     acc[row + r, column:] = sum over k < steps of x[first + k rows + r] panels[start + k columns:], or += if `add`.
@@ -77,8 +77,8 @@ def _packed_tile(shape: Shape, add: bool) -> Any:
                 return b.load(b.gep(packed, [b.add(b.mul(k, _INT64(shape.rows)), _INT64(r))]))
 
             def ahead(b: Any, k: Any) -> None:
-                start = b.mul(k, _INT64(FETCHED * LINE_BYTES // PERIOD))
-                for n in range(FETCHED):
+                start = b.mul(k, _INT64(fetched * LINE_BYTES // PERIOD))
+                for n in range(fetched):
                     prefetch(b, b.gep(line, [b.add(start, _INT64(n * LINE_BYTES))]))
 
             (sums.read if add else sums.clear)(b)
@@ -105,5 +105,6 @@ def _row(b: Any, addresses: Any, r: int, offset: Any, scalar: Any) -> Any:
 HALF = Shape(SCATTERED.rows, SCATTERED.vectors // 2)
 scattered_tile, scattered_half = _scattered_tile(SCATTERED), _scattered_tile(HALF)
 packed_tile, packed_sums = _packed_tile(PACKED, False), _packed_tile(PACKED, True)
-packed_row = _packed_tile(Shape(1, PACKED.vectors), False)
-"""For one query alone: what it takes is the reading of the panels."""
+_PANEL_LINES = PERIOD * PACKED.vectors * VECTOR_BYTES // LINE_BYTES
+packed_row = _packed_tile(Shape(1, PACKED.vectors), False, _PANEL_LINES if WIDE else FETCHED)
+"""For one query alone, which takes no longer than reading the panels: with AVX-512 it asks for all of the next one."""
