@@ -88,7 +88,9 @@ def test_faiss(trained: Trained, model: StoredModel, tmp_path: Path) -> None:
 @pytest.mark.parametrize("impute", ["mean", "zero"])
 def test_onnx_encodes_as_the_model_does(trained: Trained, tmp_path: Path, impute: str) -> None:
     pytest.importorskip("onnx")
-    runtime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxruntime")
+    import onnxruntime as runtime
+
     from milk_np.models.milk.model import Milk
 
     model = Milk(dim=8, max_epochs=1, eval_every=1, impute=impute).fit(trained.ds)

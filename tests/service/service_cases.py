@@ -15,6 +15,7 @@ from milk_np.service.core import Service
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # newer versions ask for another client, which older ones don't know
+    import httpx as httpx  # the client is made of it
     from fastapi.testclient import TestClient as TestClient
 
 
