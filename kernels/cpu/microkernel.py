@@ -102,9 +102,16 @@ class Tile:
         name = f"llvm.fmuladd.v{self.lanes}f{8 * self.bytes}"
         muladd = cgutils.get_or_insert_function(b.module, kind, name)
         row = b.gep(panel, [b.mul(k, _INT64(self.shape.vectors * self.lanes))])
-        columns = [self.load(b, b.gep(row, [_INT64(v * self.lanes)])) for v in range(self.shape.vectors)]
+        columns = [self._column(b, b.gep(row, [_INT64(v * self.lanes)])) for v in range(self.shape.vectors)]
         for r in range(self.shape.rows):
             value = splat(b, x(b, k, r), self.lanes)
             for v, column in enumerate(columns):
                 slot = self.slots[r, v]
                 b.store(b.call(muladd, [value, column, b.load(slot)]), slot)
+
+    def _column(self, b: Any, pointer: Any) -> Any:
+        """A vector of a panel; numbers of 16 bits are of half precision, and widened."""
+        if pointer.type.pointee != ir.IntType(16):
+            return self.load(b, pointer)
+        half = ir.VectorType(ir.HalfType(), self.lanes)
+        return b.fpext(b.load(b.bitcast(pointer, half.as_pointer()), align=2), self.vector)

@@ -232,8 +232,9 @@ def top_k_packed(
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """`top_k` of N items that are packed already: the same lists, bit for bit.
 
-    `parts` are panels that `packed` made, each with the number of its first item, in ascending order; what pads the
-    last panel of a part lies behind the first item of the next, or behind `n_items`.
+    `parts` are panels that `packed` made, or these as half precision (the bits, uint16), each with the number of its
+    first item, in ascending order; what pads the last panel of a part lies behind the first item of the next, or behind
+    `n_items`.
     """
     queries = _input(queries, np.float32)
     indptr = np.zeros(len(queries) + 1, np.int64) if exclude_indptr is None else exclude_indptr

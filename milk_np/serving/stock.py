@@ -18,6 +18,28 @@ Slots = NDArray[np.int32]
 
 _PART_PANELS = 1024
 """Panels that are searched, and copied when one of them changes, together: 12 MB at 64 numbers a vector."""
+_MORE = 64
+"""Items, on top of k, that get a second look."""
+
+
+@dataclass(frozen=True, eq=False)
+class Half:
+    """Panels in half precision: bits (P, K, C) uint16; the largest distance to a vector, and the longest vector."""
+
+    bits: NDArray[np.uint16]
+    loss: float
+    longest: float
+
+    @classmethod
+    def of(cls, panels: Vectors) -> Half:
+        """`panels` (P, K, C) float32 rounded; what half precision has no number for has an infinite loss."""
+        with np.errstate(over="ignore"):
+            rounded = panels.astype(np.float16)
+        lost = panels - rounded
+        loss, longest = (
+            np.nan_to_num(np.sqrt(np.einsum("pkc,pkc->pc", x, x)), nan=0.0, posinf=np.inf) for x in (lost, panels)
+        )
+        return cls(rounded.view(np.uint16), float(loss.max(initial=0)), float(longest.max(initial=0)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,17 +54,19 @@ class Stock:
     parts : panels (P, K, C) of C items side by side, `_PART_PANELS` each but the last
         NaN where an item was removed: such a score is never listed.
     width : K
+    halves : the parts in half precision, if a single query is to read those first
     """
 
     ids: list[str]
     slots: dict[str, int]
     parts: tuple[Vectors, ...]
     width: int
+    halves: tuple[Half, ...] | None = None
 
     @classmethod
-    def of(cls, ids: Sequence[str], vectors: Vectors) -> Stock:
-        """Items `ids` with `vectors` (N, K)."""
-        return cls([], {}, (), vectors.shape[1]).put(ids, vectors)
+    def of(cls, ids: Sequence[str], vectors: Vectors, half: bool = False) -> Stock:
+        """Items `ids` with `vectors` (N, K), also in half precision if `half` and the processor widens it."""
+        return cls([], {}, (), vectors.shape[1], () if half and _widens_half() else None).put(ids, vectors)
 
     def __len__(self) -> int:
         return len(self.slots)
@@ -64,7 +88,7 @@ class Stock:
         names = [*self.ids, *fresh]
         slots = {**self.slots, **dict(zip(fresh, range(len(self.ids), len(names)), strict=True))}
         places = np.array([slots[name] for name in ids], np.int64)
-        return Stock(names, slots, self._written(places, vectors, len(names)), self.width)
+        return self._with(names, slots, self._written(places, vectors, len(names)))
 
     def without(self, ids: Sequence[str]) -> Stock:
         """Without the items `ids`; the others keep their order. DataError for one that isn't there."""
@@ -72,12 +96,19 @@ class Stock:
         slots = {name: slot for name, slot in self.slots.items() if name not in lost}
         if len(slots) < len(self.ids) // 2:
             kept = list(slots)
-            return Stock.of(kept, self.vectors(self.places(kept)))
+            return Stock.of(kept, self.vectors(self.places(kept)), self.halves is not None)
         names = self.ids.copy()
         for slot in gone.tolist():
             names[slot] = ""
         nothing = np.full((len(gone), self.width), np.nan, np.float32)
-        return Stock(names, slots, self._written(gone, nothing, len(names)), self.width)
+        return self._with(names, slots, self._written(gone, nothing, len(names)))
+
+    def _with(self, names: list[str], slots: dict[str, int], parts: tuple[Vectors, ...]) -> Stock:
+        if self.halves is None:
+            return Stock(names, slots, parts, self.width)
+        before = {id(part): half for part, half in zip(self.parts, self.halves, strict=True)}
+        halves = tuple(before.get(id(part)) or Half.of(part) for part in parts)
+        return Stock(names, slots, parts, self.width, halves)
 
     def _checked(self, ids: Sequence[str], vectors: Vectors) -> Vectors:
         vectors = np.ascontiguousarray(vectors, np.float32)
@@ -141,15 +172,38 @@ class Stock:
         from milk_np.kernels.cpu.topk import top_k, top_k_packed  # loads Numba
 
         if among is None:
-            return top_k_packed(queries, self._numbered(), len(self.ids), k, *_compressed(exclude))
+            found = self._two_looks(queries, k, exclude) if self.halves and len(queries) == 1 else None
+            return found or top_k_packed(queries, _numbered(self.parts), len(self.ids), k, *_compressed(exclude))
         if exclude is not None:
             exclude = [np.flatnonzero(np.isin(among, row)).astype(np.int32) for row in exclude]
         place, score = top_k(queries, self.vectors(among), k, *_compressed(exclude))
         return (np.where(place < 0, np.int32(-1), among[place]) if len(among) else place), score
 
-    def _numbered(self) -> Iterator[tuple[Vectors, int]]:
-        for number, panels in enumerate(self.parts):
-            yield panels, number * _PART_PANELS * _columns()
+    def _two_looks(self, query: Vectors, k: int, exclude: Sequence[Slots] | None) -> tuple[Slots, Vectors] | None:
+        """The list of one query (1, K): the best by half precision, and somewhat more, are scored exactly.
+
+        None if an item that was left out might belong to the list: its score is at most the last rough one and what
+        rounding adds to it, |q| (loss + 3 K 2^-24 (longest + loss)).
+        """
+        from milk_np.kernels.cpu.topk import top_k, top_k_packed
+
+        halves = self.halves or ()
+        loss, longest = (max(values) for values in zip(*((half.loss, half.longest) for half in halves), strict=True))
+        if not np.isfinite(loss):
+            return None
+        parts = _numbered([half.bits for half in halves])
+        place, rough = top_k_packed(query, parts, len(self.ids), 2 * k + _MORE, *_compressed(exclude))
+        some = np.sort(place[0][place[0] >= 0])
+        position, score = top_k(query, self.vectors(some), k)
+        unsure = float(np.linalg.norm(query)) * (loss + 3 * self.width * 2.0**-24 * (longest + loss)) * 1.001
+        if place[0, -1] >= 0 and not score[0, -1] > rough[0, -1] + unsure:
+            return None
+        return (np.where(position < 0, np.int32(-1), some[position]) if len(some) else position), score
+
+
+def _numbered(parts: Sequence[NDArray[Any]]) -> Iterator[tuple[NDArray[Any], int]]:
+    for number, panels in enumerate(parts):
+        yield panels, number * _PART_PANELS * _columns()
 
 
 def _compressed(rows: Sequence[Slots] | None) -> Rows | tuple[None, None]:
@@ -164,3 +218,9 @@ def _columns() -> int:
     from milk_np.kernels.cpu.score_tile import COLUMNS
 
     return COLUMNS
+
+
+def _widens_half() -> bool:
+    from milk_np.kernels.cpu.vectors import HALF
+
+    return HALF

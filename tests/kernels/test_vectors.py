@@ -11,7 +11,7 @@ import llvmlite.binding as llvm
 import processors
 import pytest
 
-from milk_np.kernels.cpu.vectors import holds_64_bytes
+from milk_np.kernels.cpu.vectors import holds_64_bytes, widens_half
 
 X86 = pytest.mark.skipif(
     platform.machine() != "x86_64", reason=f"the processor is {platform.machine()}, these targets are x86_64"
@@ -48,3 +48,18 @@ def test_kernels_follow_what_numba_is_told(cpu: str, tiles: str) -> None:
     environment = {**os.environ, "NUMBA_CPU_NAME": cpu, "NUMBA_CPU_FEATURES": ""}
     done = subprocess.run([sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == tiles
+
+
+@pytest.mark.parametrize(
+    ("cpu", "features", "widens"),
+    [
+        ("sandybridge", "", False),
+        ("haswell", "", True),
+        ("haswell", "-f16c,-avx512f,-avx512vl", False),
+        ("sandybridge", "+f16c", True),
+    ],
+)
+def test_who_widens_half_precision(cpu: str, features: str, widens: bool) -> None:
+    if platform.machine() not in ("x86_64", "AMD64"):
+        pytest.skip("names of x86_64's processors")
+    assert widens_half(llvm.get_process_triple(), cpu, features) == widens

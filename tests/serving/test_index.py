@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from milk_np.data import Dataset, make_synthetic
 from milk_np.errors import DataError, DivergedError, SettingsError
+from milk_np.kernels.cpu.vectors import HALF
 from milk_np.serving import stock as stocks
 from milk_np.serving.batching import Batcher
 from milk_np.serving.catalogue import Catalogue
@@ -60,14 +61,15 @@ STEP = st.one_of(
 )
 
 
+@pytest.mark.parametrize("half", [False, True])
 @pytest.mark.parametrize("panels", [1, 2, 256])
 @settings(max_examples=60)
 @given(steps=st.lists(STEP, max_size=12))
-def test_any_sequence_of_changes_and_searches(panels: int, steps: list[tuple[str, Any]]) -> None:
+def test_any_sequence_of_changes_and_searches(panels: int, half: bool, steps: list[tuple[str, Any]]) -> None:
     plain: dict[str, list[int]] = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(stocks, "_PART_PANELS", panels)
-        stock = Stock.of([], np.zeros((0, 3), np.float32))
+        stock = Stock.of([], np.zeros((0, 3), np.float32), half)
         for kind, what in steps:
             if kind == "put":
                 stock = stock.put(list(what), np.array([*what.values()], np.float32).reshape(-1, 3))
@@ -96,13 +98,14 @@ def same(a: Any, b: Any, ids: Any) -> None:
     np.testing.assert_array_equal(a.score, b.score)
 
 
+@pytest.mark.parametrize("half", [False, True])
 @pytest.mark.parametrize("candidates", ["new", "all"])
-def test_lists_are_those_of_recommend(candidates: str) -> None:
+def test_lists_are_those_of_recommend(candidates: str, half: bool) -> None:
     ds, _ = make()
     rng = np.random.default_rng(4)
     users, items = (rng.standard_normal((n, 17)).astype(np.float32) for n in (40, 200))
     model = Known(users, items, Catalogue.of(ds))
-    index, wanted = ItemIndex(model, candidates), np.array([3, 0, 39])
+    index, wanted = ItemIndex(model, candidates, half=half), np.array([3, 0, 39])
     for chosen in (wanted, wanted[:1]):
         expected = recommend(model, ds, chosen, 30, candidates=candidates)
         same(index.recommend([f"u{n}" for n in chosen], 30), expected, ds.item_ids)
@@ -248,3 +251,30 @@ def test_an_error_reaches_everyone_that_waits_and_the_next_is_served() -> None:
     with pytest.raises(ZeroDivisionError):
         batcher(0)
     assert batcher(2) == 0.5
+
+
+@pytest.mark.parametrize("scale", [1e-9, 1e-3, 1.0, 300.0, 1e6])
+@pytest.mark.parametrize("k", [1, 20, 300])
+def test_half_precision_gives_the_same_lists(scale: float, k: int) -> None:
+    """Whatever the numbers' size: too small or too large ones for half precision too."""
+    rng = np.random.default_rng(k)
+    vectors = (scale * rng.standard_normal((3000, 24)) * rng.lognormal(size=(3000, 1))).astype(np.float32)
+    vectors[1::7] = vectors[::7][: len(vectors[1::7])] * np.float32(1 + 2**-20)  # alike in half precision
+    names = [str(n) for n in range(3000)]
+    whole, half = (Stock.of(names, vectors, both).without(names[5:40]) for both in (False, True))
+    for query in rng.standard_normal((20, 1, 24)).astype(np.float32):
+        dropped = [np.arange(100, 900, 7, dtype=np.int32)]
+        for got, expected in zip(half.search(query, k, dropped), whole.search(query, k, dropped), strict=True):
+            np.testing.assert_array_equal(got, expected)
+
+
+def test_half_precision_is_used_where_it_suffices_and_not_where_it_does_not() -> None:
+    if not HALF:
+        pytest.skip("the processor has no instruction that widens half precision")
+    rng = np.random.default_rng(0)
+    query, vectors = rng.standard_normal((1, 24)).astype(np.float32), rng.standard_normal((3000, 24)).astype(np.float32)
+    names = [str(n) for n in range(3000)]
+    assert Stock.of(names, vectors, True)._two_looks(query, 20, None) is not None
+    alike = np.ones((3000, 24), np.float32) + vectors * np.float32(1e-6)
+    assert Stock.of(names, alike, True)._two_looks(query, 20, None) is None
+    assert Stock.of(names, vectors * np.float32(1e6), True)._two_looks(query, 20, None) is None
