@@ -50,6 +50,7 @@ def test_kernels_follow_what_numba_is_told(cpu: str, tiles: str) -> None:
     assert done.stdout.strip() == tiles
 
 
+@X86
 @pytest.mark.parametrize(
     ("cpu", "features", "widens"),
     [
@@ -60,6 +61,4 @@ def test_kernels_follow_what_numba_is_told(cpu: str, tiles: str) -> None:
     ],
 )
 def test_who_widens_half_precision(cpu: str, features: str, widens: bool) -> None:
-    if platform.machine() not in ("x86_64", "AMD64"):
-        pytest.skip("names of x86_64's processors")
     assert widens_half(llvm.get_process_triple(), cpu, features) == widens
