@@ -1,16 +1,14 @@
-"""Atomic file writes, and `.npz` archives that are read without unpickling.
+"""Text, JSON and `.npz` archives, written whole or not at all and read without unpickling.
 
-A write goes to a temporary file in the same folder, is forced to the disk and then renamed over the target.
-If it fails, or the process dies, the previous file stays as it was. Equal contents give identical bytes.
+Equal contents give identical bytes.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -18,31 +16,13 @@ import numpy as np
 from numpy.lib import format as npy
 
 from milk_np.errors import DataError
+from milk_np.writing import write_atomic
 
 FORMAT_VERSION = 1
 _META = "meta"
 _ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 
 Arrays = dict[str, np.ndarray[Any, np.dtype[Any]]]
-
-
-def write_atomic(path: str | Path, write: Callable[[BinaryIO], None]) -> None:
-    """Let `write` fill a temporary file next to `path`, then rename it to `path`.
-
-    On any failure, Ctrl-C included, the temporary file is removed and `path` is untouched.
-    """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    sync(path.parent)
 
 
 def write_text_atomic(path: str | Path, text: str) -> None:
@@ -159,12 +139,3 @@ def _write_zip(file: BinaryIO, arrays: Mapping[str, np.ndarray[Any, np.dtype[Any
 
 def _write_all(file: BinaryIO, data: bytes) -> None:
     file.write(data)
-
-
-def sync(path: Path) -> None:
-    """Flush a file, or a folder (a rename in it), to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

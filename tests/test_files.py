@@ -21,7 +21,8 @@ from hypothesis.extra import numpy as hnp
 
 from milk_np import files as checkpoint
 from milk_np.errors import DataError
-from milk_np.files import read_npz, write_atomic, write_json_atomic, write_npz_atomic, write_text_atomic
+from milk_np.files import read_npz, write_json_atomic, write_npz_atomic, write_text_atomic
+from milk_np.writing import write_atomic
 
 KIND = {"kind": "model"}
 

@@ -18,6 +18,7 @@ KERNELS = Path(milk_np.kernels.__file__).parent
 LAYERS = (
     ("errors", "text"),
     ("kernels",),
+    ("writing",),
     ("rng", "files"),
     ("settings",),
     ("machine",),

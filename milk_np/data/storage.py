@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +12,7 @@ import numpy as np
 
 from milk_np.data import checksums
 from milk_np.errors import DataError, ModalityError, OutOfMemoryError
-from milk_np.files import sync, write_atomic
+from milk_np.writing import folder_atomic, write_atomic
 
 FORMAT = 2
 """Version 2 knows items without pairs (item_split 3) and sets without new items; version 1 is read too."""
@@ -197,29 +194,5 @@ def new_folder(path: Path) -> Iterator[Path]:
     """A temporary folder that is renamed to `path` on success and removed on failure."""
     if path.exists() and not (path / "meta.json").exists() and (not path.is_dir() or any(path.iterdir())):
         raise DataError(f"{path}: exists and isn't a data set, so it isn't overwritten; choose another name")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
-    try:
-        temporary.chmod(0o755)
+    with folder_atomic(path) as temporary:
         yield temporary
-        _replace_folder(temporary, path)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
-
-
-def _replace_folder(temporary: Path, path: Path) -> None:
-    for file in temporary.iterdir():
-        sync(file)
-    if path.exists():
-        earlier = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.old."))
-        os.replace(path, earlier)
-        try:
-            os.replace(temporary, path)
-        except BaseException:
-            os.replace(earlier, path)
-            raise
-        shutil.rmtree(earlier)
-    else:
-        os.replace(temporary, path)
-    sync(path.parent)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from data_cases import datasets, small
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from milk_np import writing
 from milk_np.data import Dataset
 from milk_np.data import storage as storage_module
 from milk_np.errors import DataError, MilkError, ModalityError
@@ -74,15 +76,17 @@ def test_a_failed_replacement_of_a_folder_brings_the_earlier_one_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = small().save(tmp_path / "set")
-    replace, calls = storage_module.os.replace, []
+    """Where two folders can't be exchanged at once."""
+    rename, calls = os.rename, []
 
-    def fail_second(source: Any, target: Any) -> None:
+    def fail_third(source: Any, target: Any) -> None:
         calls.append(source)
-        if len(calls) == 2:
+        if len(calls) == 3:
             raise OSError(5, "Input/output error")
-        replace(source, target)
+        rename(source, target)
 
-    monkeypatch.setattr(storage_module.os, "replace", fail_second)
+    monkeypatch.setattr(writing, "exchange", lambda *_: False)
+    monkeypatch.setattr(os, "rename", fail_third)
     with pytest.raises(OSError, match="Input/output"):
         small(seed=1).save(path)
     assert same(Dataset.load(path), small())
