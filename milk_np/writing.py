@@ -208,11 +208,16 @@ def exchange(one: Path, other: Path) -> bool:
 
 
 def _remove_leftovers(target: Path) -> None:
-    """Remove temporary files and folders of `target` whose writers are dead; called when `target` is whole."""
-    pattern = re.compile(re.escape(f".{target.name[:_SHORT]}.") + r"[0-9a-f]{16}\.tmp")
+    """Remove what dead writers left of `target`; called when `target` is whole."""
+    remove_leftovers(target.parent, target.name[:_SHORT])
+
+
+def remove_leftovers(folder: Path, name: str | None = None) -> None:
+    """Remove temporary files and folders in `folder` whose writers are dead: those of one target, or of all."""
+    pattern = re.compile(rf"\.{'.+' if name is None else re.escape(name)}\.[0-9a-f]{{16}}\.tmp", re.DOTALL)
     with suppress(OSError):
-        for name in filter(pattern.fullmatch, os.listdir(target.parent)):
-            _remove_if_dead(target.with_name(name))
+        for leftover in filter(pattern.fullmatch, os.listdir(folder)):
+            _remove_if_dead(folder / leftover)
 
 
 def _remove_if_dead(leftover: Path) -> None:

@@ -180,7 +180,10 @@ class _Loop:
         write_npz_atomic(self.run.last, arrays, meta)
 
     def _load(self) -> None:
-        if self.run is None or not self.run.last.exists():
+        if self.run is None:
+            return
+        if not self.run.last.exists():  # killed before its first checkpoint: it begins again
+            self.run.rewrite_metrics(())
             return
         arrays, meta = read_npz(self.run.last, KIND)
         self.best = {k.removeprefix("best_"): x for k, x in arrays.items() if k.startswith("best_")}

@@ -160,6 +160,16 @@ def test_resuming_without_a_checkpoint_starts_anew(ds, tmp_path, whole):
     assert run.model.read_bytes() == whole[0]
 
 
+def test_killed_before_the_first_checkpoint_it_begins_again(ds, tmp_path, whole):
+    run = new_run(tmp_path / "run", ds)
+    run.append_metrics({"epoch": 1, "losses": {}})
+    with open(run.file("metrics.jsonl"), "a") as file:
+        file.write('{"epoch": 2, "lo')
+    model = Milk(**OPTIONS).fit(ds, run=run, resume=True)
+    assert run.metrics() == model.history.records == whole[2]
+    assert run.model.read_bytes() == whole[0]
+
+
 PROGRAM = """
     import sys
     sys.path.insert(0, {tests!r})
