@@ -26,6 +26,7 @@ from milk_np.models.on_data import OnData
 from milk_np.models.serving import Features
 from milk_np.models.stepped import SteppedModel
 from milk_np.models.stored import Arrays
+from milk_np.schema import FLOATS, Field, Schema
 from milk_np.serving.catalogue import Catalogue
 from milk_np.serving.joining import Joined
 from milk_np.serving.ranking import TopK
@@ -51,6 +52,15 @@ class ExtractorModel(SteppedModel):
     history : History
         Losses and validation metrics of the training, after `fit`.
     """
+
+    schema: ClassVar[Schema] = {
+        "P": Field(FLOATS, ("*", "K")),
+        "W#": Field(FLOATS, ("*", "K")),
+        "b#": Field(FLOATS, ("K",)),
+        "scale": Field(FLOATS, (1,), optional=True),
+        "profiles": Field(FLOATS, ("U", "K"), optional=True),
+        "own_means": Field(FLOATS, ("I", "K"), optional=True),
+    }
 
     scale_matters: ClassVar[bool] = False
     memory_need: ClassVar[Callable[..., dict[str, int]]] = staticmethod(memory.training_bytes)

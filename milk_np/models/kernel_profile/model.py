@@ -43,6 +43,7 @@ from milk_np.models.kernel_profile.ridge import choose_sets, weighted
 from milk_np.models.kernel_profile.whitening import whitened
 from milk_np.models.on_data import OnData
 from milk_np.models.stored import Arrays, StoredModel
+from milk_np.schema import FLOATS, Field, Schema
 from milk_np.serving.catalogue import Catalogue
 from milk_np.serving.histories import Ids, compressed
 from milk_np.serving.joining import Joined
@@ -71,6 +72,15 @@ class KernelProfile(StoredModel):
     """
 
     name: ClassVar[str] = "kernel-profile"
+    schema: ClassVar[Schema] = {
+        "history": Field(FLOATS, ("I", "K")),
+        "mean_item": Field(FLOATS, ("K",)),
+        "sets": Field("b", ("S", "M")),
+        "coefficients": Field(FLOATS, ("S", "*", "K")),
+        "kernel": Field(FLOATS, ("*",)),
+        "landmark#": Field(FLOATS, ("L", "*")),
+        "axes#": Field(FLOATS, ("*", "*")),
+    }
     memory_need = staticmethod(memory.training_bytes)
     memory_advice = memory.ADVICE
 
