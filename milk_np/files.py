@@ -6,8 +6,9 @@ Equal contents give identical bytes.
 from __future__ import annotations
 
 import json
+import os
+import stat
 import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -16,10 +17,13 @@ import numpy as np
 from numpy.lib import format as npy
 
 from milk_np.errors import DataError
+from milk_np.text import bytes_text
 from milk_np.writing import write_atomic
 
 FORMAT_VERSION = 1
 _META = "meta"
+_LARGE, _MOST_EXPANDED = 1 << 28, 200
+"""Bytes that an entry may take however it is compressed; above, it may expand to so many times its size."""
 _ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 
 Arrays = dict[str, np.ndarray[Any, np.dtype[Any]]]
@@ -68,8 +72,10 @@ def load_arrays(path: str | Path, only: Sequence[str] | None = None) -> Arrays:
 
     Raises DataError naming the file and the damage.
     """
+    refuse_special(path)
     try:
         with zipfile.ZipFile(path) as archive:
+            refuse_bombs(path, archive)
             names = [name for name in archive.namelist() if name.endswith(".npy")]
             wanted = [name for name in names if only is None or name.removesuffix(".npy") in only]
             return {name.removesuffix(".npy"): _read_entry(path, archive, name) for name in wanted}
@@ -77,6 +83,26 @@ def load_arrays(path: str | Path, only: Sequence[str] | None = None) -> Arrays:
         raise DataError(f"{path}: {error.strerror or error}; check the path") from error
     except (zipfile.BadZipFile, NotImplementedError) as error:
         raise DataError(f"{path}: not an .npz archive, or truncated ({error}); write or copy it again") from error
+
+
+def refuse_special(path: str | Path) -> None:
+    """Raise DataError for a pipe or a device, which would be read for ever; what is absent is left to the reader."""
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise DataError(f"{path}: expected a file, got a pipe or a device; write its contents to a file first")
+
+
+def refuse_bombs(path: str | Path, archive: zipfile.ZipFile) -> None:
+    """Raise DataError for an archive that would take much more memory than its size tells."""
+    for entry in archive.infolist():
+        if entry.file_size > max(_LARGE, _MOST_EXPANDED * entry.compress_size):
+            raise DataError(
+                f"{path}: entry {entry.filename.removesuffix('.npy')!r} expands from {bytes_text(entry.compress_size)} "
+                f"to {bytes_text(entry.file_size)}, more than {_MOST_EXPANDED} times; write it uncompressed (np.savez)"
+            )
 
 
 def require(path: str | Path, arrays: Mapping[str, object], *names: str) -> None:
@@ -125,7 +151,9 @@ def _read_entry(path: str | Path, archive: zipfile.ZipFile, name: str) -> np.nda
             array: np.ndarray[Any, np.dtype[Any]] = npy.read_array(file, allow_pickle=False)
             file.read()  # the archive's checksum is compared at the end of the entry
             return array
-    except (ValueError, EOFError, RuntimeError, zlib.error) as error:
+    except OSError:
+        raise
+    except Exception as error:  # a damaged header raises nearly anything: MemoryError, SyntaxError, struct.error ...
         raise DataError(f"{path}: entry {name.removesuffix('.npy')!r} can't be read ({error})") from error
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from milk_np.data import checksums
 from milk_np.errors import DataError, ModalityError, OutOfMemoryError
+from milk_np.files import refuse_bombs, refuse_special
 from milk_np.writing import folder_atomic, write_atomic
 
 FORMAT = 2
@@ -44,6 +45,7 @@ def read_arrays(path: Path, check: bool = True) -> tuple[dict[str, Any], dict[st
     """
     if path.is_dir():
         return _read_folder(path, check)
+    refuse_special(path)
     if not path.exists():
         raise DataError("no such file or folder; expected a data set (.npz or a folder) made by milk-prepare")
     return _read_npz(path)
@@ -51,6 +53,7 @@ def read_arrays(path: Path, check: bool = True) -> tuple[dict[str, Any], dict[st
 
 def read_npy(path: Path, mmap: bool = False) -> Any:
     """One `.npy` array, never unpickled."""
+    refuse_special(path)
     if not path.exists():
         raise DataError(f"no file {path.name}; expected a NumPy array in .npy format")
 
@@ -91,6 +94,7 @@ def _read_npz(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         archive = _guarded(lambda: np.load(file, allow_pickle=False), "the file")
         if not isinstance(archive, np.lib.npyio.NpzFile):
             raise DataError("expected an .npz archive of several arrays, got a single .npy array")
+        refuse_bombs(path, archive.zip)
         names = tuple(archive.files)
         _check_keys(names)
         arrays = {name: _entry(archive, name) for name in names if _known(name)}
@@ -108,6 +112,7 @@ def _entry(archive: np.lib.npyio.NpzFile, name: str) -> Any:
 def _read_folder(path: Path, check: bool) -> tuple[dict[str, Any], dict[str, Any]]:
     if not (path / "meta.json").exists():
         raise DataError("the folder has no meta.json, so it isn't a data set; import raw files with milk-prepare first")
+    refuse_special(path / "meta.json")
     meta = parse_meta(_guarded((path / "meta.json").read_text, "meta.json"))
     names = tuple(sorted(p.stem for p in path.glob("*.npy")))
     _check_keys(names)

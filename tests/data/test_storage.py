@@ -6,6 +6,7 @@ import io
 import json
 import os
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -261,3 +262,14 @@ def test_the_parity_sets_load(real_data: Path, name: str) -> None:
     ds = Dataset.load(real_data / "parity" / f"{name}.npz")
     assert ds.name == name
     assert len(ds.new_items()) == round(0.2 * ds.n_items)
+
+
+def test_numbers_of_users_far_beyond_the_pairs_are_refused() -> None:
+    """Before memory is taken for them."""
+    ds = small()
+    for change in (
+        {"meta": {"n_users": 2_000_000_000}},
+        {"user": np.where(ds.user == ds.user.max(), 2**31 - 1, ds.user)},
+    ):
+        with pytest.raises(DataError, match="expected at most .* users for .* pairs, got 2,"):
+            replace(ds, user_ids=None, **change)
