@@ -71,10 +71,10 @@ def _private_folder() -> Path | None:
 
 
 @contextmanager
-def own_folder() -> Iterator[None]:
-    """Functions that are decorated meanwhile keep their code in `place`."""
+def own_folder(variant: str = "") -> Iterator[None]:
+    """Functions that are decorated meanwhile keep their code in `place`, a `variant` of them apart from the others."""
     before, usual, found = numba.config.CACHE_DIR, dispatcher.FunctionCache, place()
-    numba.config.CACHE_DIR = str(found or "")
+    numba.config.CACHE_DIR = "" if found is None else str(found / variant)
     dispatcher.FunctionCache = _no_cache if found is None else _Cache
     try:
         yield
