@@ -271,5 +271,5 @@ def test_numbers_of_users_far_beyond_the_pairs_are_refused() -> None:
         {"meta": {"n_users": 2_000_000_000}},
         {"user": np.where(ds.user == ds.user.max(), 2**31 - 1, ds.user)},
     ):
-        with pytest.raises(DataError, match="expected at most .* users for .* pairs, got 2,"):
+        with pytest.raises(DataError, match=r"expected at most .* users for .* pairs, got 2,"):
             replace(ds, user_ids=None, **change)
