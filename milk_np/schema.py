@@ -75,11 +75,22 @@ def _named(path: str | Path, name: str, field: Field, arrays: Mapping[str, Any])
     return [name] if name in arrays else []
 
 
-def check_plain(path: str | Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Raise DataError unless every array holds numbers, booleans or text in this machine's byte order."""
+def check_like(path: str | Path, arrays: Mapping[str, NDArray[Any]], expected: Mapping[str, NDArray[Any]]) -> None:
+    """Raise DataError unless there is an array of the same kind and shape for each of `expected`."""
+    fields = {name: Field(x.dtype.kind, x.shape) for name, x in expected.items()}
+    check(path, arrays, fields, {})
+
+
+def check_plain(path: str | Path, arrays: Mapping[str, NDArray[Any]], schema: Schema) -> None:
+    """Raise DataError unless every array holds finite numbers, booleans or text in this machine's byte order.
+
+    Those floats may be infinite, or NaN, whose field in `schema` says so.
+    """
     for name, array in arrays.items():
         if array.dtype.kind not in KINDS or not array.dtype.isnative:
             raise _wrong(path, name, " or ".join(KINDS.values()), f"{array.dtype}")
+        if array.dtype.kind == "f" and (name not in schema or schema[name].finite):
+            _check_finite(path, name, array)
 
 
 def _check_one(path: str | Path, name: str, array: NDArray[Any], field: Field, sizes: dict[str, int]) -> None:
@@ -107,8 +118,6 @@ def _check_range(
     path: str | Path, name: str, arrays: Mapping[str, NDArray[Any]], field: Field, sizes: dict[str, int]
 ) -> None:
     array = arrays[name]
-    if array.dtype.kind == "f" and field.finite:
-        _check_finite(path, name, array)
     if field.offsets_of is not None:
         _check_offsets(path, name, array, len(arrays.get(field.offsets_of, ())), field.offsets_of)
     below = sizes[field.below] if isinstance(field.below, str) else field.below

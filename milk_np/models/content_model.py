@@ -20,6 +20,7 @@ from milk_np.models.content_memory import ON_DEVICE
 from milk_np.models.inputs import BLOCK, STATE, Inputs
 from milk_np.models.stepped import SteppedModel
 from milk_np.models.stored import Arrays
+from milk_np.schema import FLOATS, Field, Schema
 from milk_np.serving.catalogue import Catalogue
 from milk_np.serving.ranking import TopK
 from milk_np.settings.shared import Settings
@@ -37,6 +38,8 @@ class ContentModel(SteppedModel):
     with one BLAS thread: a vector has the same bits whoever is asked for besides, on any number of threads. Vectors of
     items that weren't in the data agree with them to rounding.
     """
+
+    schema: ClassVar[Schema] = {"input_clip": Field(FLOATS, (), finite=False)}
 
     names: ClassVar[tuple[str, ...]]
     """Names of all tables."""

@@ -217,8 +217,9 @@ class StoredModel(Serving):
 
     def _read_checked(self, path: str | Path, arrays: Arrays) -> None:
         """Load what `_write` wrote; DataError unless every array has the type, shape and range that it should."""
-        check_plain(path, arrays)
-        check(path, arrays, {**_SCHEMA, **self.schema}, {})
+        schema = {**_SCHEMA, **self.schema}
+        check_plain(path, arrays, schema)
+        check(path, arrays, schema, {})
         try:
             self._read(path, arrays)
             ends = np.array([0, self.catalogue.n_users - 1][: self.catalogue.n_users], np.int32)

@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cases import cases, small_set
 from identity_cases import Shop
 from test_on_data import MODELS
 
 from milk_np.data import Dataset
 from milk_np.errors import DataError, MilkError
 from milk_np.files import read_npz, write_npz_atomic
+from milk_np.models.registry import model_class, settings_class
 from milk_np.models.stored import StoredModel, load
 
 Arrays = dict[str, Any]
@@ -25,10 +27,16 @@ def ds() -> Dataset:
     return shop.data(shop.users[:60], shop.items[:60])
 
 
-@pytest.fixture(scope="module", params=list(MODELS))
+SYSTEMS = {case.name: case.options for case in cases()}
+CLOSED = {"content-knn": {}, "ridge": {}, "svd-ridge": {"dim": 8}, "ials-ridge": {"dim": 8}, "feature-ials": {"dim": 8}}
+OTHERS: dict[str, dict[str, Any]] = {**SYSTEMS, **CLOSED, "marec": {}}
+
+
+@pytest.fixture(scope="module", params=[*MODELS, *OTHERS])
 def saved(request: pytest.FixtureRequest, ds: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("model") / "model.npz"
-    MODELS[request.param]().fit(ds, final=True).save(path)
+    path, name = tmp_path_factory.mktemp("model") / "model.npz", request.param
+    make = MODELS.get(name) or (lambda: model_class(name)(settings_class(name)(**OTHERS[name])))
+    (make().fit(ds, final=True) if name not in SYSTEMS else make().fit(small_set())).save(path)
     return path
 
 
