@@ -358,7 +358,7 @@ MUTATIONS = [
     ),
     Mutation(
         "penalty grows without the confidence", CF + "als.py",
-        "pairs.shape[1] + alpha * counts", "pairs.shape[1] + counts",
+        "pairs.shape[1] + alpha * np", "pairs.shape[1] + np",
     ),
     Mutation(
         "MARec: clicks not smoothed", CF + "marec.py",
@@ -372,7 +372,7 @@ MUTATIONS = [
     Mutation("kNN: power left out", CF + "knn.py", " ** np.float32(s.knn_power)", ""),
     Mutation("kNN: items of another length", CF + "knn.py", '{"known": unit_rows(data.X)}', '{"known": data.X}'),
     Mutation(
-        "SVD: last directions in place of the first", CF + "svd_ridge.py",
+        "SVD: last directions in place of the first", "milk_np/training/pretraining/factors.py",
         "subset_by_index=(max(0, n - dim), n - 1)", "subset_by_index=(0, min(dim, n) - 1)",
     ),
     Mutation(

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
+
 from milk_np.data import Dataset
 from milk_np.data.arrays import Split
 from milk_np.errors import DataError, DivergedError
@@ -110,7 +112,8 @@ class _Loop:
             if interruption.asked:
                 self._save(step)
                 raise KeyboardInterrupt
-            self.trainer.step(epoch, step)
+            with np.errstate(over="ignore", invalid="ignore"):  # the losses tell it, with what to do
+                self.trainer.step(epoch, step)
             if self._log_due(step):
                 losses = self._finite(epoch, self.trainer.losses(step + 1))
                 self._tell("step", epoch, step=step + 1, losses=losses)

@@ -149,8 +149,8 @@ def test_the_commands_know_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     with pytest.raises(SystemExit) as refused:
         train.main([*small, "--dropout", ".2", "--out", str(tmp_path / "none")])
     assert refused.value.code == 2
-    assert "a setting of adversarial; milk doesn't have it" in capsys.readouterr().err
-    with pytest.raises(SettingsError, match="a setting of adversarial; milk doesn't have it"):
+    assert "adversarial; milk doesn't have it" in capsys.readouterr().err
+    with pytest.raises(SettingsError, match=r"a setting of .*adversarial; milk doesn't have it"):
         Milk(dropout=0.1)
     assert evaluate_command.main(["--model", str(out), "--data", data, "--quiet"]) == 0
     assert recommend.main(["--model", str(out), "--users", "0,1", "--topk", "2"]) == 0

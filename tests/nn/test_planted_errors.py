@@ -21,7 +21,7 @@ PLANTED = {
     "embedding": [
         ("return scatter_add(ids, dout, R)", "return scatter_add(ids, dout[::-1], R)"),
         ("return _sums(ids[somebody], rows[somebody], R) if", "return _sums(abs(ids), rows, R) if"),
-        ("return_inverse=True)", "return_inverse=True)\n    slot = slot[::-1]"),
+        ("ids[somebody], return_inverse=True)", "ids[somebody], return_inverse=True)\n    slot = slot[::-1]"),
         ("_sums(slot, dout[somebody], len(unique))", "_sums(slot, dout[: len(slot)], len(unique))"),
     ],
     "activations": [

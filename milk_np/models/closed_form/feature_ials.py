@@ -25,8 +25,8 @@ from typing import ClassVar
 import numpy as np
 
 from milk_np.models.base import Floats
-from milk_np.models.closed_form.als import first_vectors
-from milk_np.models.closed_form.base import Training
+from milk_np.models.closed_form.als import first_vectors, usual_weight
+from milk_np.models.closed_form.base import Sparse, Training
 from milk_np.models.closed_form.ials_ridge import IalsRidge
 from milk_np.models.closed_form.regression import ContentRidge
 from milk_np.models.stored import Arrays
@@ -39,7 +39,7 @@ class FeatureIals(IalsRidge):
 
     def _learn(self, data: Training) -> Arrays:
         s = self.settings
-        users, items = self._side(data.R), self._side(data.R.T.tocsr())
+        users, items = self._users(data.R), self._items_of(data.R)
         ridge = ContentRidge(data.X, data.widths, s.content_ridge, s.drop_weight, items.penalty)
         Q, X = first_vectors(data.R.shape[1], s.dim, s.seed), data.X.astype(np.float64)
         P, W = np.zeros((0, s.dim)), np.zeros((X.shape[1], s.dim))
@@ -47,12 +47,12 @@ class FeatureIals(IalsRidge):
             P = users.solved(Q, s.als_confidence)
             Q = items.solved(P, s.als_confidence, ridge.same * (X @ W))
             W = ridge.solve(Q)
-        weights = W if s.cold_vectors == "map" else W @ self._towards_zero(P)
+        weights = W if s.cold_vectors == "map" else W @ self._towards_zero(P, data.R)
         return {"items_learned": Q, "weights": np.ascontiguousarray(weights, np.float32)}
 
-    def _towards_zero(self, P: Floats) -> Floats:
+    def _towards_zero(self, P: Floats, R: Sparse) -> Floats:
         """The matrix (K, K) that takes x W to the minimum over q of an item without pairs."""
         s = self.settings
-        b = s.als_penalty * float(len(P)) ** s.als_power
+        b = s.als_penalty * (len(P) / usual_weight(len(P), s.als_confidence, R.nnz, R.shape[1])) ** s.als_power
         out: Floats = np.linalg.solve(P.T @ P + b * np.eye(s.dim), b * np.eye(s.dim))
         return out

@@ -16,8 +16,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from milk_np.data.arrays import Split
 from milk_np.models.base import Vectors
-from milk_np.models.closed_form.als import Side, first_vectors
+from milk_np.models.closed_form.als import Side, first_vectors, usual_weight
 from milk_np.models.closed_form.base import ClosedForm, Sparse, Training
 from milk_np.models.closed_form.regression import ContentRidge
 from milk_np.models.stored import Arrays
@@ -33,7 +34,7 @@ class IalsRidge(ClosedForm):
 
     def _learn(self, data: Training) -> Arrays:
         alpha = self.settings.als_confidence
-        users, items = self._side(data.R), self._side(data.R.T.tocsr())
+        users, items = self._users(data.R), self._items_of(data.R)
         Q = first_vectors(data.R.shape[1], self.settings.dim, self.settings.seed)
         for _ in range(self.settings.als_sweeps):
             Q = items.solved(users.solved(Q, alpha), alpha)
@@ -46,8 +47,20 @@ class IalsRidge(ClosedForm):
 
     def _describe(self, pairs: Sparse) -> Vectors:
         Q = self._arrays["items_learned"]
-        return self._side(pairs).solved(Q, self.settings.als_confidence).astype(np.float32)
+        return self._users(pairs).solved(Q, self.settings.als_confidence).astype(np.float32)
 
-    def _side(self, pairs: Sparse) -> Side:
+    def _users(self, pairs: Sparse) -> Side:
+        """Users with their training items `pairs`, some or all, known or new."""
+        indptr, _ = self.catalogue.csr(Split.TRAIN)
+        return self._side(
+            pairs, usual_weight(pairs.shape[1], self.settings.als_confidence, int(indptr[-1]), len(indptr) - 1)
+        )
+
+    def _items_of(self, R: Sparse) -> Side:
+        """The training items."""
+        U, n = R.shape
+        return self._side(R.T.tocsr(), usual_weight(U, self.settings.als_confidence, R.nnz, n))
+
+    def _side(self, pairs: Sparse, usual: float) -> Side:
         s = self.settings
-        return Side.of(pairs, s.als_confidence, s.als_penalty, s.als_power)
+        return Side.of(pairs, s.als_confidence, s.als_penalty, s.als_power, usual)

@@ -100,7 +100,7 @@ class IalsRidgeSettings(SvdRidgeSettings):
     )
     als_penalty: float = option(10.0, float, "least squares", "L2 penalty of the vectors", above=0)
     als_power: float = option(
-        0.0, float, "least squares", "the penalty grows with (a row's weight)^X; 0: same for all rows", low=0, high=1,
+        0.0, float, "least squares", "the penalty grows with (row's weight / mean)^X; 0: same for all", low=0, high=1,
     )
     als_sweeps: int = option(10, int, "least squares", "sweeps over users and items", low=1)
     # fmt: on
@@ -112,7 +112,7 @@ class IalsRidgeSettings(SvdRidgeSettings):
     def tuning_space(self) -> Space:
         """The least squares' penalty and confidence, too."""
         space = {**super().tuning_space(), "dim": (64, 128)}
-        found = {"als_confidence": (1.0, 3.0, 10.0), "als_penalty": (1.0, 10.0, 30.0)}
+        found = {"als_confidence": (1.0, 3.0, 10.0), "als_penalty": (3.0, 10.0, 30.0)}
         return {**found, **space}
 
 
@@ -124,19 +124,14 @@ class FeatureIalsSettings(IalsRidgeSettings):
 
     # fmt: off
     model: str = option("feature-ials", str, "model", "what to train", choices=("feature-ials",), metavar="NAME")
-    als_penalty: float = option(0.01, float, "least squares", "L2 penalty of the vectors", above=0)
     als_power: float = option(
-        1.0, float, "least squares", "the penalty grows with (a row's weight)^X; 0: same for all rows", low=0, high=1,
+        1.0, float, "least squares", "the penalty grows with (row's weight / mean)^X; 0: same for all", low=0, high=1,
     )
     cold_vectors: str = option(
         "map", str, "least squares", "new items: content's map, or the least squares solved for an item without users",
         choices=("map", "solved"),
     )
     # fmt: on
-
-    def tuning_space(self) -> Space:
-        """Penalties that suit a power of 1."""
-        return {**super().tuning_space(), "als_penalty": (0.003, 0.01, 0.03)}
 
 
 @dataclass(frozen=True)

@@ -40,8 +40,9 @@ class GarSettings(PretrainedSettings):
     # fmt: on
 
     def tuning_space(self) -> Space:
-        """Both weights, content and tables."""
+        """Learning rate, both weights, content and tables."""
         return {
+            "lr": (1e-3, 3e-3),
             "alpha": (0.05, 0.5, 0.9),
             "beta": (0.1, 0.5, 0.9),
             "content": ("standard", "centred"),

@@ -13,15 +13,16 @@ from milk_np.settings.shared import Space
 
 @dataclass(frozen=True)
 class HeaterSettings(PretrainedSettings):
-    """What decides the result of Heater; defaults are the authors'."""
+    """What decides the result of Heater; defaults are the authors' but for the rate and the content."""
 
     title: ClassVar[str] = "Heater"
 
     # fmt: off
     model: str = option("heater", str, "model", "model to train", choices=("heater",), metavar="NAME")
-    content: str = content_option("standard")
+    content: str = content_option("centred")
     lr: float = option(
-        5e-3, float, "training", "learning rate of momentum descent", aliases=("learning-rate",), above=0,
+        2e-2, float, "training", "learning rate of momentum descent; published: 0.005",
+        aliases=("learning-rate",), above=0,
     )
     momentum: float = option(0.9, float, "training", "share of the last step that is kept", low=0, high=0.9999)
     lr_decay: float = option(0.8, float, "training", "factor of the learning rate every 10 epochs", above=0, high=1)
@@ -43,7 +44,7 @@ class HeaterSettings(PretrainedSettings):
     def tuning_space(self) -> Space:
         """Learning rate, weight of the distance, content and tables."""
         return {
-            "lr": (5e-3, 2e-2),
+            "lr": (5e-3, 2e-2, 5e-2),
             "alpha": (1e-4, 1e-3),
             "content": ("standard", "centred"),
             "backbone": BACKBONES,

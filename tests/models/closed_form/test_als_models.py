@@ -13,14 +13,15 @@ from milk_np.models.closed_form.ials_ridge import IalsRidge
 from milk_np.models.closed_form.ridge_direct import RidgeDirect
 
 ALPHA, RIDGE = 4.0, 0.6
-REG = {0.0: 0.8, 1.0: 0.05}
-"""By the power of a row's weight; at more, the minimum is at zero."""
+REG = 0.8
 OPTIONS = {"dim": 4, "als_confidence": ALPHA, "content_ridge": RIDGE, "drop_weight": 0.5}
 
 
 def penalties(R: Any, power: float) -> tuple[Any, Any]:
+    """Of users and items: the weight of a row over the mean weight, to the power."""
     U, n = R.shape
-    return REG[power] * (n + ALPHA * R.sum(axis=1)) ** power, REG[power] * (U + ALPHA * R.sum(axis=0)) ** power
+    weights = n + ALPHA * R.sum(axis=1), U + ALPHA * R.sum(axis=0)
+    return tuple(REG * (each / each.mean()) ** power for each in weights)  # type: ignore[return-value]
 
 
 def objective(R: Any, power: float, P: Any, Q: Any, rows: Any = None, each: Any = None, W: Any = None) -> float:
@@ -49,7 +50,7 @@ def test_sweeps_go_down_to_where_the_gradient_is_zero(power: float) -> None:
     ds = small()
     R, values = dense(ds), []
     for sweeps in (1, 3, 10, 600):
-        model = IalsRidge(**OPTIONS, als_power=power, als_penalty=REG[power], als_sweeps=sweeps).fit(ds)
+        model = IalsRidge(**OPTIONS, als_power=power, als_penalty=REG, als_sweeps=sweeps).fit(ds)
         Q = model.arrays()["items_learned"]
         P = model.user_factors().astype(np.float64)
         P[~R.any(axis=1)] = 0  # the solution for who chose nothing; the model gives the mean user
@@ -64,7 +65,7 @@ def test_sweeps_go_down_to_where_the_gradient_is_zero(power: float) -> None:
 def test_the_feature_aware_objective_is_at_a_minimum(power: float, protocol: str) -> None:
     ds = small(protocol)
     R = dense(ds)
-    model = FeatureIals(**OPTIONS, als_power=power, als_penalty=REG[power], als_sweeps=600).fit(ds)
+    model = FeatureIals(**OPTIONS, als_power=power, als_penalty=REG, als_sweeps=600).fit(ds)
     X = RidgeDirect().fit(ds).item_factors()[ds.train_items].astype(np.float64)
     rows, each = copies(X, (6, 4), OPTIONS["drop_weight"])
     Q, W = (model.arrays()[name].astype(np.float64) for name in ("items_learned", "weights"))
@@ -78,10 +79,10 @@ def test_a_cold_item_may_be_solved_as_one_without_users() -> None:
     ds, power = small(), 1.0
     R = dense(ds)
     by_map, solved = (
-        FeatureIals(**OPTIONS, als_power=power, als_penalty=REG[power], als_sweeps=3, cold_vectors=cold).fit(ds)
+        FeatureIals(**OPTIONS, als_power=power, als_penalty=REG, als_sweeps=3, cold_vectors=cold).fit(ds)
         for cold in ("map", "solved")
     )
-    P, b = _users_before_the_last_items(by_map, ds, power), REG[power] * float(len(R)) ** power
+    P, b = _users_before_the_last_items(by_map, ds, power), REG * (60 / (60 + ALPHA * R.sum() / R.shape[1])) ** power
     near = by_map.item_factors().astype(np.float64)
     expected = np.linalg.solve(P.T @ P + b * np.eye(4), b * near.T).T
     np.testing.assert_allclose(solved.item_factors(), expected, atol=1e-4)

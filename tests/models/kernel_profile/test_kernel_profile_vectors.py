@@ -133,8 +133,10 @@ def test_refuses_features_that_do_not_fit(ds: Dataset, model: KernelProfile) -> 
         model.encode_items({"text": None})
     with pytest.raises(ModalityError, match="1 items miss all of image, text"):
         model.encode_items({"text": text}, np.array([[False, True], [False, False]]))
-    with pytest.raises(ModalityError, match="NaN"):
+    with pytest.raises(ModalityError, match="1 items miss all of image, text"):  # a row of NaN is a missing one
         model.encode_items({"text": np.full((1, 5), np.nan, np.float32)})
+    with pytest.raises(ModalityError, match="NaN"):
+        model.encode_items({"text": np.array([[0, np.nan, 0, 0, 0]], np.float32)})
 
 
 def test_many_blocks_of_items(ds: Dataset, model: KernelProfile, monkeypatch: pytest.MonkeyPatch) -> None:

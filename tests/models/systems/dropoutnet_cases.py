@@ -58,4 +58,5 @@ CASE = Case(
     ],
     optimisers=optimisers,
     their_optimisers=their_optimisers,
+    accurate={"max_epochs": 10, "top_items": 30, "dim": 16, "backbone_epochs": 40, "backbone_lr": 0.02},
 )  # fmt: skip

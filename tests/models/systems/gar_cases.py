@@ -88,5 +88,6 @@ CASE = Case(
     ],
     optimisers=optimisers,
     their_optimisers=their_optimisers,
+    accurate={"max_epochs": 12, "batch_size": 512, "dim": 16, "backbone_epochs": 40},
     cancelling=("_b1", "_first_beta", "item_b2"),
 )  # fmt: skip

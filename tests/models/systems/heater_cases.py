@@ -87,4 +87,5 @@ CASE = Case(
     planted=PLANTED,
     optimisers=optimisers,
     their_optimisers=their_optimisers,
+    accurate={"batch_size": 1024, "max_epochs": 6, "lr": 0.02, "content": "standard", "dim": 16, "backbone_epochs": 40},
 )

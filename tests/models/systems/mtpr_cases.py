@@ -93,6 +93,7 @@ CASE = Case(
         ('"q": dq + of_q', '"q": dq'),
         ("squared_norm_backward(weight, of_items), of_rows", "squared_norm_backward(2 * weight, of_items), of_rows"),
     ],
+    accurate={"content": "standard", "max_epochs": 25, "patience": 8, "dim": 16},
     optimisers=lambda tables: [Rows(tables)],
     their_optimisers=their_optimisers,
 )

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from milk_np.data import Dataset
-from milk_np.errors import SettingsError
+from milk_np.errors import DivergedError, SettingsError
 from milk_np.kernels.blas import openblas_pools
 from milk_np.kernels.cpu import set_threads
 from milk_np.models.content_model import ContentModel
@@ -243,6 +243,13 @@ def test_a_killed_run_resumes_to_the_bit(case: Case, ds: Dataset, tmp_path: Path
     assert resumed.history is not None
     assert resumed.history.records == records
     assert run.model.read_bytes() == whole.model.read_bytes()
+
+
+@every
+def test_a_rate_far_too_high_ends_with_a_clear_error(case: Case, ds: Dataset) -> None:
+    """Whatever overflows on the way is no warning: the error says it, and what to do."""
+    with pytest.raises(DivergedError, match=r"no longer finite|expected finite numbers"):
+        made(case, lr=1e30, max_epochs=20).fit(ds)
 
 
 # Serving
