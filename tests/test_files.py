@@ -23,7 +23,7 @@ from milk_np import files as checkpoint
 from milk_np.data import Dataset
 from milk_np.errors import DataError
 from milk_np.files import read_npz, write_json_atomic, write_npz_atomic, write_text_atomic
-from milk_np.writing import write_atomic
+from milk_np.files.writing import write_atomic
 
 KIND = {"kind": "model"}
 

@@ -18,7 +18,6 @@ KERNELS = Path(milk_np.kernels.__file__).parent
 LAYERS = (
     ("errors", "text"),
     ("kernels",),
-    ("writing", "schema"),
     ("rng", "files"),
     ("settings",),
     ("machine",),

@@ -13,8 +13,8 @@ from typing import BinaryIO
 
 import pytest
 
-from milk_np import writing
-from milk_np.writing import exchange, folder_atomic, write_atomic
+from milk_np.files import writing
+from milk_np.files.writing import exchange, folder_atomic, write_atomic
 
 
 def put(path: Path, text: bytes = b"new") -> None:
@@ -155,7 +155,7 @@ def test_the_last_of_many_writers_wins_whole(tmp_path: Path) -> None:
 KILLED = """
 import os, sys
 from pathlib import Path
-from milk_np.writing import folder_atomic, write_atomic
+from milk_np.files.writing import folder_atomic, write_atomic
 def die(file):
     file.write(b"half"); file.flush(); os.kill(os.getpid(), 9)
 if sys.argv[1] == "file":

@@ -20,6 +20,8 @@ import numba
 from numba.core import caching, dispatcher
 
 KERNELS = Path(__file__).resolve().parent.parent
+_DISPATCHER: Any = dispatcher
+"""Where Numba looks up what keeps the code of a function."""
 
 
 def folder() -> Path:
@@ -73,13 +75,13 @@ def _private_folder() -> Path | None:
 @contextmanager
 def own_folder(variant: str = "") -> Iterator[None]:
     """Functions that are decorated meanwhile keep their code in `place`, a `variant` of them apart from the others."""
-    before, usual, found = numba.config.CACHE_DIR, dispatcher.FunctionCache, place()
+    before, usual, found = numba.config.CACHE_DIR, _DISPATCHER.FunctionCache, place()
     numba.config.CACHE_DIR = "" if found is None else str(found / variant)
-    dispatcher.FunctionCache = _no_cache if found is None else _Cache
+    _DISPATCHER.FunctionCache = _no_cache if found is None else _Cache
     try:
         yield
     finally:
-        numba.config.CACHE_DIR, dispatcher.FunctionCache = before, usual
+        numba.config.CACHE_DIR, _DISPATCHER.FunctionCache = before, usual
 
 
 class _Locator(caching.UserProvidedCacheLocator):  # type: ignore[misc]
@@ -132,8 +134,8 @@ class _Cache(caching.FunctionCache):  # type: ignore[misc]
 
     def __init__(self, function: Any) -> None:
         super().__init__(function)
-        usual = self._cache_file
-        self._cache_file = _File(self._cache_path, self._impl.filename_base, usual._source_stamp)
+        stamp = self._impl.locator.get_source_stamp()
+        self._cache_file = _File(self._cache_path, self._impl.filename_base, stamp)
 
 
 def _no_cache(_function: Any) -> Any:

@@ -13,7 +13,7 @@ import numpy as np
 from milk_np.data import checksums
 from milk_np.errors import DataError, ModalityError, OutOfMemoryError
 from milk_np.files import refuse_bombs, refuse_special
-from milk_np.writing import folder_atomic, write_atomic
+from milk_np.files.writing import folder_atomic, write_atomic
 
 FORMAT = 2
 """Version 2 knows items without pairs (item_split 3) and sets without new items; version 1 is read too."""
@@ -94,7 +94,8 @@ def _read_npz(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         archive = _guarded(lambda: np.load(file, allow_pickle=False), "the file")
         if not isinstance(archive, np.lib.npyio.NpzFile):
             raise DataError("expected an .npz archive of several arrays, got a single .npy array")
-        refuse_bombs(path, archive.zip)
+        if archive.zip is not None:
+            refuse_bombs(path, archive.zip)
         names = tuple(archive.files)
         _check_keys(names)
         arrays = {name: _entry(archive, name) for name in names if _known(name)}

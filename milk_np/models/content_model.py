@@ -14,13 +14,13 @@ from milk_np.backends.base import Array, Backend
 from milk_np.backends.select import get_backend
 from milk_np.data import Dataset, make_imputer
 from milk_np.files import require
+from milk_np.files.schema import FLOATS, Field, Schema
 from milk_np.kernels.blas import one_blas_thread
 from milk_np.models.base import Vectors, data_sizes
 from milk_np.models.content_memory import ON_DEVICE
 from milk_np.models.inputs import BLOCK, STATE, Inputs
 from milk_np.models.stepped import SteppedModel
 from milk_np.models.stored import Arrays
-from milk_np.schema import FLOATS, Field, Schema
 from milk_np.serving.catalogue import Catalogue
 from milk_np.serving.ranking import TopK
 from milk_np.settings.shared import Settings

@@ -14,11 +14,11 @@ from milk_np.data import Dataset, Imputer, imputer_class
 from milk_np.errors import DataError, MilkError, SettingsError
 from milk_np.files import Arrays as Arrays
 from milk_np.files import read_meta, read_npz, require, write_npz_atomic
+from milk_np.files.schema import FLOATS, WHOLE, Field, Schema, check, check_plain
 from milk_np.models.base import Vectors
 from milk_np.models.on_data import OnData
 from milk_np.models.registry import MODELS, model_class, own_settings, stored_settings, trained
 from milk_np.models.serving import Features, Owned, Serving
-from milk_np.schema import FLOATS, WHOLE, Field, Schema, check, check_plain
 from milk_np.serving.catalogue import ARRAYS as STORED
 from milk_np.serving.catalogue import SCHEMA, Catalogue
 from milk_np.serving.joining import Joined, join

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from milk_np.data.arrays import Split
 from milk_np.data.dataset import Dataset
-from milk_np.schema import FLOATS, WHOLE, Field, Schema
+from milk_np.files.schema import FLOATS, WHOLE, Field, Schema
 from milk_np.serving.identity import Index
 from milk_np.serving.prints import item_prints, pairs_print, training_lengths
 

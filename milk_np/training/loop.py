@@ -15,7 +15,7 @@ from milk_np.data.arrays import Split
 from milk_np.errors import DataError, DivergedError
 from milk_np.evaluation.evaluate import evaluate
 from milk_np.files import read_npz, write_npz_atomic
-from milk_np.schema import check_like
+from milk_np.files.schema import check_like
 from milk_np.settings.steps import StepSettings
 from milk_np.training.history import History
 from milk_np.training.progress import Callback, Progress

@@ -12,10 +12,10 @@ from typing import Any, Self
 
 from milk_np.errors import DataError, SettingsError
 from milk_np.files import write_json_atomic, write_text_atomic
+from milk_np.files.writing import remove_leftovers
 from milk_np.machine.environment import environment
 from milk_np.settings.shared import Settings
 from milk_np.training.run_lock import RunLock, locked
-from milk_np.writing import remove_leftovers
 
 CONFIG, ENV, LOG, METRICS, SUMMARY = "config.toml", "env.json", "log.txt", "metrics.jsonl", "summary.json"
 MODEL, LAST = "model.npz", "last.npz"

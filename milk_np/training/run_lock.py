@@ -8,7 +8,7 @@ from pathlib import Path
 from weakref import WeakValueDictionary
 
 from milk_np.errors import SettingsError
-from milk_np.writing import lock
+from milk_np.files.writing import lock
 
 
 class RunLock:

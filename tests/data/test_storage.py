@@ -16,10 +16,10 @@ from data_cases import datasets, small
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from milk_np import writing
 from milk_np.data import Dataset
 from milk_np.data import storage as storage_module
 from milk_np.errors import DataError, MilkError, ModalityError
+from milk_np.files import writing
 
 PER_FUNCTION = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 

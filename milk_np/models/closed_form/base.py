@@ -18,12 +18,12 @@ from milk_np.data.arrays import Split
 from milk_np.data.imputers.base import training_owners
 from milk_np.data.rows import mean_row
 from milk_np.files import require
+from milk_np.files.schema import FLOATS, Field, check
 from milk_np.kernels.blas import one_blas_thread
 from milk_np.models.base import Vectors
 from milk_np.models.closed_form.memory import ADVICE, training_bytes
 from milk_np.models.closed_form.rows import content_rows
 from milk_np.models.stored import Arrays, StoredModel
-from milk_np.schema import FLOATS, Field, check
 from milk_np.serving.catalogue import Catalogue
 from milk_np.serving.histories import Ids, compressed
 from milk_np.serving.ranking import TopK, chosen_rows

@@ -13,6 +13,7 @@ from milk_np.backends.base import Array, Backend
 from milk_np.backends.select import get_backend
 from milk_np.data import Dataset, FeatureTable, feature_tables, make_imputer
 from milk_np.files import require
+from milk_np.files.schema import FLOATS, Field, Schema
 from milk_np.models.base import Vectors
 from milk_np.models.extractors import memory
 from milk_np.models.extractors.memory_gpu import device_bytes
@@ -26,7 +27,6 @@ from milk_np.models.on_data import OnData
 from milk_np.models.serving import Features
 from milk_np.models.stepped import SteppedModel
 from milk_np.models.stored import Arrays
-from milk_np.schema import FLOATS, Field, Schema
 from milk_np.serving.catalogue import Catalogue
 from milk_np.serving.joining import Joined
 from milk_np.serving.ranking import TopK

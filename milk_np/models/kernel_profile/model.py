@@ -33,6 +33,7 @@ from milk_np.data.arrays import Split
 from milk_np.data.imputers.constant import MeanImputer
 from milk_np.errors import SettingsError
 from milk_np.files import require
+from milk_np.files.schema import FLOATS, Field, Schema
 from milk_np.kernels.blas import one_blas_thread
 from milk_np.models.base import Vectors
 from milk_np.models.kernel_profile import memory
@@ -43,7 +44,6 @@ from milk_np.models.kernel_profile.ridge import choose_sets, weighted
 from milk_np.models.kernel_profile.whitening import whitened
 from milk_np.models.on_data import OnData
 from milk_np.models.stored import Arrays, StoredModel
-from milk_np.schema import FLOATS, Field, Schema
 from milk_np.serving.catalogue import Catalogue
 from milk_np.serving.histories import Ids, compressed
 from milk_np.serving.joining import Joined

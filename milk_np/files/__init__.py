@@ -17,8 +17,8 @@ import numpy as np
 from numpy.lib import format as npy
 
 from milk_np.errors import DataError
+from milk_np.files.writing import write_atomic
 from milk_np.text import bytes_text
-from milk_np.writing import write_atomic
 
 FORMAT_VERSION = 1
 _META = "meta"
