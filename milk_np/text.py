@@ -8,6 +8,17 @@ from collections.abc import Iterable
 VERSION = "0.1.0"
 
 
+def printable(text: str, keep: str = "\n\t") -> str:
+    """The text with control characters, those in `keep` apart, as `\\x1b`: a terminal would obey them."""
+    shown = text.translate(_CONTROLS)
+    return shown if shown == text else "".join(one if one in keep else one.translate(_CONTROLS) for one in text)
+
+
+_HIDDEN = (*range(0x20), *range(0x7F, 0xA0), 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A))
+"""Control characters of ASCII and Latin-1, line separators, and those that turn the direction of writing."""
+_CONTROLS = {code: f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" for code in _HIDDEN}
+
+
 def bytes_text(size: float) -> str:
     """A size in binary MB or GB, such as 3.4 GB."""
     if math.isinf(size):

@@ -20,8 +20,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from milk_np import files as checkpoint
+from milk_np.data import Dataset
 from milk_np.errors import DataError
-from milk_np.files import read_npz, write_atomic, write_json_atomic, write_npz_atomic, write_text_atomic
+from milk_np.files import read_npz, write_json_atomic, write_npz_atomic, write_text_atomic
+from milk_np.files.writing import write_atomic
 
 KIND = {"kind": "model"}
 
@@ -245,3 +247,41 @@ def test_json_without_a_number_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="Out of range float"):
         write_json_atomic(tmp_path / "a.json", {"x": float("nan")})
     assert files_of(tmp_path) == []
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.npz")
+    for read in (lambda path: read_npz(path, "model"), Dataset.load):
+        with pytest.raises(DataError, match=r"pipe\.npz: expected a file, got a pipe"):
+            read(tmp_path / "pipe.npz")
+
+
+def test_an_archive_that_expands_to_hundreds_of_times_its_size_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.npz"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("x.npy", "w") as entry:
+        np.lib.format.write_array_header_1_0(entry, {"descr": "<f4", "fortran_order": False, "shape": (2**27,)})  # type: ignore[arg-type]
+        for _ in range(2**9):
+            entry.write(bytes(2**20))
+    for read in (lambda path: read_npz(path, "model"), Dataset.load):
+        with pytest.raises(DataError, match=r"bomb\.npz: entry 'x' expands from .* to 512.0 MB, more than 200 times"):
+            read(path)
+
+
+@pytest.mark.parametrize(
+    "header", [b"{'descr': '<f4', 'fortran_order': False, 'shape': (2**50,), }", b"{'descr': [", b"("]
+)
+def test_a_damaged_header_is_named(tmp_path: Path, header: bytes) -> None:
+    path = tmp_path / "a.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("x.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
+    with pytest.raises(DataError, match=r"a\.npz: entry 'x' can't be read"):
+        read_npz(path, "model")
+
+
+@pytest.mark.parametrize("shape", [(2**45,), (2**62,)])
+def test_an_array_that_claims_to_be_huge_is_an_error(tmp_path: Path, shape: tuple[int]) -> None:
+    path = tmp_path / "a.npz"
+    with zipfile.ZipFile(path, "w") as archive, archive.open("x.npy", "w") as entry:
+        np.lib.format.write_array_header_1_0(entry, {"descr": "<f4", "fortran_order": False, "shape": shape})  # type: ignore[arg-type]
+    with pytest.raises(DataError, match=r"a\.npz: entry 'x' can't be read"):
+        read_npz(path, "model")

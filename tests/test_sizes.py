@@ -65,7 +65,7 @@ def test_files_are_short() -> None:
 
 def test_the_package_has_few_files_of_its_own() -> None:
     own = {path.name for path in FOLDERS[0].iterdir() if path.is_file()}
-    assert own == {"__init__.py", "errors.py", "files.py", "py.typed", "rng.py", "text.py"}
+    assert own == {"__init__.py", "errors.py", "py.typed", "rng.py", "text.py"}
 
 
 @pytest.fixture

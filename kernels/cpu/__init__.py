@@ -1,8 +1,11 @@
 """The kernels in Numba. Importing this package loads Numba; only `milk-doctor` does so too, to report on it."""
 
+import sys
+
 import numba
 
 from milk_np.kernels.cpu.disk_cache import own_folder
+from milk_np.kernels.cpu.parallel import guard
 from milk_np.kernels.idle import let_idle_threads_sleep
 
 let_idle_threads_sleep()  # before Numba starts them, which the first kernel lets it do
@@ -30,6 +33,9 @@ with own_folder():
     from milk_np.kernels.cpu.risk import risk
     from milk_np.kernels.cpu.sampling import draw_batch, shuffle
     from milk_np.kernels.cpu.topk import top_k
+
+
+guard([module for name, module in sys.modules.items() if name.startswith(__name__)])
 
 
 def set_threads(count: int) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -31,6 +32,13 @@ class Backend(ABC):
     """Module with the functions of `milk_np.kernels`."""
     captures: ClassVar[bool] = False
     """Whether launches of kernels can be captured and replayed; `kernels` then has the module `replay`."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For pickling and copying: a module goes by its name."""
+        return {**vars(self), "kernels": self.kernels.__name__}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, kernels=import_module(state["kernels"]))
 
     @classmethod
     def opened(cls, threads: int = 0) -> Self:

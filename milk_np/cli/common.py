@@ -9,12 +9,15 @@ import sys
 import traceback
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from types import FrameType
 from typing import Any, NoReturn
 
+from milk_np.cli.streams import streams
 from milk_np.errors import DataError, DataWarning, MilkError, MissingExtraError, OutOfMemoryError
 from milk_np.machine import threads
 from milk_np.machine.environment import CORE
+from milk_np.text import printable
 
 EXIT_UNEXPECTED = 1
 EXIT_INTERRUPTED = 130
@@ -27,7 +30,11 @@ def run_command(program: str, body: Callable[[list[str]], int], argv: Sequence[s
     Threads are set first, so the body has to import NumPy and Numba itself. SIGTERM and SIGHUP interrupt as Ctrl-C
     does.
     """
-    line = list(sys.argv[1:] if argv is None else argv)
+    with streams():
+        return _run(program, body, list(sys.argv[1:] if argv is None else argv))
+
+
+def _run(program: str, body: Callable[[list[str]], int], line: list[str]) -> int:
     threads.prepare(line)
     previous = {number: _handle(number, _interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
@@ -50,7 +57,7 @@ def _shown_by(program: str) -> Callable[..., None]:
 
     def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
         if issubclass(category, DataWarning):
-            print(f"{program}: warning: {message}", file=sys.stderr)
+            print(f"{program}: warning: {printable(str(message))}", file=sys.stderr)
         else:
             usual(message, category, *where, **more)
 
@@ -86,7 +93,8 @@ def _explain(error: OSError) -> str:
 
 
 def _fail(program: str, message: str, code: int) -> int:
-    print(f"{program}: error: {message}", file=sys.stderr)
+    with suppress(OSError):  # nobody listens
+        print(f"{program}: error: {printable(message)}", file=sys.stderr)
     return code
 
 

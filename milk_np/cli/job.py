@@ -18,7 +18,7 @@ from milk_np.machine import memory
 from milk_np.models import registry
 from milk_np.models.base import data_sizes
 from milk_np.models.registry import make_model
-from milk_np.reports.run import write_run_report
+from milk_np.reports.run import REPORT, write_run_report
 from milk_np.reports.verdict import is_ahead, verdict
 from milk_np.settings.shared import Settings
 from milk_np.settings.steps import StepSettings
@@ -88,6 +88,8 @@ class Job:
         """Train one seed unless its folder holds a finished run; evaluate and save. Returns the summary."""
         finished = run.summary() if self.resume else None
         if finished and not _more_epochs(finished, settings):
+            if not run.file(REPORT).exists():  # it was killed before its report
+                write_run_report(run)
             more = "; raise --max-epochs to continue" if isinstance(settings, StepSettings) else ""
             self.say(f"{run.path} is already finished{more}")
             return finished

@@ -84,7 +84,7 @@ def _trained(job: Job, line: list[str]) -> int:
 def _parser(line: Sequence[str]) -> argparse.ArgumentParser:
     parser = Parser(PROGRAM, DESCRIPTION, EXAMPLES)
     parser.add_argument("--data", metavar="FILE|DIR", help="data set made by milk-prepare (default: the built-in set)")
-    parser.add_argument("--out", metavar="DIR", help="run folder (default: runs/DATA-MODEL-PRESET-sSEED-TIME)")
+    parser.add_argument("--out", metavar="DIR", help="run folder (default: runs/DATA-MODEL-PRESET-sSEED-TIME-RANDOM)")
     parser.add_argument("--resume", action="store_true", help="continue the run in --out")
     add_final(parser)
     add_common(parser)

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +12,8 @@ import numpy as np
 
 from milk_np.data import checksums
 from milk_np.errors import DataError, ModalityError, OutOfMemoryError
-from milk_np.files import sync, write_atomic
+from milk_np.files import refuse_bombs, refuse_special
+from milk_np.files.writing import folder_atomic, write_atomic
 
 FORMAT = 2
 """Version 2 knows items without pairs (item_split 3) and sets without new items; version 1 is read too."""
@@ -47,6 +45,7 @@ def read_arrays(path: Path, check: bool = True) -> tuple[dict[str, Any], dict[st
     """
     if path.is_dir():
         return _read_folder(path, check)
+    refuse_special(path)
     if not path.exists():
         raise DataError("no such file or folder; expected a data set (.npz or a folder) made by milk-prepare")
     return _read_npz(path)
@@ -54,6 +53,7 @@ def read_arrays(path: Path, check: bool = True) -> tuple[dict[str, Any], dict[st
 
 def read_npy(path: Path, mmap: bool = False) -> Any:
     """One `.npy` array, never unpickled."""
+    refuse_special(path)
     if not path.exists():
         raise DataError(f"no file {path.name}; expected a NumPy array in .npy format")
 
@@ -94,6 +94,8 @@ def _read_npz(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         archive = _guarded(lambda: np.load(file, allow_pickle=False), "the file")
         if not isinstance(archive, np.lib.npyio.NpzFile):
             raise DataError("expected an .npz archive of several arrays, got a single .npy array")
+        if archive.zip is not None:
+            refuse_bombs(path, archive.zip)
         names = tuple(archive.files)
         _check_keys(names)
         arrays = {name: _entry(archive, name) for name in names if _known(name)}
@@ -111,6 +113,7 @@ def _entry(archive: np.lib.npyio.NpzFile, name: str) -> Any:
 def _read_folder(path: Path, check: bool) -> tuple[dict[str, Any], dict[str, Any]]:
     if not (path / "meta.json").exists():
         raise DataError("the folder has no meta.json, so it isn't a data set; import raw files with milk-prepare first")
+    refuse_special(path / "meta.json")
     meta = parse_meta(_guarded((path / "meta.json").read_text, "meta.json"))
     names = tuple(sorted(p.stem for p in path.glob("*.npy")))
     _check_keys(names)
@@ -197,29 +200,5 @@ def new_folder(path: Path) -> Iterator[Path]:
     """A temporary folder that is renamed to `path` on success and removed on failure."""
     if path.exists() and not (path / "meta.json").exists() and (not path.is_dir() or any(path.iterdir())):
         raise DataError(f"{path}: exists and isn't a data set, so it isn't overwritten; choose another name")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
-    try:
-        temporary.chmod(0o755)
+    with folder_atomic(path) as temporary:
         yield temporary
-        _replace_folder(temporary, path)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
-
-
-def _replace_folder(temporary: Path, path: Path) -> None:
-    for file in temporary.iterdir():
-        sync(file)
-    if path.exists():
-        earlier = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.old."))
-        os.replace(path, earlier)
-        try:
-            os.replace(temporary, path)
-        except BaseException:
-            os.replace(earlier, path)
-            raise
-        shutil.rmtree(earlier)
-    else:
-        os.replace(temporary, path)
-    sync(path.parent)

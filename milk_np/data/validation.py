@@ -18,6 +18,8 @@ from milk_np.errors import DataError, ModalityError
 
 SPLITS = ("train", "valid", "test", "without pairs")
 _LARGEST_ID = np.iinfo(np.int32).max
+_USERS, _USERS_PER_PAIR = 1_000_000, 100
+"""Users that a set may have: so many, and more for each pair. A number beyond is a mistake that would cost memory."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
@@ -168,6 +170,12 @@ def check_ids(ds: Arrays) -> None:
     stated = ds.meta.get("n_users")
     if stated is not None and (isinstance(stated, bool) or not isinstance(stated, int) or stated < 1):
         raise DataError(f"meta n_users: expected a positive integer, got {stated!r}")
+    most = _USERS + _USERS_PER_PAIR * len(ds.user)
+    if ds.user_ids is None and max(int(ds.user.max()) + 1, stated or 0) > most:
+        raise DataError(
+            f"user and meta n_users: expected at most {most:,} users for {len(ds.user):,} pairs, got "
+            f"{max(int(ds.user.max()) + 1, stated or 0):,}; number users from 0 without gaps, or give user_ids"
+        )
     if int(ds.user.max()) >= ds.n_users:
         source = "user_ids" if ds.user_ids is not None else "meta n_users"
         raise DataError(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
+from multiprocessing.connection import wait
 
 from milk_np.errors import DivergedError
 from milk_np.experiments.runs import Result, Run, execute
@@ -71,7 +73,7 @@ def outcome(result: Result) -> str:
 @contextmanager
 def _pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
     """Newly started processes; on an error or an interruption they are killed."""
-    pool = ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn"))
+    pool = ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn"), initializer=end_with_parent)
     before = set(multiprocessing.active_children())
     try:
         yield pool
@@ -81,6 +83,18 @@ def _pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
             process.kill()
         raise
     pool.shutdown()
+
+
+def end_with_parent() -> None:
+    """Let this process end when the one that started it does, even by SIGKILL: nobody waits for its result any more."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_after, args=(parent.sentinel,), daemon=True, name="milk-parent").start()
+
+
+def _end_after(sentinel: int) -> None:
+    wait([sentinel])
+    os._exit(1)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from milk_np.backends.base import Array, Backend
 from milk_np.backends.select import get_backend
 from milk_np.data import Dataset, make_imputer
 from milk_np.files import require
+from milk_np.files.schema import FLOATS, Field, Schema
 from milk_np.kernels.blas import one_blas_thread
 from milk_np.models.base import Vectors, data_sizes
 from milk_np.models.content_memory import ON_DEVICE
@@ -37,6 +38,8 @@ class ContentModel(SteppedModel):
     with one BLAS thread: a vector has the same bits whoever is asked for besides, on any number of threads. Vectors of
     items that weren't in the data agree with them to rounding.
     """
+
+    schema: ClassVar[Schema] = {"input_clip": Field(FLOATS, (), finite=False)}
 
     names: ClassVar[tuple[str, ...]]
     """Names of all tables."""

@@ -11,15 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from milk_np.data import Dataset, Imputer, imputer_class
-from milk_np.errors import DataError, SettingsError
+from milk_np.errors import DataError, MilkError, SettingsError
 from milk_np.files import Arrays as Arrays
 from milk_np.files import read_meta, read_npz, require, write_npz_atomic
+from milk_np.files.schema import FLOATS, WHOLE, Field, Schema, check, check_plain
 from milk_np.models.base import Vectors
 from milk_np.models.on_data import OnData
 from milk_np.models.registry import MODELS, model_class, own_settings, stored_settings, trained
 from milk_np.models.serving import Features, Owned, Serving
 from milk_np.serving.catalogue import ARRAYS as STORED
-from milk_np.serving.catalogue import Catalogue
+from milk_np.serving.catalogue import SCHEMA, Catalogue
 from milk_np.serving.joining import Joined, join
 from milk_np.serving.prints import warn_of_scale
 from milk_np.serving.ranking import Scorer, TopK
@@ -30,6 +31,12 @@ from milk_np.training.run_folder import RunFolder
 
 KIND = "model"
 _IMPUTER = "imputer_"
+_SCHEMA: Schema = {
+    **SCHEMA,
+    "items": Field(FLOATS, ("I", "K")),
+    f"{_IMPUTER}modalities": Field("U", ("M",), optional=True),
+    f"{_IMPUTER}widths": Field(WHOLE, ("M",), low=1, below=1 << 24, optional=True),
+}
 
 
 class StoredModel(Serving):
@@ -43,6 +50,9 @@ class StoredModel(Serving):
         Losses and validation metrics of training by steps, after `fit`.
     imputer : Imputer, after `fit` or `load`
     """
+
+    schema: ClassVar[Schema] = {}
+    """The model's own arrays in its file, in the letters of the package."""
 
     scale_matters: ClassVar[bool] = True
     """Whether the lengths of feature rows change a ranking."""
@@ -206,8 +216,30 @@ class StoredModel(Serving):
             raise DataError(f"{path}: written by another version, fit the model again ({error})") from error
         model = cls(settings.replace(device=device))
         if arrays:
-            model._read(path, arrays)
+            model._read_checked(path, arrays)
         return model
+
+    def _read_checked(self, path: str | Path, arrays: Arrays) -> None:
+        """Load what `_write` wrote; DataError unless every array has the type, shape and range that it should."""
+        schema = {**_SCHEMA, **self.schema}
+        check_plain(path, arrays, schema)
+        check(path, arrays, schema, {})
+        try:
+            self._read(path, arrays)
+            ends = np.array([0, self.catalogue.n_users - 1][: self.catalogue.n_users], np.int32)
+            widths = self.user_factors(ends).shape[1], self._stored_items().shape[1]
+        except DataError as error:
+            raise error if str(error).startswith(str(path)) else DataError(f"{path}: {error}") from error
+        except MilkError:
+            raise
+        except (ValueError, IndexError, KeyError, TypeError, AttributeError) as error:
+            raise DataError(
+                f"{path}: its arrays don't fit together ({error}); the file is damaged, write it again"
+            ) from error
+        if widths[0] != widths[1]:
+            raise DataError(
+                f"{path}: vectors of users have {widths[0]} numbers, those of items {widths[1]}; write it again"
+            )
 
     def _read(self, path: str | Path, arrays: Arrays) -> None:
         """Load what `_write` wrote; a model also reads its parameters."""

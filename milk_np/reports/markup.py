@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from html import escape
 
+from milk_np.text import printable
+
 Attribute = str | float | None
 
 
@@ -37,7 +39,7 @@ def _child(child: object) -> str:
         return child
     if isinstance(child, (list, tuple)):
         return join(child)
-    return escape(str(child), quote=False)
+    return escape(printable(str(child)), quote=False)
 
 
 def _text(value: str | float) -> str:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 from collections.abc import Iterator, Sequence
 
 from milk_np.experiments.summary import Cell, Table
 from milk_np.reports import numbers
+from milk_np.text import printable
 
 CSV_HEAD = [
     *("experiment", "data", "protocol", "items", "label", "metric"),
@@ -26,11 +28,21 @@ def to_csv(tables: Sequence[Table]) -> str:
         for column in table.columns:
             protocol, group, metric = column
             for label, cell in table.cells[column].items():
-                place = (table.experiment.name, table.data.name, protocol, group, label, metric)
+                place = (table.experiment.name, _plain_cell(table.data.name), protocol, group, label, metric)
                 cost = table.costs[protocol, label]
                 shown = (_known(cost.core_seconds), _known(cost.bytes))
                 writer.writerow([*place, *_numbers(cell, table.baselines[column]), *shown])
     return out.getvalue()
+
+
+def _plain_cell(text: str) -> str:
+    """Text that a spreadsheet doesn't take for a formula."""
+    return f"'{printable(text)}" if text[:1] in "=+-@\t\r" and text else printable(text)
+
+
+def _markdown_text(text: str) -> str:
+    """Text that is no markup."""
+    return re.sub(r"([\\`*\[\]<>|])", r"\\\1", printable(text, ""))
 
 
 def _numbers(cell: Cell, baseline: str) -> list[object]:
@@ -51,7 +63,7 @@ def to_markdown(tables: Sequence[Table]) -> str:
 
 
 def _markdown(table: Table) -> Iterator[str]:
-    yield f"## {table.experiment.title}: {table.data.name}\n"
+    yield f"## {table.experiment.title}: {_markdown_text(table.data.name)}\n"
     yield f"{table.experiment.what}\n"
     for title, head, rows in plain(table):
         yield f"{title}\n"

@@ -12,10 +12,24 @@ from numpy.typing import NDArray
 
 from milk_np.data.arrays import Split
 from milk_np.data.dataset import Dataset
+from milk_np.files.schema import FLOATS, WHOLE, Field, Schema
 from milk_np.serving.identity import Index
 from milk_np.serving.prints import item_prints, pairs_print, training_lengths
 
 ARRAYS = ("item_split", "seen_indptr", "seen_items")
+SCHEMA: Schema = {
+    "item_split": Field(WHOLE, ("I",), low=0, below=Split.UNSEEN + 1),
+    "seen_indptr": Field(WHOLE, ("U+1",), offsets_of="seen_items"),
+    "seen_items": Field(WHOLE, ("n",), low=0, below="I"),
+    "user_ids": Field("U", ("U",), optional=True),
+    "item_ids": Field("U", ("I",), optional=True),
+    "trained": Field("b", ("I",), optional=True),
+    "gone": Field("b", ("I",), optional=True),
+    "lengths": Field(FLOATS, ("M", 5), optional=True, finite=False),
+    "pairs_print": Field("U", (), optional=True),
+    "item_prints": Field(WHOLE, ("I",), optional=True),
+}
+"""What a file has of it."""
 OPTIONAL = ("user_ids", "item_ids", "trained", "gone", "lengths", "pairs_print", "item_prints")
 
 

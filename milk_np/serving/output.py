@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from milk_np.errors import MissingExtraError, SettingsError
-from milk_np.files import write_atomic
+from milk_np.files.writing import write_atomic
 
 Table = Mapping[str, NDArray[Any]]
 """Columns of equal length by name: integers, float32 or text."""

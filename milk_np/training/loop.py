@@ -12,9 +12,10 @@ import numpy as np
 
 from milk_np.data import Dataset
 from milk_np.data.arrays import Split
-from milk_np.errors import DivergedError
+from milk_np.errors import DataError, DivergedError
 from milk_np.evaluation.evaluate import evaluate
 from milk_np.files import read_npz, write_npz_atomic
+from milk_np.files.schema import check_like
 from milk_np.settings.steps import StepSettings
 from milk_np.training.history import History
 from milk_np.training.progress import Callback, Progress
@@ -183,13 +184,19 @@ class _Loop:
         write_npz_atomic(self.run.last, arrays, meta)
 
     def _load(self) -> None:
-        if self.run is None or not self.run.last.exists():
+        if self.run is None:
+            return
+        if not self.run.last.exists():  # killed before its first checkpoint: it begins again
+            self.run.rewrite_metrics(())
             return
         arrays, meta = read_npz(self.run.last, KIND)
+        check_like(self.run.last, arrays, self.trainer.state())
         self.best = {k.removeprefix("best_"): x for k, x in arrays.items() if k.startswith("best_")}
         self.trainer.load_state({k: x for k, x in arrays.items() if not k.startswith("best_")})
-        self.history = History.from_json(meta["history"])
-        self.first_step = meta["step"]
+        try:
+            self.history, self.first_step = History.from_json(meta["history"]), int(meta["step"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError(f"{self.run.last}: its history can't be read ({error}); start the run again") from error
         pending = self._evaluation_due(self.history.epochs) and not self.history.evaluated()
         self.run.rewrite_metrics(self.history.records[: -1 if pending else None])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import secrets
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,8 +12,10 @@ from typing import Any, Self
 
 from milk_np.errors import DataError, SettingsError
 from milk_np.files import write_json_atomic, write_text_atomic
+from milk_np.files.writing import remove_leftovers
 from milk_np.machine.environment import environment
 from milk_np.settings.shared import Settings
+from milk_np.training.run_lock import RunLock, locked
 
 CONFIG, ENV, LOG, METRICS, SUMMARY = "config.toml", "env.json", "log.txt", "metrics.jsonl", "summary.json"
 MODEL, LAST = "model.npz", "last.npz"
@@ -23,6 +26,7 @@ class RunFolder:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        self._lock: RunLock | None = None
 
     @classmethod
     def create(
@@ -30,37 +34,41 @@ class RunFolder:
     ) -> Self:
         """A new run's folder, holding its settings and environment; `final` if nothing is held out from the training.
 
-        Raises SettingsError if the folder already holds a run, OSError if it can't be written.
+        Raises SettingsError if the folder already holds a run or another process is writing one there, OSError if it
+        can't be written.
         """
         run = cls(path)
+        run.path.mkdir(parents=True, exist_ok=True)
+        run._lock = locked(run.path)
         if run.exists:
             raise SettingsError(
                 f"--out {path}: already holds a run; continue it with --resume or choose another folder"
             )
-        run.path.mkdir(parents=True, exist_ok=True)
-        run.write_settings(settings)
         write_json_atomic(run.file(ENV), {"data_hash": data_hash, "final": final, **environment(command)})
+        run.write_settings(settings)  # last: it marks the folder as a run
         return run
 
     @classmethod
     def reopen(cls, path: str | Path, *, data_hash: str | None = None) -> Self:
         """The folder of a run to continue, without the temporary files that a killed process left.
 
-        Raises SettingsError if it holds no run, DataError if the run was made on other data.
+        Raises SettingsError if it holds no run or another process is writing it, DataError if the run was made on
+        other data.
         """
         run = cls(path)
         if not run.exists:
             raise SettingsError(f"--out {path}: holds no run to resume; leave out --resume to start one")
-        for leftover in run.path.glob(".*.tmp"):
-            leftover.unlink(missing_ok=True)
+        run._lock = locked(run.path)
+        remove_leftovers(run.path)
         if data_hash is not None:
             run._refuse_other_data(data_hash)
         return run
 
     @property
     def exists(self) -> bool:
-        """Whether the folder holds a run."""
-        return self.file(CONFIG).exists()
+        """Whether the folder holds a run; one that was killed at its very beginning isn't one."""
+        begun = any(self.file(name).exists() for name in (ENV, MODEL, LAST, SUMMARY))
+        return begun and self.file(CONFIG).exists()
 
     @property
     def final(self) -> bool:
@@ -101,7 +109,7 @@ class RunFolder:
     def metrics(self) -> list[dict[str, Any]]:
         """The records of `metrics.jsonl`; a truncated last line is skipped."""
         try:
-            lines = self.file(METRICS).read_text(encoding="utf-8").splitlines()
+            lines = self.file(METRICS).read_text(encoding="utf-8", errors="replace").splitlines()
         except FileNotFoundError:
             return []
         records = [self._record(line, number) for number, line in enumerate(lines, 1)]
@@ -147,10 +155,10 @@ class RunFolder:
 
 
 def default_folder(data_name: str, settings: Settings, root: str | Path = "runs") -> Path:
-    """`runs/<data>-<model>-<preset>-s<seed>-<time>`, with characters unsuitable for file names replaced."""
+    """`runs/<data>-<model>-<preset>-s<seed>-<time>-<random>`, with characters unsuitable for file names replaced."""
     name = re.sub(r"[^A-Za-z0-9._]+", "_", data_name).strip("._") or "data"
     stamp = time.strftime("%Y%m%d-%H%M%S")
-    return Path(root) / f"{name}-{settings.model}-{settings.preset}-s{settings.seed}-{stamp}"
+    return Path(root) / f"{name}-{settings.model}-{settings.preset}-s{settings.seed}-{stamp}-{secrets.token_hex(3)}"
 
 
 def _read_json(path: Path) -> dict[str, Any]:

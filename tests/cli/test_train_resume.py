@@ -85,3 +85,12 @@ def test_resuming_keeps_the_settings_of_the_run(
     assert "hash" in failed(capsys, 3, "--data", other, "--out", out, "--resume", "--epochs", "6")
     assert "no run to resume" in failed(capsys, 2, "--out", tmp_path / "absent", "--resume")
     assert "--out" in failed(capsys, 2, "--resume")
+
+
+def test_a_run_killed_before_its_report_gets_one(line: list[str], tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    assert run(*line, "--out", out, "--quiet") == 0
+    report = (out / "report.html").read_bytes()
+    (out / "report.html").unlink()
+    assert run(*line, "--out", out, "--resume", "--quiet") == 0
+    assert (out / "report.html").read_bytes() == report

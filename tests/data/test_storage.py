@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from hypothesis import strategies as st
 from milk_np.data import Dataset
 from milk_np.data import storage as storage_module
 from milk_np.errors import DataError, MilkError, ModalityError
+from milk_np.files import writing
 
 PER_FUNCTION = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 
@@ -74,15 +77,17 @@ def test_a_failed_replacement_of_a_folder_brings_the_earlier_one_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = small().save(tmp_path / "set")
-    replace, calls = storage_module.os.replace, []
+    """Where two folders can't be exchanged at once."""
+    rename, calls = os.rename, []
 
-    def fail_second(source: Any, target: Any) -> None:
+    def fail_third(source: Any, target: Any) -> None:
         calls.append(source)
-        if len(calls) == 2:
+        if len(calls) == 3:
             raise OSError(5, "Input/output error")
-        replace(source, target)
+        rename(source, target)
 
-    monkeypatch.setattr(storage_module.os, "replace", fail_second)
+    monkeypatch.setattr(writing, "exchange", lambda *_: False)
+    monkeypatch.setattr(os, "rename", fail_third)
     with pytest.raises(OSError, match="Input/output"):
         small(seed=1).save(path)
     assert same(Dataset.load(path), small())
@@ -257,3 +262,14 @@ def test_the_parity_sets_load(real_data: Path, name: str) -> None:
     ds = Dataset.load(real_data / "parity" / f"{name}.npz")
     assert ds.name == name
     assert len(ds.new_items()) == round(0.2 * ds.n_items)
+
+
+def test_numbers_of_users_far_beyond_the_pairs_are_refused() -> None:
+    """Before memory is taken for them."""
+    ds = small()
+    for change in (
+        {"meta": {"n_users": 2_000_000_000}},
+        {"user": np.where(ds.user == ds.user.max(), 2**31 - 1, ds.user)},
+    ):
+        with pytest.raises(DataError, match=r"expected at most .* users for .* pairs, got 2,"):
+            replace(ds, user_ids=None, **change)

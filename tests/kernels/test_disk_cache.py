@@ -6,7 +6,11 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+
+import numba
+import pytest
 
 import milk_np
 from milk_np.kernels.cpu import disk_cache
@@ -57,11 +61,62 @@ def test_another_processor_is_compiled_for_anew(tmp_path, monkeypatch):
     assert len(code[1]) == 2 * len(code[0])
 
 
-def test_works_where_nothing_can_be_kept(tmp_path):
-    """A cache folder that can't be made, here because a file stands in its place: Numba's own choice is taken."""
+def test_works_where_nothing_can_be_kept(tmp_path, monkeypatch):
+    """A cache folder that can't be made, here because a file stands in its place, and no temporary one either."""
     (tmp_path / "cache").mkdir()
     (tmp_path / "cache" / "milk_np").write_text("in the way")
+    (tmp_path / f"milk_np-{os.geteuid()}").write_text("in the way too")
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.delenv("HOME", raising=False)
     assert run(tmp_path / "cache")[1] == "[5, 2]"
+    assert not any(tmp_path.rglob("*.nbi"))
+
+
+def test_a_private_temporary_folder_stands_in(tmp_path, monkeypatch):
+    (tmp_path / "cache").write_text("in the way")
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    assert run(tmp_path / "cache")[1] == "[5, 2]"
+    private = tmp_path / "tmp" / f"milk_np-{os.geteuid()}"
+    assert any(private.rglob("*.nbc"))
+    assert private.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("others", [True, False])
+def test_a_folder_that_others_prepared_is_not_used(tmp_path, monkeypatch, others):
+    """One that they can write to, or a link to one."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    private = tmp_path / f"milk_np-{os.geteuid()}"
+    if others:
+        private.mkdir()
+        private.chmod(0o777)
+    else:
+        (tmp_path / "elsewhere").mkdir()
+        private.symlink_to("elsewhere")
+    assert disk_cache._private_folder() is None
+
+
+@pytest.mark.parametrize("kind", ["nbi", "nbc"])
+@pytest.mark.parametrize("keep", ["none", "half", "flipped"])
+def test_torn_and_damaged_files_are_compiled_anew(tmp_path, kind, keep):
+    assert run(tmp_path)[1] == "[5, 2]"
+    whole = {path: path.read_bytes() for path in tmp_path.rglob(f"*.{kind}")}
+    assert whole
+    for path, content in whole.items():
+        flipped = content[:-90] + bytes([content[-90] ^ 4]) + content[-89:]
+        path.write_bytes({"none": b"", "half": content[: len(content) // 2], "flipped": flipped}[keep])
+    assert run(tmp_path)[1] == "[5, 2]"
+    assert all(path.stat().st_size > len(content) // 2 for path, content in whole.items())
+
+
+def test_a_full_cache_that_can_only_be_read_is_read(tmp_path, monkeypatch):
+    """Also by root, whom permissions don't stop: writing is refused here."""
+    assert run(tmp_path)[1] == "[5, 2]"
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(disk_cache, "_writable", lambda _path: False)
+    assert disk_cache.place() == disk_cache.folder()
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path / "empty"))
+    assert disk_cache.place() is None
 
 
 def test_other_numba_code_keeps_its_folder():

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -69,9 +71,70 @@ def test_resuming_needs_a_run_on_the_same_data(run: RunFolder, tmp_path: Path) -
 
 
 def test_resuming_clears_what_a_killed_write_left(run: RunFolder) -> None:
-    run.file(".model.npz.123.tmp").write_bytes(b"half")
+    run.file(".model.npz.0123456789abcdef.tmp").write_bytes(b"half")
+    run.file(".notes.tmp").write_bytes(b"somebody's own")
     RunFolder.reopen(run.path)
-    assert not list(run.path.glob(".*"))
+    assert [path.name for path in run.path.glob(".*")] == [".notes.tmp"]
+
+
+def test_a_folder_that_holds_no_run_stays_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / ".model.npz.0123456789abcdef.tmp").write_bytes(b"whose?")
+    with pytest.raises(SettingsError, match="holds no run"):
+        RunFolder.reopen(tmp_path)
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("left", ["env.json", "config.toml"])
+def test_a_run_that_was_killed_at_its_beginning_can_be_started_again(run: RunFolder, left: str) -> None:
+    """The environment alone is there, or the settings alone, as version 0.1.0 left them."""
+    (run.file("config.toml") if left == "env.json" else run.file("env.json")).unlink()
+    assert not run.exists
+    again = RunFolder.create(run.path, MilkSettings(lr=0.25), data_hash="abc")
+    assert load_settings(again.config).lr == 0.25
+    assert RunFolder.reopen(run.path, data_hash="abc").exists
+
+
+def test_a_model_without_its_environment_is_not_overwritten(run: RunFolder) -> None:
+    run.model.write_bytes(b"trained")
+    run.file("env.json").unlink()
+    with pytest.raises(SettingsError, match="already holds a run"):
+        RunFolder.create(run.path, MilkSettings(), data_hash="abc")
+
+
+HOLDER = """
+import sys, time
+from milk_np.training.run_folder import RunFolder
+run = RunFolder.reopen(sys.argv[1])
+print("held", flush=True)
+time.sleep(600)
+"""
+
+
+def test_one_process_writes_a_run_and_a_dead_one_keeps_nothing(run: RunFolder) -> None:
+    path = run.path
+    run._lock = None
+    with subprocess.Popen([sys.executable, "-c", HOLDER, str(path)], stdout=subprocess.PIPE) as holder:
+        try:
+            assert holder.stdout is not None
+            assert holder.stdout.readline() == b"held\n"
+            for begin in (RunFolder.reopen, lambda p: RunFolder.create(p, MilkSettings(), data_hash="abc")):
+                with pytest.raises(SettingsError, match="another process is writing this run"):
+                    begin(path)
+        finally:
+            holder.kill()
+    assert RunFolder.reopen(path).exists
+
+
+def test_a_lock_lives_as_long_as_the_run_that_uses_it(run: RunFolder) -> None:
+    """Within a process it is shared."""
+    assert RunFolder.reopen(run.path)._lock is run._lock
+    run._lock = None
+    probe = "import sys; from milk_np.training.run_folder import RunFolder as R; R.reopen(sys.argv[1])"
+    subprocess.run([sys.executable, "-c", probe, str(run.path)], check=True)
+
+
+def test_default_folders_of_one_second_differ() -> None:
+    assert len({default_folder("a", MilkSettings()) for _ in range(100)}) == 100
 
 
 def test_metrics_are_appended_and_rewritten_when_resumed(run: RunFolder) -> None:
@@ -123,4 +186,4 @@ def test_an_output_that_can_not_be_written_is_found_at_once(tmp_path: Path) -> N
 def test_the_default_folder_is_a_safe_name(name: str, folder: str) -> None:
     path = default_folder(name, MilkSettings(seed=3, preset="reference"))
     assert path.parent == Path("runs")
-    assert re.fullmatch(folder + r"-milk-reference-s3-\d{8}-\d{6}", path.name)
+    assert re.fullmatch(folder + r"-milk-reference-s3-\d{8}-\d{6}-[0-9a-f]{6}", path.name)

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 from training_cases import OPTIONS, new_run, small_set
 
-from milk_np.errors import DivergedError
+from milk_np.errors import DataError, DivergedError
 from milk_np.evaluation.evaluate import evaluate
+from milk_np.files import read_npz, write_npz_atomic
 from milk_np.models.extractors.trainer import TripletTrainer
 from milk_np.models.milk.model import Milk
 from milk_np.training.loop import History
@@ -158,6 +159,31 @@ def test_resuming_without_a_checkpoint_starts_anew(ds, tmp_path, whole):
     run = new_run(tmp_path / "run", ds)
     Milk(**OPTIONS).fit(ds, run=run, resume=True)
     assert run.model.read_bytes() == whole[0]
+
+
+def test_killed_before_the_first_checkpoint_it_begins_again(ds, tmp_path, whole):
+    run = new_run(tmp_path / "run", ds)
+    run.append_metrics({"epoch": 1, "losses": {}})
+    with open(run.file("metrics.jsonl"), "a") as file:
+        file.write('{"epoch": 2, "lo')
+    model = Milk(**OPTIONS).fit(ds, run=run, resume=True)
+    assert run.metrics() == model.history.records == whole[2]
+    assert run.model.read_bytes() == whole[0]
+
+
+def test_a_damaged_checkpoint_is_named(ds, tmp_path):
+    run = new_run(tmp_path / "run", ds)
+    Milk(**OPTIONS).fit(ds, run=run)
+    arrays, meta = read_npz(run.last, "training state")
+    name = next(name for name, x in arrays.items() if x.ndim == 2)
+    for change, found in (
+        ({name: arrays[name][:-1]}, meta),
+        ({name: arrays[name].astype(str)}, meta),
+        ({}, meta | {"history": 3}),
+    ):
+        write_npz_atomic(run.last, arrays | change, found)
+        with pytest.raises(DataError, match=r"last\.npz: "):
+            Milk(**OPTIONS).fit(ds, run=run, resume=True)
 
 
 PROGRAM = """

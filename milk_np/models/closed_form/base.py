@@ -18,6 +18,7 @@ from milk_np.data.arrays import Split
 from milk_np.data.imputers.base import training_owners
 from milk_np.data.rows import mean_row
 from milk_np.files import require
+from milk_np.files.schema import FLOATS, Field, check
 from milk_np.kernels.blas import one_blas_thread
 from milk_np.models.base import Vectors
 from milk_np.models.closed_form.memory import ADVICE, training_bytes
@@ -29,6 +30,8 @@ from milk_np.serving.ranking import TopK, chosen_rows
 from milk_np.training.progress import Callback, Phases
 from milk_np.training.run_folder import RunFolder
 
+_OF_TRAINING_ITEMS = {"history", "items_learned", "known"}
+"""Arrays of models that have a row for each training item."""
 Sparse = Any
 """A matrix of ones in compressed rows, (n, training items)."""
 
@@ -193,6 +196,9 @@ class ClosedForm(StoredModel):
     def _read(self, path: str | Path, arrays: Arrays) -> None:
         super()._read(path, arrays)
         require(path, arrays, *self._names())
+        learned = int(np.count_nonzero(self.catalogue.item_split == Split.TRAIN))
+        for name in _OF_TRAINING_ITEMS.intersection(self.parameters):
+            check(path, arrays, {name: Field(FLOATS, (learned, "*"))}, {})
         self._arrays = {name: arrays[name] for name in self._names()}
 
     def _names(self) -> list[str]:

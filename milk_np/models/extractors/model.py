@@ -13,6 +13,7 @@ from milk_np.backends.base import Array, Backend
 from milk_np.backends.select import get_backend
 from milk_np.data import Dataset, FeatureTable, feature_tables, make_imputer
 from milk_np.files import require
+from milk_np.files.schema import FLOATS, Field, Schema
 from milk_np.models.base import Vectors
 from milk_np.models.extractors import memory
 from milk_np.models.extractors.memory_gpu import device_bytes
@@ -52,6 +53,15 @@ class ExtractorModel(SteppedModel):
     history : History
         Losses and validation metrics of the training, after `fit`.
     """
+
+    schema: ClassVar[Schema] = {
+        "P": Field(FLOATS, ("*", "K")),
+        "W#": Field(FLOATS, ("*", "K")),
+        "b#": Field(FLOATS, ("K",)),
+        "scale": Field(FLOATS, (1,), optional=True),
+        "profiles": Field(FLOATS, ("U", "K"), optional=True),
+        "own_means": Field(FLOATS, ("I", "K"), optional=True),
+    }
 
     scale_matters: ClassVar[bool] = False
     memory_need: ClassVar[Callable[..., dict[str, int]]] = staticmethod(memory.training_bytes)

@@ -33,6 +33,7 @@ from milk_np.data.arrays import Split
 from milk_np.data.imputers.constant import MeanImputer
 from milk_np.errors import SettingsError
 from milk_np.files import require
+from milk_np.files.schema import FLOATS, Field, Schema
 from milk_np.kernels.blas import one_blas_thread
 from milk_np.models.base import Vectors
 from milk_np.models.kernel_profile import memory
@@ -71,6 +72,15 @@ class KernelProfile(StoredModel):
     """
 
     name: ClassVar[str] = "kernel-profile"
+    schema: ClassVar[Schema] = {
+        "history": Field(FLOATS, ("I", "K")),
+        "mean_item": Field(FLOATS, ("K",)),
+        "sets": Field("b", ("S", "M")),
+        "coefficients": Field(FLOATS, ("S", "*", "K")),
+        "kernel": Field(FLOATS, ("*",)),
+        "landmark#": Field(FLOATS, ("L", "*")),
+        "axes#": Field(FLOATS, ("*", "*")),
+    }
     memory_need = staticmethod(memory.training_bytes)
     memory_advice = memory.ADVICE
 

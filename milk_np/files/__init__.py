@@ -1,16 +1,15 @@
-"""Atomic file writes, and `.npz` archives that are read without unpickling.
+"""Text, JSON and `.npz` archives, written whole or not at all and read without unpickling.
 
-A write goes to a temporary file in the same folder, is forced to the disk and then renamed over the target.
-If it fails, or the process dies, the previous file stays as it was. Equal contents give identical bytes.
+Equal contents give identical bytes.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import stat
 import zipfile
-import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -18,31 +17,16 @@ import numpy as np
 from numpy.lib import format as npy
 
 from milk_np.errors import DataError
+from milk_np.files.writing import write_atomic
+from milk_np.text import bytes_text
 
 FORMAT_VERSION = 1
 _META = "meta"
+_LARGE, _MOST_EXPANDED = 1 << 28, 200
+"""Bytes that an entry may take however it is compressed; above, it may expand to so many times its size."""
 _ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 
 Arrays = dict[str, np.ndarray[Any, np.dtype[Any]]]
-
-
-def write_atomic(path: str | Path, write: Callable[[BinaryIO], None]) -> None:
-    """Let `write` fill a temporary file next to `path`, then rename it to `path`.
-
-    On any failure, Ctrl-C included, the temporary file is removed and `path` is untouched.
-    """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    sync(path.parent)
 
 
 def write_text_atomic(path: str | Path, text: str) -> None:
@@ -88,8 +72,10 @@ def load_arrays(path: str | Path, only: Sequence[str] | None = None) -> Arrays:
 
     Raises DataError naming the file and the damage.
     """
+    refuse_special(path)
     try:
         with zipfile.ZipFile(path) as archive:
+            refuse_bombs(path, archive)
             names = [name for name in archive.namelist() if name.endswith(".npy")]
             wanted = [name for name in names if only is None or name.removesuffix(".npy") in only]
             return {name.removesuffix(".npy"): _read_entry(path, archive, name) for name in wanted}
@@ -97,6 +83,26 @@ def load_arrays(path: str | Path, only: Sequence[str] | None = None) -> Arrays:
         raise DataError(f"{path}: {error.strerror or error}; check the path") from error
     except (zipfile.BadZipFile, NotImplementedError) as error:
         raise DataError(f"{path}: not an .npz archive, or truncated ({error}); write or copy it again") from error
+
+
+def refuse_special(path: str | Path) -> None:
+    """Raise DataError for a pipe or a device, which would be read for ever; what is absent is left to the reader."""
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise DataError(f"{path}: expected a file, got a pipe or a device; write its contents to a file first")
+
+
+def refuse_bombs(path: str | Path, archive: zipfile.ZipFile) -> None:
+    """Raise DataError for an archive that would take much more memory than its size tells."""
+    for entry in archive.infolist():
+        if entry.file_size > max(_LARGE, _MOST_EXPANDED * entry.compress_size):
+            raise DataError(
+                f"{path}: entry {entry.filename.removesuffix('.npy')!r} expands from {bytes_text(entry.compress_size)} "
+                f"to {bytes_text(entry.file_size)}, more than {_MOST_EXPANDED} times; write it uncompressed (np.savez)"
+            )
 
 
 def require(path: str | Path, arrays: Mapping[str, object], *names: str) -> None:
@@ -145,7 +151,9 @@ def _read_entry(path: str | Path, archive: zipfile.ZipFile, name: str) -> np.nda
             array: np.ndarray[Any, np.dtype[Any]] = npy.read_array(file, allow_pickle=False)
             file.read()  # the archive's checksum is compared at the end of the entry
             return array
-    except (ValueError, EOFError, RuntimeError, zlib.error) as error:
+    except OSError:
+        raise
+    except Exception as error:  # a damaged header raises nearly anything: MemoryError, SyntaxError, struct.error ...
         raise DataError(f"{path}: entry {name.removesuffix('.npy')!r} can't be read ({error})") from error
 
 
@@ -159,12 +167,3 @@ def _write_zip(file: BinaryIO, arrays: Mapping[str, np.ndarray[Any, np.dtype[Any
 
 def _write_all(file: BinaryIO, data: bytes) -> None:
     file.write(data)
-
-
-def sync(path: Path) -> None:
-    """Flush a file, or a folder (a rename in it), to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
