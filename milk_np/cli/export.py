@@ -93,7 +93,7 @@ def _items(source: Source, candidates: str) -> VectorTable:
 
 def _encoder(given: argparse.Namespace, device: str) -> list[Path]:
     from milk_np.cli.model_file import load_model
-    from milk_np.files import write_atomic
+    from milk_np.files.writing import write_atomic
     from milk_np.serving.vectors import require_extra
 
     require_extra("onnx", "onnx", ".onnx files")

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from milk_np.errors import MissingExtraError, SettingsError
-from milk_np.files import write_atomic
+from milk_np.files.writing import write_atomic
 
 
 @dataclass(frozen=True, eq=False)
