@@ -105,3 +105,9 @@ def test_one_long_file_among_short_ones_is_found(planted: Path, lines: int, foun
 def test_files_that_are_all_rather_long_are_found(planted: Path) -> None:
     (planted / "rather.py").write_text("x = 1\n" * 111)
     assert (usual_file(), long_files()) == (111, [])
+
+
+def test_files_of_tests_have_names_of_their_own() -> None:
+    """Pytest takes two files of one name for the same module, and refuses to begin."""
+    names = [path.name for path in Path(__file__).parent.rglob("test_*.py")]
+    assert sorted(names) == sorted(set(names))
