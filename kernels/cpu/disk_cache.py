@@ -84,7 +84,11 @@ def own_folder(variant: str = "") -> Iterator[None]:
         numba.config.CACHE_DIR, _DISPATCHER.FunctionCache = before, usual
 
 
-class _Locator(caching.UserProvidedCacheLocator):  # type: ignore[misc]
+_NAME = "UserProvidedCacheLocator"
+_PROVIDED: Any = getattr(caching, _NAME, None) or getattr(caching, f"_{_NAME}")  # the second up to Numba 0.61
+
+
+class _Locator(_PROVIDED):  # type: ignore[misc]
     """A folder that need not be writable."""
 
     def ensure_cache_path(self) -> None:
