@@ -348,10 +348,12 @@ def test_command_refuses_unknown_subjects() -> None:
 
 
 def test_command_runs_what_is_installed() -> None:
-    done = command("--quick", "--only", "sampling", "gather")
+    done = command("--quick", "--only", "sampling", "gather", "step")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "### Negative sampling" in done.stdout
     assert "| milk_np |" in done.stdout
     assert "- sample_milk ran {" in done.stdout
+    assert "| products alone | extract_all |" in done.stdout
+    assert "| milk_np | extract_all |" in done.stdout
     if find_spec("torch") is None:
         assert "| torch.index_select | not installed |" in done.stdout

@@ -39,7 +39,7 @@ class Program:
 
     def phases(self, steps: int) -> dict[str, float]:
         """Seconds per step of the forward and the backward products."""
-        seconds = {"extract": 0.0, "extract_backward": 0.0}
+        seconds = {"extract_all": 0.0, "extract_all_backward": 0.0}
         for _ in range(steps):
             n = self.rows[self.step % len(self.rows)]
             for x, W, dW, c in zip(self.x, self.W, self.dW, self.c, strict=True):
@@ -47,7 +47,7 @@ class Program:
                 np.matmul(x[:n], W, out=c[:n])
                 half = time.perf_counter()
                 np.matmul(x[:n].T, self.dc[:n], out=dW)
-                seconds["extract"] += half - start
-                seconds["extract_backward"] += time.perf_counter() - half
+                seconds["extract_all"] += half - start
+                seconds["extract_all_backward"] += time.perf_counter() - half
             self.step += 1
         return {name: value / steps for name, value in seconds.items()}
