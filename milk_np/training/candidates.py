@@ -40,7 +40,7 @@ class CandidateSampler:
         self._user, self._item = user[usable], item[usable]
         self.indptr, self.histories = ds.csr(Split.TRAIN)
         self._ranks = np.searchsorted(self.candidates, self.histories).astype(np.int32)
-        self.pairs = len(self._user)
+        self.examples = len(self._user)
         order = np.lexsort((user, item))
         self._item_users = user[order]
         self._item_indptr = np.concatenate([[0], np.cumsum(np.bincount(item, minlength=ds.n_items))])
@@ -50,13 +50,13 @@ class CandidateSampler:
     @property
     def steps(self) -> int:
         """Batches in an epoch; the last one may be smaller."""
-        return -(-self.pairs // self._size)
+        return -(-self.examples // self._size)
 
     def batch(self, epoch: int, step: int) -> Pairs:
         """Batch `step` of `epoch`."""
         first = step * self._size
-        count = min(self._size, self.pairs - first)
-        rows = self._kernels.shuffle(stream_key(self._seed, "shuffle", epoch), first, count, self.pairs)
+        count = min(self._size, self.examples - first)
+        rows = self._kernels.shuffle(stream_key(self._seed, "shuffle", epoch), first, count, self.examples)
         return Pairs(self._user[rows], self._item[rows], rows)
 
     def negatives(self, users: Ids, rows: NDArray[np.int64], count: int, stream: str, epoch: int) -> Ids:

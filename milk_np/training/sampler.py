@@ -70,6 +70,11 @@ class TripletSampler:
         """Batches in an epoch; the last one may be smaller."""
         return -(-self.n_triplets // self.batch_size)
 
+    @property
+    def examples(self) -> int:
+        """Triplets of an epoch."""
+        return self.n_triplets
+
     def batch(self, epoch: int, step: int) -> tuple[Array, Array]:
         """Users (B) and items (2B: positives, then negatives) of batch `step` of `epoch`."""
         if self._at_once == 1:

@@ -27,6 +27,9 @@ class TableTrainer(Trainer):
     parts: ClassVar[tuple[str, ...]]
     """Names of the parts of the objective that `learn` returns; the total is their sum."""
 
+    _sampler: Any
+    """What a system draws its batches from, set before `__init__` is called: it has `steps` and `examples`."""
+
     def __init__(
         self,
         backend: Backend,
@@ -38,6 +41,16 @@ class TableTrainer(Trainer):
         self.backend, self.tables, self.moved = backend, dict(tables), moved
         self.several = Several(optimisers)
         self._record: Array = backend.zeros((self.steps, len(self.parts)), np.float64)
+
+    @property
+    def steps(self) -> int:
+        """Batches of an epoch."""
+        return self._sampler.steps
+
+    @property
+    def examples(self) -> int:
+        """Rows of all batches of an epoch, such as training pairs."""
+        return self._sampler.examples
 
     @abstractmethod
     def learn(self, epoch: int, step: int) -> Sequence[Any]:

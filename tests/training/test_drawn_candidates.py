@@ -32,7 +32,7 @@ def test_an_epoch_has_every_pair_once_and_another_has_another_order(ds: Dataset)
     pairs = [[(int(u), int(i)) for b in epoch for u, i in zip(b.users, b.items, strict=True)] for epoch in epochs]
     assert sorted(pairs[0]) == sorted(pairs[1]) == sorted(owned(ds))
     assert pairs[0] != pairs[1]
-    assert made.pairs == len(pairs[0])
+    assert made.examples == len(pairs[0])
 
 
 def test_negatives_are_training_items_outside_of_the_history(ds: Dataset) -> None:

@@ -82,16 +82,6 @@ class CcfcrecTrainer(TableTrainer):
         weights = Adam({name: tables[name] for name in GENERATOR}, settings.lr, kernels=backend.kernels)
         super().__init__(backend, tables, {"rows": self._rows, "generator": weights}, model.moved)
 
-    @property
-    def steps(self) -> int:
-        """Batches of an epoch."""
-        return self._sampler.steps
-
-    @property
-    def examples(self) -> int:
-        """Training pairs of an epoch."""
-        return self._sampler.pairs
-
     def learn(self, epoch: int, step: int) -> Sequence[Any]:
         """One step of Adam."""
         batch = self.batch(epoch, step)

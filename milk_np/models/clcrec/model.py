@@ -89,16 +89,6 @@ class ClcrecTrainer(TableTrainer):
         self._rows = rows
         super().__init__(backend, tables, {"rows": rows, "encoder": encoder}, model.moved)
 
-    @property
-    def steps(self) -> int:
-        """Batches of an epoch."""
-        return self._sampler.steps
-
-    @property
-    def examples(self) -> int:
-        """Training pairs of an epoch."""
-        return self._sampler.pairs
-
     def learn(self, epoch: int, step: int) -> Sequence[Any]:
         """One step of Adam."""
         batch = self.batch(epoch, step)

@@ -98,16 +98,6 @@ class DropoutNetTrainer(TableTrainer):
         decay = max(1, DECAY_USERS * self._sampler.rows_of_a_user // s.batch_size)
         super().__init__(model.backend, tables, {"momentum": make_optimiser(tables, s, decay)}, model.moved)
 
-    @property
-    def steps(self) -> int:
-        """Batches of an epoch."""
-        return self._sampler.steps
-
-    @property
-    def examples(self) -> int:
-        """Users with an item, of an epoch."""
-        return self._sampler.rows
-
     def learn(self, epoch: int, step: int) -> Sequence[Any]:
         """One step of momentum descent."""
         parts, gradients = objective(self.tables, self._batch(epoch, step))

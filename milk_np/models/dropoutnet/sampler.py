@@ -28,12 +28,12 @@ class ScoreSampler:
         self._kernels: Any = backend.kernels
         self._users, self._best, self._candidates = (backend.asarray(x) for x in (users, best, ds.train_items))
         self._each, self._size, self._seed = 2 * int(best.shape[1]), batch_size, seed
-        self.rows = len(users) * self._each
+        self.examples = len(users) * self._each
 
     @property
     def steps(self) -> int:
         """Batches in an epoch; the last one may be smaller."""
-        return -(-self.rows // self._size)
+        return -(-self.examples // self._size)
 
     @property
     def rows_of_a_user(self) -> int:
@@ -43,9 +43,9 @@ class ScoreSampler:
     def batch(self, epoch: int, step: int) -> tuple[Array, Array]:
         """Users (B) and items (B)."""
         first = step * self._size
-        count = min(self._size, self.rows - first)
+        count = min(self._size, self.examples - first)
         key = stream_key(self._seed, "dropoutnet-order", epoch)
-        rows = self._kernels.shuffle(key, first, count, self.rows)
+        rows = self._kernels.shuffle(key, first, count, self.examples)
         xp, top = array_module(rows), self._each // 2
         other = words(xp, count, self._seed, "dropoutnet-items", epoch, step) % np.uint64(len(self._candidates))
         user, place = rows // self._each, rows % self._each

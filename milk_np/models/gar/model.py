@@ -102,16 +102,6 @@ class GarTrainer(TableTrainer):
         optimisers = make_optimisers(model.tables, model.settings.lr, model.backend.kernels)
         super().__init__(model.backend, model.tables, optimisers, model.moved)
 
-    @property
-    def steps(self) -> int:
-        """Batches of an epoch."""
-        return self._sampler.steps
-
-    @property
-    def examples(self) -> int:
-        """Triplets of an epoch."""
-        return self.steps * self._sampler.batch_size
-
     def learn(self, epoch: int, step: int) -> Sequence[Any]:
         """One step of each network."""
         s, batch = self._settings, self._batch(epoch, step)

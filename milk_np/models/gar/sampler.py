@@ -25,6 +25,11 @@ class UserSampler:
         """Batches in an epoch: a last one that would be smaller is left out, unless it is the only one."""
         return max(1, self._pairs // self.batch_size)
 
+    @property
+    def examples(self) -> int:
+        """Triplets of an epoch."""
+        return self.steps * self.batch_size
+
     def batch(self, epoch: int, step: int) -> tuple[Array, Array, Array]:
         """Users, items they chose, and drawn items, chosen or not: (B) each."""
         users, indptr, items, candidates = self._arrays

@@ -95,16 +95,6 @@ class HeaterTrainer(TableTrainer):
         optimiser = make_optimiser(model.tables, settings, self.steps)
         super().__init__(model.backend, model.tables, {"momentum": optimiser}, model.moved)
 
-    @property
-    def steps(self) -> int:
-        """Batches of an epoch."""
-        return self._sampler.steps
-
-    @property
-    def examples(self) -> int:
-        """Pairs and drawn non-pairs of an epoch."""
-        return self._sampler.rows
-
     def learn(self, epoch: int, step: int) -> Sequence[Any]:
         """One step of momentum descent."""
         settings, batch = self._settings, self._batch(epoch, step)

@@ -22,18 +22,18 @@ class PointSampler:
         self._kernels: Any = backend.kernels
         self._user, self._item, self._candidates = (backend.asarray(x) for x in (user, item, ds.train_items))
         self._fold, self._size, self._seed = drawn + 1, batch_size, seed
-        self.rows = len(user) * self._fold
+        self.examples = len(user) * self._fold
 
     @property
     def steps(self) -> int:
         """Batches in an epoch; the last one may be smaller."""
-        return -(-self.rows // self._size)
+        return -(-self.examples // self._size)
 
     def batch(self, epoch: int, step: int) -> tuple[Array, Array, Array]:
         """Users (B), items (B) and labels (B): 1 for a pair, 0 for a drawn item."""
         first = step * self._size
-        count = min(self._size, self.rows - first)
-        rows = self._kernels.shuffle(stream_key(self._seed, "heater-order", epoch), first, count, self.rows)
+        count = min(self._size, self.examples - first)
+        rows = self._kernels.shuffle(stream_key(self._seed, "heater-order", epoch), first, count, self.examples)
         xp = array_module(rows)
         other = words(xp, count, self._seed, "heater-drawn", epoch, step) % np.uint64(len(self._candidates))
         pair, mine = rows // self._fold, rows % self._fold == 0

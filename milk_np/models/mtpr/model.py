@@ -86,16 +86,6 @@ class MtprTrainer(TableTrainer):
         self._sampler = TripletSampler(model.backend, ds, negatives="train", batch_size=s.batch_size, seed=s.seed)
         super().__init__(model.backend, model.tables, make_optimisers(model.tables, s.lr), model.moved)
 
-    @property
-    def steps(self) -> int:
-        """Batches of an epoch."""
-        return self._sampler.steps
-
-    @property
-    def examples(self) -> int:
-        """Triplets of an epoch."""
-        return self._sampler.n_triplets
-
     def learn(self, epoch: int, step: int) -> Sequence[Any]:
         """One step of both optimisers."""
         users, items = self._sampler.batch(epoch, step)
