@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from importlib.util import find_spec
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,6 @@ import harness  # noqa: E402
 import isa  # noqa: E402
 import parity  # noqa: E402
 import ran  # noqa: E402
-import run  # noqa: E402
 import shapes  # noqa: E402
 import worker as workers  # noqa: E402
 from objective import OBJECTIVES, PAPER, REFERENCE, Objective  # noqa: E402
@@ -31,6 +30,12 @@ from subjects import epoch, sampling, topk  # noqa: E402
 from worker import Timing, Worker  # noqa: E402
 
 from milk_np.machine.environment import cpu_flags  # noqa: E402
+
+SPEC = spec_from_file_location("benchmarks_run", BENCHMARKS / "run.py")  # by its file: others have a `run` too
+assert SPEC is not None
+assert SPEC.loader is not None
+run = module_from_spec(SPEC)
+SPEC.loader.exec_module(run)
 
 MACHINE = {"cpu", "cores", "instructions", "caches", "clock_ghz", "memory_gib", "system", "python", "versions"}
 SMALL = shapes.Shape("small", users=40, items=30, pairs=200, widths=(6, 5, 4), dim=3, batch=32, alpha=0.5)

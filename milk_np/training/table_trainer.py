@@ -45,12 +45,12 @@ class TableTrainer(Trainer):
     @property
     def steps(self) -> int:
         """Batches of an epoch."""
-        return self._sampler.steps
+        return int(self._sampler.steps)
 
     @property
     def examples(self) -> int:
         """Rows of all batches of an epoch, such as training pairs."""
-        return self._sampler.examples
+        return int(self._sampler.examples)
 
     @abstractmethod
     def learn(self, epoch: int, step: int) -> Sequence[Any]:

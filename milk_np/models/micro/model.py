@@ -151,7 +151,7 @@ class MicroTrainer(TableTrainer):
     @property
     def steps(self) -> int:
         """Batches of an epoch: as many as pairs would fill, as in the authors' program."""
-        return self._sampler.examples // self._size + 1
+        return int(self._sampler.examples) // self._size + 1
 
     @property
     def examples(self) -> int:
