@@ -35,8 +35,11 @@ class Journal:
         """Apply what other workers have written; costs a look at the file's size where that is nothing."""
         if os.stat(self.path).st_size != self._read_to:
             with self._lock:
-                for change in self._unread():
-                    self._apply(change)
+                for change, end in self._unread():
+                    try:
+                        self._apply(change)
+                    finally:
+                        self._read_to = end  # not sooner: who finds nothing to read doesn't wait for the lock
 
     def write(self, change: Change) -> Any:
         """Apply a change after those of the others, and append it for them; returns what `apply` returned."""
@@ -49,20 +52,21 @@ class Journal:
             self._read_to = file.tell()
             return found
 
-    def _unread(self) -> Iterator[Change]:
+    def _unread(self) -> Iterator[tuple[Change, int]]:
+        """Changes, and where each one's line ends."""
         with open(self.path, "rb") as file:
-            file.seek(self._read_to)
+            end = file.seek(self._read_to)
             for line in file:
                 if not line.endswith(b"\n"):  # is being written
                     return
-                self._read_to += len(line)
-                yield self._parsed(line)
+                start, end = end, end + len(line)
+                yield self._parsed(line, start), end
 
-    def _parsed(self, line: bytes) -> Change:
+    def _parsed(self, line: bytes, start: int) -> Change:
         try:
             change: Change = json.loads(line)
         except ValueError as error:
-            raise DataError(f"{self.path}: byte {self._read_to - len(line)}: not a line of JSON ({error})") from None
+            raise DataError(f"{self.path}: byte {start}: not a line of JSON ({error})") from None
         return change
 
 
