@@ -9,10 +9,11 @@ import os
 import signal
 import socket
 import sys
+import threading
 import time
 import traceback
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack, suppress
 from types import FrameType
 from typing import Any
 
@@ -20,6 +21,7 @@ import uvicorn
 
 from milk_np.errors import MilkError, SettingsError
 
+_ENDING = (signal.SIGTERM, signal.SIGINT)
 _PAUSE = 0.5
 """Seconds before a worker that was killed is replaced: one that can't live must not fill the processor."""
 
@@ -52,19 +54,30 @@ def serve_by_workers(count: int, work: Callable[[int], None]) -> int:
     """Fork `count` processes that call `work` with their number, until SIGTERM or SIGINT; the exit code.
 
     A worker that is killed is begun again; one that ends with an error, such as a model that can't be read, ends all.
+    Workers end when this process does, even if it is killed.
     """
     running: dict[int, int] = {}
     ending: list[int] = []
+    alive = os.pipe()  # nothing is written; its reading end sees when no process holds the writing end any more
 
     def end(code: int = 0, _frame: FrameType | None = None) -> None:
         ending.append(code)
         for pid in running:
-            os.kill(pid, signal.SIGTERM)
+            with suppress(ProcessLookupError):  # has ended at this moment
+                os.kill(pid, signal.SIGTERM)
 
-    for number in range(count):
-        running[_forked(number, work)] = number
-    for which in (signal.SIGTERM, signal.SIGINT):
+    def begin(number: int) -> None:
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)  # a signal now would miss the one being forked
+        try:
+            if not ending:
+                running[_forked(number, work, alive, before)] = number
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    for which in _ENDING:
         signal.signal(which, lambda _number, frame: end(0, frame))
+    for number in range(count):
+        begin(number)
     while running:
         pid, status = os.wait()
         number = running.pop(pid, -1)
@@ -76,19 +89,21 @@ def serve_by_workers(count: int, work: Callable[[int], None]) -> int:
         print(f"milk-serve: worker {number} was killed by signal {os.WTERMSIG(status)}; it is begun again",
               file=sys.stderr, flush=True)  # fmt: skip
         time.sleep(_PAUSE)
-        if not ending:
-            running[_forked(number, work)] = number
+        begin(number)
     return ending[0]
 
 
-def _forked(number: int, work: Callable[[int], None]) -> int:
+def _forked(number: int, work: Callable[[int], None], alive: tuple[int, int], mask: Iterable[int]) -> int:
     pid = os.fork()
     if pid:
         return pid
     code = 1
     try:
-        for which in (signal.SIGTERM, signal.SIGINT):
+        for which in _ENDING:
             signal.signal(which, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        os.close(alive[1])
+        threading.Thread(target=_end_with_parent, args=(alive[0],), daemon=True).start()
         work(number)
         code = 0
     except KeyboardInterrupt:
@@ -102,3 +117,8 @@ def _forked(number: int, work: Callable[[int], None]) -> int:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
+
+
+def _end_with_parent(alive: int) -> None:
+    os.read(alive, 1)  # nothing comes until the parent's end is closed
+    os.kill(os.getpid(), signal.SIGTERM)

@@ -12,7 +12,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -36,19 +36,22 @@ def case(tmp_path_factory: pytest.TempPathFactory) -> Case:
 
 
 @contextmanager
-def running(case: Case, *options: str, **env: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """The address of a service, and its process; it is told to end, and has to end with 0."""
+def running(case: Case, *options: str, code: int = 0, **env: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """The address of a service, and its process; it is told to end, and has to end with `code`."""
     line = [sys.executable, "-m", "milk_np.cli.serve", "--model", str(case.file), "--port", "0", *options]
-    process = subprocess.Popen(line, stdout=subprocess.PIPE, text=True, env={**os.environ, **env})
+    process = subprocess.Popen(
+        line, stdout=subprocess.PIPE, text=True, env={**os.environ, **env}, start_new_session=True
+    )
     try:
         assert process.stdout is not None
         shown = [process.stdout.readline() for _ in range(2)]
         assert shown[1].startswith("http://"), shown
         yield shown[1].strip(), process
         process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 0
+        assert process.wait(60) == code
     finally:
-        process.kill()
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # workers too: they hold the pipe that is read to its end
         process.communicate()
 
 
@@ -101,6 +104,15 @@ def test_a_worker_that_is_killed_is_replaced(case: Case) -> None:
             time.sleep(0.05)
         for _ in range(6):
             assert ask(url, "/health", method="GET")["status"] == "ok"
+
+
+def test_workers_end_with_a_parent_that_is_killed(case: Case) -> None:
+    with running(case, "--workers", "2", code=-signal.SIGKILL) as (url, process):
+        process.kill()
+        assert process.stdout is not None
+        assert process.stdout.read() == ""  # its end comes when no worker holds it any more
+        with pytest.raises(OSError, match="refused"):
+            ask(url, "/health", method="GET")
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
