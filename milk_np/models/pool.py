@@ -101,4 +101,5 @@ def catalogue_of(known: Any) -> Catalogue:
     """The catalogue of a data set or of a model, for ranking."""
     if isinstance(known, Catalogue):
         return known
-    return Catalogue(known.item_split, *known.csr(Split.TRAIN), known.user_ids, known.item_ids)
+    indptr, items = known.csr(Split.TRAIN)
+    return Catalogue(known.item_split, indptr, items, known.user_ids, known.item_ids)
