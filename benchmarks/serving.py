@@ -15,6 +15,7 @@ import http.client
 import json
 import multiprocessing
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -24,13 +25,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from statistics import median, quantiles
+from typing import TYPE_CHECKING, Any
 
-import harness
-import numpy as np
-
-from milk_np.data import Dataset, make_synthetic
-from milk_np.models.milk.model import Milk
+if TYPE_CHECKING:
+    from milk_np.data import Dataset
 
 RESULTS = Path(__file__).parent / "results" / "serving.json"
 CLIENTS, MIXED_CLIENTS, LOOKS = (1, 2, 8), 4, 20
@@ -38,12 +37,17 @@ USERS, K, DIM, ASKED = 1000, 20, 64, 200
 FRESH = "fresh"
 """The item that comes and goes; answers are compared without it."""
 
+# Every client is a process that imports this file: what is heavy is imported where it is used.
+
 Expected = dict[str, list[list[str]]]
 """By kind of request, the right list for each of the first users or items."""
 
 
 def make_model(folder: Path, n_items: int) -> tuple[Path, Dataset]:
     """A model of one epoch with `n_items` new items, and its data."""
+    from milk_np.data import make_synthetic
+    from milk_np.models.milk.model import Milk
+
     ds = make_synthetic(USERS, n_items * 10 // 9, 20_000, {"image": 8, "text": 6}, new_items=0.9, seed=1)
     path = folder / f"{n_items}.npz"
     Milk(dim=DIM, max_epochs=1, eval_every=1, topk=(20,), valid_metric="ndcg@20").fit(ds).save(path)
@@ -52,6 +56,8 @@ def make_model(folder: Path, n_items: int) -> tuple[Path, Dataset]:
 
 def expected_of(path: Path) -> Expected:
     """What the service has to answer, from the model's own file."""
+    from milk_np.models.milk.model import Milk
+
     model, asked = Milk.load(path), range(ASKED)
     found = {
         "recommend": model.recommend(asked, K),
@@ -120,10 +126,10 @@ class Report:
 
 def client(port: int, seconds: float, seed: int, expected: Expected, found: Any) -> None:
     """Ask for lists of the kinds that are `expected` for so many seconds."""
-    connection, rng, report = Connection(port), np.random.default_rng(seed), Report()
+    connection, rng, report = Connection(port), random.Random(seed), Report()
     kinds, end = list(expected), time.perf_counter() + seconds
     while time.perf_counter() < end:
-        kind, number = kinds[int(rng.integers(len(kinds)))], int(rng.integers(ASKED))
+        kind, number = rng.choice(kinds), rng.randrange(ASKED)
         begun = time.perf_counter()
         names = connection.names(f"/{kind}", request(kind, number))
         report.times.append(time.perf_counter() - begun)
@@ -168,10 +174,16 @@ def measure(
     if row is not None:
         work.append((writer, (port, seconds, row)))
     reports = reports_of(work, seconds)
-    times = np.concatenate([np.array(report.times) for report in reports])
-    p50, p99 = (float(1000 * np.quantile(times, share)) for share in (0.5, 0.99))
+    times = [1000 * seconds for report in reports for seconds in report.times]
+    p99 = quantiles(times, n=100)[-1] if len(times) > 1 else max(times)
     errors = [error for report in reports for error in report.errors]
-    out = {"clients": clients, "requests": len(times), "per_s": len(times) / seconds, "p50_ms": p50, "p99_ms": p99}
+    out = {
+        "clients": clients,
+        "requests": len(times),
+        "per_s": len(times) / seconds,
+        "p50_ms": median(times),
+        "p99_ms": p99,
+    }
     turns = {} if row is None else {"turns of the writer": sum(report.turns for report in reports)}
     return {**out, **turns, "wrong": sum(report.wrong for report in reports), "errors": len(errors), "said": errors[:3]}
 
@@ -200,10 +212,10 @@ def mixed(port: int, pid: int, minutes: float, expected: Expected, row: list[flo
     return {
         "minutes": minutes,
         **sums,
-        "p50_ms": float(np.median([each["p50_ms"] for each in parts])),
-        "p99_ms": float(np.median([each["p99_ms"] for each in parts])),
+        "p50_ms": median(each["p50_ms"] for each in parts),
+        "p99_ms": median(each["p99_ms"] for each in parts),
         "memory_mb": [round(each) for each in memory],
-        "growth_mb": round(float(np.median(later) - np.median(memory[1 : 2 + LOOKS // 2])), 1),
+        "growth_mb": round(median(later) - median(memory[1 : 2 + LOOKS // 2]), 1),
         "said": [error for each in parts for error in each["said"]][:3],
     }
 
@@ -228,7 +240,7 @@ def run(folder: Path, n_items: int, given: argparse.Namespace) -> dict[str, Any]
         if given.seconds:
             measure(port, 2, min(3, given.seconds), users)
             out["lists"] = [measure(port, clients, given.seconds, users) for clients in CLIENTS]
-        if given.minutes:
+        if given.minutes and n_items == max(given.items):
             out["mixed"] = mixed(port, service.pid, given.minutes, expected, ds.features["image"][0].tolist())
         return out
     finally:
@@ -241,10 +253,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--items", type=int, nargs="+", default=[10_000, 100_000], help="numbers of candidates")
     parser.add_argument("--seconds", type=float, default=10, help="for each number of clients; 0: none of these")
-    parser.add_argument("--minutes", type=float, default=0, help="of mixed traffic after that (default: none)")
+    parser.add_argument(
+        "--minutes", type=float, default=0, help="of mixed traffic after that, at the largest number (default: none)"
+    )
     parser.add_argument("--workers", type=int, default=1, help="processes of the service (default: 1)")
     parser.add_argument("--out", type=Path, default=RESULTS, help="where to write (default: results/serving.json)")
     given = parser.parse_args()
+    import harness
+
     multiprocessing.set_start_method("spawn")
     with tempfile.TemporaryDirectory() as folder:
         runs = [run(Path(folder), n_items, given) for n_items in given.items]
