@@ -124,6 +124,11 @@ class StoredModel(Serving):
             raise self._unfitted()
         return self._catalogue
 
+    @property
+    def width(self) -> int:
+        """How many numbers a vector has."""
+        return self.item_factors(np.zeros(0, np.int32)).shape[1]
+
     def on(self, ds: Dataset) -> Scorer:
         """The model on the users and items of `ds`, matched by id; the model itself on the data of its `fit`.
 
