@@ -161,6 +161,8 @@ def _check(given: argparse.Namespace) -> None:
         raise SettingsError("--candidates: applies to --users, --history and --similar; leave it out")
     if given.exclude and given.new_item is not None:
         raise SettingsError("--exclude: doesn't apply to --new-item; give the file with --fresh")
+    if given.rejects is not None and given.rejects == given.out:
+        raise SettingsError(f"--rejects: expected another file than --out, got {given.rejects} for both")
     if given.include_seen and given.history is not None:
         raise SettingsError("--include-seen: items of a history are never listed; leave it out")
 
