@@ -6,13 +6,15 @@ import csv
 import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from milk_np.errors import MissingExtraError, SettingsError
+from milk_np.display.tables import arrow_table, pyarrow_module
+from milk_np.errors import SettingsError
 from milk_np.files.writing import write_atomic
 
 Table = Mapping[str, NDArray[Any]]
@@ -69,10 +71,10 @@ def _jsonl(file: BinaryIO, parts: Iterable[Table]) -> None:
 
 
 def _parquet(file: BinaryIO, parts: Iterable[Table]) -> None:
-    arrow, parquet = _pyarrow()
+    parquet = _pyarrow()
     writer = None
     for part in parts:
-        table = arrow.table({name: arrow.array(_plain(column)) for name, column in part.items()})
+        table = arrow_table(part)
         writer = writer or parquet.ParquetWriter(file, table.schema)
         writer.write_table(table)
     if writer is not None:
@@ -97,17 +99,6 @@ def _shortest(column: NDArray[Any]) -> list[Any]:
     return list(column.tolist())
 
 
-def _plain(column: NDArray[Any]) -> Any:
-    """A column for Arrow: text as a list, numbers as they are."""
-    return column.tolist() if column.dtype.kind == "U" else column
-
-
-def _pyarrow() -> tuple[Any, Any]:
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError:
-        raise MissingExtraError(
-            'Parquet files need pyarrow, which is not installed; pip install "milk-np[parquet]", or write .csv'
-        ) from None
-    return pyarrow, pyarrow.parquet
+def _pyarrow() -> Any:
+    pyarrow_module("Parquet files need pyarrow, which is not installed", ", or write .csv")
+    return import_module("pyarrow.parquet")
