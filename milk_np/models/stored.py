@@ -16,6 +16,7 @@ from milk_np.files import Arrays as Arrays
 from milk_np.files import read_meta, read_npz, require, write_npz_atomic
 from milk_np.files.schema import FLOATS, WHOLE, Field, Schema, check, check_plain
 from milk_np.models.base import Vectors
+from milk_np.models.estimator import Estimator
 from milk_np.models.on_data import OnData
 from milk_np.models.registry import MODELS, model_class, own_settings, stored_settings, trained
 from milk_np.models.serving import Features, Owned, Serving
@@ -26,8 +27,8 @@ from milk_np.serving.prints import warn_of_scale
 from milk_np.serving.ranking import Scorer, TopK
 from milk_np.settings.shared import Settings
 from milk_np.training.history import History
-from milk_np.training.progress import Callback
-from milk_np.training.run_folder import RunFolder
+from milk_np.training.progress import Callbacks
+from milk_np.training.run_folder import RunFolder, model_in
 
 KIND = "model"
 _IMPUTER = "imputer_"
@@ -39,7 +40,7 @@ _SCHEMA: Schema = {
 }
 
 
-class StoredModel(Serving):
+class StoredModel(Estimator, Serving):
     """A model with settings that can be trained, saved and loaded.
 
     Attributes
@@ -78,7 +79,7 @@ class StoredModel(Serving):
         self,
         ds: Dataset,
         *,
-        callback: Callback | None = None,
+        callback: Callbacks = None,
         run: RunFolder | None = None,
         resume: bool = False,
         final: bool = False,
@@ -88,7 +89,8 @@ class StoredModel(Serving):
         Parameters
         ----------
         ds : Dataset
-        callback : function of `milk_np.training.progress.Progress`, called during training
+        callback : functions of `milk_np.training.progress.Progress`, called during training: one or several
+            See `milk_np.Listener`. By default a bar in a notebook; an empty list shows nothing there, either.
         run : folder for the model, and for checkpoints and metrics of a model that learns by steps
         resume : continue from the last checkpoint in `run`
         final : bool
@@ -206,7 +208,11 @@ class StoredModel(Serving):
 
     @classmethod
     def load(cls, path: str | Path, *, device: str = "cpu") -> Self:
-        """The model that `save` wrote. Raises DataError naming the file and what is wrong with it."""
+        """The model that `save` wrote, or that of a run's folder, which brings its history.
+
+        Raises DataError naming the file and what is wrong with it, SettingsError for a folder without a model.
+        """
+        folder, path = Path(path), model_in(path)
         arrays, meta = read_npz(path, KIND)
         if meta.get("model") != cls.name:
             raise DataError(f"{path}: holds a model named {meta.get('model')!r}, expected {cls.name!r}")
@@ -217,6 +223,8 @@ class StoredModel(Serving):
         model = cls(settings.replace(device=device))
         if arrays:
             model._read_checked(path, arrays)
+        if folder != path:
+            model.history = RunFolder(folder).history(settings.valid_metric)
         return model
 
     def _read_checked(self, path: str | Path, arrays: Arrays) -> None:
@@ -253,11 +261,11 @@ class StoredModel(Serving):
 
 
 def load(path: str | Path, *, device: str = "cpu") -> StoredModel:
-    """The model that `save` wrote to `path`, of any kind.
+    """The model that `save` wrote to `path`, or that of a run's folder, of any kind.
 
-    Raises DataError naming the file and what is wrong with it.
+    Raises DataError naming the file and what is wrong with it, SettingsError for a folder without a model.
     """
-    name = str(read_meta(path, "model").get("model"))
+    name = str(read_meta(model_in(path), "model").get("model"))
     cls = model_class(name) if name in MODELS else None
     if cls is None or not issubclass(cls, StoredModel):
         raise DataError(f"{path}: holds a model named {name!r}, expected one of {', '.join(trained())}")
