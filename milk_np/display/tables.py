@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from milk_np.display.arrow import arrow_column
 from milk_np.display.markup import Markup, tag
 from milk_np.errors import MissingExtraError
 
@@ -40,7 +41,7 @@ class Tabular(ABC):
             import pandas
         except ImportError:
             raise MissingExtraError('to_pandas needs pandas; pip install "milk-np[frames]"') from None
-        return pandas.DataFrame({name: plain(column) for name, column in self.columns().items()})
+        return pandas.DataFrame({name: _plain(column) for name, column in self.columns().items()})
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
         """The table for any library that speaks Arrow: `polars.DataFrame(result)`, `pyarrow.table(result)`."""
@@ -68,11 +69,12 @@ class Table(Tabular):
 def arrow_table(columns: Columns) -> Any:
     """Columns as an Arrow table."""
     arrow = pyarrow_module("to_arrow needs pyarrow, which is not installed")
-    return arrow.table({name: arrow.array(plain(column)) for name, column in columns.items()})
+    made = [arrow_column(arrow, column) for column in columns.values()]
+    return arrow.Table.from_arrays(made, names=list(columns))
 
 
-def plain(column: NDArray[Any]) -> Any:
-    """A column for Arrow and pandas: text as a list, numbers as they are."""
+def _plain(column: NDArray[Any]) -> Any:
+    """A column for pandas: text as a list, numbers as they are."""
     return column.tolist() if column.dtype.kind == "U" else column
 
 

@@ -21,6 +21,10 @@ Table = Mapping[str, NDArray[Any]]
 """Columns of equal length by name: integers, float32 or text."""
 
 
+_ROWS = 1 << 18
+"""Rows of Parquet that are written together: so many ids take less than 2 GB, which is the most of a column of text."""
+
+
 def write_table(path: str | Path, parts: Iterable[Table]) -> None:
     """Write the rows of all `parts`, which have the same columns, to one file; its suffix decides the format.
 
@@ -74,9 +78,12 @@ def _parquet(file: BinaryIO, parts: Iterable[Table]) -> None:
     parquet = _pyarrow()
     writer = None
     for part in parts:
-        table = arrow_table(part)
-        writer = writer or parquet.ParquetWriter(file, table.schema)
-        writer.write_table(table)
+        n = len(next(iter(part.values())))
+        for rows in (slice(start, start + _ROWS) for start in range(0, max(n, 1), _ROWS)):
+            table = arrow_table({name: column[rows] for name, column in part.items()})
+            repeated = [name for name, column in part.items() if column.dtype.kind != "f"]
+            writer = writer or parquet.ParquetWriter(file, table.schema, use_dictionary=repeated)
+            writer.write_table(table)
     if writer is not None:
         writer.close()
 

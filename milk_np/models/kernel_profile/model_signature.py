@@ -24,6 +24,7 @@ class KernelProfileSignature:
             impute: Literal["zero", "mean", "map", "nearest"] = "mean",
             seed: int = 0,
             profile_width: int = 1024,
+            width: str = "full",
             landmarks: int = 1024,
             smoothing: float = 100.0,
             smoothing_rank: int = 64,
@@ -54,6 +55,9 @@ class KernelProfileSignature:
                 random seed
             profile_width : int
                 maximum vector dimension
+            width : str
+                numbers of a vector that are kept: a number; auto: the least that ranks held-out training items about as
+                well; full: all
             landmarks : int
                 number of landmarks: training items that content is compared with
             smoothing : float
