@@ -15,6 +15,7 @@ from milk_np.errors import DataError, SettingsError
 from milk_np.settings.shared import Settings
 
 if TYPE_CHECKING:
+    from milk_np.cli.rejects import Rejects
     from milk_np.cli.source import Source
     from milk_np.serving.output import Table
     from milk_np.serving.recommend import Ranked
@@ -45,22 +46,36 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(line: list[str]) -> int:
     given = _parser().parse_args(line)
     _check(given)
-    from milk_np.cli.source import open_source
     from milk_np.serving import output
 
     for path in filter(None, (given.out, given.rejects)):
         output.writer_for(path)
     device = str(given_settings(given).get("device", Settings().device))
-    source = open_source(given.source, given.data, device)
-    tables = _tables(given, source)
+    tables, rejects = _asked_for(given, device)
     if not given.out:
         output.write_csv(sys.stdout, tables)
-        return source.rejects.report(PROGRAM, given.rejects)
+        return rejects.report(PROGRAM, given.rejects)
     counted = _Counted(tables)
     output.write_table(given.out, counted)
     if not given.quiet:
         print(f"wrote {counted.rows:,} rows to {given.out}")
-    return source.rejects.report(PROGRAM, given.rejects)
+    return rejects.report(PROGRAM, given.rejects)
+
+
+def _asked_for(given: argparse.Namespace, device: str) -> tuple[Iterator[Table], Rejects]:
+    """The lists, and where those that can't be made are noted; a model in shards is read part by part."""
+    from milk_np.cli.parts import lists_of_parts
+    from milk_np.cli.rejects import Rejects
+    from milk_np.cli.source import open_source
+    from milk_np.models.parts import Parts
+
+    parts = Parts.found(given.source)
+    if parts is None:
+        source = open_source(given.source, given.data, device)
+        return _tables(given, source), source.rejects
+    rejects = Rejects()
+    found = lists_of_parts(given, parts, rejects, device)
+    return (_table(each.found, ("user", each.user_ids), ("item", each.item_ids)) for each in found), rejects
 
 
 def _parser() -> argparse.ArgumentParser:

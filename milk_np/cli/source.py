@@ -53,7 +53,7 @@ class Source:
         """Numbers of the users that --users names: ids, a file of ids, or all."""
         everyone = text == "all"
         users = (
-            np.arange(self.data.n_users, dtype=np.int32) if everyone else self._known(_words(text, "--users"), "user")
+            np.arange(self.data.n_users, dtype=np.int32) if everyone else self._known(words(text, "--users"), "user")
         )
         if not isinstance(self.model, OnData):
             return users
@@ -64,7 +64,7 @@ class Source:
 
     def items(self, text: str) -> NDArray[np.int32]:
         """Numbers of the items that an option names: ids, or a file of ids."""
-        return self._known(_words(text, "--items"), "item")
+        return self._known(words(text, "--items"), "item")
 
     def histories(self, text: str) -> list[NDArray[np.int32]]:
         """Histories that --history names: items separated by commas, or a file with one history per line."""
@@ -149,7 +149,7 @@ def _lines(text: str) -> list[str]:
         raise
 
 
-def _words(text: str, option: str) -> list[str]:
+def words(text: str, option: str) -> list[str]:
     """Ids separated by commas, or one per line in the file of that name."""
     words = [part.strip() for part in _lines(text) or text.split(",") if part.strip()]
     if not words:

@@ -43,6 +43,9 @@ class Recommender(ABC):
     memory_advice: ClassVar[Mapping[str, str]] = {}
     """By purpose, how to reduce the need."""
 
+    shares_users: ClassVar[bool] = False
+    """Whether several ranks can train the model together, each with its own users."""
+
     def check(self, ds: Dataset) -> None:  # noqa: B027 - a model without conditions has nothing to check
         """Raise the error that `fit(ds)` would begin with: a device that can't be used, data that don't suit.
 

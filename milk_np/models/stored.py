@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from milk_np.data import Dataset, Imputer, imputer_class
+from milk_np.data.share import Share
 from milk_np.errors import DataError, MilkError, SettingsError
 from milk_np.files import Arrays as Arrays
 from milk_np.files import read_meta, read_npz, require, write_npz_atomic
@@ -26,6 +27,7 @@ from milk_np.serving.prints import warn_of_scale
 from milk_np.serving.ranking import Scorer, TopK
 from milk_np.settings.shared import Settings
 from milk_np.training.history import History
+from milk_np.training.keeping import write_parts, write_shared
 from milk_np.training.progress import Callback
 from milk_np.training.run_folder import RunFolder
 
@@ -56,6 +58,12 @@ class StoredModel(Serving):
 
     scale_matters: ClassVar[bool] = True
     """Whether the lengths of feature rows change a ranking."""
+
+    share: Share | None = None
+    """This rank's users, where several ranks train together; set before `fit`, which then gets their data alone."""
+
+    user_tables: ClassVar[frozenset[str]] = frozenset()
+    """Parameters that have a row for each user."""
 
     profiles_new_items: ClassVar[bool] = False
     """Whether an item that the model did not learn from adds to the profile of a user who chose it."""
@@ -193,11 +201,32 @@ class StoredModel(Serving):
 
     def _write(self, path: str | Path, parameters: Mapping[str, Any]) -> None:
         """Write `parameters`, and what every fitted model stores; only settings if the model isn't fitted."""
-        arrays = dict(parameters)
-        if self.imputer is not None and self._catalogue is not None:
-            arrays |= self._common(self.imputer, self.item_factors(), self._catalogue)
-        settings = self.settings.without_machine().to_dict()
-        write_npz_atomic(path, arrays, {"kind": KIND, "model": self.name, "settings": settings})
+        arrays, share = dict(parameters), self.share
+        meta = {"kind": KIND, "model": self.name, "settings": self.settings.without_machine().to_dict()}
+        if self.imputer is None or self._catalogue is None:
+            write_npz_atomic(path, arrays, meta)
+            return
+        if share is not None and share.shards:
+            self._write_parts(path, share, arrays, meta)
+            return
+        if share is None or share.ranks.first:
+            whole = None if share is None else share.whole
+            catalogue = self._catalogue if whole is None else Catalogue.of(whole)
+            arrays |= self._common(self.imputer, self.item_factors(), catalogue)
+        write_shared(share, path, arrays, self.user_tables, meta)
+
+    def _write_parts(self, path: str | Path, share: Share, arrays: Arrays, meta: dict[str, Any]) -> None:
+        """Each shard's users with their part of the catalogue; items once."""
+        catalogue, tables = self.catalogue, self.user_tables
+        trained = np.any(share.ranks.all_values(catalogue.trained), axis=0)
+        items = {k: x for k, x in arrays.items() if k not in tables}
+        if share.ranks.first:
+            items |= self._common(self.fitted_imputer(), self.item_factors(), catalogue) | {"trained": trained}
+            items.pop("pairs_print", None)  # of this rank's users; those of data in shards have ids
+        parts = [
+            {name: arrays[name][rows] for name in tables} | catalogue.users_part(rows) for rows in share.shard_rows()
+        ]
+        write_parts(share, path, {k: x for k, x in items.items() if k not in parts[0]}, parts, meta)
 
     def _common(self, imputer: Imputer, items: Vectors, catalogue: Catalogue) -> Arrays:
         """What every fitted model stores."""
@@ -207,7 +236,11 @@ class StoredModel(Serving):
     @classmethod
     def load(cls, path: str | Path, *, device: str = "cpu") -> Self:
         """The model that `save` wrote. Raises DataError naming the file and what is wrong with it."""
-        arrays, meta = read_npz(path, KIND)
+        return cls.of_file(path, *read_npz(path, KIND), device)
+
+    @classmethod
+    def of_file(cls, path: str | Path, arrays: Arrays, meta: Mapping[str, Any], device: str) -> Self:
+        """The model of what a file holds; errors of `load`."""
         if meta.get("model") != cls.name:
             raise DataError(f"{path}: holds a model named {meta.get('model')!r}, expected {cls.name!r}")
         try:
@@ -257,8 +290,13 @@ def load(path: str | Path, *, device: str = "cpu") -> StoredModel:
 
     Raises DataError naming the file and what is wrong with it.
     """
-    name = str(read_meta(path, "model").get("model"))
+    return stored_class(path, read_meta(path, "model")).load(path, device=device)
+
+
+def stored_class(path: str | Path, meta: Mapping[str, Any]) -> type[StoredModel]:
+    """The class that a file's `meta` names."""
+    name = str(meta.get("model"))
     cls = model_class(name) if name in MODELS else None
     if cls is None or not issubclass(cls, StoredModel):
         raise DataError(f"{path}: holds a model named {name!r}, expected one of {', '.join(trained())}")
-    return cls.load(path, device=device)
+    return cls

@@ -154,6 +154,22 @@ class RunFolder:
             )
 
 
+class OthersRun(RunFolder):
+    """A run that another process writes: it can be read, and what would be written is left to that process."""
+
+    def write_settings(self, settings: Settings) -> None:
+        """Nothing."""
+
+    def rewrite_metrics(self, records: Sequence[Mapping[str, object]]) -> None:
+        """Nothing."""
+
+    def write_summary(self, summary: Mapping[str, object]) -> None:
+        """Nothing."""
+
+    def _append(self, name: str, line: str) -> None:
+        """Nothing."""
+
+
 def default_folder(data_name: str, settings: Settings, root: str | Path = "runs") -> Path:
     """`runs/<data>-<model>-<preset>-s<seed>-<time>-<random>`, with characters unsuitable for file names replaced."""
     name = re.sub(r"[^A-Za-z0-9._]+", "_", data_name).strip("._") or "data"

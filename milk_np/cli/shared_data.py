@@ -1,0 +1,31 @@
+"""The data of a rank: its users of a file, or its shards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from milk_np.data import Dataset
+from milk_np.data.shards import shard_sizes
+from milk_np.data.share import Share, share_shards, share_users
+from milk_np.models.registry import model_class
+from milk_np.ranks.group import Ranks
+from milk_np.settings.shared import Settings
+
+
+def shared_data(
+    path: str | None,
+    settings: Settings,
+    ranks: Ranks,
+    load: Callable[[], Dataset],
+    prepare: Callable[[Dataset], Dataset],
+) -> tuple[Dataset, Share | None]:
+    """The data of this rank's users, and who they are; all, and no share, for a process alone with data in one file.
+
+    `load` reads all of them, `prepare` is done to what is read.
+    """
+    able = model_class(settings.model).shares_users
+    if path is not None and (able or ranks.size > 1) and shard_sizes(path):
+        ds, share = share_shards(path, ranks)
+        return prepare(ds), share
+    whole = prepare(load())
+    return (whole, None) if ranks.size == 1 else share_users(whole, ranks)
