@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -53,7 +55,7 @@ def test_rows_of_a_gradient_have_the_bits_of_the_whole(kernels, dtype: type, cut
     rows, dout = rng.integers(0, 50, n).astype(np.int32), rng.standard_normal((n, 24)).astype(np.float32)
     whole, parts, bias = np.empty((70, 24), np.float32), np.full((70, 24), np.nan, np.float32), np.empty(24, np.float32)
     kernels.extract_backward(*table, rows, dout, whole, bias)
-    for low, high in zip(cuts, cuts[1:], strict=False):
+    for low, high in pairwise(cuts):
         found = np.empty(24, np.float32)
         kernels.extract_backward_shared(*table, rows, dout, parts, found, low, high)
         np.testing.assert_array_equal(found, bias)

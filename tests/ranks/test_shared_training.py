@@ -23,7 +23,7 @@ WIDTHS = {"image": 40, "text": 24}
 
 
 def data(half: bool = False) -> Dataset:
-    ds = apply_protocol(make_synthetic(90, 70, 1200, WIDTHS, seed=1), "MTMT")
+    ds = apply_protocol(make_synthetic(90, 160, 1500, WIDTHS, seed=1), "MTMT")
     if not half:
         return ds
     features = {name: rows.astype(np.float16) for name, rows in ds.features.items()}
