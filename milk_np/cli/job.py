@@ -162,7 +162,7 @@ class Job:
 
         tests = {settings.model: _score(trained, self.ds, Split.TEST, settings, self.share)}
         valid = _score(trained, self.ds, Split.VALIDATION, settings, self.share).to_dict()
-        examples = example_lists(trained, self.ds, self.ranks)
+        examples = example_lists(trained, self.ds, self.share)
         if self.share is not None and self.share.shards:
             beside = _beside(self.ds, settings, self.share)
         else:

@@ -75,7 +75,7 @@ def run_of(data: Path, *more: str | Path) -> tuple[str | Path, ...]:
 @pytest.mark.parametrize("ranks", [1, 2, 4])
 def test_any_number_of_ranks_writes_the_run_of_one_process(data: Path, alone: Path, tmp_path: Path, ranks: int) -> None:
     done = milk(ranks, "train", *run_of(data / "whole.npz", "--max-epochs", "6", "--out", tmp_path / "run"))
-    assert_same_arrays(alone / "model.npz", tmp_path / "run" / "model.npz")
+    assert (alone / "model.npz").read_bytes() == (tmp_path / "run" / "model.npz").read_bytes()
     assert_same_arrays(alone / "last.npz", tmp_path / "run" / "last.npz")
     mine, theirs = (json.loads((run / "summary.json").read_text()) for run in (tmp_path / "run", alone))
     assert {k: v for k, v in mine.items() if k != "seconds"} == {k: v for k, v in theirs.items() if k != "seconds"}
