@@ -21,6 +21,11 @@ _SIZES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE")
 _HERE = ("OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS")
 
 
+_YIELDING = {"MPIR_CVAR_ENABLE_HEAVY_YIELD": "1", "OMPI_MCA_mpi_yield_when_idle": "1"}
+"""Makes MPICH and Open MPI sleep while they wait, where ranks outnumber cores: otherwise one that waits keeps a core
+from one that works, and an exchange among four ranks on two cores takes twelve times as long."""
+
+
 def launched(environment: Mapping[str, str] = os.environ) -> int:
     """How many processes were started together; 1 without a launcher."""
     sizes = (*_SIZES, "SLURM_NTASKS") if "PMIX_RANK" in environment else _SIZES
@@ -30,6 +35,10 @@ def launched(environment: Mapping[str, str] = os.environ) -> int:
 def launched_here(environment: Mapping[str, str] = os.environ) -> int:
     """How many of them run on this machine, as far as the launcher tells; they divide its cores."""
     return _number(environment, _HERE) if launched(environment) > 1 else 1
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _number(environment: Mapping[str, str], names: tuple[str, ...]) -> int:
@@ -43,6 +52,9 @@ def open_ranks() -> MpiRanks:
     Raises MissingExtraError without mpi4py or an MPI, SettingsError if the launcher belongs to another MPI.
     """
     count = launched()
+    if launched_here() > _cores():
+        for name, value in _YIELDING.items():
+            os.environ.setdefault(name, value)
     try:
         from milk_np.ranks.mpi import MpiRanks
 
