@@ -145,8 +145,8 @@ def evaluate(
     everything = share.ranks.first_values(found)
     whose = "" if users is None else f" of the {len(users)} given users"
     merged = share.ranks.kept_by_first(lambda: merged_values(everything, split, candidates, whose))
-    means = share.ranks.from_first(merged and (merged.metrics, merged.slices, merged.slice_users))
-    return merged or _own_part(found, split, candidates, *means)
+    means = share.ranks.from_first(None if merged is None else (merged.metrics, merged.slices, merged.slice_users))
+    return merged or _own_part(found, split, candidates, means)
 
 
 class Values(NamedTuple):
@@ -214,10 +214,10 @@ def merged_values(parts: Sequence[Values], split: int, candidates: str, whose: s
     )
 
 
-def _own_part(found: Values, split: int, candidates: str, metrics: Any, slices: Any, counts: Any) -> Evaluation:
+def _own_part(found: Values, split: int, candidates: str, means: tuple[Any, Any, Any]) -> Evaluation:
     """What a rank other than 0 knows of an evaluation: the metrics of all users, the values of its own."""
     about = SPLITS[split], candidates, len(found.best), found.topk
-    return Evaluation(*about, metrics, slices, counts, found.users, found.whole, found.left_out, found.user_ids)
+    return Evaluation(*about, *means, found.users, found.whole, found.left_out, found.user_ids)
 
 
 def refuse_trained(scorer: Scorer, ranked: NDArray[np.int32], split: str) -> None:

@@ -42,13 +42,12 @@ def read_rows(file: BinaryIO | Any, rows: slice) -> np.ndarray[Any, np.dtype[Any
     row = int(np.prod(shape[1:], dtype=np.int64)) * dtype.itemsize
     _skip(file, start * row)
     out = np.empty((max(0, stop - start), *shape[1:]), dtype)
-    view = memoryview(out.reshape(-1).view(np.uint8)) if out.size else memoryview(b"")
-    at = 0
-    while at < len(view):
-        block = file.read(min(_BLOCK, len(view) - at))
+    flat, at = out.reshape(-1).view(np.uint8), 0
+    while at < len(flat):
+        block = file.read(min(_BLOCK, len(flat) - at))
         if not block:
             raise ValueError("it ends too early")
-        view[at : at + len(block)] = block
+        flat[at : at + len(block)] = np.frombuffer(block, np.uint8)
         at += len(block)
     while file.read(_BLOCK):
         pass  # the archive's checksum is compared at the end

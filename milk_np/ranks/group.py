@@ -67,9 +67,9 @@ class Ranks(ABC):
         if self.first:
             try:
                 outcome = work(), None
-            except Exception as error:
-                outcome = None, error
-        value, error = self.from_first(outcome if self.first else None)
+            except Exception as raised:
+                outcome = None, raised
+        value, error = self.from_first(outcome)
         if error is not None:
             raise error
         return value  # type: ignore[return-value]

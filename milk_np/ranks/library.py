@@ -28,8 +28,8 @@ def library() -> Library:
 
 def cuda_aware(module: Any) -> bool:
     """Whether MPI sends arrays of a GPU as they are: MPICH and Open MPI answer by the same function."""
-    try:
-        ask = ctypes.CDLL(module.__file__).MPIX_Query_cuda_support
-    except (AttributeError, OSError):
-        ask = getattr(ctypes.CDLL(None), "MPIX_Query_cuda_support", None)
-    return ask is not None and ask() == 1
+    for path in (module.__file__, None):
+        ask = getattr(ctypes.CDLL(path), "MPIX_Query_cuda_support", None)
+        if ask is not None:
+            return bool(ask() == 1)
+    return False

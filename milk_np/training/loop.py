@@ -13,7 +13,7 @@ import numpy as np
 from milk_np.data import Dataset
 from milk_np.data.arrays import Split
 from milk_np.errors import DataError, DivergedError
-from milk_np.evaluation.evaluate import evaluate
+from milk_np.evaluation.evaluate import Evaluation, evaluate
 from milk_np.files.schema import check_like
 from milk_np.ranks.group import ALONE
 from milk_np.settings.steps import StepSettings
@@ -134,9 +134,7 @@ class _Loop:
         try:
             # Ranks stop together, between two steps: one that left alone would keep the others waiting.
             with self._timed("evaluation"), interruption.at_once() if self.ranks.size == 1 else nullcontext():
-                settings, share = self.settings, self.trainer.share
-                how = {"topk": settings.cutoffs, "candidates": settings.candidates, "share": share}
-                result = evaluate(self.model, self.ds, Split.VALIDATION, **how)
+                result = self._validated()
         except KeyboardInterrupt:
             self._save(0)
             raise
@@ -151,6 +149,17 @@ class _Loop:
                     self.model.save(self.run.model)
             self._save(0)
         self._tell("evaluation", epoch, losses=losses, metrics=result.metrics)
+
+    def _validated(self) -> Evaluation:
+        how = self.settings
+        return evaluate(
+            self.model,
+            self.ds,
+            Split.VALIDATION,
+            topk=how.cutoffs,
+            candidates=how.candidates,
+            share=self.trainer.share,
+        )
 
     def _finite(self, epoch: int, losses: dict[str, float]) -> dict[str, float]:
         if all(math.isfinite(value) for value in losses.values()):

@@ -35,12 +35,12 @@ class TripletTrainer(Trainer):
     @property
     def steps(self) -> int:
         """Batches of an epoch."""
-        return self.engine.sampler.steps
+        return int(self.engine.sampler.steps)
 
     @property
     def examples(self) -> int:
         """Triplets of an epoch: the training pairs that have a negative."""
-        return self.engine.sampler.n_triplets
+        return int(self.engine.sampler.n_triplets)
 
     def step(self, epoch: int, step: int) -> None:
         """One batch: draw, forward and backward, Adam."""
