@@ -160,7 +160,7 @@ def draw_triplet(
     member = _free_member(word, ranks, start, stop, pool) if len(pool) else -1
     if member < 0:
         member = _free_candidate(_below(word, len(candidates) - (stop - start)), ranks, start, stop)
-    return candidates[member]
+    return int(candidates[member])
 
 
 @njit(parallel=True, cache=True)

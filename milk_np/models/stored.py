@@ -217,15 +217,12 @@ class StoredModel(Serving):
 
     def _write_parts(self, path: str | Path, share: Share, arrays: Arrays, meta: dict[str, Any]) -> None:
         """Each shard's users with their part of the catalogue; items once."""
-        catalogue, tables = self.catalogue, self.user_tables
-        trained = np.any(share.ranks.all_values(catalogue.trained), axis=0)
-        items = {k: x for k, x in arrays.items() if k not in tables}
+        rows, tables, items = share.shard_rows(), self.user_tables, dict(arrays)
+        trained = np.any(share.ranks.all_values(self.catalogue.trained), axis=0)
         if share.ranks.first:
-            items |= self._common(self.fitted_imputer(), self.item_factors(), catalogue) | {"trained": trained}
+            items |= self._common(self.fitted_imputer(), self.item_factors(), self.catalogue) | {"trained": trained}
             items.pop("pairs_print", None)  # of this rank's users; those of data in shards have ids
-        parts = [
-            {name: arrays[name][rows] for name in tables} | catalogue.users_part(rows) for rows in share.shard_rows()
-        ]
+        parts = [{name: arrays[name][r] for name in tables} | self.catalogue.users_part(r) for r in rows]
         write_parts(share, path, {k: x for k, x in items.items() if k not in parts[0]}, parts, meta)
 
     def _common(self, imputer: Imputer, items: Vectors, catalogue: Catalogue) -> Arrays:
