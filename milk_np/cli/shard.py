@@ -24,7 +24,7 @@ _OWN = ("source", "data", "users", "shard", "out", "rejects", "quiet", "device",
 
 def of_shard(given: argparse.Namespace, users: NDArray[np.int32]) -> NDArray[np.int32]:
     """Those of `users` (n,) that --shard asks for; all without it."""
-    return users[Part(*given.shard, {}).rows(len(users))] if given.shard else users
+    return users[Part(given.shard[0], given.shard[1], {}).rows(len(users))] if given.shard else users
 
 
 def write_lists(given: argparse.Namespace, source: Source, tables: Iterable[Table]) -> None:
@@ -32,7 +32,7 @@ def write_lists(given: argparse.Namespace, source: Source, tables: Iterable[Tabl
     if not given.shard:
         output.write_table(given.out, tables)
         return
-    write_part(given.out, _at_least_one(tables, source), Part(*given.shard, _about(given, source)))
+    write_part(given.out, _at_least_one(tables, source), Part(given.shard[0], given.shard[1], _about(given, source)))
 
 
 def _about(given: argparse.Namespace, source: Source) -> dict[str, Any]:

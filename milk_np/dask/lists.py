@@ -38,7 +38,7 @@ class Job:
     """Blocks that the users are divided into."""
 
     @classmethod
-    def of(
+    def made(
         cls,
         model: StoredModel,
         file: tuple[str, str],

@@ -122,7 +122,7 @@ class DaskKernelProfile:
         lists, and what `KernelProfile.recommend` raises.
         """
         engine = self._engine()
-        job = Job.of(
+        job = Job.made(
             self.to_local(),
             (str(self._file), model_print(self._file)),
             users,

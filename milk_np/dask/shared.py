@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from milk_np.backends.select import get_backend
 from milk_np.data import Dataset
+from milk_np.data.rows import FeatureArray
 from milk_np.errors import DataError
 from milk_np.files.writing import folder_atomic
 from milk_np.models.kernel_profile.pairs import Lists, training_lists
@@ -50,7 +51,7 @@ def on_shared_disk(ds: Dataset, folder: Path) -> Dataset:
     """`ds` with features that go to workers by name: its own files, or copies in `folder`."""
     if not all(isinstance(rows, np.memmap) for rows in ds.features.values()):
         ds = Dataset.load(ds.save(folder / "data"), check_features=False)
-    features = {name: rows.view(SharedRows) for name, rows in ds.features.items()}
+    features: dict[str, FeatureArray] = {name: rows.view(SharedRows) for name, rows in ds.features.items()}
     return replace(ds, features=features, check_features=False)
 
 
@@ -88,7 +89,12 @@ def check_workers(client: Any, folder: Path) -> None:
     """Raise DataError unless every worker has this version of milk_np and sees `folder`."""
     probe = folder / "probe"
     probe.write_text(VERSION)
-    for worker, (version, seen) in client.run(_looked, str(probe)).items():
+    for worker, found in client.run(_looked, str(probe), on_error="return").items():
+        if isinstance(found, OSError):  # it is gone, or will be asked again by its work
+            continue
+        if isinstance(found, BaseException):
+            raise found
+        version, seen = found
         if version != VERSION:
             raise DataError(f"Dask: worker {worker} has milk_np {version}, this process {VERSION}; install the same")
         if not seen:

@@ -48,6 +48,15 @@ def cluster_of(workers: int) -> Iterator[Any]:
         yield client
 
 
+def ready(client: Any, workers: int) -> None:
+    """Wait until there are so many; ask for others where one that was killed doesn't come back."""
+    try:
+        client.wait_for_workers(workers, timeout=20)
+    except TimeoutError:
+        client.cluster.scale(len(client.cluster.workers) + workers - len(client.nthreads()))
+        client.wait_for_workers(workers, timeout=120)
+
+
 def process_ids(client: Any) -> list[int]:
     """Of the workers."""
     return sorted(client.run(os.getpid).values())

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cluster_cases import OPTIONS, assert_same, cluster_of, data, kill, process_ids, small_spans
+from cluster_cases import OPTIONS, assert_same, cluster_of, data, kill, process_ids, ready, small_spans
 
 from milk_np.dask import DaskKernelProfile
 from milk_np.data import Dataset
@@ -86,7 +86,7 @@ def test_pairs_and_features_in_parquet_by_id(client: Any, ds: Dataset, tmp_path:
 
 @pytest.mark.parametrize("moment", [0.05, 0.3, 0.7, 1.2])
 def test_a_worker_is_killed(moment: float, client: Any, ds: Dataset, local: KernelProfile) -> None:
-    client.wait_for_workers(3)
+    ready(client, 3)
     timer = Timer(moment, kill, [process_ids(client)[0]])
     timer.start()
     try:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cluster_cases import OPTIONS, cluster_of, data, kill, log_writes, process_ids
+from cluster_cases import OPTIONS, cluster_of, data, kill, log_writes, process_ids, ready
 
 from milk_np.cli import merge
 from milk_np.dask import DaskKernelProfile
@@ -75,7 +75,7 @@ def test_a_worker_is_killed_among_the_blocks(
     moment: float, model: DaskKernelProfile, client: Any, tmp_path: Path
 ) -> None:
     """Each block is begun once, but for one that the killed worker was at."""
-    client.wait_for_workers(3)
+    ready(client, 3)
     log = tmp_path / "log"
     client.register_plugin(_Noting(str(log)), name=f"noting {moment}")
     timer = Timer(moment, kill, [process_ids(client)[0]])

@@ -89,7 +89,7 @@ class Need:
 
     def _sparse(self, size: int) -> int:
         """Of a product with the pairs: some columns of a span of users and of all items, and what spans add up to."""
-        numbers = self.spans[0].stop + self.n
+        numbers = int(self.spans[0].stop) + self.n
         return size * (numbers * columns_at_a_time("cpu", size * numbers) + 3 * MOST_COLUMNS["cpu"] * self.n)
 
     def _choice(self) -> int:
