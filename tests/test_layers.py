@@ -28,6 +28,7 @@ LAYERS = (
     ("evaluation",),
     ("training",),
     ("models",),
+    ("dask",),
     ("experiments",),
     ("reports",),
     ("service",),

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from milk_np.data import Dataset
     from milk_np.models.stored import StoredModel
 
-_OTHERS = ("history", "items", "similar", "new_item", "data")
+_OTHERS = ("history", "items", "similar", "new_item", "data", "shard")
 
 
 class Lists(NamedTuple):

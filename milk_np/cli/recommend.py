@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from milk_np.cli.common import run_command
 from milk_np.cli.parser import Parser, add_settings
 from milk_np.cli.settings import given_settings, model_help
-from milk_np.cli.types import positive
+from milk_np.cli.types import positive, shard
 from milk_np.errors import DataError, SettingsError
 from milk_np.settings.shared import Settings
 
 if TYPE_CHECKING:
     from milk_np.cli.rejects import Rejects
     from milk_np.cli.source import Source
+    from milk_np.models.parts import Parts
     from milk_np.serving.output import Table
     from milk_np.serving.recommend import Ranked
 
@@ -31,6 +32,7 @@ EXAMPLES = (
     "milk-recommend --model runs/shop --users alice,bob --topk 10",
     "milk-recommend --model runs/shop --data shop.npz --users all --out lists.parquet",
     "milk-recommend --model runs/shop --data shop.npz --users users.txt --candidates all --include-seen",
+    "milk-recommend --model runs/shop --users all --shard 3/8 --out lists/3.parquet   # milk-merge makes one of all",
     "milk-recommend --model runs/shop --history sku-3,sku-8,sku-11",
     "milk-recommend --model runs/shop --items sku-17          # the users to show it to",
     "milk-recommend --model runs/shop --new-item fresh.npz    # arrays image, text, ...: one row per item",
@@ -46,36 +48,47 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(line: list[str]) -> int:
     given = _parser().parse_args(line)
     _check(given)
+    from milk_np.cli.shard import write_lists
+    from milk_np.cli.source import open_source
+    from milk_np.models.parts import Parts
     from milk_np.serving import output
 
     for path in filter(None, (given.out, given.rejects)):
         output.writer_for(path)
     device = str(given_settings(given).get("device", Settings().device))
-    tables, rejects = _asked_for(given, device)
+    parts = Parts.found(given.source)
+    if parts is not None:
+        return _of_parts(given, parts, device)
+    source = open_source(given.source, given.data, device)
+    return _written(given, _tables(given, source), source.rejects, lambda lists: write_lists(given, source, lists))
+
+
+def _of_parts(given: argparse.Namespace, parts: Parts, device: str) -> int:
+    """The lists of a model in shards, which is read part by part."""
+    from milk_np.cli.parts import lists_of_parts
+    from milk_np.cli.rejects import Rejects
+    from milk_np.serving import output
+
+    rejects = Rejects()
+    found = lists_of_parts(given, parts, rejects, device)
+    tables = (_table(each.found, ("user", each.user_ids), ("item", each.item_ids)) for each in found)
+    return _written(given, tables, rejects, lambda lists: output.write_table(given.out, lists))
+
+
+def _written(
+    given: argparse.Namespace, tables: Iterator[Table], rejects: Rejects, write: Callable[[_Counted], object]
+) -> int:
+    """Print the lists, or `write` them to --out; the exit code."""
+    from milk_np.serving import output
+
     if not given.out:
         output.write_csv(sys.stdout, tables)
         return rejects.report(PROGRAM, given.rejects)
     counted = _Counted(tables)
-    output.write_table(given.out, counted)
+    write(counted)
     if not given.quiet:
         print(f"wrote {counted.rows:,} rows to {given.out}")
     return rejects.report(PROGRAM, given.rejects)
-
-
-def _asked_for(given: argparse.Namespace, device: str) -> tuple[Iterator[Table], Rejects]:
-    """The lists, and where those that can't be made are noted; a model in shards is read part by part."""
-    from milk_np.cli.parts import lists_of_parts
-    from milk_np.cli.rejects import Rejects
-    from milk_np.cli.source import open_source
-    from milk_np.models.parts import Parts
-
-    parts = Parts.found(given.source)
-    if parts is None:
-        source = open_source(given.source, given.data, device)
-        return _tables(given, source), source.rejects
-    rejects = Rejects()
-    found = lists_of_parts(given, parts, rejects, device)
-    return (_table(each.found, ("user", each.user_ids), ("item", each.item_ids)) for each in found), rejects
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -92,6 +105,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--candidates", choices=("new", "all"), help=_CANDIDATES)
     add("--include-seen", action="store_true", help="also list pairs of the training data")
     add("--out", metavar="FILE", help="write .csv, .jsonl or .parquet instead of printing")
+    add("--shard", type=shard, metavar="i/n", help=_SHARD)
     add("--rejects", metavar="FILE", help=_REJECTS)
     add("--quiet", action="store_true", help="print errors only")
     add_settings(parser, ["device", "threads"])
@@ -114,6 +128,10 @@ _REJECTS = (
     "write the users and items that can't be served, with reasons, to this .csv, .jsonl or .parquet; the rest is "
     "delivered either way, and the exit code is 3 if there are any"
 )
+_SHARD = (
+    "only part i of n of the --users, from 1; the file (--out, .parquet) is one of n that milk-merge makes one of: the "
+    "lists are those of all users at once"
+)
 _CANDIDATES = "items to choose from (default: new; all with --similar)"
 
 
@@ -128,6 +146,10 @@ def _check(given: argparse.Namespace) -> None:
         raise SettingsError(f"expected one of --users, --history, --items, --similar or --new-item, got {got}")
     if given.candidates and (given.items is not None or given.new_item is not None):
         raise SettingsError("--candidates: applies to --users, --history and --similar; leave it out")
+    if given.shard and (given.users is None or given.new_item is not None):
+        raise SettingsError("--shard: applies to --users; leave it out")
+    if given.shard and not str(given.out).endswith(".parquet"):
+        raise SettingsError("--shard: expected --out FILE.parquet, which says of what it is a part")
     if given.include_seen and given.history is not None:
         raise SettingsError("--include-seen: items of a history are never listed; leave it out")
 
@@ -136,6 +158,7 @@ def _tables(given: argparse.Namespace, source: Source) -> Iterator[Table]:
     """The requested lists as tables of original ids, one table for each block of users."""
     import numpy as np
 
+    from milk_np.cli.shard import of_shard
     from milk_np.serving import recommend as lists
 
     model, data, k = source.model, source.data, min(given.topk, _longest(given, source))
@@ -154,7 +177,12 @@ def _tables(given: argparse.Namespace, source: Source) -> Iterator[Table]:
         found = lists.similar_items(model, data, source.items(given.similar), k, candidates=candidates)
         return iter([_table(found, ("item", source.item_names), ("similar", source.item_names))])
     parts = lists.recommend_blocks(
-        model, data, source.users(given.users), k, candidates=candidates, exclude_seen=not given.include_seen
+        model,
+        data,
+        of_shard(given, source.users(given.users)),
+        k,
+        candidates=candidates,
+        exclude_seen=not given.include_seen,
     )
     return (_table(part, ("user", source.user_names), ("item", source.item_names)) for part in parts)
 

@@ -42,7 +42,7 @@ def writer_for(path: str | Path) -> Callable[[BinaryIO, Iterable[Table]], None]:
     if suffix not in _WRITERS:
         raise SettingsError(f"{path}: expected a name that ends in {', '.join(_WRITERS)}, got {suffix or 'none'}")
     if suffix == ".parquet":
-        _pyarrow()
+        pyarrow()
     return _WRITERS[suffix]
 
 
@@ -68,11 +68,13 @@ def _jsonl(file: BinaryIO, parts: Iterable[Table]) -> None:
             file.write(line.encode() + b"\n")
 
 
-def _parquet(file: BinaryIO, parts: Iterable[Table]) -> None:
-    arrow, parquet = _pyarrow()
+def write_parquet(file: BinaryIO, parts: Iterable[Table], meta: Mapping[bytes, bytes] | None = None) -> None:
+    """Write the parts as Parquet; `meta` is kept beside the columns' names."""
+    arrow, parquet = pyarrow()
     writer = None
     for part in parts:
-        table = arrow.table({name: arrow.array(_plain(column)) for name, column in part.items()})
+        table = arrow.table({name: _arrow(arrow, column) for name, column in part.items()})
+        table = table.replace_schema_metadata(dict(meta) if meta else None)
         writer = writer or parquet.ParquetWriter(file, table.schema)
         writer.write_table(table)
     if writer is not None:
@@ -82,7 +84,7 @@ def _parquet(file: BinaryIO, parts: Iterable[Table]) -> None:
 _WRITERS: dict[str, Callable[[BinaryIO, Iterable[Table]], None]] = {
     ".csv": _csv,
     ".jsonl": _jsonl,
-    ".parquet": _parquet,
+    ".parquet": write_parquet,
 }
 
 
@@ -97,12 +99,13 @@ def _shortest(column: NDArray[Any]) -> list[Any]:
     return list(column.tolist())
 
 
-def _plain(column: NDArray[Any]) -> Any:
-    """A column for Arrow: text as a list, numbers as they are."""
-    return column.tolist() if column.dtype.kind == "U" else column
+def _arrow(arrow: Any, column: NDArray[Any]) -> Any:
+    """A column for Arrow: text as text, be it without rows, numbers as they are."""
+    return arrow.array(column.tolist(), arrow.string()) if column.dtype.kind == "U" else arrow.array(column)
 
 
-def _pyarrow() -> tuple[Any, Any]:
+def pyarrow() -> tuple[Any, Any]:
+    """pyarrow and its module for Parquet. Raises MissingExtraError if it isn't installed."""
     try:
         import pyarrow
         import pyarrow.parquet

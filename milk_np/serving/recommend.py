@@ -127,7 +127,7 @@ def recommend_blocks(
     """Like `recommend`, one block of users at a time, so that memory doesn't grow with the number of users."""
     model, wanted = meeting(model, ds), _checked(np.arange(ds.n_users) if users is None else users, ds.n_users, "user")
     items = candidate_items(ds, candidates)
-    _check_length(k, len(items))
+    check_length(k, len(items))
     seen = _seen(ds, wanted, items) if exclude_seen else None
     for lists in best_candidates(model, wanted, items, k, seen):
         found = np.where(lists.position < 0, np.int32(-1), items[lists.position])
@@ -143,7 +143,7 @@ def recommend_for_histories(
     """
     model = cast(Historian, meeting(model, ds))
     items = candidate_items(ds, candidates)
-    _check_length(k, len(items))
+    check_length(k, len(items))
     wanted = np.arange(len(histories), dtype=np.int32)
     vectors = finite(model.encode_users(histories), "user", wanted)
     own = _inside(compressed(histories, ds.n_items), items, ds.n_items)
@@ -157,7 +157,7 @@ def recommend_new_items(model: Scorer, ds: Known, vectors: NDArray[np.float32], 
     The found items are rows of `vectors`.
     """
     model, wanted = meeting(model, ds), _checked(users, ds.n_users, "user")
-    _check_length(k, len(vectors))
+    check_length(k, len(vectors))
     new = finite(vectors, "item", np.arange(len(vectors), dtype=np.int32))
     return Ranked(wanted, *search_of(model)(finite(model.user_factors(wanted), "user", wanted), new, k))
 
@@ -176,7 +176,7 @@ def score_items(model: Scorer, ds: Known, vectors: NDArray[np.float32], users: I
 def users_for_items(model: Scorer, ds: Known, items: Ids, k: int = 20, *, exclude_seen: bool = True) -> Ranked:
     """The best `k` users for each of `items`, by default without users who have a training pair with it."""
     model, wanted = meeting(model, ds), _checked(items, ds.n_items, "item")
-    _check_length(k, ds.n_users, "users")
+    check_length(k, ds.n_users, "users")
     known = _known_users(ds, wanted) if exclude_seen else None
     return Ranked(wanted, *_best_users(model, ds.n_users, model.item_factors(wanted), k, known))
 
@@ -186,7 +186,7 @@ def users_for_new_items(model: Scorer, ds: Known, vectors: NDArray[np.float32], 
 
     The queries are rows of `vectors`.
     """
-    _check_length(k, ds.n_users, "users")
+    check_length(k, ds.n_users, "users")
     model = meeting(model, ds)
     rows = np.arange(len(vectors), dtype=np.int32)
     return Ranked(rows, *_best_users(model, ds.n_users, vectors, k))
@@ -195,7 +195,7 @@ def users_for_new_items(model: Scorer, ds: Known, vectors: NDArray[np.float32], 
 def similar_items(model: Scorer, ds: Known, items: Ids, k: int = 20, *, candidates: str | Ids = "all") -> Ranked:
     """The `k` candidates most similar to each of `items` by the cosine of their vectors, without the item itself."""
     model, wanted, others = meeting(model, ds), _checked(items, ds.n_items, "item"), candidate_items(ds, candidates)
-    _check_length(k, len(others))
+    check_length(k, len(others))
     vectors = unit_rows(finite(model.item_factors(others), "item", others))
     queries = unit_rows(finite(model.item_factors(wanted), "item", wanted))
     own = _positions(others, ds.n_items)[wanted]
@@ -289,7 +289,8 @@ def _checked(ids: Ids, n: int, kind: str) -> NDArray[np.int32]:
     return array.astype(np.int32)
 
 
-def _check_length(k: int, n: int, what: str = "candidates") -> None:
+def check_length(k: int, n: int, what: str = "candidates") -> None:
+    """Raise SettingsError or DataError unless a list can have `k` of `n` candidates, or users."""
     if k < 1:
         raise SettingsError(f"topk: expected a length of at least 1, got {k}")
     if n == 0 and what == "candidates":

@@ -40,6 +40,7 @@ from milk_np.models.kernel_profile import memory
 from milk_np.models.kernel_profile.choice import ContentKernel
 from milk_np.models.kernel_profile.content import content, content_of, item_blocks, similarities
 from milk_np.models.kernel_profile.fit import PARAMETERS, fit_profile
+from milk_np.models.kernel_profile.pairs import Pairs
 from milk_np.models.kernel_profile.ridge import choose_sets, weighted
 from milk_np.models.kernel_profile.whitening import whitened
 from milk_np.models.on_data import OnData
@@ -186,10 +187,12 @@ class KernelProfile(StoredModel):
         run: RunFolder | None = None,
         resume: bool = False,
         final: bool = False,
+        pairs: Pairs | None = None,
     ) -> Self:
         """Fit in closed form; a signal ends it where it stands. There is nothing to `resume` from: it starts anew.
 
-        A `final` model is fitted on all items that have pairs. Raises what `check` raises.
+        A `final` model is fitted on all items that have pairs. `pairs` are the training pairs of `ds` where their sums
+        are made elsewhere, on workers. Raises what `check` raises.
         """
         ds = ds.all_training() if final else ds
         self.check(ds)
@@ -197,7 +200,7 @@ class KernelProfile(StoredModel):
         self._ds, self._catalogue, self._items = ds, Catalogue.of(ds), None
         self.imputer, self._arrays = MeanImputer().fit(ds), {}
         with one_blas_thread():
-            self._arrays = fit_profile(ds, self._centres, self.settings, phases)
+            self._arrays = fit_profile(ds, self._centres, self.settings, phases, pairs)
         if run is not None:
             self.save(run.model)
         phases.done()
