@@ -54,11 +54,7 @@ class Job:
     final: bool = False
     preamble: str = ""
     share: Share | None = None
-
-    @property
-    def ranks(self) -> Ranks:
-        """The processes that do the job together."""
-        return ALONE if self.share is None else self.share.ranks
+    ranks: Ranks = ALONE
 
     @property
     def whole(self) -> Dataset:
@@ -78,7 +74,8 @@ class Job:
         model, sizes, available = registry.model_class(settings.model), data_sizes(self.ds), memory.available_bytes()
         need = model.memory_need(settings, **sizes)
         pairs = sizes["n_train_pairs"] if self.share is None else sum(self.ranks.all_values(sizes["n_train_pairs"]))
-        together = "" if self.ranks.size == 1 else f"ranks    {self.ranks.size}, each with its own users\n"
+        theirs = "part of the sums" if self.share is None else "users"
+        together = "" if self.ranks.size == 1 else f"ranks    {self.ranks.size}, each with its own {theirs}\n"
         text = f"{_what_runs(settings, pairs)}\ndevice   {_device(settings)}\n{together}"
         text += f"memory   {memory.need_text(need, available)}\n"
         if self.ranks.first:
@@ -102,15 +99,9 @@ class Job:
     def _model(self, settings: Settings) -> Recommender:
         """A new model; SettingsError if it can't be trained by several ranks and has to be."""
         model = make_model(settings)
-        if self.share is None:
-            return model
-        if not model.shares_users:
-            able = ", ".join(name for name in registry.trained() if registry.model_class(name).shares_users)
-            raise SettingsError(
-                f"model (--model): {settings.model} can't be trained by several ranks, {able} can; start milk-train "
-                "without mpiexec"
-            )
-        cast("StoredModel", model).share = self.share
+        model.ranks = self.ranks
+        if self.share is not None:
+            cast("StoredModel", model).share = self.share
         return model
 
     def train_all(self) -> None:
@@ -124,7 +115,8 @@ class Job:
             one = self.settings.replace(seed=seed, seeds=1)
             self.say(f"seed {seed}")
             summaries.append(self.train_one(self._open(self.out / f"seed-{seed}", one), one))
-        self._summarise(root, seeds, summaries)
+        if self.ranks.first:
+            self._summarise(root, seeds, summaries)
 
     def train_one(self, run: RunFolder, settings: Settings) -> dict[str, Any]:
         """Train one seed unless its folder holds a finished run; evaluate and save. Returns the summary."""
@@ -143,7 +135,7 @@ class Job:
         callback = self._callback(settings, run)
         cast("StoredModel", model).fit(self.ds, callback=callback, run=run, resume=self.resume, final=self.final)
         history, fitted = cast("StoredModel", model).history, time.perf_counter()
-        tests, summary = ({}, {"final": True}) if self.final else self._evaluated(model, settings)
+        tests, summary = ({}, {"final": True}) if self.final else self._results(model, settings)
         spent = {"training": fitted - start} if history is None else history.seconds
         seconds = {"loading": self.load_seconds, **spent, "testing": time.perf_counter() - fitted}
         summary |= {"seconds": seconds} if history is None else {**history.summary(), "seconds": seconds}
@@ -156,6 +148,12 @@ class Job:
             self._show(run, settings, tests, summary)
         return summary
 
+    def _results(self, model: Recommender, settings: Settings) -> tuple[dict[str, Evaluation], dict[str, Any]]:
+        """See `_evaluated`: by all ranks, or where all have the same data by rank 0."""
+        if self.share is not None:
+            return self._evaluated(model, settings)
+        return self.ranks.kept_by_first(lambda: self._evaluated(model, settings)) or ({}, {"test": {}, "valid": {}})
+
     def _evaluated(self, trained: Recommender, settings: Settings) -> tuple[dict[str, Evaluation], dict[str, Any]]:
         """Test evaluations of the model and of those without training, and their part of the summary."""
         from milk_np.evaluation.examples import example_lists
@@ -165,8 +163,10 @@ class Job:
         examples = example_lists(trained, self.ds, self.share)
         if self.share is not None and self.share.shards:
             beside = _beside(self.ds, settings, self.share)
-        else:
+        elif self.share is not None:
             beside = self.ranks.kept_by_first(lambda: _beside(self.whole, settings)) or {}
+        else:
+            beside = _beside(self.ds, settings)
         shown = {"statistics": self._statistics() if self.ranks.first else "", "examples": examples}
         told = {name: test.to_dict() for name, test in beside.items()}
         return tests | beside, {"valid": valid, "test": tests[settings.model].to_dict(), "beside": told, **shown}

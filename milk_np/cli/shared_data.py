@@ -7,7 +7,8 @@ from collections.abc import Callable
 from milk_np.data import Dataset
 from milk_np.data.shards import shard_sizes
 from milk_np.data.share import Share, share_shards, share_users
-from milk_np.models.registry import model_class
+from milk_np.errors import SettingsError
+from milk_np.models.registry import model_class, trained
 from milk_np.ranks.group import Ranks
 from milk_np.settings.shared import Settings
 
@@ -23,9 +24,17 @@ def shared_data(
 
     `load` reads all of them, `prepare` is done to what is read.
     """
-    able = model_class(settings.model).shares_users
-    if path is not None and (able or ranks.size > 1) and shard_sizes(path):
+    model = model_class(settings.model)
+    if ranks.size > 1 and not (model.shares_users or model.shares_sums):
+        raise SettingsError(f"model (--model): {settings.model} can't be trained by several ranks, {able()} can")
+    if path is not None and model.shares_users and shard_sizes(path):
         ds, share = share_shards(path, ranks)
         return prepare(ds), share
     whole = prepare(load())
-    return (whole, None) if ranks.size == 1 else share_users(whole, ranks)
+    return (whole, None) if ranks.size == 1 or not model.shares_users else share_users(whole, ranks)
+
+
+def able() -> str:
+    """Names of the models that several ranks can train."""
+    models = {name: model_class(name) for name in trained()}
+    return ", ".join(name for name, model in models.items() if model.shares_users or model.shares_sums)

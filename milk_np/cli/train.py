@@ -72,7 +72,8 @@ def _run_on(ranks: Ranks, given: argparse.Namespace, line: list[str]) -> int:
         ds, share, settings = _load(given, settings, ranks)
         out = ranks.on_first(lambda: _out(given, ds, settings))
         spent = time.perf_counter() - start
-        job = Job(ds, settings, out, bool(given.resume), bool(given.quiet), line, spent, given.final, share=share)
+        job = Job(ds, settings, out, bool(given.resume), bool(given.quiet), line, spent, given.final)
+        job.share, job.ranks = share, ranks
         return _trained(job, line)
 
 

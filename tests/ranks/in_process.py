@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,7 @@ class ThreadRanks(Ranks):
         table[...] = np.concatenate(self._board.exchange(self.rank, mine))
 
     def all_values(self, value: Any) -> list[Any]:
-        return self._board.exchange(self.rank, value)
+        return deepcopy(self._board.exchange(self.rank, value))  # as other processes have them
 
     def first_values(self, value: Any) -> list[Any]:
         values = self._board.exchange(self.rank, value)

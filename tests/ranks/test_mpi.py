@@ -84,6 +84,26 @@ def test_any_number_of_ranks_writes_the_run_of_one_process(data: Path, alone: Pa
     assert (tmp_path / "run" / "report.html").exists()
 
 
+@pytest.mark.parametrize("data_kind", ["whole.npz", "shards"])
+def test_the_kernel_profile_is_fitted_together(data: Path, tmp_path: Path, data_kind: str) -> None:
+    line = ("--data", data / data_kind, "--protocol", "FTMT", "--model", "kernel-profile", "--threads", "1")
+    for ranks in (0, 3):
+        done = milk(ranks, "train", *line, "--out", tmp_path / str(ranks))
+        assert done.stdout.count("saved in") == 1
+    assert (tmp_path / "0" / "model.npz").read_bytes() == (tmp_path / "3" / "model.npz").read_bytes()
+    mine, theirs = (json.loads((tmp_path / run / "summary.json").read_text()) for run in ("0", "3"))
+    assert {k: v for k, v in mine.items() if k != "seconds"} == {k: v for k, v in theirs.items() if k != "seconds"}
+
+
+def test_the_kernel_profile_has_the_same_bits_by_any_spans(data: Path, tmp_path: Path) -> None:
+    program = [sys.executable, "-P", str(Path(__file__).with_name("fit_by_spans.py")), str(data / "whole.npz")]
+    for ranks in (1, 3):
+        run = [str(MPIEXEC), "-n", str(ranks), *program, str(tmp_path / f"{ranks}.npz")]
+        done = subprocess.run(run, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr
+    assert (tmp_path / "1.npz").read_bytes() == (tmp_path / "3.npz").read_bytes()
+
+
 def test_resumed_on_another_number_of_ranks(data: Path, alone: Path, tmp_path: Path) -> None:
     line = run_of(data / "whole.npz", "--out", tmp_path / "run")
     for epochs, ranks in ((8, 3), (14, 0), (20, 2)):
