@@ -146,7 +146,8 @@ def test_every_option_that_the_readme_names_exists() -> None:
 @in_checkout
 def test_every_extra_brings_what_something_imports() -> None:
     """A distribution that no file of the package, the tests or the benchmarks imports would be idle."""
-    names = {"cupy-cuda13x": "cupy", "cupy-cuda12x": "cupy", "ir-measures": "ir_measures", "faiss-cpu": "faiss"}
+    mpi = {"mpich": "mpi4py"}  # which loads it
+    names = mpi | {"cupy-cuda13x": "cupy", "cupy-cuda12x": "cupy", "ir-measures": "ir_measures", "faiss-cpu": "faiss"}
     tools = {"dev", "bench"}
     texts = [path.read_text() for folder in ("milk_np", "kernels", "tests") for path in (ROOT / folder).rglob("*.py")]
     for extra, distributions in project()["project"]["optional-dependencies"].items():
