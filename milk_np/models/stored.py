@@ -17,10 +17,12 @@ from milk_np.files import read_meta, read_npz, require, write_npz_atomic
 from milk_np.files.schema import FLOATS, WHOLE, Field, Schema, check, check_plain
 from milk_np.models.base import Vectors
 from milk_np.models.on_data import OnData
+from milk_np.models.pool import Pool
 from milk_np.models.registry import MODELS, model_class, own_settings, stored_settings, trained
-from milk_np.models.serving import Features, Owned, Serving
+from milk_np.models.serving import Features, Ids, Owned, Serving
 from milk_np.serving.catalogue import ARRAYS as STORED
 from milk_np.serving.catalogue import SCHEMA, Catalogue
+from milk_np.serving.identity import texts
 from milk_np.serving.joining import Joined, join
 from milk_np.serving.prints import warn_of_scale
 from milk_np.serving.ranking import Scorer, TopK
@@ -122,6 +124,11 @@ class StoredModel(Serving):
             raise self._unfitted()
         return self._catalogue
 
+    @property
+    def width(self) -> int:
+        """How many numbers a vector has."""
+        return self.item_factors(np.zeros(0, np.int32)).shape[1]
+
     def on(self, ds: Dataset) -> Scorer:
         """The model on the users and items of `ds`, matched by id; the model itself on the data of its `fit`.
 
@@ -133,6 +140,15 @@ class StoredModel(Serving):
         """Warn if the rows of new items are scaled otherwise than in training, where the model minds."""
         if self.scale_matters:
             warn_of_scale(self.fitted_imputer().modalities, self.catalogue.lengths, features, available)
+
+    def with_items(self, ids: Ids, features: Features, available: Owned = None) -> Pool:
+        """This model's items and new ones that are in no data yet, to be ranked together.
+
+        `ids` (n) name the new items, `features` has their raw rows as in `score_items`. Raises DataError for an id that
+        is there already, and what `encode_items` raises.
+        """
+        self.check_scale(features, available)
+        return Pool(self, self.catalogue, texts(ids, "item"), self.encode_items(features, available))
 
     @property
     @abstractmethod
