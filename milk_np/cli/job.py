@@ -135,11 +135,13 @@ class Job:
         callback = self._callback(settings, run)
         cast("StoredModel", model).fit(self.ds, callback=callback, run=run, resume=self.resume, final=self.final)
         history, fitted = cast("StoredModel", model).history, time.perf_counter()
+        width = cast("StoredModel", model).width
+        self.say(f"vectors  {width} numbers each", run)
         tests, summary = ({}, {"final": True}) if self.final else self._results(model, settings)
         spent = {"training": fitted - start} if history is None else history.seconds
         seconds = {"loading": self.load_seconds, **spent, "testing": time.perf_counter() - fitted}
         summary |= {"seconds": seconds} if history is None else {**history.summary(), "seconds": seconds}
-        summary = self._identity(settings) | summary
+        summary = self._identity(settings) | {"width": width} | summary
         if self.ranks.first:
             if tests:
                 tests[settings.model].save_per_user(run.file("per_user.npz"))

@@ -9,28 +9,66 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from milk_np.cli.asked import Asked, ids_asked
+from milk_np.cli.lists import Delivered, Job
 from milk_np.cli.rejects import Rejects
-from milk_np.cli.source import words
+from milk_np.cli.source import Source
 from milk_np.data.shards import load_shards, shard_sizes
 from milk_np.errors import DataError, SettingsError
 from milk_np.evaluation.evaluate import Evaluation, Values, merged_values, values_of
 from milk_np.models.parts import Parts
 from milk_np.ranks.group import Ranks, shares
-from milk_np.serving.recommend import Ranked, candidate_items, recommend_blocks
+from milk_np.serving.output import Table
+from milk_np.serving.recommend import candidate_items, recommend_blocks
 
 if TYPE_CHECKING:
     from milk_np.data import Dataset
-    from milk_np.models.stored import StoredModel
 
-_OTHERS = ("history", "items", "similar", "new_item", "data", "shard")
+_OTHERS = ("history", "items", "similar", "new_item", "fresh", "exclude", "data", "shard")
+"""Options of milk-recommend that want all users or items of a model at once."""
 
 
-class Lists(NamedTuple):
-    """Lists of a block of users, and the ids of the part's users and items."""
+class PartLists:
+    """Tables of the lists of --users, part by part; `rows` of them so far. Users whom no part knows go to `rejects`."""
 
-    found: Ranked
-    user_ids: NDArray[np.str_] | None
-    item_ids: NDArray[np.str_] | None
+    def __init__(self, given: argparse.Namespace, parts: Parts, device: str) -> None:
+        for name in _OTHERS:
+            if getattr(given, name) is not None:
+                option = f"--{name.replace('_', '-')}"
+                raise SettingsError(f"{option}: a model in shards makes lists for --users; leave it out")
+        self._given, self._parts, self._device = given, parts, device
+        self._asked = None if given.users == "all" else ids_asked(given.users, "--users")
+        self.rejects, self.rows = Rejects(), 0
+
+    def __iter__(self) -> Iterator[Table]:
+        served = np.zeros(0 if self._asked is None else len(self._asked.ids), np.bool_)
+        for model in self._parts.models(device=self._device):
+            known = model.catalogue
+            source = Source(model, known, model.fitted_imputer().modalities, known.user_ids, known.item_ids)
+            if self._asked is None:
+                asked, users = source.users("all")
+            else:
+                numbers = source.user_index.find(self._asked.ids)
+                served |= numbers >= 0
+                asked, users = self._asked.only(numbers >= 0), numbers[numbers >= 0]
+            job = self._job(source, asked, users)
+            delivered = Delivered(job, self.rejects)
+            yield from delivered
+            self.rows += delivered.rows
+        for n in np.flatnonzero(~served).tolist() if self._asked is not None else []:
+            word = self._asked.ids[n]
+            self.rejects.add(
+                self._asked.place(n), "user", word, f"user {word!r} is not in the model", self._given.skip_unknown
+            )
+
+    def _job(self, source: Source, asked: Asked, users: NDArray[np.int32]) -> Job:
+        """The lists of users of one part."""
+        given = self._given
+        chosen = source.candidates(given.candidates or "new")
+        k = min(given.topk, len(candidate_items(source.data, chosen)))
+        how = {"candidates": chosen, "exclude_seen": not given.include_seen}
+        lists = recommend_blocks(source.model, source.data, users, k, **how)
+        return Job(lists, ("user", source.user_index.names), ("item", source.item_index.names), asked.place, k)
 
 
 class How(NamedTuple):
@@ -40,32 +78,6 @@ class How(NamedTuple):
     topk: tuple[int, ...]
     candidates: str
     device: str
-
-
-def lists_of_parts(given: argparse.Namespace, parts: Parts, rejects: Rejects, device: str) -> Iterator[Lists]:
-    """Lists of --users, part by part. Users whom no part knows are rejected."""
-    for name in _OTHERS:
-        if getattr(given, name) is not None:
-            raise SettingsError(f"--{name.replace('_', '-')}: a model in shards makes lists for --users; leave it out")
-    asked = None if given.users == "all" else words(given.users, "--users")
-    unknown = set(asked or ())
-    for model in parts.models(device=device):
-        users, known, kind = _asked(model, asked, unknown), model.catalogue, given.candidates or "new"
-        k = min(given.topk, len(candidate_items(known, kind)))
-        for found in recommend_blocks(model, known, users, k, candidates=kind, exclude_seen=not given.include_seen):
-            yield Lists(found, known.user_ids, known.item_ids)
-    for word in sorted(unknown):
-        rejects.add("user", word, f"user {word!r} is not in the model")
-
-
-def _asked(model: StoredModel, asked: list[str] | None, unknown: set[str]) -> NDArray[np.int32] | None:
-    """Numbers of the users of this part that were asked for; those found are taken from `unknown`."""
-    if asked is None:
-        return None
-    numbers = model.catalogue.users.find(asked)
-    unknown -= {word for word, number in zip(asked, numbers.tolist(), strict=True) if number >= 0}
-    found: NDArray[np.int32] = numbers[numbers >= 0]
-    return found
 
 
 def evaluated_parts(

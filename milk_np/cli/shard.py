@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from milk_np.cli.asked import Asked, is_file
 from milk_np.cli.model_file import is_untrained, model_path
 from milk_np.cli.source import Source
 from milk_np.data import Dataset
@@ -18,13 +19,17 @@ from milk_np.serving import output
 from milk_np.serving.output import Table
 from milk_np.serving.parts import Part, model_print, write_part
 
-_OWN = ("source", "data", "users", "shard", "out", "rejects", "quiet", "device", "threads")
+_OWN = ("source", "data", "shard", "out", "rejects", "quiet", "device", "threads")
 """Options that don't change what the lists are made of, or that stand in a part by their contents."""
 
 
-def of_shard(given: argparse.Namespace, users: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Those of `users` (n,) that --shard asks for; all without it."""
-    return users[Part(given.shard[0], given.shard[1], {}).rows(len(users))] if given.shard else users
+def of_shard(given: argparse.Namespace, asked: Asked, users: NDArray[np.int32]) -> tuple[Asked, NDArray[np.int32]]:
+    """Those of the `users` (n,), as they were `asked` for, that --shard names; all without it."""
+    if not given.shard:
+        return asked, users
+    kept = np.zeros(len(users), np.bool_)
+    kept[Part(given.shard[0], given.shard[1], {}).rows(len(users))] = True
+    return asked.only(kept), users[kept]
 
 
 def write_lists(given: argparse.Namespace, source: Source, tables: Iterable[Table]) -> None:
@@ -41,16 +46,19 @@ def _about(given: argparse.Namespace, source: Source) -> dict[str, Any]:
     known = source.data
     return {
         "model": given.source if is_untrained(given.source) else model_print(model_path(given.source)),
-        "data": known.meta.get("content_hash", known.content_hash) if isinstance(known, Dataset) else "",
-        "users": given.users if given.users == "all" else _print_of(given.users),
-        **{name: value if isinstance(value, (int, float, str)) else str(value) for name, value in options.items()},
+        "data": (known.meta.get("content_hash") or known.content_hash) if isinstance(known, Dataset) else "",
+        **{name: _print_of(value) for name, value in options.items()},
     }
 
 
-def _print_of(users: str) -> str:
-    """Fingerprint of the users that an option names: of the file's contents, or of the ids themselves."""
-    file = len(users) < 256 and Path(users).is_file()
-    return hashlib.sha256(Path(users).read_bytes() if file else users.encode()).hexdigest()
+def _print_of(value: Any) -> Any:
+    """What an option says: the fingerprint of a file's or a folder's contents, or the value itself."""
+    if not isinstance(value, str) or not is_file(value):
+        return value
+    path, digest = Path(value), hashlib.sha256()
+    for file in sorted(path.iterdir()) if path.is_dir() else [path]:
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
 
 
 def _at_least_one(tables: Iterable[Table], source: Source) -> Iterator[Table]:

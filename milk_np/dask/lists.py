@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 
 from milk_np.dask.engine import DaskEngine
 from milk_np.errors import DataError, SettingsError
-from milk_np.models.serving import Ids
+from milk_np.models.serving import Excluded, Ids, exclusions
 from milk_np.models.stored import StoredModel, load
 from milk_np.serving.catalogue import Catalogue
 from milk_np.serving.output import Table, pyarrow
-from milk_np.serving.parts import Part, different, read_part, users_print, write_part
-from milk_np.serving.recommend import Ranked, candidate_items, check_length, recommend
+from milk_np.serving.parts import Part, different, numbers_print, read_part, write_part
+from milk_np.serving.recommend import Ranked, recommend
+from milk_np.serving.rows import Exclusions
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +35,7 @@ class Job:
     k: int
     candidates: str | NDArray[np.int32]
     exclude_seen: bool
+    exclude: Exclusions
     of: int
     """Blocks that the users are divided into."""
 
@@ -47,6 +49,7 @@ class Job:
         k: int,
         candidates: str | Ids,
         exclude_seen: bool,
+        exclude: Excluded,
         block_users: int,
     ) -> Self:
         """Lists of `model`, whose file and fingerprint are `file`; raises what making them would begin with."""
@@ -55,20 +58,28 @@ class Job:
         known = model.catalogue
         numbers = None if users is None else known.users.numbers(users)
         chosen = candidates if isinstance(candidates, str) else known.items.numbers(candidates)
-        check_length(k, len(candidate_items(known, chosen)))
+        never = exclusions(exclude, known.users, known.items)
         n = known.n_users if numbers is None else len(numbers)
-        return cls(file, numbers, n, k, chosen, exclude_seen, max(1, -(-n // block_users)))
+        job = cls(file, numbers, n, k, chosen, exclude_seen, never, max(1, -(-n // block_users)))
+        recommend(model, known, np.zeros(0, np.int32), k, **job.how)
+        return job
+
+    @property
+    def how(self) -> dict[str, Any]:
+        """What lists may hold."""
+        return {"candidates": self.candidates, "exclude_seen": self.exclude_seen, "exclude": self.exclude}
 
     def parts(self) -> list[Part]:
         """One for each block."""
-        candidates = self.candidates if isinstance(self.candidates, str) else users_print(self.candidates)
+        candidates = self.candidates if isinstance(self.candidates, str) else numbers_print(self.candidates)
         everyone = np.arange(self.n_users, dtype=np.int32) if self.users is None else self.users
         about = {
             "model": self.model[1],
-            "users": users_print(everyone),
+            "users": numbers_print(everyone),
             "topk": self.k,
             "candidates": candidates,
             "include_seen": not self.exclude_seen,
+            "exclude": numbers_print(self.exclude.items, self.exclude.query, self.exclude.found),
         }
         return [Part(number, self.of, about) for number in range(1, self.of + 1)]
 
@@ -77,8 +88,7 @@ class Job:
         rows = part.rows(self.n_users)
         users = np.arange(rows.start, rows.stop, dtype=np.int32) if self.users is None else self.users[rows]
         model = _model(*self.model)
-        how: dict[str, Any] = {"candidates": self.candidates, "exclude_seen": self.exclude_seen}
-        return recommend(model, model.catalogue, users, self.k, **how)
+        return recommend(model, model.catalogue, users, self.k, **self.how)
 
 
 def gathered(engine: DaskEngine, job: Job) -> Ranked:

@@ -18,7 +18,7 @@ from milk_np.data import Dataset
 from milk_np.errors import SettingsError
 from milk_np.models.kernel_profile.model import KernelProfile
 from milk_np.models.kernel_profile.pairs import Pairs
-from milk_np.models.serving import Ids
+from milk_np.models.serving import Excluded, Ids
 from milk_np.serving.parts import model_print
 from milk_np.serving.recommend import Ranked
 from milk_np.training.progress import Callback
@@ -112,6 +112,7 @@ class DaskKernelProfile:
         out: StrPath | None = None,
         candidates: str | Ids = "new",
         exclude_seen: bool = True,
+        exclude: Excluded = (),
         block_users: int = BLOCK_USERS,
     ) -> Ranked | list[Path]:
         """The best `k` items for each of `users` (all by default), a block of `block_users` a task.
@@ -129,6 +130,7 @@ class DaskKernelProfile:
             k=k,
             candidates=candidates,
             exclude_seen=exclude_seen,
+            exclude=exclude,
             block_users=block_users,
         )
         return gathered(engine, job) if out is None else written(engine, job, Path(out))

@@ -14,8 +14,9 @@ from milk_np.data.arrays import Split
 from milk_np.data.dataset import Dataset
 from milk_np.data.share import Share
 from milk_np.errors import DataError, SettingsError
+from milk_np.evaluation.exposure import Exposure, Shares, exposure_lines, group_name, sum_of
 from milk_np.evaluation.metrics import PerUser, averages, best_place, coverage
-from milk_np.evaluation.truth import SPLITS, Truth, group_name
+from milk_np.evaluation.truth import SPLITS, Truth
 from milk_np.files import write_npz_atomic
 from milk_np.serving.identity import Index
 from milk_np.serving.ranking import Factors, Scorer, TopK, best_candidates, meeting
@@ -51,6 +52,9 @@ class Evaluation:
         Their ids, if the data have any.
     left_out : int
         Users with a pair in the split whom the model can't serve: it doesn't know them, nor their history.
+    exposure : dict
+        By group of items, its share of the candidates, of the relevant pairs and of the places of the lists; see
+        `milk_np.evaluation.exposure`.
     """
 
     split: str
@@ -64,6 +68,7 @@ class Evaluation:
     per_user: PerUser = field(repr=False)
     left_out: int = 0
     user_ids: NDArray[np.str_] | None = field(default=None, repr=False)
+    exposure: Shares = field(default_factory=dict)
 
     @property
     def n_users(self) -> int:
@@ -75,7 +80,7 @@ class Evaluation:
         sliced = {name: {"users": self.slice_users[name], **values} for name, values in self.slices.items()}
         lost = {"users_left_out": self.left_out} if self.left_out else {}
         counts = {"users": self.n_users, **lost, "n_candidates": self.n_candidates, "candidates": self.candidates}
-        return {**self.metrics, **counts, "slices": sliced}
+        return {**self.metrics, **counts, "slices": sliced, "exposure": self.exposure}
 
     def save_per_user(self, path: str | Path) -> None:
         """Write each user's values as an `.npz` of kind "per-user": `users`, `user_ids` if any, one array for each
@@ -89,7 +94,8 @@ class Evaluation:
         ranked = "all new items" if self.candidates == "all" else f"the new items of {self.split}"
         lost = f" ({self.left_out:,} unknown to the model left out)" if self.left_out else ""
         title = f"{self.split} split: {self.n_users:,} users{lost}, {self.n_candidates:,} candidates ({ranked})"
-        return "\n".join([title, *(line for k in self.topk for line in ["", *self._block(k)])])
+        blocks = (line for k in self.topk for line in ["", *self._block(k)])
+        return "\n".join([title, *blocks, *exposure_lines(self.exposure)])
 
     def _block(self, k: int) -> Iterator[str]:
         yield f"{f'K = {k}':<18}{'users':>9}" + "".join(f"{name:>10}" for name in METRICS)
@@ -145,7 +151,8 @@ def evaluate(
     everything = share.ranks.first_values(found)
     whose = "" if users is None else f" of the {len(users)} given users"
     merged = share.ranks.kept_by_first(lambda: merged_values(everything, split, candidates, whose))
-    means = share.ranks.from_first(None if merged is None else (merged.metrics, merged.slices, merged.slice_users))
+    told = None if merged is None else (merged.metrics, merged.slices, merged.slice_users, merged.exposure)
+    means = share.ranks.from_first(told)
     return merged or _own_part(found, split, candidates, means)
 
 
@@ -159,6 +166,7 @@ class Values(NamedTuple):
     best: NDArray[np.int64]
     topk: tuple[int, ...]
     left_out: int
+    exposure: Exposure
 
 
 def values_of(
@@ -180,13 +188,15 @@ def values_of(
     truth = Truth.of(ds, split, ranked, chosen, getattr(scorer, "servable", None))
     best = np.full(len(ranked), lengths[-1], np.int64)
     scored = [truth.score(np.zeros((0, lengths[-1]), np.int32), slice(0, 0), lengths)]
+    exposure = Exposure(truth.n_missing, truth.relevant, lengths)
     for lists in best_candidates(scorer, truth.users, ranked, lengths[-1], top_k=top_k):
         np.minimum(best, best_place(lists.position, len(ranked)), out=best)
         scored.append(truth.score(lists.position, lists.rows, lengths))
+        exposure.add(lists.position)
     whole, *groups = [_joined(parts) for parts in zip(*scored, strict=True)]
     ids = None if ds.user_ids is None else ds.user_ids[truth.users]
     by_group = dict(zip(truth.groups, groups, strict=True))
-    return Values(truth.users, ids, whole, by_group, best, lengths, truth.left_out)
+    return Values(truth.users, ids, whole, by_group, best, lengths, truth.left_out, exposure)
 
 
 def merged_values(parts: Sequence[Values], split: int, candidates: str, whose: str = "") -> Evaluation:
@@ -211,13 +221,15 @@ def merged_values(parts: Sequence[Values], split: int, candidates: str, whose: s
         per_user=whole,
         left_out=sum(part.left_out for part in parts),
         user_ids=np.concatenate(ids) if ids else None,
+        exposure=sum_of([part.exposure for part in parts]).shares(),
     )
 
 
-def _own_part(found: Values, split: int, candidates: str, means: tuple[Any, Any, Any]) -> Evaluation:
+def _own_part(found: Values, split: int, candidates: str, means: tuple[Any, Any, Any, Any]) -> Evaluation:
     """What a rank other than 0 knows of an evaluation: the metrics of all users, the values of its own."""
-    about = SPLITS[split], candidates, len(found.best), found.topk
-    return Evaluation(*about, *means, found.users, found.whole, found.left_out, found.user_ids)
+    about, (*metrics, exposure) = (SPLITS[split], candidates, len(found.best), found.topk), means
+    own = found.users, found.whole, found.left_out, found.user_ids
+    return Evaluation(*about, *metrics, *own, exposure=exposure)
 
 
 def refuse_trained(scorer: Scorer, ranked: NDArray[np.int32], split: str) -> None:

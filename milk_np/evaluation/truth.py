@@ -16,14 +16,6 @@ from milk_np.errors import DataError, DataWarning
 from milk_np.evaluation.metrics import PerUser, hits, per_user
 
 SPLITS: dict[int, str] = {Split.VALIDATION: "valid", Split.TEST: "test"}
-_NUMBERS = ("complete", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-
-
-def group_name(n_missing: int) -> str:
-    """Name of the group of items that miss `n_missing` modalities."""
-    if n_missing == 0:
-        return _NUMBERS[0]
-    return f"{_NUMBERS[n_missing] if n_missing < len(_NUMBERS) else n_missing} missing"
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,17 +17,20 @@ from milk_np.files import Arrays as Arrays
 from milk_np.files import read_meta, read_npz, require, write_npz_atomic
 from milk_np.files.schema import FLOATS, WHOLE, Field, Schema, check, check_plain
 from milk_np.models.base import Vectors
+from milk_np.models.in_parts import write_in_parts
 from milk_np.models.on_data import OnData
+from milk_np.models.pool import Pool
 from milk_np.models.registry import MODELS, model_class, own_settings, stored_settings, trained
-from milk_np.models.serving import Features, Owned, Serving
+from milk_np.models.serving import Features, Ids, Owned, Serving
 from milk_np.serving.catalogue import ARRAYS as STORED
 from milk_np.serving.catalogue import SCHEMA, Catalogue
+from milk_np.serving.identity import texts
 from milk_np.serving.joining import Joined, join
 from milk_np.serving.prints import warn_of_scale
 from milk_np.serving.ranking import Scorer, TopK
 from milk_np.settings.shared import Settings
 from milk_np.training.history import History
-from milk_np.training.keeping import write_parts, write_shared
+from milk_np.training.keeping import write_shared
 from milk_np.training.progress import Callback
 from milk_np.training.run_folder import RunFolder
 
@@ -59,11 +62,9 @@ class StoredModel(Serving):
     scale_matters: ClassVar[bool] = True
     """Whether the lengths of feature rows change a ranking."""
 
-    share: Share | None = None
-    """This rank's users, where several ranks train together; set before `fit`, which then gets their data alone."""
-
     user_tables: ClassVar[frozenset[str]] = frozenset()
     """Parameters that have a row for each user."""
+    share: Share | None = None  # this rank's users, for a `fit` to their data alone
 
     profiles_new_items: ClassVar[bool] = False
     """Whether an item that the model did not learn from adds to the profile of a user who chose it."""
@@ -103,12 +104,7 @@ class StoredModel(Serving):
             Train on every item that has a pair, validation and test items too, without early stopping: a model that
             learns by steps takes `settings.max_epochs` epochs. It has no held-out figures.
 
-        Raises
-        ------
-        DivergedError
-            If a loss stops being finite.
-        KeyboardInterrupt
-            On Ctrl-C, after the state is saved in `run`.
+        Raises DivergedError if a loss stops being finite, KeyboardInterrupt on Ctrl-C after the state is saved.
         """
 
     @abstractmethod
@@ -130,6 +126,11 @@ class StoredModel(Serving):
             raise self._unfitted()
         return self._catalogue
 
+    @property
+    def width(self) -> int:
+        """How many numbers a vector has."""
+        return self.item_factors(np.zeros(0, np.int32)).shape[1]
+
     def on(self, ds: Dataset) -> Scorer:
         """The model on the users and items of `ds`, matched by id; the model itself on the data of its `fit`.
 
@@ -141,6 +142,15 @@ class StoredModel(Serving):
         """Warn if the rows of new items are scaled otherwise than in training, where the model minds."""
         if self.scale_matters:
             warn_of_scale(self.fitted_imputer().modalities, self.catalogue.lengths, features, available)
+
+    def with_items(self, ids: Ids, features: Features, available: Owned = None) -> Pool:
+        """This model's items and new ones that are in no data yet, to be ranked together.
+
+        `ids` (n) name the new items, `features` has their raw rows as in `score_items`. Raises DataError for an id that
+        is there already, and what `encode_items` raises.
+        """
+        self.check_scale(features, available)
+        return Pool(self, self.catalogue, texts(ids, "item"), self.encode_items(features, available))
 
     @property
     @abstractmethod
@@ -206,24 +216,16 @@ class StoredModel(Serving):
         if self.imputer is None or self._catalogue is None:
             write_npz_atomic(path, arrays, meta)
             return
-        if share is not None and share.shards:
-            self._write_parts(path, share, arrays, meta)
-            return
-        if share is None or share.ranks.first:
-            whole = None if share is None else share.whole
-            catalogue = self._catalogue if whole is None else Catalogue.of(whole)
-            arrays |= self._common(self.imputer, self.item_factors(), catalogue)
-        write_shared(share, path, arrays, self.user_tables, meta)
+        whole = self._catalogue if share is None or share.whole is None else Catalogue.of(share.whole)
 
-    def _write_parts(self, path: str | Path, share: Share, arrays: Arrays, meta: dict[str, Any]) -> None:
-        """Each shard's users with their part of the catalogue; items once."""
-        rows, tables, items = share.shard_rows(), self.user_tables, dict(arrays)
-        trained = np.any(share.ranks.all_values(self.catalogue.trained), axis=0)
-        if share.ranks.first:
-            items |= self._common(self.fitted_imputer(), self.item_factors(), self.catalogue) | {"trained": trained}
-            items.pop("pairs_print", None)  # of this rank's users; those of data in shards have ids
-        parts = [{name: arrays[name][r] for name in tables} | self.catalogue.users_part(r) for r in rows]
-        write_parts(share, path, {k: x for k, x in items.items() if k not in parts[0]}, parts, meta)
+        def common() -> Arrays:
+            return self._common(self.fitted_imputer(), self.item_factors(), whole)
+
+        if share is not None and share.shards:
+            write_in_parts(path, share, arrays, self.user_tables, whole, common, meta)
+            return
+        arrays |= common() if share is None or share.ranks.first else {}
+        write_shared(share, path, arrays, self.user_tables, meta)
 
     def _common(self, imputer: Imputer, items: Vectors, catalogue: Catalogue) -> Arrays:
         """What every fitted model stores."""
@@ -283,10 +285,7 @@ class StoredModel(Serving):
 
 
 def load(path: str | Path, *, device: str = "cpu") -> StoredModel:
-    """The model that `save` wrote to `path`, of any kind.
-
-    Raises DataError naming the file and what is wrong with it.
-    """
+    """The model that `save` wrote to `path`, of any kind. Raises DataError naming the file and what is wrong with it."""
     return stored_class(path, read_meta(path, "model")).load(path, device=device)
 
 

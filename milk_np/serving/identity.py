@@ -22,11 +22,11 @@ class Index:
     ----------
     ids : (n,) str, optional
     n : number of users or items
-    kind : "user" or "item", for messages
+    kind, where : "user" or "item", and what they belong to, for messages
     """
 
-    def __init__(self, ids: NDArray[np.str_] | None, n: int, kind: str) -> None:
-        self.ids, self.n, self.kind = ids, n, kind
+    def __init__(self, ids: NDArray[np.str_] | None, n: int, kind: str, where: str = "the data set") -> None:
+        self.ids, self.n, self.kind, self.where = ids, n, kind, where
 
     @cached_property
     def _places(self) -> dict[str, int]:
@@ -59,12 +59,23 @@ class Index:
         """Ids of `numbers` as texts."""
         return [str(name) for name in self.names(np.asarray(numbers, np.int32)).tolist()]
 
-    def unknown(self, word: str) -> str:
-        """The message for an id that isn't in the data."""
-        what = f"{self.kind} {word!r} is not in the data set"
+    def not_new(self, ids: Sequence[str]) -> list[str]:
+        """Why each of `ids` can't be that of one more: it is empty, there already or given twice; empty text if it
+        can."""
+        known, before = self.find(list(ids)) >= 0, set[str]()
+        out = []
+        for name, taken in zip(ids, known.tolist(), strict=True):
+            why = f"is in {self.where} already" if taken else "is given twice" if name in before else ""
+            out.append(f"{self.kind} {name!r} {why}" if why else "an id is empty" if not name else "")
+            before.add(name)
+        return out
+
+    def unknown(self, word: str, suggest: bool = True) -> str:
+        """The message for an id that isn't in the data; to `suggest` a similar one takes time."""
+        what = f"{self.kind} {word!r} is not in {self.where}"
         if self.ids is None:
             return f"{what}; expected a number from 0 to {self.n - 1}"
-        return what + nearest(word, _similar(word, self.ids), 0.5)
+        return what + (nearest(word, _similar(word, self.ids), 0.5) if suggest else "")
 
 
 def texts(asked: Any, kind: str) -> list[str]:

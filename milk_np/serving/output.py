@@ -19,6 +19,13 @@ Table = Mapping[str, NDArray[Any]]
 """Columns of equal length by name: integers, float32 or text."""
 
 
+_ROWS = 1 << 18
+"""Rows of Parquet that are written together: so many ids take less than 2 GB, which is the most of a column of text."""
+
+_SHORT = 64
+"""Characters of ids that are written in one pass over all of them."""
+
+
 def write_table(path: str | Path, parts: Iterable[Table]) -> None:
     """Write the rows of all `parts`, which have the same columns, to one file; its suffix decides the format.
 
@@ -73,10 +80,13 @@ def write_parquet(file: BinaryIO, parts: Iterable[Table], meta: Mapping[bytes, b
     arrow, parquet = pyarrow()
     writer = None
     for part in parts:
-        table = arrow.table({name: _arrow(arrow, column) for name, column in part.items()})
-        table = table.replace_schema_metadata(dict(meta) if meta else None)
-        writer = writer or parquet.ParquetWriter(file, table.schema)
-        writer.write_table(table)
+        n = len(next(iter(part.values())))
+        for rows in (slice(start, start + _ROWS) for start in range(0, max(n, 1), _ROWS)):
+            columns = [_arrow_column(arrow, column[rows]) for column in part.values()]
+            table = arrow.Table.from_arrays(columns, names=list(part), metadata=dict(meta or {}))
+            repeated = [name for name, column in part.items() if column.dtype.kind != "f"]
+            writer = writer or parquet.ParquetWriter(file, table.schema, use_dictionary=repeated)
+            writer.write_table(table)
     if writer is not None:
         writer.close()
 
@@ -99,9 +109,29 @@ def _shortest(column: NDArray[Any]) -> list[Any]:
     return list(column.tolist())
 
 
-def _arrow(arrow: Any, column: NDArray[Any]) -> Any:
-    """A column for Arrow: text as text, be it without rows, numbers as they are."""
-    return arrow.array(column.tolist(), arrow.string()) if column.dtype.kind == "U" else arrow.array(column)
+def _arrow_column(arrow: Any, column: NDArray[Any]) -> Any:
+    """A column from its bytes: `pyarrow.array` would import pandas where that is installed, for half a second."""
+    if column.dtype.kind != "U":
+        values = np.ascontiguousarray(column)
+        return arrow.Array.from_buffers(
+            arrow.from_numpy_dtype(values.dtype), len(values), [None, arrow.py_buffer(values)]
+        )
+    lengths, text = _utf8(column)
+    ends = np.zeros(len(column) + 1, np.int32)
+    np.cumsum(lengths, out=ends[1:])
+    return arrow.Array.from_buffers(arrow.string(), len(column), [None, arrow.py_buffer(ends), arrow.py_buffer(text)])
+
+
+def _utf8(words: NDArray[np.str_]) -> tuple[Any, Any]:
+    """Lengths of texts in UTF-8, and their bytes one after the other; in one pass where all of them are short ASCII."""
+    width = words.dtype.itemsize // 4
+    if 0 < width <= _SHORT:
+        codes = np.ascontiguousarray(words).view(np.uint32).reshape(-1, width)
+        filled = codes != 0
+        if codes.max(initial=0) < 128 and not (filled[:, 1:] & ~filled[:, :-1]).any():
+            return filled.sum(axis=1), codes[filled].astype(np.uint8)
+    encoded = [word.encode() for word in words.tolist()]
+    return list(map(len, encoded)), b"".join(encoded)
 
 
 def pyarrow() -> tuple[Any, Any]:

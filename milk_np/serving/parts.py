@@ -121,6 +121,10 @@ def model_print(path: Path) -> str:
     return hashlib.sha256(repr(sorted(entries)).encode()).hexdigest()
 
 
-def users_print(users: NDArray[np.int32]) -> str:
-    """Fingerprint of the users (n,) that all parts together are for."""
-    return hashlib.sha256(np.ascontiguousarray(users, np.int32).tobytes()).hexdigest()
+def numbers_print(*numbers: NDArray[np.int32]) -> str:
+    """Fingerprint of numbers of users or items, such as the users that all parts together are for."""
+    digest = hashlib.sha256()
+    for each in numbers:
+        digest.update(f"{len(each)};".encode())
+        digest.update(np.ascontiguousarray(each, np.int32).tobytes())
+    return digest.hexdigest()

@@ -48,6 +48,8 @@ def test_lists_in_memory_are_those_of_the_local_model(model: DaskKernelProfile) 
     some = ["u33", "u2", "u500"]
     how: dict[str, Any] = {"candidates": "all", "exclude_seen": False}
     assert_lists(model.recommend(some, 5, block_users=2, **how), local.recommend(some, 5, **how))
+    never: dict[str, Any] = {"exclude": {"u2": local.recommend(["u2"], 3).found[0].tolist()}}
+    assert_lists(model.recommend(some, 5, block_users=2, **never), local.recommend(some, 5, **never))
     few = {"candidates": ["i3", "i9", "i40"]}
     assert_lists(model.recommend(some, 2, **few), local.recommend(some, 2, **few))
 
@@ -117,7 +119,7 @@ def test_other_lists_are_not_mixed_up(model: DaskKernelProfile, tmp_path: Path) 
 def test_wrong_arguments(model: DaskKernelProfile) -> None:
     with pytest.raises(SettingsError, match="block_users: expected at least 1, got 0"):
         model.recommend(block_users=0)
-    with pytest.raises(SettingsError, match="topk: expected at most"):
-        model.recommend(k=5000)
+    with pytest.raises(SettingsError, match="topk: expected a length of at least 1, got 0"):
+        model.recommend(k=0)
     with pytest.raises(DataError, match="user 'nobody' is not in the data set"):
         model.recommend(["nobody"])

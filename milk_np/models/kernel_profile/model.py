@@ -12,9 +12,10 @@ user u:             p_u = sum over her items of h_j popularity_j^-rarity, and `p
 new item:           z = k(x)^T C, C the regression of T on the modalities that the item owns
 score:              p_u . z
 
-where popularity_j is the number of item j's users: what few choose says more of who chose it. A few items say less of a
-user than many, so that a little of the mean user is added. A user is her history and nothing else: one who was not in
-the training is described like one who was.
+in other coordinates (`milk_np.serving.axes`) of which the first say most, and cut to `width` of them. Here popularity_j
+is the number of item j's users: what few choose says more of who chose it. A few items say less of a user than many, so
+that a little of the mean user is added. A user is her history and nothing else: one who was not in the training is
+described like one who was.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ from milk_np.models.kernel_profile import memory
 from milk_np.models.kernel_profile.by_ranks import RanksEngine
 from milk_np.models.kernel_profile.choice import ContentKernel
 from milk_np.models.kernel_profile.content import content, content_of, item_blocks, similarities
-from milk_np.models.kernel_profile.fit import PARAMETERS, fit_profile
+from milk_np.models.kernel_profile.fit import BALANCING, PARAMETERS, fit_profile
+from milk_np.models.kernel_profile.narrowing import balanced
 from milk_np.models.kernel_profile.pairs import Pairs
 from milk_np.models.kernel_profile.ridge import choose_sets, weighted
 from milk_np.models.kernel_profile.whitening import whitened
@@ -59,8 +61,8 @@ from milk_np.training.run_folder import RunFolder
 class KernelProfile(StoredModel):
     """Users described by what they chose, items by what their owned modalities say of it; fitted in one pass.
 
-    Settings: `profile_width` (K), `landmarks`, `smoothing`, `smoothing_rank`, `smoothing_power`, `rarity`, `prior`,
-    `owned_sets`, `kernel_scale`, `kernel_noise`, `modality_weights`, `whitening`, and `seed`, which draws the
+    Settings: `profile_width` (K), `width`, `landmarks`, `smoothing`, `smoothing_rank`, `smoothing_power`, `rarity`,
+    `prior`, `owned_sets`, `kernel_scale`, `kernel_noise`, `modality_weights`, `whitening`, and `seed`, which draws the
     landmarks. Where they are unset, the weights are chosen by the leave-one-out error, noise and whitening by ranking
     held-out items. Sums over items and pairs, made by blocks, and ranking run on `device`; what is chosen on samples,
     and all that is of landmarks by landmarks, on the host. The bits of a fit on the host don't depend on the number of
@@ -206,6 +208,8 @@ class KernelProfile(StoredModel):
         self.imputer, self._arrays = MeanImputer().fit(ds), {}
         with one_blas_thread():
             self._arrays = fit_profile(ds, self._centres, self.settings, phases, pairs)
+            phases("axes of the vectors", BALANCING)
+            self._arrays = balanced(self, ds)
         if run is not None and self.ranks.first:
             self.save(run.model)
         phases.done()
