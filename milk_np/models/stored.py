@@ -285,7 +285,7 @@ class StoredModel(Serving):
 
 
 def load(path: str | Path, *, device: str = "cpu") -> StoredModel:
-    """The model that `save` wrote to `path`, of any kind. Raises DataError naming the file and what is wrong with it."""
+    """The model that `save` wrote, of any kind. Raises DataError naming the file and what is wrong with it."""
     return stored_class(path, read_meta(path, "model")).load(path, device=device)
 
 
