@@ -41,33 +41,29 @@ class PartLists:
         self.rejects, self.rows = Rejects(), 0
 
     def __iter__(self) -> Iterator[Table]:
-        served = np.zeros(0 if self._asked is None else len(self._asked.ids), np.bool_)
+        wanted = self._asked or Asked("--users", [], [])
+        served = np.zeros(len(wanted.ids), np.bool_)
         for model in self._parts.models(device=self._device):
             known = model.catalogue
             source = Source(model, known, model.fitted_imputer().modalities, known.user_ids, known.item_ids)
-            if self._asked is None:
-                asked, users = source.users("all")
-            else:
-                numbers = source.user_index.find(self._asked.ids)
-                served |= numbers >= 0
-                asked, users = self._asked.only(numbers >= 0), numbers[numbers >= 0]
-            job = self._job(source, asked, users)
-            delivered = Delivered(job, self.rejects)
+            numbers = source.user_index.find(wanted.ids)
+            served |= numbers >= 0
+            some = wanted.only(numbers >= 0), numbers[numbers >= 0]
+            asked, users = source.users("all") if self._asked is None else some
+            delivered = Delivered(self._job(source, asked, users), self.rejects)
             yield from delivered
             self.rows += delivered.rows
-        for n in np.flatnonzero(~served).tolist() if self._asked is not None else []:
-            word = self._asked.ids[n]
-            self.rejects.add(
-                self._asked.place(n), "user", word, f"user {word!r} is not in the model", self._given.skip_unknown
-            )
+        for n in np.flatnonzero(~served).tolist():
+            why = f"user {wanted.ids[n]!r} is not in the model"
+            self.rejects.add(wanted.place(n), "user", wanted.ids[n], why, self._given.skip_unknown)
 
     def _job(self, source: Source, asked: Asked, users: NDArray[np.int32]) -> Job:
         """The lists of users of one part."""
         given = self._given
         chosen = source.candidates(given.candidates or "new")
         k = min(given.topk, len(candidate_items(source.data, chosen)))
-        how = {"candidates": chosen, "exclude_seen": not given.include_seen}
-        lists = recommend_blocks(source.model, source.data, users, k, **how)
+        seen = not given.include_seen
+        lists = recommend_blocks(source.model, source.data, users, k, candidates=chosen, exclude_seen=seen)
         return Job(lists, ("user", source.user_index.names), ("item", source.item_index.names), asked.place, k)
 
 

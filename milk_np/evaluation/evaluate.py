@@ -227,9 +227,10 @@ def merged_values(parts: Sequence[Values], split: int, candidates: str, whose: s
 
 def _own_part(found: Values, split: int, candidates: str, means: tuple[Any, Any, Any, Any]) -> Evaluation:
     """What a rank other than 0 knows of an evaluation: the metrics of all users, the values of its own."""
-    about, (*metrics, exposure) = (SPLITS[split], candidates, len(found.best), found.topk), means
+    metrics, slices, slice_users, exposure = means
+    about = SPLITS[split], candidates, len(found.best), found.topk
     own = found.users, found.whole, found.left_out, found.user_ids
-    return Evaluation(*about, *metrics, *own, exposure=exposure)
+    return Evaluation(*about, metrics, slices, slice_users, *own, exposure)
 
 
 def refuse_trained(scorer: Scorer, ranked: NDArray[np.int32], split: str) -> None:
