@@ -5,7 +5,7 @@ fits on Dask clusters of 1, 2 and 4 processes (planning_check.py), `tables` writ
 the first two do as well. All of it is kept in results/planning.json.
 
 A phase is so many tasks of equal work. The model adds what the busiest rank computes, in waves of tasks, to what passes
-the busiest link, as if nothing overlapped. That is an upper bound of a phase, and the client's link is the busiest.
+the busiest link, as if nothing overlapped; the client's link is the busiest.
 """
 
 from __future__ import annotations
