@@ -70,10 +70,7 @@ class NewItems:
 def read_new_items(path: str, modalities: tuple[str, ...]) -> NewItems:
     """The items of a file. Raises DataError for arrays or columns that don't belong to the `modalities`."""
     given = Path(path)
-    if given.suffix == ".parquet" or (given.is_dir() and not any(given.glob("*.npy"))):
-        features, ids = _parquet(given, modalities)
-    else:
-        features, ids = _folder(given) if given.is_dir() else _npz(path)
+    features, ids = _read(given, modalities)
     for name in features:
         if name not in modalities:
             raise DataError(
@@ -88,12 +85,20 @@ def read_new_items(path: str, modalities: tuple[str, ...]) -> NewItems:
     return NewItems(path, names, rows, owned, np.arange(1, len(owned) + 1))
 
 
-def _npz(path: str) -> tuple[dict[str, NDArray[Any]], NDArray[Any] | None]:
+_Read = tuple[dict[str, NDArray[Any]], NDArray[Any] | None]
+"""Arrays by name, and ids."""
+
+
+def _read(path: Path, modalities: tuple[str, ...]) -> _Read:
+    if path.suffix == ".parquet" or (path.is_dir() and not any(path.glob("*.npy"))):
+        return _parquet(path, modalities)
+    if path.is_dir():
+        return _folder(path)
     arrays = load_arrays(path)
     return arrays, arrays.pop(_IDS, None)
 
 
-def _folder(path: Path) -> tuple[dict[str, NDArray[Any]], NDArray[Any] | None]:
+def _folder(path: Path) -> _Read:
     """A folder with one `.npy` per modality, and ids in item_ids.npy or item_ids.txt."""
     from milk_np.data.importers.columns import read_id_file
     from milk_np.data.storage import naming, read_npy
@@ -104,7 +109,7 @@ def _folder(path: Path) -> tuple[dict[str, NDArray[Any]], NDArray[Any] | None]:
     return arrays, None if ids is None else read_id_file(ids)
 
 
-def _parquet(path: Path, modalities: tuple[str, ...]) -> tuple[dict[str, NDArray[Any]], NDArray[Any]]:
+def _parquet(path: Path, modalities: tuple[str, ...]) -> _Read:
     """A column of ids, and one of lists per modality, empty where an item lacks it; others are ignored."""
     from milk_np.data.importers.arrow import ArrowTable, read_ids
     from milk_np.data.importers.arrow_vectors import vectors_of

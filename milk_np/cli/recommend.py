@@ -172,6 +172,8 @@ def _check(given: argparse.Namespace) -> None:
         raise SettingsError("--shard: applies to --users; leave it out")
     if given.shard and not str(given.out).endswith(".parquet"):
         raise SettingsError("--shard: expected --out FILE.parquet, which says of what it is a part")
+    if given.rejects is not None and given.rejects == given.out:
+        raise SettingsError(f"--rejects: expected another file than --out, got {given.rejects} for both")
     if given.include_seen and given.history is not None:
         raise SettingsError("--include-seen: items of a history are never listed; leave it out")
 

@@ -49,16 +49,20 @@ class Rejects:
         self.rows.append(Reject(place.file, place.row, kind, name, reason))
         self.failed += not expected
 
+    def __len__(self) -> int:
+        return len(self.rows)
+
     @property
     def suggest(self) -> bool:
         """Whether the next one is shown, so that its message may take the time to look for a similar id."""
         return len(self.rows) < _SHOWN
 
-    def rest(self, left: int) -> None:
-        """DataError with the first reason if nothing is `left` to serve."""
-        if self.rows and not left:
-            first, more = self.rows[0], len(self.rows) - 1
-            raise DataError(first.reason + (f"; {more:,} more can't be served either, so nothing is left" * (more > 0)))
+    def rest(self, left: int, since: int = 0) -> None:
+        """DataError with the first reason noted `since` a number of rows, if nothing is `left` to serve."""
+        rows = self.rows[since:]
+        if rows and not left:
+            more = f"; {len(rows) - 1:,} more can't be served either, so nothing is left" if len(rows) > 1 else ""
+            raise DataError(rows[0].reason + more)
 
     def write(self, path: str | None) -> None:
         """Write them all to `path`, if there is one."""

@@ -66,11 +66,12 @@ class Source:
             asked, numbers = self._known(ids_asked(text, "--users"), self.user_index)
         if self.met is None or (served := self.met.servable[numbers]).all():
             return asked, numbers
+        since = len(self.rejects)
         for n in np.flatnonzero(~served).tolist():
             user = int(numbers[n])
             why = self.met.why_not(user)
             self.rejects.add(asked.place(n), "user", self.user_index.words([user])[0], why, self.skip)
-        self.rejects.rest(int(served.sum()))
+        self.rejects.rest(int(served.sum()), since)
         return asked.only(served), numbers[served]
 
     def items(self, text: str, option: str = "--items") -> tuple[Asked, NDArray[np.int32]]:
@@ -83,10 +84,10 @@ class Source:
 
         One with an unknown item is rejected; if unknown items are skipped, one of which nothing is left.
         """
-        asked, lines = histories_asked(text)
+        (asked, lines), since = histories_asked(text), len(self.rejects)
         read = [self._history(asked.place(n), items) for n, items in enumerate(lines)]
         kept = np.array([numbers is not None for numbers in read])
-        self.rejects.rest(int(kept.sum()))
+        self.rejects.rest(int(kept.sum()), since)
         place = np.where(kept, np.cumsum(kept) - 1, -1).astype(np.int32)
         return asked.only(kept), [numbers for numbers in read if numbers is not None], place
 
@@ -107,11 +108,11 @@ class Source:
 
     def _known(self, asked: Asked, index: Index) -> tuple[Asked, NDArray[np.int32]]:
         """Those of the ids that are known, and their numbers; the others are rejected."""
-        numbers = index.find(asked.ids)
+        numbers, since = index.find(asked.ids), len(self.rejects)
         known = numbers >= 0
         for n in np.flatnonzero(~known).tolist():
             self.rejects.add(asked.place(n), index.kind, asked.ids[n], self._unknown(index, asked.ids[n]), self.skip)
-        self.rejects.rest(int(known.sum()))
+        self.rejects.rest(int(known.sum()), since)
         return asked.only(known), numbers[known]
 
     def _unknown(self, index: Index, word: str) -> str:
@@ -124,12 +125,13 @@ class Source:
         if text in ("new", "all"):
             return text
         asked = pairs_asked(text, "", "item").found if is_file(text) else ids_asked(text, "--candidates")
+        since = len(self.rejects)
         numbers = self._agreed(asked, self.item_index)
         there = np.isin(numbers, self.data.all_items())
         for n in np.flatnonzero((numbers >= 0) & ~there).tolist():
             why = f"item {asked.ids[n]!r} is no longer in the data"
             self.rejects.add(asked.place(n), "item", asked.ids[n], why, self.skip)
-        self.rejects.rest(int(there.sum()))
+        self.rejects.rest(int(there.sum()), since)
         return numbers[there]
 
     def exclusions(
@@ -183,11 +185,11 @@ class Source:
 
     def _fit(self, new: NewItems, refused: dict[int, str]) -> NewItems:
         """The items that can be used; the others are rejected."""
-        why = {**dict(new.unfit(self.modalities)), **refused}
+        why, since = {**dict(new.unfit(self.modalities)), **refused}, len(self.rejects)
         for n, reason in sorted(why.items()):
             self.rejects.add(new.place(n), "item", str(new.names[n]), reason)
         with naming(Path(new.file)):
-            self.rejects.rest(len(new) - len(why))
+            self.rejects.rest(len(new) - len(why), since)
         return new.only(~np.isin(np.arange(len(new)), list(why))) if why else new
 
     def _encoded(self, new: NewItems) -> Vectors:

@@ -342,6 +342,19 @@ def test_rejects_are_written_where_nothing_is_left(call: Call, tmp_path: Path) -
     ]
 
 
+def test_the_reason_why_nothing_is_left_is_that_of_what_is_missing(call: Call, tmp_path: Path) -> None:
+    found = call("--users", "u5,nobody", "--candidates", "gone", "--skip-unknown")
+    assert (found.code, found.rows) == (3, [])
+    assert "error: item 'gone' is not in the data set" in found.err
+
+
+def test_fresh_items_that_are_none(shop: Shop, call: Call, tmp_path: Path) -> None:
+    file = npz(tmp_path, [], image=np.zeros((0, 6), np.float32))
+    found = call("--users", "u5", "--fresh", file, "--topk", "3")
+    assert found.lists() == call("--users", "u5", "--topk", "3").lists()
+    assert call("--users", "u5", "--new-item", file).code == 3
+
+
 def test_rejects_without_any(call: Call, tmp_path: Path) -> None:
     out = tmp_path / "rejects.csv"
     assert call("--users", "u5", "--topk", "2", "--rejects", str(out)).code == 0
@@ -369,6 +382,7 @@ def test_wrong_rows_of_exclusions(call: Call, tmp_path: Path, lines: tuple[str, 
         (["--new-item", "x.npz", "--fresh", "y.npz"], "--fresh: expected without --new-item"),
         (["--new-item", "x.npz", "--exclude", "y.csv"], "--exclude: doesn't apply to --new-item"),
         (["--fresh", "x.npz", "--candidates", "all"], "--candidates: applies to --users"),
+        (["--users", "u1", "--out", "x.csv", "--rejects", "x.csv"], "--rejects: expected another file than --out"),
         (["--fresh", "x.npz", "--users", "u1", "--items", "i1"], "got --users, --items"),
     ],
 )
