@@ -16,7 +16,7 @@ from milk_np.errors import DataError, SettingsError
 from milk_np.models.serving import Excluded, Ids, exclusions
 from milk_np.models.stored import StoredModel, load
 from milk_np.serving.catalogue import Catalogue
-from milk_np.serving.output import Table, pyarrow
+from milk_np.serving.output import Table, parquet_module
 from milk_np.serving.parts import Part, different, numbers_print, read_part, write_part
 from milk_np.serving.recommend import Ranked, recommend
 from milk_np.serving.rows import Exclusions
@@ -99,7 +99,7 @@ def gathered(engine: DaskEngine, job: Job) -> Ranked:
 
 def written(engine: DaskEngine, job: Job, folder: Path) -> list[Path]:
     """The files of all blocks in `folder`; those that are there already aren't made again."""
-    pyarrow()
+    parquet_module()
     folder.mkdir(parents=True, exist_ok=True)
     parts = job.parts()
     paths = [path_of(folder, part) for part in parts]

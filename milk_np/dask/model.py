@@ -21,7 +21,7 @@ from milk_np.models.kernel_profile.pairs import Pairs
 from milk_np.models.serving import Excluded, Ids
 from milk_np.serving.parts import model_print
 from milk_np.serving.recommend import Ranked
-from milk_np.training.progress import Callback
+from milk_np.training.progress import Callbacks
 
 StrPath = str | PathLike[str]
 
@@ -70,7 +70,7 @@ class DaskKernelProfile:
         *,
         pairs: StrPath | None = None,
         features: Mapping[str, StrPath] | None = None,
-        callback: Callback | None = None,
+        callback: Callbacks = None,
         final: bool = False,
         **options: Any,
     ) -> Self:

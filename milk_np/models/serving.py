@@ -12,15 +12,13 @@ from numpy.typing import NDArray
 from milk_np.models.base import Recommender
 from milk_np.serving import recommend as lists
 from milk_np.serving.catalogue import Catalogue
-from milk_np.serving.identity import Index
+from milk_np.serving.identity import IdList, Index
 from milk_np.serving.recommend import Ranked
 from milk_np.serving.rows import Exclusions
 
 Features = Mapping[str, NDArray[Any] | None]
 Owned = NDArray[np.bool_] | None
-Ids = Sequence[str] | Sequence[int] | NDArray[Any]
-"""Users or items as the data name them: texts or whole numbers; row numbers where the data have no ids."""
-Excluded = Ids | Mapping[str, Ids] | Mapping[int, Ids]
+Excluded = IdList | Mapping[str, IdList] | Mapping[int, IdList]
 """Ids that no list gets, or those that a list doesn't get, by the user or item, or the position, that it is for."""
 
 
@@ -43,10 +41,10 @@ class Serving(Recommender):
 
     def recommend(
         self,
-        users: Ids | None = None,
+        users: IdList | None = None,
         k: int = 20,
         *,
-        candidates: str | Ids = "new",
+        candidates: str | IdList = "new",
         exclude_seen: bool = True,
         exclude: Excluded = (),
     ) -> Ranked:
@@ -59,10 +57,10 @@ class Serving(Recommender):
         never = exclusions(exclude, known.users, known.items)
         chosen = self._candidates(candidates)
         found = lists.recommend(self, known, wanted, k, candidates=chosen, exclude_seen=exclude_seen, exclude=never)
-        return found.named(known.users.names, known.items.names)
+        return found.named(known.users.names, known.items.names, "user", "item")
 
     def recommend_for_histories(
-        self, histories: Sequence[Ids], k: int = 20, *, candidates: str | Ids = "new", exclude: Excluded = ()
+        self, histories: Sequence[IdList], k: int = 20, *, candidates: str | IdList = "new", exclude: Excluded = ()
     ) -> Ranked:
         """The best `k` new items for users who weren't in training, given by the items that each of them chose.
 
@@ -73,24 +71,26 @@ class Serving(Recommender):
         never = exclusions(exclude, Index(None, len(histories), "history"), known.items)
         chosen = self._candidates(candidates)
         found = lists.recommend_for_histories(self, known, numbers, k, candidates=chosen, exclude=never)
-        return found.named(_as_they_are, known.items.names)
+        return found.named(_as_they_are, known.items.names, "history", "item")
 
-    def recommend_users(self, items: Ids, k: int = 20, *, exclude_seen: bool = True) -> Ranked:
+    def recommend_users(self, items: IdList, k: int = 20, *, exclude_seen: bool = True) -> Ranked:
         """The best `k` users for each of `items`; see `milk_np.serving.recommend.users_for_items`."""
         known = self.catalogue
         found = lists.users_for_items(self, known, known.items.numbers(items), k, exclude_seen=exclude_seen)
-        return found.named(known.items.names, known.users.names)
+        return found.named(known.items.names, known.users.names, "item", "user")
 
     def similar_items(
-        self, items: Ids, k: int = 20, *, candidates: str | Ids = "all", exclude: Excluded = ()
+        self, items: IdList, k: int = 20, *, candidates: str | IdList = "all", exclude: Excluded = ()
     ) -> Ranked:
         """The `k` items most similar to each of `items`; see `milk_np.serving.recommend.similar_items`."""
         known = self.catalogue
         chosen, never = self._candidates(candidates), exclusions(exclude, known.items, known.items)
         found = lists.similar_items(self, known, known.items.numbers(items), k, candidates=chosen, exclude=never)
-        return found.named(known.items.names, known.items.names)
+        return found.named(known.items.names, known.items.names, "item", "similar")
 
-    def score_items(self, features: Features, users: Ids | None = None, available: Owned = None) -> NDArray[np.float32]:
+    def score_items(
+        self, features: Features, users: IdList | None = None, available: Owned = None
+    ) -> NDArray[np.float32]:
         """Scores (n users, n items) of items that weren't in the data, given by raw feature rows (n items, D_m).
 
         A modality that is left out, None, or not `available` (n items, M) counts as missing.
@@ -108,9 +108,9 @@ class Serving(Recommender):
         known = self.catalogue
         self.check_scale(features, available)
         found = lists.users_for_new_items(self, known, self.encode_items(features, available), k)
-        return found.named(_as_they_are, known.users.names)
+        return found.named(_as_they_are, known.users.names, "new_item", "user")
 
-    def _candidates(self, candidates: str | Ids) -> str | NDArray[np.int32]:
+    def _candidates(self, candidates: str | IdList) -> str | NDArray[np.int32]:
         """Ids of candidates as numbers; a word that stands for a set of items stays."""
         return candidates if isinstance(candidates, str) else self.catalogue.items.numbers(candidates)
 

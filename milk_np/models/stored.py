@@ -15,36 +15,31 @@ from milk_np.data.share import Share
 from milk_np.errors import DataError, MilkError, SettingsError
 from milk_np.files import Arrays as Arrays
 from milk_np.files import read_meta, read_npz, require, write_npz_atomic
-from milk_np.files.schema import FLOATS, WHOLE, Field, Schema, check, check_plain
+from milk_np.files.schema import Schema, check, check_plain
 from milk_np.models.base import Vectors
+from milk_np.models.estimator import Estimator
 from milk_np.models.in_parts import write_in_parts
 from milk_np.models.on_data import OnData
 from milk_np.models.pool import Pool
 from milk_np.models.registry import MODELS, model_class, own_settings, stored_settings, trained
-from milk_np.models.serving import Features, Ids, Owned, Serving
+from milk_np.models.schema import IMPUTER, SCHEMA
+from milk_np.models.serving import Features, Owned, Serving
 from milk_np.serving.catalogue import ARRAYS as STORED
-from milk_np.serving.catalogue import SCHEMA, Catalogue
-from milk_np.serving.identity import texts
+from milk_np.serving.catalogue import Catalogue
+from milk_np.serving.identity import IdList, texts
 from milk_np.serving.joining import Joined, join
 from milk_np.serving.prints import warn_of_scale
 from milk_np.serving.ranking import Scorer, TopK
 from milk_np.settings.shared import Settings
 from milk_np.training.history import History
 from milk_np.training.keeping import write_shared
-from milk_np.training.progress import Callback
-from milk_np.training.run_folder import RunFolder
+from milk_np.training.progress import Callbacks
+from milk_np.training.run_folder import RunFolder, model_in
 
 KIND = "model"
-_IMPUTER = "imputer_"
-_SCHEMA: Schema = {
-    **SCHEMA,
-    "items": Field(FLOATS, ("I", "K")),
-    f"{_IMPUTER}modalities": Field("U", ("M",), optional=True),
-    f"{_IMPUTER}widths": Field(WHOLE, ("M",), low=1, below=1 << 24, optional=True),
-}
 
 
-class StoredModel(Serving):
+class StoredModel(Estimator, Serving):
     """A model with settings that can be trained, saved and loaded.
 
     Attributes
@@ -87,7 +82,7 @@ class StoredModel(Serving):
         self,
         ds: Dataset,
         *,
-        callback: Callback | None = None,
+        callback: Callbacks = None,
         run: RunFolder | None = None,
         resume: bool = False,
         final: bool = False,
@@ -97,7 +92,8 @@ class StoredModel(Serving):
         Parameters
         ----------
         ds : Dataset
-        callback : function of `milk_np.training.progress.Progress`, called during training
+        callback : functions of `milk_np.training.progress.Progress`, called during training: one or several
+            See `milk_np.Listener`. By default a bar in a notebook; an empty list shows nothing there, either.
         run : folder for the model, and for checkpoints and metrics of a model that learns by steps
         resume : continue from the last checkpoint in `run`
         final : bool
@@ -143,7 +139,7 @@ class StoredModel(Serving):
         if self.scale_matters:
             warn_of_scale(self.fitted_imputer().modalities, self.catalogue.lengths, features, available)
 
-    def with_items(self, ids: Ids, features: Features, available: Owned = None) -> Pool:
+    def with_items(self, ids: IdList, features: Features, available: Owned = None) -> Pool:
         """This model's items and new ones that are in no data yet, to be ranked together.
 
         `ids` (n) name the new items, `features` has their raw rows as in `score_items`. Raises DataError for an id that
@@ -229,13 +225,20 @@ class StoredModel(Serving):
 
     def _common(self, imputer: Imputer, items: Vectors, catalogue: Catalogue) -> Arrays:
         """What every fitted model stores."""
-        state = {f"{_IMPUTER}{name}": array for name, array in imputer.state().items()}
+        state = {f"{IMPUTER}{name}": array for name, array in imputer.state().items()}
         return {**state, "items": items, **catalogue.arrays()}
 
     @classmethod
     def load(cls, path: str | Path, *, device: str = "cpu") -> Self:
-        """The model that `save` wrote. Raises DataError naming the file and what is wrong with it."""
-        return cls.of_file(path, *read_npz(path, KIND), device)
+        """The model that `save` wrote, or that of a run's folder, which brings its history.
+
+        Raises DataError naming the file and what is wrong with it, SettingsError for a folder without a model.
+        """
+        folder, path = Path(path), model_in(path)
+        model = cls.of_file(path, *read_npz(path, KIND), device)
+        if folder != path:
+            model.history = RunFolder(folder).history(model.settings.valid_metric)
+        return model
 
     @classmethod
     def of_file(cls, path: str | Path, arrays: Arrays, meta: Mapping[str, Any], device: str) -> Self:
@@ -253,7 +256,7 @@ class StoredModel(Serving):
 
     def _read_checked(self, path: str | Path, arrays: Arrays) -> None:
         """Load what `_write` wrote; DataError unless every array has the type, shape and range that it should."""
-        schema = {**_SCHEMA, **self.schema}
+        schema = {**SCHEMA, **self.schema}
         check_plain(path, arrays, schema)
         check(path, arrays, schema, {})
         try:
@@ -277,7 +280,7 @@ class StoredModel(Serving):
         """Load what `_write` wrote; a model also reads its parameters."""
         require(path, arrays, "items", *STORED)
         self._items, self._catalogue = arrays["items"], Catalogue.from_arrays(arrays)
-        state = {name.removeprefix(_IMPUTER): x for name, x in arrays.items() if name.startswith(_IMPUTER)}
+        state = {name.removeprefix(IMPUTER): x for name, x in arrays.items() if name.startswith(IMPUTER)}
         self.imputer = self._imputer_class().from_state(state)
 
     def _imputer_class(self) -> type[Imputer]:
@@ -285,8 +288,8 @@ class StoredModel(Serving):
 
 
 def load(path: str | Path, *, device: str = "cpu") -> StoredModel:
-    """The model that `save` wrote, of any kind. Raises DataError naming the file and what is wrong with it."""
-    return stored_class(path, read_meta(path, "model")).load(path, device=device)
+    """The model that `save` wrote, or that of a run's folder, of any kind; errors of `StoredModel.load`."""
+    return stored_class(path, read_meta(model_in(path), "model")).load(path, device=device)
 
 
 def stored_class(path: str | Path, meta: Mapping[str, Any]) -> type[StoredModel]:

@@ -4,15 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from milk_np.data.validation import as_text
 from milk_np.errors import DataError
 from milk_np.text import nearest
 
 _MOST_COMPARED = 20_000
+
+
+class Column(Protocol):
+    """A column of pandas, polars, pyarrow and the like."""
+
+    def __array__(self) -> NDArray[Any]:
+        """The column as an array."""
+
+
+Ids = Sequence[str] | Sequence[int] | NDArray[Any]
+"""Users or items as the data name them: texts or whole numbers; row numbers where the data have no ids."""
+IdList = Ids | Column
+"""The same, or a column of a data frame."""
 
 
 class Index:
@@ -79,8 +93,12 @@ class Index:
 
 
 def texts(asked: Any, kind: str) -> list[str]:
-    """Ids as texts; DataError unless they are a list of texts or of whole numbers."""
+    """Ids as texts; DataError unless they are a list, an array or a column of texts or of whole numbers."""
+    if isinstance(asked, (str, bytes)):
+        raise DataError(f"{kind}s: expected a list of ids, got the text {asked!r}; put it in brackets: [{asked!r}]")
     values = np.asarray(asked)
+    if values.dtype.kind in "OT" and values.ndim == 1:
+        return [as_text(value, place, f"{kind}s") for place, value in enumerate(values.tolist())]
     if values.ndim != 1 or (len(values) and values.dtype.kind not in "Uiu"):
         raise DataError(
             f"{kind}s: expected a list of ids, texts or whole numbers, got {values.dtype} of shape {values.shape}"

@@ -6,13 +6,15 @@ import csv
 import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from milk_np.errors import MissingExtraError, SettingsError
+from milk_np.display.tables import arrow_table, pyarrow_module
+from milk_np.errors import SettingsError
 from milk_np.files.writing import write_atomic
 
 Table = Mapping[str, NDArray[Any]]
@@ -21,9 +23,6 @@ Table = Mapping[str, NDArray[Any]]
 
 _ROWS = 1 << 18
 """Rows of Parquet that are written together: so many ids take less than 2 GB, which is the most of a column of text."""
-
-_SHORT = 64
-"""Characters of ids that are written in one pass over all of them."""
 
 
 def write_table(path: str | Path, parts: Iterable[Table]) -> None:
@@ -49,7 +48,7 @@ def writer_for(path: str | Path) -> Callable[[BinaryIO, Iterable[Table]], None]:
     if suffix not in _WRITERS:
         raise SettingsError(f"{path}: expected a name that ends in {', '.join(_WRITERS)}, got {suffix or 'none'}")
     if suffix == ".parquet":
-        pyarrow()
+        parquet_module()
     return _WRITERS[suffix]
 
 
@@ -77,13 +76,13 @@ def _jsonl(file: BinaryIO, parts: Iterable[Table]) -> None:
 
 def write_parquet(file: BinaryIO, parts: Iterable[Table], meta: Mapping[bytes, bytes] | None = None) -> None:
     """Write the parts as Parquet; `meta` is kept beside the columns' names."""
-    arrow, parquet = pyarrow()
+    parquet = parquet_module()
     writer = None
     for part in parts:
         n = len(next(iter(part.values())))
         for rows in (slice(start, start + _ROWS) for start in range(0, max(n, 1), _ROWS)):
-            columns = [_arrow_column(arrow, column[rows]) for column in part.values()]
-            table = arrow.Table.from_arrays(columns, names=list(part), metadata=dict(meta or {}))
+            table = arrow_table({name: column[rows] for name, column in part.items()})
+            table = table.replace_schema_metadata(dict(meta or {}))
             repeated = [name for name, column in part.items() if column.dtype.kind != "f"]
             writer = writer or parquet.ParquetWriter(file, table.schema, use_dictionary=repeated)
             writer.write_table(table)
@@ -109,38 +108,7 @@ def _shortest(column: NDArray[Any]) -> list[Any]:
     return list(column.tolist())
 
 
-def _arrow_column(arrow: Any, column: NDArray[Any]) -> Any:
-    """A column from its bytes: `pyarrow.array` would import pandas where that is installed, for half a second."""
-    if column.dtype.kind != "U":
-        values = np.ascontiguousarray(column)
-        return arrow.Array.from_buffers(
-            arrow.from_numpy_dtype(values.dtype), len(values), [None, arrow.py_buffer(values)]
-        )
-    lengths, text = _utf8(column)
-    ends = np.zeros(len(column) + 1, np.int32)
-    np.cumsum(lengths, out=ends[1:])
-    return arrow.Array.from_buffers(arrow.string(), len(column), [None, arrow.py_buffer(ends), arrow.py_buffer(text)])
-
-
-def _utf8(words: NDArray[np.str_]) -> tuple[Any, Any]:
-    """Lengths of texts in UTF-8, and their bytes one after the other; in one pass where all of them are short ASCII."""
-    width = words.dtype.itemsize // 4
-    if 0 < width <= _SHORT:
-        codes = np.ascontiguousarray(words).view(np.uint32).reshape(-1, width)
-        filled = codes != 0
-        if codes.max(initial=0) < 128 and not (filled[:, 1:] & ~filled[:, :-1]).any():
-            return filled.sum(axis=1), codes[filled].astype(np.uint8)
-    encoded = [word.encode() for word in words.tolist()]
-    return list(map(len, encoded)), b"".join(encoded)
-
-
-def pyarrow() -> tuple[Any, Any]:
-    """pyarrow and its module for Parquet. Raises MissingExtraError if it isn't installed."""
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError:
-        raise MissingExtraError(
-            'Parquet files need pyarrow, which is not installed; pip install "milk-np[parquet]", or write .csv'
-        ) from None
-    return pyarrow, pyarrow.parquet
+def parquet_module() -> Any:
+    """pyarrow's module for Parquet. Raises MissingExtraError if it isn't installed."""
+    pyarrow_module("Parquet files need pyarrow, which is not installed", ", or write .csv")
+    return import_module("pyarrow.parquet")

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from milk_np.errors import DataError
 from milk_np.files.writing import write_atomic
-from milk_np.serving.output import Table, pyarrow, write_parquet, write_table
+from milk_np.serving.output import Table, parquet_module, write_parquet, write_table
 
 KEY = b"milk_np"
 _SHOWN = 10
@@ -53,7 +53,7 @@ def write_part(path: str | Path, tables: Iterable[Table], part: Part) -> None:
 
 def read_part(path: str | Path) -> Part:
     """Which part a file holds. Raises DataError if it isn't one."""
-    _, parquet = pyarrow()
+    parquet = parquet_module()
     try:
         found = json.loads((parquet.read_schema(path).metadata or {})[KEY])
         return Part(int(found["number"]), int(found["of"]), dict(found["about"]))
@@ -63,7 +63,7 @@ def read_part(path: str | Path) -> Part:
 
 def tables_of(path: str | Path) -> Iterator[Table]:
     """Columns of a part, one batch of rows at a time."""
-    _, parquet = pyarrow()
+    parquet = parquet_module()
     with parquet.ParquetFile(path) as file:
         for batch in file.iter_batches():
             yield {name: _column(batch.column(name)) for name in batch.schema.names}

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol, cast
 
 import numpy as np
@@ -14,12 +13,12 @@ from milk_np.data.rows import unit_rows
 from milk_np.errors import DataError, SettingsError
 from milk_np.kernels.blas import one_blas_thread
 from milk_np.serving.histories import Ids, compressed
+from milk_np.serving.ranked import Ranked as Ranked
 from milk_np.serving.ranking import Rows, Scorer, best_candidates, chosen_rows, finite, meeting, search_of
 from milk_np.serving.rows import Exclusions, inside, padded, union
 from milk_np.serving.users import best_users, known_users
 from milk_np.serving.users import served_users as served_users
 
-Names = Callable[[NDArray[np.int32]], NDArray[Any]]
 NOTHING = Exclusions()
 
 
@@ -52,35 +51,6 @@ class Historian(Scorer, Protocol):
 
     def encode_users(self, histories: Sequence[Ids]) -> NDArray[np.float32]:
         """Vectors (n, K) of users who weren't in training, from the numbers of the items that each of them chose."""
-
-
-@dataclass(frozen=True, eq=False)
-class Ranked:
-    """Lists for some users or items.
-
-    Attributes
-    ----------
-    query : (n,) int32, or str
-        The users or items that the lists are for: numbers, or ids.
-    found : (n, k) int32, or str
-        The lists, best first, padded with -1, or with empty text where they hold ids.
-    score : (n, k) float32
-        Scores, -inf where padded.
-    """
-
-    query: NDArray[Any]
-    found: NDArray[Any]
-    score: NDArray[np.float32]
-
-    def named(self, query: Names, found: Names) -> Ranked:
-        """The same lists with ids in place of numbers: `query` and `found` give the ids of numbers."""
-        return Ranked(query(self.query), found(self.found), self.score)
-
-    def rows(self) -> tuple[NDArray[Any], NDArray[np.int32], NDArray[Any], NDArray[np.float32]]:
-        """Query, rank (from 1), found item or user, and score, one entry per list position that isn't padding."""
-        filled = ~np.isneginf(self.score)
-        row, place = np.nonzero(filled)
-        return self.query[row], (place + 1).astype(np.int32), self.found[filled], self.score[filled]
 
 
 def recommend(
@@ -120,7 +90,8 @@ def recommend(
     if not parts:
         return Ranked(np.zeros(0, np.int32), np.zeros((0, k), np.int32), np.zeros((0, k), np.float32))
     fields = zip(*((part.query, part.found, part.score) for part in parts), strict=True)
-    return Ranked(*(np.concatenate(field) for field in fields))
+    query, found, score = (np.concatenate(field) for field in fields)
+    return Ranked(query, found, score)
 
 
 def recommend_blocks(
