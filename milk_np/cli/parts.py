@@ -15,7 +15,8 @@ from milk_np.cli.rejects import Rejects
 from milk_np.cli.source import Source
 from milk_np.data.shards import load_shards, shard_sizes
 from milk_np.errors import DataError, SettingsError
-from milk_np.evaluation.evaluate import Evaluation, Values, merged_values, values_of
+from milk_np.evaluation.evaluate import Values, merged_values, values_of
+from milk_np.evaluation.result import Evaluation
 from milk_np.models.parts import Parts
 from milk_np.ranks.group import Ranks, shares
 from milk_np.serving.output import Table
