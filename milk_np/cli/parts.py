@@ -38,7 +38,7 @@ class PartLists:
                 option = f"--{name.replace('_', '-')}"
                 raise SettingsError(f"{option}: a model in shards makes lists for --users; leave it out")
         self._given, self._parts, self._device = given, parts, device
-        self._asked = None if given.users == "all" else ids_asked(given.users, "--users")
+        self._asked = None if given.users == "all" else ids_asked(given.users, "--users", "user")
         self.rejects, self.rows = Rejects(), 0
 
     def __iter__(self) -> Iterator[Table]:
