@@ -163,10 +163,11 @@ def evaluate(
         If a vector of the model is not finite.
     """
     share = share or Share()
-    found = values_of(model, ds, split, topk=topk, candidates=candidates, users=users, top_k=top_k)
+    chosen = None if users is None else Index(ds.user_ids, ds.n_users, "user").numbers(users)
+    found = values_of(model, ds, split, topk=topk, candidates=candidates, chosen=chosen, top_k=top_k)
     found = found._replace(users=found.users + np.int32(share.first_user))
     everything = share.ranks.first_values(found)
-    whose = "" if users is None else f" of the {len(users)} given users"
+    whose = "" if chosen is None else f" of the {len(chosen)} given users"
     merged = share.ranks.kept_by_first(lambda: merged_values(everything, split, candidates, whose))
     told = None if merged is None else (merged.metrics, merged.slices, merged.slice_users, merged.exposure)
     means = share.ranks.from_first(told)
@@ -193,15 +194,14 @@ def values_of(
     *,
     topk: Sequence[int],
     candidates: str = "all",
-    users: Sequence[str] | Sequence[int] | NDArray[Any] | None = None,
+    chosen: NDArray[np.int32] | None = None,
     top_k: TopK | None = None,
 ) -> Values:
-    """The values of the users of `ds`, as far as the model serves them; see `evaluate`. Maybe of none."""
+    """The values of the users of `ds`, or of those `chosen`, as far as the model serves them; maybe of none."""
     scorer = Factors(*model) if isinstance(model, tuple) else meeting(model, ds)
     ranked = _candidate_items(ds, split, candidates)
     refuse_trained(scorer, ranked, SPLITS[split])
     lengths = _lengths(topk, len(ranked))
-    chosen = None if users is None else Index(ds.user_ids, ds.n_users, "user").numbers(users)
     truth = Truth.of(ds, split, ranked, chosen, getattr(scorer, "servable", None))
     best = np.full(len(ranked), lengths[-1], np.int64)
     scored = [truth.score(np.zeros((0, lengths[-1]), np.int32), slice(0, 0), lengths)]
