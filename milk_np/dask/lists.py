@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from milk_np.dask.engine import DaskEngine
 from milk_np.errors import DataError, SettingsError
-from milk_np.models.serving import Excluded, Ids, exclusions
+from milk_np.models.serving import Excluded, exclusions
 from milk_np.models.stored import StoredModel, load
 from milk_np.serving.catalogue import Catalogue
+from milk_np.serving.identity import IdList
 from milk_np.serving.output import Table, parquet_module
 from milk_np.serving.parts import Part, different, numbers_print, read_part, write_part
 from milk_np.serving.recommend import Ranked, recommend
@@ -44,10 +45,10 @@ class Job:
         cls,
         model: StoredModel,
         file: tuple[str, str],
-        users: Ids | None,
+        users: IdList | None,
         *,
         k: int,
-        candidates: str | Ids,
+        candidates: str | IdList,
         exclude_seen: bool,
         exclude: Excluded,
         block_users: int,
@@ -94,7 +95,10 @@ class Job:
 def gathered(engine: DaskEngine, job: Job) -> Ranked:
     """All lists, in the memory of this process."""
     found = list(engine.each(_named, job, job.parts()))
-    return Ranked(*(np.concatenate([getattr(each, name) for each in found]) for name in ("query", "found", "score")))
+    query, items, score = (
+        np.concatenate([getattr(each, name) for each in found]) for name in ("query", "found", "score")
+    )
+    return Ranked(query, items, score, "user", "item")
 
 
 def written(engine: DaskEngine, job: Job, folder: Path) -> list[Path]:
@@ -140,14 +144,13 @@ def make(state: tuple[Job, str], part: Part) -> None:
 
 def tables(job: Job, part: Part) -> Iterator[Table]:
     """The lists of a block of users as a table of ids."""
-    query, rank, found, score = _named(job, part).rows()
-    yield {"user": query, "rank": rank, "item": found, "score": score}
+    yield _named(job, part).columns()
 
 
 def _named(job: Job, part: Part) -> Ranked:
     """The lists of a block of users, by id."""
     known: Catalogue = _model(*job.model).catalogue
-    return job.lists(part).named(known.users.names, known.items.names)
+    return job.lists(part).named(known.users.names, known.items.names, "user", "item")
 
 
 @lru_cache(2)

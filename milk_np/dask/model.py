@@ -18,10 +18,11 @@ from milk_np.data import Dataset
 from milk_np.errors import SettingsError
 from milk_np.models.kernel_profile.model import KernelProfile
 from milk_np.models.kernel_profile.pairs import Pairs
-from milk_np.models.serving import Excluded, Ids
+from milk_np.models.serving import Excluded
+from milk_np.serving.identity import IdList
 from milk_np.serving.parts import model_print
 from milk_np.serving.recommend import Ranked
-from milk_np.training.progress import Callbacks
+from milk_np.training.events import Callbacks
 
 StrPath = str | PathLike[str]
 
@@ -106,11 +107,11 @@ class DaskKernelProfile:
 
     def recommend(
         self,
-        users: Ids | None = None,
+        users: IdList | None = None,
         k: int = 20,
         *,
         out: StrPath | None = None,
-        candidates: str | Ids = "new",
+        candidates: str | IdList = "new",
         exclude_seen: bool = True,
         exclude: Excluded = (),
         block_users: int = BLOCK_USERS,
