@@ -71,11 +71,12 @@ def evaluate(
     share = share or Share()
     if sample_users is not None and share.ranks.size > 1:
         raise SettingsError("sample_users: each rank has users of its own; evaluate on one, or all users")
+    chosen = None if users is None else Index(ds.user_ids, ds.n_users, "user").numbers(users)
     drawn = partial(draw, count=sample_users, seed=seed)
-    found = values_of(model, ds, split, topk=topk, candidates=candidates, users=users, drawn=drawn, top_k=top_k)
+    found = values_of(model, ds, split, topk=topk, candidates=candidates, chosen=chosen, drawn=drawn, top_k=top_k)
     found = found._replace(users=found.users + np.int32(share.first_user))
     everything = share.ranks.first_values(found)
-    whose = "" if users is None else f" of the {len(users)} given users"
+    whose = "" if chosen is None else f" of the {len(chosen)} given users"
     merged = share.ranks.kept_by_first(lambda: merged_values(everything, split, candidates, whose))
     told = None if merged is None else (merged.metrics, merged.slices, merged.slice_users, merged.exposure)
     means = share.ranks.from_first(told)
@@ -103,16 +104,15 @@ def values_of(
     *,
     topk: Sequence[int],
     candidates: str = "all",
-    users: Sequence[str] | Sequence[int] | NDArray[Any] | None = None,
+    chosen: NDArray[np.int32] | None = None,
     drawn: Drawn = everybody,
     top_k: TopK | None = None,
 ) -> Values:
-    """The values of the users of `ds`, as far as the model serves them; see `evaluate`. Maybe of none."""
+    """The values of the users of `ds`, or of those `chosen` and `drawn`, as far as the model serves them; maybe of none."""
     scorer = Factors(*model) if isinstance(model, tuple) else meeting(model, ds)
     ranked = _candidate_items(ds, split, candidates)
     refuse_trained(scorer, ranked, SPLITS[split])
     lengths = _lengths(topk, len(ranked))
-    chosen = None if users is None else Index(ds.user_ids, ds.n_users, "user").numbers(users)
     truth = Truth.of(ds, split, ranked, chosen, getattr(scorer, "servable", None), drawn)
     best = np.full(len(ranked), lengths[-1], np.int64)
     scored = [truth.score(np.zeros((0, lengths[-1]), np.int32), slice(0, 0), lengths)]

@@ -209,16 +209,14 @@ class StoredModel(Estimator, Serving):
         arrays, share = dict(parameters), self.share
         meta = {"kind": KIND, "model": self.name, "settings": self.settings.without_machine().to_dict()}
         if self.imputer is None or self._catalogue is None:
-            write_npz_atomic(path, arrays, meta)
-            return
+            return write_npz_atomic(path, arrays, meta)
         whole = self._catalogue if share is None or share.whole is None else Catalogue.of(share.whole)
 
         def common() -> Arrays:
             return self._common(self.fitted_imputer(), self.item_factors(), whole)
 
         if share is not None and share.shards:
-            write_in_parts(path, share, arrays, self.user_tables, whole, common, meta)
-            return
+            return write_in_parts(path, share, arrays, self.user_tables, whole, common, meta)
         arrays |= common() if share is None or share.ranks.first else {}
         write_shared(share, path, arrays, self.user_tables, meta)
 
