@@ -108,7 +108,7 @@ def values_of(
     drawn: Drawn = everybody,
     top_k: TopK | None = None,
 ) -> Values:
-    """The values of the users of `ds`, or of those `chosen` and `drawn`, as far as the model serves them; maybe of none."""
+    """The values of the users of `ds`, or of those `chosen` and `drawn`, as far as they are served; maybe of none."""
     scorer = Factors(*model) if isinstance(model, tuple) else meeting(model, ds)
     ranked = _candidate_items(ds, split, candidates)
     refuse_trained(scorer, ranked, SPLITS[split])
