@@ -13,6 +13,7 @@ import numpy as np
 from milk_np.data import checksums
 from milk_np.errors import DataError, ModalityError, OutOfMemoryError
 from milk_np.files import refuse_bombs, refuse_special
+from milk_np.files.parsing import parse_json
 from milk_np.files.writing import folder_atomic, write_atomic
 
 FORMAT = 2
@@ -154,10 +155,7 @@ def _check_feature_keys(arrays: dict[str, Any]) -> None:
 
 def parse_meta(text: str) -> dict[str, Any]:
     """Meta from its JSON text; raises DataError for a version that this program can't read."""
-    try:
-        meta = json.loads(text)
-    except ValueError as error:
-        raise DataError(f"meta: expected JSON text, got {text[:40]!r}") from error
+    meta = parse_json(text, f"meta: expected JSON text, got {text[:40]!r}")
     version = meta.get("format") if isinstance(meta, dict) else None
     if isinstance(version, bool) or not isinstance(version, int):
         raise DataError(f'meta: expected a JSON object with a whole number "format", got {text[:60]!r}')

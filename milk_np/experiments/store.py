@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from milk_np.errors import DataError
 from milk_np.experiments.runs import Result, Run
 from milk_np.files import Arrays, read_npz, write_json_atomic, write_npz_atomic
+from milk_np.files.parsing import json_object
 
 KIND = "per-user"
 
@@ -32,12 +32,10 @@ class Store:
 
     def get(self, run: Run) -> dict[str, Any]:
         """The summary of a finished run. Raises DataError if its file is damaged."""
-        path = self._json(run)
         try:
-            found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, json.JSONDecodeError) as error:
-            raise DataError(f"{path}: can't be read ({error}); delete it to repeat the run") from error
-        return found
+            return json_object(self._json(run))
+        except DataError as error:
+            raise DataError(f"{error}; delete it to repeat the run") from error
 
     def per_user(self, run: Run) -> Arrays:
         """`users` and each metric's values for them."""

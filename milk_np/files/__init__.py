@@ -17,6 +17,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from milk_np.errors import DataError
+from milk_np.files.parsing import parse_json
 from milk_np.files.writing import write_atomic
 from milk_np.text import bytes_text
 
@@ -114,10 +115,7 @@ def require(path: str | Path, arrays: Mapping[str, object], *names: str) -> None
 
 def parse_meta(path: str | Path, entry: np.ndarray[Any, np.dtype[Any]]) -> dict[str, Any]:
     """The JSON object in an archive's text entry."""
-    try:
-        meta = json.loads(str(entry))
-    except json.JSONDecodeError as error:
-        raise DataError(f"{path}: its {_META!r} entry is not JSON ({error})") from error
+    meta = parse_json(str(entry), f"{path}: its {_META!r} entry")
     if not isinstance(meta, dict):
         raise DataError(f"{path}: its {_META!r} entry is not a JSON object")
     return meta

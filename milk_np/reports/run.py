@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from milk_np.files import write_text_atomic
+from milk_np.files.parsing import json_object
 from milk_np.models.registry import load_settings
 from milk_np.reports import numbers, page
 from milk_np.reports.dots import Dots, Point
@@ -24,7 +24,7 @@ NAMES = {"bpr": "ranking (BPR)", "variance": "variance", "alignment": "alignment
 def write_run_report(run: RunFolder) -> None:
     """Write `report.html` into a finished run's folder, from its files."""
     summary = run.summary() or {}
-    known = json.loads(run.file(ENV).read_text(encoding="utf-8"))
+    known = json_object(run.file(ENV))
     settings = load_settings(run.config).to_dict()
     title = f"{summary['model']} on {summary['data']}, seed {summary['seed']}"
     curves = _training(run.metrics(), str(settings["valid_metric"]), summary)
