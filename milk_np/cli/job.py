@@ -167,7 +167,7 @@ def final_text(ds: Dataset) -> str:
 
 def _more_epochs(finished: dict[str, Any], settings: Settings) -> bool:
     """Whether a finished run would train further."""
-    return isinstance(settings, StepSettings) and int(finished["epochs"]) < settings.max_epochs
+    return isinstance(settings, StepSettings) and int(finished.get("epochs", 0)) < settings.max_epochs
 
 
 def _evaluated(trained: Recommender, ds: Dataset, settings: Settings) -> tuple[dict[str, Evaluation], dict[str, Any]]:

@@ -103,8 +103,8 @@ class Source:
                 )
         rows = {name: np.atleast_2d(array) for name, array in arrays.items()}
         owned = _owned(path, rows, self.modalities)
-        if names is not None and len(names) != len(owned):
-            raise DataError(f"{path}: expected {len(owned)} item_ids, one per item, got {len(names)}")
+        if names is not None and names.shape != (len(owned),):
+            raise DataError(f"{path}: expected {len(owned)} item_ids, one per item, got shape {names.shape}")
         named = np.arange(len(owned)) if names is None else names.astype(np.str_)
         some = owned.any(axis=1)
         if not some.all() and some.any():
@@ -159,6 +159,9 @@ def _words(text: str, option: str) -> list[str]:
 
 def _owned(path: str, rows: dict[str, NDArray[Any]], modalities: tuple[str, ...]) -> NDArray[np.bool_]:
     """Which item has which modality (n, M): there is an array, and the item's row isn't all NaN."""
+    for name, array in rows.items():
+        if array.ndim != 2:
+            raise DataError(f"{path}: array {name!r}: expected rows (items x width), got shape {array.shape}")
     counts = {name: len(array) for name, array in rows.items()}
     if len(set(counts.values())) != 1:
         text = ", ".join(f"{name} {count}" for name, count in counts.items()) or "no array"

@@ -108,7 +108,10 @@ def _read_npz(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _entry(archive: np.lib.npyio.NpzFile, name: str) -> Any:
-    return _guarded(lambda: archive[name], f"array {name}")
+    array = _guarded(lambda: archive[name], f"array {name}")
+    if not isinstance(array, np.ndarray):  # NumPy gives what it doesn't know as bytes
+        raise DataError(f"array {name} is no NumPy array; write the file again, for example with milk-prepare")
+    return array
 
 
 def _read_folder(path: Path, check: bool) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -120,6 +123,8 @@ def _read_folder(path: Path, check: bool) -> tuple[dict[str, Any], dict[str, Any
     _check_keys(names)
     stored, known = meta.pop(checksums.KEY, {}), [k for k in names if _known(k)]
     if isinstance(stored, dict):
+        if lost := sorted(set(stored) - set(names)):
+            raise DataError(f"{lost[0]}.npy: no such file, though meta.json has its checksum; copy the folder again")
         checksums.verify(path, stored, [k for k in known if check or not k.startswith(FEATURE)])
     arrays = {k: read_npy(path / f"{k}.npy", mmap=k.startswith(FEATURE)) for k in known}
     _check_feature_keys(arrays)

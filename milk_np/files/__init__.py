@@ -97,13 +97,27 @@ def refuse_special(path: str | Path) -> None:
 
 
 def refuse_bombs(path: str | Path, archive: zipfile.ZipFile) -> None:
-    """Raise DataError for an archive that would take much more memory than its size tells."""
+    """Raise DataError for an archive that would take much more memory than its size tells, or whose entries have
+    other names in its index: a damaged name would make an array that needn't be there disappear."""
+    names = archive.namelist()
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise DataError(f"{path}: entry {min(twice)!r} comes twice; write the file again")
     for entry in archive.infolist():
+        _check_name(path, archive, entry)
         if entry.file_size > max(_LARGE, _MOST_EXPANDED * entry.compress_size):
             raise DataError(
                 f"{path}: entry {entry.filename.removesuffix('.npy')!r} expands from {bytes_text(entry.compress_size)} "
                 f"to {bytes_text(entry.file_size)}, more than {_MOST_EXPANDED} times; write it uncompressed (np.savez)"
             )
+
+
+def _check_name(path: str | Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> None:
+    try:
+        archive.open(entry).close()  # compares the name in the index with that before the entry
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, OSError) as error:
+        raise DataError(
+            f"{path}: entry {entry.filename!r} can't be read ({error}); the file is damaged, write or copy it again"
+        ) from error
 
 
 def require(path: str | Path, arrays: Mapping[str, object], *names: str) -> None:

@@ -57,6 +57,9 @@ class StoredModel(Serving):
     scale_matters: ClassVar[bool] = True
     """Whether the lengths of feature rows change a ranking."""
 
+    described: ClassVar[bool] = False
+    """Whether `schema` says all of the model's own arrays; otherwise encoding is tried when they are loaded."""
+
     profiles_new_items: ClassVar[bool] = False
     """Whether an item that the model did not learn from adds to the profile of a user who chose it."""
 
@@ -210,6 +213,8 @@ class StoredModel(Serving):
         arrays, meta = read_npz(path, KIND)
         if meta.get("model") != cls.name:
             raise DataError(f"{path}: holds a model named {meta.get('model')!r}, expected {cls.name!r}")
+        if not isinstance(meta.get("settings"), dict):
+            raise DataError(f"{path}: its 'meta' entry has no settings; the file is damaged, write it again")
         try:
             settings = stored_settings(meta["settings"], str(path), cls.name)
         except SettingsError as error:
@@ -227,19 +232,28 @@ class StoredModel(Serving):
         try:
             self._read(path, arrays)
             ends = np.array([0, self.catalogue.n_users - 1][: self.catalogue.n_users], np.int32)
-            widths = self.user_factors(ends).shape[1], self._stored_items().shape[1]
+            widths = {"users": self.user_factors(ends).shape[1], "items": self._stored_items().shape[1]}
+            if not self.described and self.settings.device == "cpu":
+                widths["new items"] = self._tried().shape[1]
         except DataError as error:
             raise error if str(error).startswith(str(path)) else DataError(f"{path}: {error}") from error
         except MilkError:
             raise
-        except (ValueError, IndexError, KeyError, TypeError, AttributeError) as error:
+        except Exception as error:  # nearly anything, an array's type that a kernel doesn't know included
             raise DataError(
                 f"{path}: its arrays don't fit together ({error}); the file is damaged, write it again"
             ) from error
-        if widths[0] != widths[1]:
-            raise DataError(
-                f"{path}: vectors of users have {widths[0]} numbers, those of items {widths[1]}; write it again"
-            )
+        if len(set(widths.values())) > 1:
+            found = ", ".join(f"{width} of {whose}" for whose, width in widths.items())
+            raise DataError(f"{path}: expected vectors of one length, got {found} numbers; write it again")
+
+    def _tried(self) -> Vectors:
+        """Vectors of an item and, where there are some, of a history: the model's own arrays fit together."""
+        widths = self.fitted_imputer().widths
+        made = self.encode_items({name: np.ones((1, width), np.float32) for name, width in widths.items()})
+        if self.serves_histories and self.catalogue.n_items:
+            self.encode_users([np.zeros(1, np.int32)])
+        return made
 
     def _read(self, path: str | Path, arrays: Arrays) -> None:
         """Load what `_write` wrote; a model also reads its parameters."""

@@ -134,7 +134,13 @@ class RunFolder:
         """The summary of a finished run, None while it isn't finished."""
         if not self.file(SUMMARY).exists():
             return None
-        return json_object(self.file(SUMMARY))
+        found = json_object(self.file(SUMMARY))
+        for name in ("epochs", "best_epoch"):
+            several = found.get(name, 0)
+            if not all(type(value) is int for value in (several if isinstance(several, list) else [several])):
+                where = self.file(SUMMARY)
+                raise DataError(f"{where}: {name}: expected a whole number, got {several!r}; was it edited?")
+        return found
 
     def _record(self, line: str, number: int) -> dict[str, Any] | None:
         try:

@@ -54,6 +54,7 @@ class ExtractorModel(SteppedModel):
         Losses and validation metrics of the training, after `fit`.
     """
 
+    described: ClassVar[bool] = True
     schema: ClassVar[Schema] = {
         "P": Field(FLOATS, ("*", "K")),
         "W#": Field(FLOATS, ("*", "K")),
