@@ -23,6 +23,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE / "hardening")]
+
 from crashes import WrongError
 from forked import Child, Ended, call
 from job_cases import PREPARED, damage, data, fresh, inside, quietly

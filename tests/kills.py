@@ -22,6 +22,9 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE / "hardening")]
+
 from crashes import Bench, WrongError
 from forked import Child, Ended
 from job_cases import JOBS, fresh

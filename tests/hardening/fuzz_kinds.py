@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,6 @@ from milk_np.machine import threads
 from milk_np.models.registry import load_settings, make_model, make_settings
 from milk_np.models.stored import load
 from milk_np.service.core import Service
-from milk_np.service.start import read_titles
 from milk_np.serving.recommend import recommend_blocks
 
 Files = dict[str, bytes]
@@ -276,6 +276,13 @@ def use_journal() -> None:
         raise WrongError("a change was lost")
 
 
+def use_titles() -> None:
+    """Read the titles of a service."""
+    from milk_np.service.start import read_titles  # which needs the extra serve
+
+    read_titles("titles.csv")
+
+
 def change_journal(rng: random.Random, content: bytes) -> bytes:
     """A journal with another line, a torn one, or other bytes."""
     lines = content.rstrip(b"\n").split(b"\n")
@@ -395,7 +402,7 @@ KINDS: dict[str, Kind] = {
         parquet, one_of(any__parquet=change_parquet), lambda: use_tables("pairs.parquet", "text.parquet")
     ),
     "journal": Kind(served, one_of(journal__jsonl=change_journal), use_journal),
-    "titles": Kind(served, one_of(titles__csv=changed_table), lambda: void(read_titles("titles.csv"))),
+    "titles": Kind(served, one_of(titles__csv=changed_table), use_titles),
     "ids": Kind(
         served, one_of(users__txt=changed_lines), lambda: cli(recommend.main, "--model", "run", "--users", "users.txt")
     ),
@@ -411,6 +418,8 @@ KINDS: dict[str, Kind] = {
     ),
     "lines": Kind(for_lines, change_line, use_line),
 }  # fmt: skip
+if find_spec("uvicorn") is None:
+    del KINDS["titles"]
 LOADERS = tuple(name for name in KINDS if name not in ("run", "ids", "new items", "results", "lines"))
 """Kinds that call readers; the others are whole commands."""
 

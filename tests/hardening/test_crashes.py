@@ -24,6 +24,17 @@ def test_a_pick_of_all_points_loses_nothing() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_a_few_kills_lose_nothing() -> None:
+    jobs = ("--job", "train", "--job", "prepare folder", "--job", "serve")
+    done = subprocess.run(
+        [sys.executable, CRASHES.with_name("kills.py"), "--count", "6", "--seed", "20", *jobs],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def bench(folder: Path, run: Callable[[], int], go_on: Callable[[], int] | None = None) -> Bench:
     """A bench for a job that writes `result`."""
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 from forked import call
-from interrupts import LONG, SIGNALS, Bench
+from interrupts import SIGNALS, Bench
 from job_cases import inside
 
-FEW = [name for name in LONG if name not in ("prepare folder", "reproduce")]
-"""The others do the same as one of these."""
+FEW = ("train", "train best", "prepare folder", "tune, two workers", "recommend")
+"""tests/interrupts.py has more of them."""
 
 
 @pytest.mark.parametrize("name", FEW)
