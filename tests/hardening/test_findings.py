@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import os
 import zipfile
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -54,12 +52,6 @@ def test_an_entry_that_is_no_array_is_named(tmp_path: Path) -> None:
         Dataset.load(tmp_path / "data.npz")
 
 
-def changed(path: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Path:
-    arrays, meta = read_npz(path, "model")
-    write_npz_atomic(path, arrays | change(arrays), meta)
-    return path
-
-
 def test_a_folder_that_lost_an_array_is_refused(tmp_path: Path) -> None:
     data(tmp_path).save(tmp_path / "set")
     (tmp_path / "set" / "item_ids.npy").unlink()
@@ -93,13 +85,12 @@ def test_weights_of_another_shape_are_refused(tmp_path: Path) -> None:
     trained_by("--model", "svd-ridge", "--dim", "4", "--topk", "5")(tmp_path)
     path = tmp_path / "run" / "model.npz"
     load(path)
-    for change in (lambda x: x[:-1], lambda x: x[0], lambda x: x.astype("U9")):
+    arrays, meta = read_npz(path, "model")
+    x = arrays["weights"]
+    for wrong in (x[:-1], x[0], x.astype("U9"), x[None]):
+        write_npz_atomic(path, arrays | {"weights": wrong}, meta)
         with pytest.raises(DataError, match=r"model\.npz: "):
-            load(changed(tmp_path / "run" / "model.npz", lambda arrays, f=change: {"weights": f(arrays["weights"])}))
-        trained_by("--model", "svd-ridge", "--dim", "4", "--topk", "5", "--out", "again")(tmp_path)
-        os.replace(tmp_path / "again" / "model.npz", path)
-        for left in (tmp_path / "again").iterdir():
-            left.unlink()
+            load(path)
 
 
 def test_ids_of_features_without_a_length_are_refused(tmp_path: Path) -> None:

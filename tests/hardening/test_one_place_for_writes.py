@@ -13,6 +13,7 @@ import milk_np.kernels
 
 ELSEWHERE = {
     "cli/common.py": "stdout without a reader becomes /dev/null",
+    "cli/ending.py": "a last line to stderr",
     "cli/streams.py": "closed streams become /dev/null",
     "machine/memory.py": "resets the system's measure of this process",
     "service/journal.py": "locks the file that `files.appending` writes to",
