@@ -165,7 +165,7 @@ class Bench:
         return there
 
     def _judge(self, ended: Ended) -> None:
-        early = self.anew and ended.code in (-signal.SIGTERM, -signal.SIGHUP, -signal.SIGINT)  # before its first line
+        early = ended.code in [-number for number in SIGNALS] and (self.anew or not ended.said)  # before its first line
         if ended.fault and not early:
             raise WrongError(f"{ended.fault}: {ended.said[-3000:]}")
         if ended.code not in (0, 130) and not early:

@@ -38,8 +38,7 @@ class Watch:
 
     def stop(self) -> None:
         """Let the thread end."""
-        if signal.getsignal(signal.SIGINT) is not None:
-            signal.set_wakeup_fd(self._before)
+        signal.set_wakeup_fd(self._before)
         os.close(self._write)
 
     def _wait(self) -> None:

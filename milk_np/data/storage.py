@@ -149,6 +149,8 @@ def _check_feature_keys(arrays: dict[str, Any]) -> None:
     if names.ndim != 1 or names.dtype.kind != "U":
         raise ModalityError(f"modalities: expected a 1-D array of names, got {names.dtype} of shape {names.shape}")
     expected = {FEATURE + str(name) for name in names}
+    if len(expected) < len(names):
+        raise ModalityError(f"modalities: expected names that differ, got {', '.join(map(str, names))}")
     found = {k for k in arrays if k.startswith(FEATURE)}
     for key in sorted(expected - found):
         raise ModalityError(f"no array {key}, though modalities lists {key.removeprefix(FEATURE)}")

@@ -284,7 +284,10 @@ def changed_json(rng: random.Random, data: bytes) -> bytes:
             return rng.choice(
                 (b"", b"null", b"[]", b"[" * DEEP, b'{"a":' * DEEP, b"1", b'"x"', b"\xef\xbb\xbf" + data, data + data)
             )
-    value = json.loads(data)
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError):  # it was changed before
+        return changed_bytes(rng, data)
     for _ in range(rng.choice((1, 1, 2))):
         value = _elsewhere(rng, value)
     return json.dumps(value).encode(errors="surrogatepass")

@@ -93,6 +93,33 @@ def test_weights_of_another_shape_are_refused(tmp_path: Path) -> None:
             load(path)
 
 
+def test_arrays_that_do_not_fit_the_modalities_are_refused(tmp_path: Path) -> None:
+    for name, line, changes in (
+        ("milk", MILK, ({"W2": (4, 4)}, {"W0": (3, 4)}, {"imputer_modalities": None})),
+        ("best", ("--preset", "best", "--topk", "5"), ({"landmark0": (3, 2)}, {"kernel": (0,)})),
+    ):
+        (tmp_path / name).mkdir()
+        trained_by(*line)(tmp_path / name)
+        path = tmp_path / name / "run" / "model.npz"
+        arrays, meta = read_npz(path, "model")
+        for change in changes:
+            made = {
+                key: np.array(["text", "image"]) if s is None else np.ones(s, np.float32) for key, s in change.items()
+            }
+            write_npz_atomic(path, arrays | made, meta)
+            with pytest.raises(DataError, match=r"model\.npz: "):
+                load(path)
+
+
+def test_a_modality_that_comes_twice_is_refused(tmp_path: Path) -> None:
+    data(tmp_path)
+    with np.load(tmp_path / "data.npz") as arrays:
+        content = dict(arrays)
+    np.savez(tmp_path / "data.npz", **content | {"modalities": np.array(["image", "text", "image"])})
+    with pytest.raises(ModalityError, match="expected names that differ, got image, text, image"):
+        Dataset.load(tmp_path / "data.npz")
+
+
 def test_ids_of_features_without_a_length_are_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "text.npz", ids=np.array("a"), vectors=np.ones((3, 2), np.float32))
     with pytest.raises(ModalityError, match=r"1-D array of item ids, got shape \(\)"):

@@ -72,7 +72,6 @@ class KernelProfile(StoredModel):
     """
 
     name: ClassVar[str] = "kernel-profile"
-    described: ClassVar[bool] = True
     schema: ClassVar[Schema] = {
         "history": Field(FLOATS, ("I", "K")),
         "mean_item": Field(FLOATS, ("K",)),
