@@ -8,15 +8,17 @@ its changes waits for the one before it.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 from numba import get_num_threads, njit, prange
 from numpy.typing import NDArray
 
 from milk_np.kernels.cpu.blocks import query_rows
+from milk_np.kernels.cpu.inputs import Rows, exclusions, fixed
 from milk_np.kernels.cpu.microkernel import PERIOD
+from milk_np.kernels.cpu.order import parts_of
 from milk_np.kernels.cpu.prefetch import LINE_BYTES
+from milk_np.kernels.cpu.pruning import Lists, may_pay, pruned
 from milk_np.kernels.cpu.score_tile import (
     COLUMNS,
     LANES,
@@ -40,13 +42,6 @@ _BELOW = 2
 """Places from a score to one that is less: 0.0 and -0.0 are neighbours, and equal."""
 _COUNTED = 8192
 """Lists up to this length are sorted by counting, which takes the square of it; NumPy sorts longer ones."""
-
-
-def _input(array: NDArray[Any], dtype: type) -> NDArray[Any]:
-    """The array, contiguous and read-only: one version of a kernel is compiled, whatever it is given."""
-    view: NDArray[Any] = np.ascontiguousarray(array, dtype).view()
-    view.flags.writeable = False
-    return view
 
 
 @njit(cache=True, nogil=True)
@@ -123,19 +118,31 @@ def _contains(ascending, low, high, value):  # type: ignore[no-untyped-def]
 
 @njit(parallel=True, cache=True, nogil=True)
 def _pack(items, start, stop, panels):  # type: ignore[no-untyped-def]
-    """Write items `start` ... `stop - 1` as `panels` (n, K, COLUMNS), of zeros before."""
+    """Write items `start` ... `stop - 1` as `panels` (n, K, COLUMNS), of zeros before, in the order of their chains."""
+    parts = parts_of(items.shape[1])
     for panel in prange(panels.shape[0]):
         first = start + panel * COLUMNS
         for column in range(min(COLUMNS, stop - first)):
-            for k in range(items.shape[1]):
-                panels[panel, k, column] = items[first + column, k]
+            at = 0
+            for part in range(parts):
+                for k in range(part, items.shape[1], parts):
+                    panels[panel, at, column] = items[first + column, k]
+                    at += 1
+
+
+@njit(cache=True, nogil=True)
+def _add_part(tile):  # type: ignore[no-untyped-def]
+    """Add the second half of the rows to the first."""
+    for row in range(ROWS):
+        for column in range(COLUMNS):
+            tile[row, column] += tile[ROWS + row, column]
 
 
 @njit(cache=True, nogil=True)
 def _offer(queries, panels, first, rows, start, stop, indptr, dropped, index, score, count):  # type: ignore[no-untyped-def]
     """Offer items `start` ... `stop - 1` to the lists of up to `rows` queries from `first` on, sorted if `count`."""
     # Long on purpose: the lists of a block of queries stay in local arrays from the first tile to the last.
-    k, width = index.shape[1], queries.shape[1]
+    k, width, parts = index.shape[1], queries.shape[1], parts_of(queries.shape[1])
     n = min(rows, queries.shape[0] - first)
     room = (min(k + max(k, _SPARE), stop) + 2 * COLUMNS - 1) // COLUMNS * COLUMNS
     packed, limits = np.zeros(rows * width, np.float32), np.empty(rows, np.float32)
@@ -145,23 +152,32 @@ def _offer(queries, panels, first, rows, start, stop, indptr, dropped, index, sc
         limits[row] = score[first + row, k - 1] if row < n else np.inf
         for at in range(room):
             scores[row, at] = -np.inf
-        for column in range(width if row < n else 0):
-            at = column if n == 1 else (row // ROWS * width + column) * ROWS + row % ROWS
-            packed[at] = queries[first + row, column]
+        column = 0
+        for part in range(parts if row < n else 0):
+            for at in range(part, width, parts):
+                to = column if n == 1 else (row // ROWS * width + column) * ROWS + row % ROWS
+                packed[to] = queries[first + row, at]
+                column += 1
         for at in range(min(k, start) if row < n else 0):
             places[row, at], scores[row, at] = index[first + row, at], score[first + row, at]
             used[row] += index[first + row, at] >= 0
-    tile, flat = np.empty((ROWS, COLUMNS), np.float32), panels.reshape(panels.size)
+    tile, flat = np.empty((2 * ROWS, COLUMNS), np.float32), panels.reshape(panels.size)
     for panel in range(panels.shape[0]):
         item = start + panel * COLUMNS
         inside = (1 << min(COLUMNS, stop - item)) - 1
         for top in range(0, n, ROWS):
             coming = ((panel + 1) * COLUMNS * width + top * width // (ROWS * PERIOD) * _FETCHED) * flat.itemsize
-            near = np.int64(flat.ctypes.data) + coming
-            if n == 1:
-                packed_row(packed, 0, flat, panel * width * COLUMNS, tile, 0, 0, width, near)
-            else:
-                packed_tile(packed, top * width, flat, panel * width * COLUMNS, tile, 0, 0, width, near)
+            near, done = np.int64(flat.ctypes.data) + coming, 0
+            for part in range(parts):
+                steps, to = (width - part + parts - 1) // parts, ROWS if part else 0
+                begin, ahead = (panel * width + done) * COLUMNS, near + done // PERIOD * _FETCHED * flat.itemsize
+                if n == 1:
+                    packed_row(packed, done, flat, begin, tile, to, 0, steps, ahead)
+                else:
+                    packed_tile(packed, top * width + done * ROWS, flat, begin, tile, to, 0, steps, ahead)
+                done += steps
+                if part:
+                    _add_part(tile)
             above = rows_above(tile, top, limits)
             while above != 0:
                 r = lowest_bit(above)
@@ -215,11 +231,20 @@ def top_k(
     position, lowest first; 0.0 and -0.0 tie. A score of NaN or -inf is never listed. Rows with fewer than k
     items left end in index -1 and score -inf. The result is the same bit for bit on any number of threads
     and however the queries are cut into calls. Memory: the result, 4 K min(N, 65536) bytes for packed items
-    and 128 (4 K + 8 min(2 k + 128, N + 64)) bytes a thread; the Q x N scores are never stored.
+    and 128 (4 K + 8 min(2 k + 128, N + 64)) bytes a thread; the Q x N scores are never stored. Of wide vectors most are
+    left out by bounds, where that pays (`milk_np.kernels.cpu.prune`).
     """
-    items = np.asarray(items, np.float32)
+    queries, items = fixed(queries, np.float32), fixed(items, np.float32)
+    rows = exclusions(len(queries), exclude_indptr, exclude)
+    if may_pay(*queries.shape[:1], *items.shape, k):
+        return pruned(queries, items, k, rows, _searched)
+    return _searched(queries, items, k, rows)
+
+
+def _searched(queries: NDArray[np.float32], items: NDArray[np.float32], k: int, rows: Rows) -> Lists:
+    """`top_k` by all scores."""
     parts = ((packed(items[start : start + _CHUNK]), start) for start in range(0, len(items), _CHUNK))
-    return top_k_packed(queries, parts, len(items), k, exclude_indptr, exclude)
+    return top_k_packed(queries, parts, len(items), k, *rows)
 
 
 def top_k_packed(
@@ -236,10 +261,8 @@ def top_k_packed(
     first item, in ascending order; what pads the last panel of a part lies behind the first item of the next, or behind
     `n_items`.
     """
-    queries = _input(queries, np.float32)
-    indptr = np.zeros(len(queries) + 1, np.int64) if exclude_indptr is None else exclude_indptr
-    dropped = np.zeros(0, np.int32) if exclude is None else exclude
-    indptr, dropped = _input(indptr, np.int64), _input(dropped, np.int32)
+    queries = fixed(queries, np.float32)
+    indptr, dropped = exclusions(len(queries), exclude_indptr, exclude)
     index = np.full((len(queries), k), -1, np.int32)
     score = np.full((len(queries), k), -np.inf, np.float32)
     if index.size == 0:
@@ -256,7 +279,7 @@ def top_k_packed(
 def packed(items: NDArray[np.float32]) -> NDArray[np.float32]:
     """C-contiguous `items` (n, K) float32 as panels (ceil(n / COLUMNS), K, COLUMNS), padded with zeros."""
     panels = np.zeros((-(-len(items) // COLUMNS), items.shape[1], COLUMNS), np.float32)
-    _pack(_input(items, np.float32), 0, len(items), panels)
+    _pack(fixed(items, np.float32), 0, len(items), panels)
     return panels
 
 

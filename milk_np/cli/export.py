@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,7 @@ EXAMPLES = (
     "milk-export --model runs/shop --out items.parquet                 # the new items",
     "milk-export --model runs/shop --what users --out users.parquet",
     "milk-export --model runs/shop --candidates all --out items.faiss",
+    "milk-export --model runs/shop --width 64 --out items.parquet      # 64 numbers a vector; users too",
     "milk-export --model runs/shop --out encoder.onnx",
 )
 
@@ -55,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--what", choices=("items", "users"), default="items", help="whose vectors (default: items)")
     add("--candidates", choices=("new", "all"), help="which items (default: new)")
     add("--out", required=True, metavar="FILE", help=".parquet, .safetensors, .npy, .faiss or .onnx (no default)")
+    add("--width", type=int, metavar="N", help="cut to the N numbers that say most (default: all; see docs/vectors.md)")
     add("--quiet", action="store_true", help="print errors only")
     add_settings(parser, ["device", "threads"])
     return parser
@@ -65,11 +68,27 @@ def _vectors(given: argparse.Namespace, device: str) -> list[Path]:
     from milk_np.serving.vectors import vector_writer, write_vectors
 
     vector_writer(given.out)
+    if given.width is not None and given.width < 1:
+        raise SettingsError(f"--width: got {given.width}, expected a whole number of at least 1")
     if given.what == "users" and given.candidates:
         raise SettingsError("--candidates: applies to items; leave it out with --what users")
     source = open_source(given.source, given.data, device)
     table = _users(source) if given.what == "users" else _items(source, given.candidates or "new")
-    return write_vectors(given.out, table)
+    return write_vectors(given.out, table if given.width is None else _cut(source, table, given.what, given.width))
+
+
+def _cut(source: Source, table: VectorTable, what: str, width: int) -> VectorTable:
+    """`table` on balanced axes, those of the model's own users and items whatever data are exported."""
+    from milk_np.models.axes import axes_of
+    from milk_np.models.on_data import OnData
+    from milk_np.models.stored import StoredModel
+    from milk_np.serving.axes import turned
+
+    model, known = source.model, source.data
+    if isinstance(model, OnData) and isinstance(model.model, StoredModel):
+        model, known = model.model, model.model.catalogue
+    axes = axes_of(model, known.n_users, known.n_items).cut(width)
+    return replace(table, vectors=turned(table.vectors, axes.users if what == "users" else axes.items))
 
 
 def _users(source: Source) -> VectorTable:
@@ -96,6 +115,8 @@ def _encoder(given: argparse.Namespace, device: str) -> list[Path]:
     from milk_np.files.writing import write_atomic
     from milk_np.serving.vectors import require_extra
 
+    if given.width is not None:
+        raise SettingsError("--width: an encoder has all numbers of its model; leave it out with .onnx")
     require_extra("onnx", "onnx", ".onnx files")
     graph = load_model(given.source, device).encoder_onnx()
 

@@ -101,13 +101,15 @@ class Job:
         callback = self._callback(settings, run)
         cast("StoredModel", model).fit(self.ds, callback=callback, run=run, resume=self.resume, final=self.final)
         history, fitted = cast("StoredModel", model).history, time.perf_counter()
+        width = cast("StoredModel", model).width
+        self.say(f"vectors  {width} numbers each", run)
         tests, summary = ({}, {"final": True}) if self.final else _evaluated(model, self.ds, settings)
         spent = {"training": fitted - start} if history is None else history.seconds
         seconds = {"loading": self.load_seconds, **spent, "testing": time.perf_counter() - fitted}
         summary |= {"seconds": seconds} if history is None else {**history.summary(), "seconds": seconds}
         if tests:
             tests[settings.model].save_per_user(run.file("per_user.npz"))
-        summary = self._identity(settings) | summary
+        summary = self._identity(settings) | {"width": width} | summary
         run.write_summary(summary)
         write_run_report(run)
         self._show(run, settings, tests, summary)

@@ -14,21 +14,22 @@ from numpy.typing import NDArray
 
 from milk_np.data.arrays import Split
 from milk_np.data.dataset import Dataset
+from milk_np.display.tables import Table, Tabular
 from milk_np.errors import DataError, DataWarning, SettingsError
+from milk_np.evaluation.exposure import Exposure, Shares, exposure_lines, group_name
 from milk_np.evaluation.metrics import PerUser, averages, best_place, coverage, hits, per_user
 from milk_np.files import write_npz_atomic
-from milk_np.serving.identity import Index
+from milk_np.serving.identity import IdList, Index
 from milk_np.serving.ranking import Factors, Scorer, TopK, best_candidates, meeting
 from milk_np.settings.metrics import METRICS
 
 SPLITS: dict[int, str] = {Split.VALIDATION: "valid", Split.TEST: "test"}
 CANDIDATES = ("all", "split")
-_NUMBERS = ("complete", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
 
-@dataclass(frozen=True, eq=False)
-class Evaluation:
-    """Result of `evaluate`.
+@dataclass(frozen=True, eq=False, repr=False)
+class Evaluation(Tabular):
+    """Result of `evaluate`; as a table, a row for all items and one for each group of items.
 
     Attributes
     ----------
@@ -53,6 +54,9 @@ class Evaluation:
         Their ids, if the data have any.
     left_out : int
         Users with a pair in the split whom the model can't serve: it doesn't know them, nor their history.
+    exposure : dict
+        By group of items, its share of the candidates, of the relevant pairs and of the places of the lists; see
+        `milk_np.evaluation.exposure`.
     """
 
     split: str
@@ -66,18 +70,35 @@ class Evaluation:
     per_user: PerUser = field(repr=False)
     left_out: int = 0
     user_ids: NDArray[np.str_] | None = field(default=None, repr=False)
+    exposure: Shares = field(default_factory=dict)
 
     @property
     def n_users(self) -> int:
         """Number of users evaluated."""
         return len(self.users)
 
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """Columns "group" ("all", then as in `slices`), "users", and one a metric; NaN where it isn't defined."""
+        groups = {"all": self.metrics, **self.slices}
+        users = [self.n_users, *self.slice_users.values()]
+        values = {name: np.array([of.get(name, np.nan) for of in groups.values()]) for name in self.metrics}
+        return {"group": np.array(list(groups)), "users": np.array(users, np.int64), **values}
+
+    @property
+    def by_user(self) -> Table:
+        """Each user's values, as a table: "user" (the id, or the number without ids) and one column for each metric."""
+        return Table({"user": self.users if self.user_ids is None else self.user_ids, **self.per_user})
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name} {value:.4f}" for name, value in self.metrics.items() if name.startswith("ndcg"))
+        return f"<{self.split}: {self.n_users:,} users, {self.n_candidates:,} candidates: {shown}>"
+
     def to_dict(self) -> dict[str, Any]:
         """Everything but the values per user, for a JSON file; the metrics are at the top level."""
         sliced = {name: {"users": self.slice_users[name], **values} for name, values in self.slices.items()}
         lost = {"users_left_out": self.left_out} if self.left_out else {}
         counts = {"users": self.n_users, **lost, "n_candidates": self.n_candidates, "candidates": self.candidates}
-        return {**self.metrics, **counts, "slices": sliced}
+        return {**self.metrics, **counts, "slices": sliced, "exposure": self.exposure}
 
     def save_per_user(self, path: str | Path) -> None:
         """Write each user's values as an `.npz` of kind "per-user": `users`, `user_ids` if any, one array for each
@@ -91,7 +112,8 @@ class Evaluation:
         ranked = "all new items" if self.candidates == "all" else f"the new items of {self.split}"
         lost = f" ({self.left_out:,} unknown to the model left out)" if self.left_out else ""
         title = f"{self.split} split: {self.n_users:,} users{lost}, {self.n_candidates:,} candidates ({ranked})"
-        return "\n".join([title, *(line for k in self.topk for line in ["", *self._block(k)])])
+        blocks = (line for k in self.topk for line in ["", *self._block(k)])
+        return "\n".join([title, *blocks, *exposure_lines(self.exposure)])
 
     def _block(self, k: int) -> Iterator[str]:
         yield f"{f'K = {k}':<18}{'users':>9}" + "".join(f"{name:>10}" for name in METRICS)
@@ -109,7 +131,7 @@ def evaluate(
     *,
     topk: Sequence[int] = (10, 20),
     candidates: str = "all",
-    users: Sequence[str] | Sequence[int] | NDArray[Any] | None = None,
+    users: IdList | None = None,
     top_k: TopK | None = None,
 ) -> Evaluation:
     """Rank the new items for every user who has a pair in the split, and evaluate the lists.
@@ -145,10 +167,11 @@ def evaluate(
     chosen = None if users is None else Index(ds.user_ids, ds.n_users, "user").numbers(users)
     truth = _Truth.of(ds, split, ranked, chosen, servable)
     best = np.full(len(ranked), lengths[-1], np.int64)
-    scored = []
+    scored, exposure = [], Exposure(truth.n_missing, truth.relevant, lengths)
     for lists in best_candidates(scorer, truth.users, ranked, lengths[-1], top_k=top_k):
         np.minimum(best, best_place(lists.position, len(ranked)), out=best)
         scored.append(truth.score(lists.position, lists.rows, lengths))
+        exposure.add(lists.position)
     whole, *groups = [_joined(parts) for parts in zip(*scored, strict=True)]
     slices = dict(zip(truth.group_names, groups, strict=True))
     return Evaluation(
@@ -163,14 +186,8 @@ def evaluate(
         per_user=whole,
         left_out=truth.left_out,
         user_ids=None if ds.user_ids is None else ds.user_ids[truth.users],
+        exposure=exposure.shares(),
     )
-
-
-def group_name(n_missing: int) -> str:
-    """Name of the group of items that miss `n_missing` modalities."""
-    if n_missing == 0:
-        return _NUMBERS[0]
-    return f"{_NUMBERS[n_missing] if n_missing < len(_NUMBERS) else n_missing} missing"
 
 
 @dataclass(frozen=True, eq=False)

@@ -82,7 +82,7 @@ def load_arrays(path: str | Path, only: Sequence[str] | None = None) -> Arrays:
             return {name.removesuffix(".npy"): _read_entry(path, archive, name) for name in wanted}
     except OSError as error:
         raise DataError(f"{path}: {error.strerror or error}; check the path") from error
-    except (zipfile.BadZipFile, NotImplementedError) as error:
+    except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: not an .npz archive, or truncated ({error}); write or copy it again") from error
 
 

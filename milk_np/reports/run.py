@@ -123,7 +123,23 @@ def _test(summary: Mapping[str, Any]) -> list[Markup]:
     )
     shown = [page.plots(page.plot(_by_group(systems, groups, f"ndcg@{k}"), caption))]
     shown += [_table(name, found, k) for name, found in systems.items()]
+    shown += _exposure(systems, k)
     return [*shown, page.more("All lengths of the lists", _cutoffs(systems))]
+
+
+def _exposure(systems: Mapping[str, Any], k: int) -> list[Markup]:
+    """Shares of the places by number of missing modalities; runs of version 0.1.0 have none."""
+    shares = {name: found["exposure"] for name, found in systems.items() if len(found.get("exposure", {})) > 1}
+    if not shares:
+        return []
+    first = next(iter(shares.values()))
+    rows = [
+        [group, *(numbers.metric(first[group][of]) for of in ("items", "pairs")),
+         *(numbers.metric(each[group][f"top{k}"]) for each in shares.values())]
+        for group in first
+    ]  # fmt: skip
+    caption = f"Exposure: shares of the candidates, of the test pairs, and of the top {k} places of each model."
+    return [page.table(caption, ("items", "candidates", "test pairs", *shares), rows)]
 
 
 def _cutoffs(systems: Mapping[str, Any]) -> Markup:

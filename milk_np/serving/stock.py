@@ -88,7 +88,7 @@ class Stock:
         names = [*self.ids, *fresh]
         slots = {**self.slots, **dict(zip(fresh, range(len(self.ids), len(names)), strict=True))}
         places = np.array([slots[name] for name in ids], np.int64)
-        return self._with(names, slots, self._written(places, vectors, len(names)))
+        return self._with(names, slots, self._written(places, _ordered(vectors), len(names)))
 
     def without(self, ids: Sequence[str]) -> Stock:
         """Without the items `ids`; the others keep their order. DataError for one that isn't there."""
@@ -160,7 +160,7 @@ class Stock:
         for number in np.unique(part).tolist():
             here = part == number
             out[here] = self.parts[number][panel[here], :, places[here] % columns]
-        return out
+        return _ordered(out, back=True)
 
     def search(
         self, queries: Vectors, k: int, exclude: Sequence[Slots] | None = None, among: Slots | None = None
@@ -218,6 +218,16 @@ def _columns() -> int:
     from milk_np.kernels.cpu.score_tile import COLUMNS
 
     return COLUMNS
+
+
+def _ordered(vectors: Vectors, back: bool = False) -> Vectors:
+    """Vectors (n, K) with their numbers as the search has them in panels, or from there `back`."""
+    from milk_np.kernels.cpu.order import column_order, parts_of
+
+    if parts_of(vectors.shape[1]) == 1:
+        return vectors
+    order = column_order(vectors.shape[1])
+    return np.ascontiguousarray(vectors[:, np.argsort(order) if back else order])
 
 
 def _widens_half() -> bool:

@@ -75,6 +75,25 @@ def test_numpy(trained: Trained, model: StoredModel, tmp_path: Path) -> None:
     assert np.load(tmp_path / "items.ids.npy").tolist() == ids
 
 
+@pytest.mark.parametrize("of_data", [False, True])
+def test_cut_to_the_numbers_that_say_most(trained: Trained, model: StoredModel, tmp_path: Path, of_data: bool) -> None:
+    options = ("--data", trained.data) if of_data else ()
+
+    def scores(*width: str) -> Any:
+        items = np.load(exported(trained, tmp_path / "items.npy", *width, *options))
+        users = np.load(exported(trained, tmp_path / "users.npy", "--what", "users", *width, *options))
+        assert items.shape[1] == users.shape[1] == min(int(width[1]) if width else 999, model.width)
+        return users @ items.T
+
+    whole = scores()
+    errors = [
+        np.linalg.norm(scores("--width", str(width)) - whole) / np.linalg.norm(whole)
+        for width in (1, 6, model.width, 999)
+    ]
+    assert errors[0] > errors[1] > 1e-4 > 1e-5 > errors[2]
+    assert errors[2] == errors[3]
+
+
 def test_faiss(trained: Trained, model: StoredModel, tmp_path: Path) -> None:
     faiss = pytest.importorskip("faiss")
     index = faiss.read_index(str(exported(trained, tmp_path / "items.faiss")))
@@ -127,6 +146,8 @@ def test_what_has_no_onnx_encoder_says_so(trained: Trained, tmp_path: Path, caps
     [
         (["--out", "x.csv"], "expected a name that ends in .parquet, .safetensors, .npy, .faiss, got .csv"),
         (["--out", "x.npy", "--what", "users", "--candidates", "all"], "applies to items"),
+        (["--out", "x.npy", "--width", "0"], "--width: got 0, expected a whole number of at least 1"),
+        (["--out", "x.onnx", "--width", "9"], "leave it out with .onnx"),
     ],
 )
 def test_mistakes(trained: Trained, options: list[str], says: str, capsys: Any) -> None:

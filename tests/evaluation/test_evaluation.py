@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from milk_np.data import Dataset, make_mask, make_synthetic
 from milk_np.errors import DataError, DivergedError, SettingsError
-from milk_np.evaluation.evaluate import Evaluation, evaluate, group_name
+from milk_np.evaluation.evaluate import Evaluation, evaluate
+from milk_np.evaluation.exposure import group_name
 from milk_np.files import read_npz
 from milk_np.kernels.reference.topk import top_k as reference_top_k
 from milk_np.serving import ranking
@@ -182,7 +183,7 @@ def test_table_and_dictionary(ds: Dataset) -> None:
     assert table.startswith(
         f"valid split: {result.n_users} users, {len(ds.evaluated_items)} candidates (all new items)"
     )
-    assert table.count("one missing") == 2
+    assert table.count("one missing") == 3  # for each K, and its exposure
     assert f"{result.metrics['ndcg@20']:.4f}" in table
     assert all(line == line.rstrip() for line in table.splitlines())
     stored = json.loads(json.dumps(result.to_dict(), allow_nan=False))

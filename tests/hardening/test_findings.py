@@ -33,6 +33,16 @@ def test_a_damaged_name_does_not_make_an_array_disappear(tmp_path: Path) -> None
             read(path)
 
 
+def test_a_name_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "model.npz", "w") as archive:
+        archive.writestr("aü.npy", b"x")
+    content = (tmp_path / "model.npz").read_bytes()
+    (tmp_path / "model.npz").write_bytes(content.replace("ü".encode(), b"\xff\xff"))
+    for read in (Dataset.load, lambda path: read_npz(path, "model")):
+        with pytest.raises(DataError, match=r"model\.npz: "):
+            read(tmp_path / "model.npz")
+
+
 def test_an_entry_that_comes_twice_is_refused(tmp_path: Path) -> None:
     data(tmp_path)
     with zipfile.ZipFile(tmp_path / "data.npz", "a") as archive, pytest.warns(UserWarning, match="Duplicate"):
@@ -167,7 +177,7 @@ def test_new_items_of_another_shape_are_refused(tmp_path: Path, capsys: pytest.C
     model(tmp_path)
     np.savez(tmp_path / "new.npz", image=np.ones((1, 1, 5), np.float32))
     assert recommend.main(["--model", str(tmp_path / "run"), "--new-item", str(tmp_path / "new.npz")]) == 3
-    assert "array 'image': expected rows (items x width), got shape (1, 1, 5)" in capsys.readouterr().err
+    assert "array 'image': expected shape (items, width), got (1, 1, 5)" in capsys.readouterr().err
 
 
 def test_titles_that_are_no_text_are_refused(tmp_path: Path) -> None:

@@ -121,7 +121,7 @@ class HeldOut:
             {e: _cosines(whitened(x, A), L) for e, A in each.items()} for x, each in zip(content, axes, strict=True)
         ]
         self.sets = _sets(owned.shape[1])
-        self.which = choose_sets(_without_one(owned, rng), self.sets)
+        self.which = choose_sets(without_one(owned, rng), self.sets)
         fold = np.concatenate([np.full(L, -1), rng.permutation(n - L) % FOLDS])
         columns = R.tocsc()
         self.folds = [Fold.of(columns, smoothing, items, fold == f, self.which, rng) for f in range(FOLDS)]
@@ -174,7 +174,7 @@ def _sets(M: int) -> NDArray[np.bool_]:
     return np.vstack([np.ones((1, M), np.bool_), ~alone[: M if M > 2 else 0], alone[: M if M > 1 else 0]])
 
 
-def _without_one(owned: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.bool_]:
+def without_one(owned: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.bool_]:
     """`owned` (n, M), less one at random for half of the items that own several."""
     out = owned.copy()
     some = np.flatnonzero((owned.sum(axis=1) > 1) & (rng.random(len(owned)) < 0.5))

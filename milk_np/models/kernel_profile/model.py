@@ -12,9 +12,10 @@ user u:             p_u = sum over her items of h_j popularity_j^-rarity, and `p
 new item:           z = k(x)^T C, C the regression of T on the modalities that the item owns
 score:              p_u . z
 
-where popularity_j is the number of item j's users: what few choose says more of who chose it. A few items say less of a
-user than many, so that a little of the mean user is added. A user is her history and nothing else: one who was not in
-the training is described like one who was.
+in other coordinates (`milk_np.serving.axes`) of which the first say most, and cut to `width` of them. Here popularity_j
+is the number of item j's users: what few choose says more of who chose it. A few items say less of a user than many, so
+that a little of the mean user is added. A user is her history and nothing else: one who was not in the training is
+described like one who was.
 """
 
 from __future__ import annotations
@@ -39,7 +40,9 @@ from milk_np.models.base import Vectors
 from milk_np.models.kernel_profile import memory
 from milk_np.models.kernel_profile.choice import ContentKernel
 from milk_np.models.kernel_profile.content import content, content_of, item_blocks, similarities
-from milk_np.models.kernel_profile.fit import PARAMETERS, fit_profile
+from milk_np.models.kernel_profile.fit import BALANCING, PARAMETERS, fit_profile
+from milk_np.models.kernel_profile.model_signature import KernelProfileSignature
+from milk_np.models.kernel_profile.narrowing import balanced
 from milk_np.models.kernel_profile.ridge import choose_sets, weighted
 from milk_np.models.kernel_profile.whitening import whitened
 from milk_np.models.on_data import OnData
@@ -48,16 +51,15 @@ from milk_np.serving.catalogue import Catalogue
 from milk_np.serving.histories import Ids, compressed
 from milk_np.serving.joining import Joined
 from milk_np.serving.ranking import TopK, chosen_rows
-from milk_np.settings.shared import Settings
-from milk_np.training.progress import Callback, Phases
+from milk_np.training.progress import Callbacks, Phases
 from milk_np.training.run_folder import RunFolder
 
 
-class KernelProfile(StoredModel):
+class KernelProfile(KernelProfileSignature, StoredModel):
     """Users described by what they chose, items by what their owned modalities say of it; fitted in one pass.
 
-    Settings: `profile_width` (K), `landmarks`, `smoothing`, `smoothing_rank`, `smoothing_power`, `rarity`, `prior`,
-    `owned_sets`, `kernel_scale`, `kernel_noise`, `modality_weights`, `whitening`, and `seed`, which draws the
+    Settings: `profile_width` (K), `width`, `landmarks`, `smoothing`, `smoothing_rank`, `smoothing_power`, `rarity`,
+    `prior`, `owned_sets`, `kernel_scale`, `kernel_noise`, `modality_weights`, `whitening`, and `seed`, which draws the
     landmarks. Where they are unset, the weights are chosen by the leave-one-out error, noise and whitening by ranking
     held-out items. Sums over items and pairs, made by blocks, and ranking run on `device`; what is chosen on samples,
     and all that is of landmarks by landmarks, on the host. The bits of a fit on the host don't depend on the number of
@@ -83,12 +85,8 @@ class KernelProfile(StoredModel):
     }
     memory_need = staticmethod(memory.training_bytes)
     memory_advice = memory.ADVICE
-
-    def __init__(self, settings: Settings | None = None, **options: Any) -> None:
-        """`settings`, with `options` changed; see `KernelProfileSettings` for names, defaults and ranges."""
-        super().__init__(settings, **options)
-        self._arrays: Arrays = {}
-        self._ds: Dataset | None = None
+    _arrays: Arrays = {}  # noqa: RUF012 - replaced as a whole
+    _ds: Dataset | None = None
 
     # Vectors
 
@@ -182,7 +180,7 @@ class KernelProfile(StoredModel):
         self,
         ds: Dataset,
         *,
-        callback: Callback | None = None,
+        callback: Callbacks = None,
         run: RunFolder | None = None,
         resume: bool = False,
         final: bool = False,
@@ -193,14 +191,15 @@ class KernelProfile(StoredModel):
         """
         ds = ds.all_training() if final else ds
         self.check(ds)
-        phases = Phases(callback)
-        self._ds, self._catalogue, self._items = ds, Catalogue.of(ds), None
-        self.imputer, self._arrays = MeanImputer().fit(ds), {}
-        with one_blas_thread():
-            self._arrays = fit_profile(ds, self._centres, self.settings, phases)
-        if run is not None:
-            self.save(run.model)
-        phases.done()
+        with Phases.of(callback, self.settings) as phases:
+            self._ds, self._catalogue, self._items = ds, Catalogue.of(ds), None
+            self.imputer, self._arrays = MeanImputer().fit(ds), {}
+            with one_blas_thread():
+                self._arrays = fit_profile(ds, self._centres, self.settings, phases)
+                phases("axes of the vectors", BALANCING)
+                self._arrays = balanced(self, ds)
+            if run is not None:
+                self.save(run.model)
         return self
 
     def _check_modalities(self, name: str, ds: Dataset, *, shared: bool) -> None:

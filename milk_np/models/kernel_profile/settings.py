@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from milk_np.errors import SettingsError
 from milk_np.settings.option import Value, option
 from milk_np.settings.shared import Kind, Settings, Space
 
@@ -25,6 +26,11 @@ class KernelProfileSettings(Settings):
     )
     preset: str = option("best", str, "model", "short name of this model", choices=("best",))
     profile_width: int = option(1024, int, "kernel-profile", "maximum vector dimension", low=1, high=65536)
+    width: str = option(
+        "full", str, "kernel-profile",
+        "numbers of a vector that are kept: a number; auto: the least that ranks held-out training items about as "
+        "well; full: all", metavar="N|auto|full",
+    )
     landmarks: int = option(
         1024, int, "kernel-profile", "number of landmarks: training items that content is compared with",
         low=1, high=65536,
@@ -72,9 +78,22 @@ class KernelProfileSettings(Settings):
     )
     # fmt: on
 
+    def _check_together(self) -> None:
+        super()._check_together()
+        if self.width not in ("auto", "full") and not (self.width.isdecimal() and int(self.width) > 0):
+            raise SettingsError(
+                f"width (--width): got {self.width!r}, expected a whole number of at least 1, auto or full"
+            )
+
+    @property
+    def most_numbers(self) -> int:
+        """Numbers of a vector at most; fewer with `width` auto, or where there are fewer landmarks."""
+        return min(self.profile_width, int(self.width)) if self.width.isdecimal() else self.profile_width
+
     def described(self) -> dict[str, str]:
         """The sizes that decide what a fit costs."""
-        form = f"in closed form, width {self.profile_width}, {self.landmarks} landmarks"
+        width = "least width that ranks as well" if self.width == "auto" else f"width {self.most_numbers}"
+        form = f"in closed form, {width}, {self.landmarks} landmarks"
         return {"model": self.model, "filled": "one regression per combination of modalities", "training": form}
 
     def tuning_space(self) -> Space:

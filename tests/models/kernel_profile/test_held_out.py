@@ -18,8 +18,8 @@ from milk_np.models.kernel_profile.held_out import (
     FOLDS,
     HeldOut,
     _sets,
-    _without_one,
     ndcg,
+    without_one,
 )
 from milk_np.models.kernel_profile.ridge import JITTER, choose_sets
 from milk_np.models.kernel_profile.smoothing import Smoothing
@@ -112,7 +112,7 @@ def test_folds_share_the_items_but_landmarks() -> None:
 def test_half_of_the_items_lack_one_of_what_they_own(M: int) -> None:
     rng = np.random.default_rng(M)
     owned = rng.random((4000, M)) < 0.7
-    left = _without_one(owned, rng)
+    left = without_one(owned, rng)
     assert not (left & ~owned).any()
     several = owned.sum(axis=1) > 1
     np.testing.assert_array_equal(left[~several], owned[~several])
