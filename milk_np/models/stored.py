@@ -264,9 +264,7 @@ class StoredModel(Estimator, Serving):
         except MilkError:
             raise
         except Exception as error:  # nearly anything, an array's type that a kernel doesn't know included
-            raise DataError(
-                f"{path}: its arrays don't fit together ({error}); the file is damaged, write it again"
-            ) from error
+            raise DataError(f"{path}: its arrays don't fit together ({error}); write it again") from error
         if len(set(widths.values())) > 1:
             found = ", ".join(f"{width} of {whose}" for whose, width in widths.items())
             raise DataError(f"{path}: expected vectors of one length, got {found} numbers; write it again")
