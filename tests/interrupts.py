@@ -165,7 +165,10 @@ class Bench:
         return there
 
     def _judge(self, ended: Ended) -> None:
-        early = ended.code in [-number for number in SIGNALS] and (self.anew or not ended.said)  # before its first line
+        program = self.long.main.__module__.replace("milk_np.cli.", "milk-")
+        early = (
+            ended.code != 0 and not ended.hung and (f"{program}:" not in ended.said if self.anew else not ended.said)
+        )  # no handler yet
         if ended.fault and not early:
             raise WrongError(f"{ended.fault}: {ended.said[-3000:]}")
         if ended.code not in (0, 130) and not early:

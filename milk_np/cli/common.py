@@ -47,7 +47,7 @@ def _run(program: str, body: Callable[[list[str]], int], line: list[str]) -> int
         sys.stdout.flush()
         return code
     except (Exception, KeyboardInterrupt) as error:
-        return _answer(program, error)
+        return _answer(program, _interrupted_by(error) or error)
     finally:
         for number, handler in previous.items():
             _handle(number, handler)
@@ -64,6 +64,13 @@ def _shown_by(program: str) -> Callable[..., None]:
             usual(message, category, *where, **more)
 
     return show
+
+
+def _interrupted_by(error: BaseException | None) -> KeyboardInterrupt | None:
+    """The interruption during which an error came: what is left half-done then may fail in any way."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__context__
+    return error
 
 
 def _answer(program: str, error: BaseException) -> int:

@@ -174,16 +174,21 @@ def serve() -> int:
     try:
         for number, (what, items) in enumerate(CHANGES):
             (each.put if what == "put" else each.remove)(items)
-            with open("told", "a", encoding="utf-8") as told:
-                told.write(f"{number}\n")
-                told.flush()
-                os.fsync(told.fileno())
+            _note(number)
             _compare(each)
         return _answered(each)
     except OSError as error:  # the answer is an error; nobody may take the change for done
         print(error)
         _compare(each)
         return 3
+
+
+def _note(number: int) -> None:
+    """The client hears that a change is done."""
+    with open("told", "a", encoding="utf-8") as told:
+        told.write(f"{number}\n")
+        told.flush()
+        os.fsync(told.fileno())
 
 
 def _compare(each: Service) -> None:
@@ -199,9 +204,10 @@ def serve_on() -> int:
     states = [_after(number) for number in (told, told + 1)]
     if answer(each) not in states:  # one change may be kept whose answer nobody heard
         raise RuntimeError(f"after {told} changes that were told, {answer(each)[:2]}")
-    for what, items in CHANGES[told:]:
+    for number, (what, items) in enumerate(CHANGES[told:], told):
         with suppress(RefusedError):  # it is gone already, but nobody heard that
             (each.put if what == "put" else each.remove)(items)
+        _note(number)
     _compare(each)
     return _answered(each)
 
