@@ -47,7 +47,7 @@ def _run(program: str, body: Callable[[list[str]], int], line: list[str]) -> int
         sys.stdout.flush()
         return code
     except (Exception, KeyboardInterrupt) as error:
-        return _answer(program, _interrupted_by(error) or error)
+        return answer(program, _interrupted_by(error) or error)
     finally:
         for number, handler in previous.items():
             _handle(number, handler)
@@ -73,7 +73,7 @@ def _interrupted_by(error: BaseException | None) -> KeyboardInterrupt | None:
     return error
 
 
-def _answer(program: str, error: BaseException) -> int:
+def answer(program: str, error: BaseException) -> int:
     """Say what went wrong and what to do; return the exit code."""
     match error:
         case MilkError():

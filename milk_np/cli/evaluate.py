@@ -17,6 +17,7 @@ from milk_np.settings.shared import Settings
 if TYPE_CHECKING:
     from milk_np.data import Dataset
     from milk_np.evaluation.evaluate import Evaluation
+    from milk_np.models.parts import Parts
     from milk_np.serving.ranking import Scorer
 
 PROGRAM = "milk-evaluate"
@@ -43,15 +44,49 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(line: list[str]) -> int:
     given = _parser().parse_args(line)
-    model, ds, settings = _opened(given)
     from milk_np.data.arrays import Split
-    from milk_np.evaluation.evaluate import evaluate
+    from milk_np.models.parts import Parts
 
     split = {"valid": Split.VALIDATION, "test": Split.TEST}[given.split]
+    parts = Parts.found(given.source)
+    if parts is not None:
+        return _parts(given, parts, split)
+    from milk_np.evaluation.evaluate import evaluate
+
+    model, ds, settings = _opened(given)
     result = evaluate(model, ds, split, topk=settings.topk, candidates=settings.candidates)
-    _save(result, given, ds)
+    _say(result, given, ds.name, ds.content_hash)
+    return 0
+
+
+def _say(result: Evaluation, given: argparse.Namespace, name: str, content_hash: str) -> None:
+    _save(result, given, name, content_hash)
     if not given.quiet:
         print(result.table())
+
+
+def _parts(given: argparse.Namespace, parts: Parts, split: int) -> int:
+    """Evaluate a model in shards; started by mpiexec, each rank evaluates some of them."""
+    from milk_np.cli.parts import How, evaluated_parts
+    from milk_np.cli.ranked import together
+    from milk_np.data.missing import masked
+
+    if given.data is None:
+        raise SettingsError("--data: give the data set in shards that the model was trained on")
+    with together(PROGRAM) as ranks:
+        device = str(given_settings(given).get("device", Settings().device))
+        settings = _settings(given, next(parts.models(range(1), device=device)).settings)
+        refuse_idle_mask(given, settings)
+        about: list[Dataset] = []
+
+        def prepared(ds: Dataset) -> Dataset:
+            about[:] = [masked(ds, settings)]
+            return about[0]
+
+        how = How(split, settings.topk, settings.candidates, device)
+        result = evaluated_parts(parts, given.data, prepared, how, ranks)
+        if result is not None:
+            _say(result, given, about[0].name, about[0].content_hash)
     return 0
 
 
@@ -80,9 +115,14 @@ def _opened(given: argparse.Namespace) -> tuple[Scorer, Dataset, Settings]:
     model = load_model(given.source, device)
     if "impute" in given_settings(given):
         raise SettingsError("--impute: a trained model imputes missing modalities as in training; leave out --impute")
-    settings = Settings.from_mapping({**_of_training(model.settings.to_dict()), **given_settings(given)})
+    settings = _settings(given, model.settings)
     ds = _data(given, settings)
     return model, ds, settings
+
+
+def _settings(given: argparse.Namespace, trained: Settings) -> Settings:
+    """Those of training, overridden by the command line."""
+    return Settings.from_mapping({**_of_training(trained.to_dict()), **given_settings(given)})
 
 
 def _of_training(settings: Mapping[str, object]) -> dict[str, object]:
@@ -102,13 +142,13 @@ def _data(given: argparse.Namespace, settings: Settings) -> Dataset:
     return masked(ds, settings)
 
 
-def _save(result: Evaluation, given: argparse.Namespace, ds: Dataset) -> None:
+def _save(result: Evaluation, given: argparse.Namespace, name: str, content_hash: str) -> None:
     from milk_np.files import write_json_atomic
 
     if given.per_user:
         result.save_per_user(given.per_user)
     if given.json:
-        about = {"model": given.source, "split": given.split, "data": ds.name, "data_hash": ds.content_hash}
+        about = {"model": given.source, "split": given.split, "data": name, "data_hash": content_hash}
         write_json_atomic(given.json, about | result.to_dict())
 
 

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from milk_np.data.arrays import Split
 from milk_np.data.dataset import Dataset
+from milk_np.data.share import Share
 from milk_np.display.tables import Table, Tabular
-from milk_np.errors import DataError, DataWarning, SettingsError
-from milk_np.evaluation.exposure import Exposure, Shares, exposure_lines, group_name
-from milk_np.evaluation.metrics import PerUser, averages, best_place, coverage, hits, per_user
+from milk_np.errors import DataError, SettingsError
+from milk_np.evaluation.exposure import Exposure, Shares, exposure_lines, group_name, sum_of
+from milk_np.evaluation.metrics import PerUser, averages, best_place, coverage
+from milk_np.evaluation.truth import SPLITS, Truth
 from milk_np.files import write_npz_atomic
 from milk_np.serving.identity import IdList, Index
 from milk_np.serving.ranking import Factors, Scorer, TopK, best_candidates, meeting
 from milk_np.settings.metrics import METRICS
 
-SPLITS: dict[int, str] = {Split.VALIDATION: "valid", Split.TEST: "test"}
 CANDIDATES = ("all", "split")
 
 
@@ -133,6 +132,7 @@ def evaluate(
     candidates: str = "all",
     users: IdList | None = None,
     top_k: TopK | None = None,
+    share: Share | None = None,
 ) -> Evaluation:
     """Rank the new items for every user who has a pair in the split, and evaluate the lists.
 
@@ -149,6 +149,9 @@ def evaluate(
         As the data name them; numbers where they have no ids. Only those of these users who have a pair in the split.
     top_k : kernel, optional
         A kernel to use instead of the model's.
+    share : Share, optional
+        Where several ranks evaluate together, each its own users: rank 0 gets the values of all users, every rank the
+        metrics.
 
     Raises
     ------
@@ -159,92 +162,92 @@ def evaluate(
     DivergedError
         If a vector of the model is not finite.
     """
+    share = share or Share()
+    found = values_of(model, ds, split, topk=topk, candidates=candidates, users=users, top_k=top_k)
+    found = found._replace(users=found.users + np.int32(share.first_user))
+    everything = share.ranks.first_values(found)
+    whose = "" if users is None else f" of the {len(users)} given users"
+    merged = share.ranks.kept_by_first(lambda: merged_values(everything, split, candidates, whose))
+    told = None if merged is None else (merged.metrics, merged.slices, merged.slice_users, merged.exposure)
+    means = share.ranks.from_first(told)
+    return merged or _own_part(found, split, candidates, means)
+
+
+class Values(NamedTuple):
+    """Values of some users: for all relevant items, and for each group of them; the best place of each candidate."""
+
+    users: NDArray[np.int32]
+    user_ids: NDArray[np.str_] | None
+    whole: PerUser
+    groups: dict[int, PerUser]
+    best: NDArray[np.int64]
+    topk: tuple[int, ...]
+    left_out: int
+    exposure: Exposure
+
+
+def values_of(
+    model: Scorer | tuple[NDArray[np.float32], NDArray[np.float32]],
+    ds: Dataset,
+    split: int,
+    *,
+    topk: Sequence[int],
+    candidates: str = "all",
+    users: Sequence[str] | Sequence[int] | NDArray[Any] | None = None,
+    top_k: TopK | None = None,
+) -> Values:
+    """The values of the users of `ds`, as far as the model serves them; see `evaluate`. Maybe of none."""
     scorer = Factors(*model) if isinstance(model, tuple) else meeting(model, ds)
     ranked = _candidate_items(ds, split, candidates)
     refuse_trained(scorer, ranked, SPLITS[split])
     lengths = _lengths(topk, len(ranked))
-    servable = getattr(scorer, "servable", None)
     chosen = None if users is None else Index(ds.user_ids, ds.n_users, "user").numbers(users)
-    truth = _Truth.of(ds, split, ranked, chosen, servable)
+    truth = Truth.of(ds, split, ranked, chosen, getattr(scorer, "servable", None))
     best = np.full(len(ranked), lengths[-1], np.int64)
-    scored, exposure = [], Exposure(truth.n_missing, truth.relevant, lengths)
+    scored = [truth.score(np.zeros((0, lengths[-1]), np.int32), slice(0, 0), lengths)]
+    exposure = Exposure(truth.n_missing, truth.relevant, lengths)
     for lists in best_candidates(scorer, truth.users, ranked, lengths[-1], top_k=top_k):
         np.minimum(best, best_place(lists.position, len(ranked)), out=best)
         scored.append(truth.score(lists.position, lists.rows, lengths))
         exposure.add(lists.position)
     whole, *groups = [_joined(parts) for parts in zip(*scored, strict=True)]
-    slices = dict(zip(truth.group_names, groups, strict=True))
+    ids = None if ds.user_ids is None else ds.user_ids[truth.users]
+    by_group = dict(zip(truth.groups, groups, strict=True))
+    return Values(truth.users, ids, whole, by_group, best, lengths, truth.left_out, exposure)
+
+
+def merged_values(parts: Sequence[Values], split: int, candidates: str, whose: str = "") -> Evaluation:
+    """The evaluation over the users of all parts. Raises DataError if there are none."""
+    users = np.concatenate([part.users for part in parts])
+    if not len(users):
+        raise DataError(f"{SPLITS[split]} split: expected pairs{whose} to evaluate on, got none")
+    n_candidates = len(parts[0].best)
+    whole = _joined([part.whole for part in parts])
+    numbers = sorted({group for part in parts for group in part.groups})
+    groups = {n: _joined([part.groups[n] for part in parts if n in part.groups]) for n in numbers}
+    ids = [part.user_ids for part in parts if part.user_ids is not None]
     return Evaluation(
         split=SPLITS[split],
         candidates=candidates,
-        n_candidates=len(ranked),
-        topk=lengths,
-        metrics=averages(whole) | coverage(best, len(ranked), lengths),
-        slices={name: averages(values) for name, values in slices.items()},
-        slice_users={name: len(next(iter(values.values()))) for name, values in slices.items()},
-        users=truth.users,
+        n_candidates=n_candidates,
+        topk=parts[0].topk,
+        metrics=averages(whole) | coverage(np.min([part.best for part in parts], axis=0), n_candidates, parts[0].topk),
+        slices={group_name(n): averages(values) for n, values in groups.items()},
+        slice_users={group_name(n): len(next(iter(values.values()))) for n, values in groups.items()},
+        users=users,
         per_user=whole,
-        left_out=truth.left_out,
-        user_ids=None if ds.user_ids is None else ds.user_ids[truth.users],
-        exposure=exposure.shares(),
+        left_out=sum(part.left_out for part in parts),
+        user_ids=np.concatenate(ids) if ids else None,
+        exposure=sum_of([part.exposure for part in parts]).shares(),
     )
 
 
-@dataclass(frozen=True, eq=False)
-class _Truth:
-    """Relevant pairs: `relevant` candidate positions by user; `n_missing`, missing modalities of each candidate."""
-
-    users: NDArray[np.int32]
-    indptr: NDArray[np.int64]
-    relevant: NDArray[np.int32]
-    n_missing: NDArray[np.int64]
-    left_out: int
-
-    @classmethod
-    def of(
-        cls,
-        ds: Dataset,
-        split: int,
-        ranked: NDArray[np.int32],
-        chosen: NDArray[np.integer[Any]] | None,
-        servable: NDArray[np.bool_] | None,
-    ) -> _Truth:
-        """Pairs of the split; only of users in `chosen` and of those `servable` (U,), if these are given."""
-        user, item = ds.interactions(split)
-        if chosen is not None:
-            kept = np.isin(user, chosen)
-            user, item = user[kept], item[kept]
-        user, item, left_out = _served(user, item, servable)
-        if len(user) == 0:
-            whose = "" if chosen is None else f" of the {len(chosen)} given users"
-            raise DataError(f"{SPLITS[split]} split: expected pairs{whose} to evaluate on, got none")
-        users, counts = np.unique(user, return_counts=True)
-        indptr = np.concatenate([[0], np.cumsum(counts)])
-        missing = ds.n_modalities - ds.available[ranked].sum(axis=1)
-        return cls(users, indptr, np.searchsorted(ranked, item).astype(np.int32), missing, left_out)
-
-    @cached_property
-    def groups(self) -> NDArray[np.int64]:
-        """The numbers of missing modalities that occur among the relevant items."""
-        return np.unique(self.n_missing[self.relevant])
-
-    @property
-    def group_names(self) -> list[str]:
-        return [group_name(int(group)) for group in self.groups]
-
-    def score(self, lists: NDArray[np.int32], rows: slice, lengths: tuple[int, ...]) -> list[PerUser]:
-        """Values of the users `rows`: for all relevant items, then for each group with relevant items."""
-        indptr = self.indptr[rows.start : rows.stop + 1]
-        relevant = self.relevant[indptr[0] : indptr[-1]]
-        hit = hits(lists, indptr - indptr[0], relevant)
-        user = np.repeat(np.arange(len(lists)), np.diff(indptr))
-        out = [per_user(hit, np.diff(indptr), lengths)]
-        for group in self.groups:
-            count = np.bincount(user[self.n_missing[relevant] == group], minlength=len(lists))
-            some = count > 0
-            inside = hit & (self.n_missing[lists] == group)
-            out.append(per_user(inside[some], count[some], lengths))
-        return out
+def _own_part(found: Values, split: int, candidates: str, means: tuple[Any, Any, Any, Any]) -> Evaluation:
+    """What a rank other than 0 knows of an evaluation: the metrics of all users, the values of its own."""
+    metrics, slices, slice_users, exposure = means
+    about = SPLITS[split], candidates, len(found.best), found.topk
+    own = found.users, found.whole, found.left_out, found.user_ids
+    return Evaluation(*about, metrics, slices, slice_users, *own, exposure)
 
 
 def refuse_trained(scorer: Scorer, ranked: NDArray[np.int32], split: str) -> None:
@@ -258,23 +261,7 @@ def refuse_trained(scorer: Scorer, ranked: NDArray[np.int32], split: str) -> Non
         )
 
 
-def _served(
-    user: NDArray[np.int32], item: NDArray[np.int32], servable: NDArray[np.bool_] | None
-) -> tuple[NDArray[np.int32], NDArray[np.int32], int]:
-    """The pairs of users whom the model can serve, and the number of other users."""
-    if servable is None or servable[user].all():
-        return user, item, 0
-    kept = servable[user]
-    if not kept.any():
-        raise DataError(
-            "users: the model knows none of the users to evaluate, nor their history; is it another data set's?"
-        )
-    lost = len(np.unique(user[~kept]))
-    warnings.warn(f"{lost:,} users left out: the model doesn't know them, nor their history", DataWarning, stacklevel=4)
-    return user[kept], item[kept], lost
-
-
-def _joined(parts: tuple[PerUser, ...]) -> PerUser:
+def _joined(parts: Sequence[PerUser]) -> PerUser:
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 

@@ -56,12 +56,19 @@ def _silent(phase: str, share: float) -> None:
 
 
 def fit_profile(
-    ds: Dataset, centres: Mapping[str, Vectors], settings: KernelProfileSettings, tell: Tell = _silent
+    ds: Dataset,
+    centres: Mapping[str, Vectors],
+    settings: KernelProfileSettings,
+    tell: Tell = _silent,
+    pairs: Pairs | None = None,
 ) -> Arrays:
-    """The arrays named by PARAMETERS, and the landmarks' content; `tell` hears of the phases."""
+    """The arrays named by PARAMETERS, and the landmarks' content; `tell` hears of the phases.
+
+    `pairs` are those of `ds` where they lie elsewhere than in this process; their engine makes the sums over items too.
+    """
     tell("smoothing histories", 0.0)
     backend, items = get_backend(settings.device, settings.threads), ds.train_items
-    pairs = Pairs.of(ds, backend)
+    pairs = pairs or Pairs.of(ds, backend)
     smoother = fit_smoother(pairs, settings)
     tell("content of the items", SHARES[0])
     order = generator(settings.seed, "landmarks").permutation(len(items))
@@ -76,7 +83,7 @@ def fit_profile(
     sets = owned_sets(ds.available)[: 1 if settings.owned_sets == "whole" else None]
     tell("regressions by owned modalities", SHARES[2])
     blocks = Items.of(ds, backend, centres, axes, landmarks, kernel)
-    fitted = fit_by_blocks(blocks, pairs, smoother, sets, landmarks, settings.profile_width)
+    fitted = fit_by_blocks(blocks, pairs, smoother, sets, landmarks, settings.profile_width, engine=pairs.engine)
     tell("vectors of items", SHARES[3])
     popularity = pairs.popularity()
     history = table_of_zeros((ds.n_items, fitted.coefficients.shape[2]))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from milk_np.models.kernel_profile.limits import CHOICE_ITEMS, HELD_ITEMS, HELD_LANDMARKS, HELD_USERS, MOST_SETS, TRIED
 from milk_np.models.kernel_profile.settings import KernelProfileSettings
+from milk_np.models.kernel_profile.spans import user_spans
 
 _FLOAT, _INT, _LONG, _DOUBLE = 4, 4, 8, 8
 MOST_IN_MEMORY = 1 << 28
@@ -46,7 +47,7 @@ class Need:
     def held(self) -> dict[str, int]:
         """Bytes that stay until the end."""
         return {
-            "training pairs": 3 * _INT * self.P + 2 * _LONG * self.U + _LONG * self.n,
+            "training pairs": 3 * _INT * self.P + 2 * _LONG * self.U + _LONG * self.n * len(self.spans),
             "smoothing": _FLOAT * self.n * (2 * self.settings.smoothing_rank + 1),
         }
 
@@ -66,6 +67,11 @@ class Need:
         }
 
     @property
+    def spans(self) -> list[slice]:
+        """Of users whose pairs are multiplied together."""
+        return user_spans(self.U, self.n, self.P)
+
+    @property
     def landmarks(self) -> int:
         """Landmarks."""
         return min(self.settings.landmarks, self.n)
@@ -82,9 +88,9 @@ class Need:
         return every if every <= MOST_SETS else min(every, self.n_items + len(self.widths) + 1)
 
     def _sparse(self, size: int) -> int:
-        """Of a product with the pairs: some columns of all users and items."""
-        numbers = self.U + self.n
-        return size * numbers * columns_at_a_time("cpu", size * numbers)
+        """Of a product with the pairs: some columns of a span of users and of all items, and what spans add up to."""
+        numbers = int(self.spans[0].stop) + self.n
+        return size * (numbers * columns_at_a_time("cpu", size * numbers) + 3 * MOST_COLUMNS["cpu"] * self.n)
 
     def _choice(self) -> int:
         """Content of the items that are looked at, its whitenings, cosines and scores."""
