@@ -261,7 +261,7 @@ class StoredModel(Estimator, Serving):
 
     def _read_checked(self, path: str | Path, arrays: Arrays) -> None:
         """Load what `_write` wrote; DataError unless every array has the type, shape and range that it should."""
-        schema = {**_SCHEMA, **self.schema}
+        schema = {**SCHEMA, **self.schema}
         check_plain(path, arrays, schema)
         check(path, arrays, schema, {})
         try_arrays(self, path, arrays)
