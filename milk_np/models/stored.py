@@ -23,7 +23,7 @@ from milk_np.models.on_data import OnData
 from milk_np.models.pool import Pool
 from milk_np.models.reading import try_arrays
 from milk_np.models.registry import MODELS, model_class, own_settings, stored_settings, trained
-from milk_np.models.schema import IMPUTER
+from milk_np.models.schema import IMPUTER, SCHEMA
 from milk_np.models.serving import Features, Owned, Serving
 from milk_np.serving.catalogue import ARRAYS as STORED
 from milk_np.serving.catalogue import Catalogue
