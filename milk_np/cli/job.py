@@ -230,7 +230,7 @@ def final_text(ds: Dataset) -> str:
 
 def _more_epochs(finished: dict[str, Any], settings: Settings) -> bool:
     """Whether a finished run would train further."""
-    return isinstance(settings, StepSettings) and int(finished["epochs"]) < settings.max_epochs
+    return isinstance(settings, StepSettings) and int(finished.get("epochs", 0)) < settings.max_epochs
 
 
 def _score(model: Recommender, ds: Dataset, split: Split, settings: Settings, share: Share | None = None) -> Evaluation:
