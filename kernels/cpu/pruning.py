@@ -27,7 +27,7 @@ _PART = (1 << 16) // COLUMNS * COLUMNS
 MOST = 128
 """Longest list that is pruned: scores are put where they belong one by one."""
 _SAMPLE = 1024 // COLUMNS * COLUMNS
-"""Items, and BLOCK queries, that are looked at to decide whether it pays."""
+"""Items, and BLOCK queries, or an eighth, that are looked at to decide whether it pays."""
 _BOUND, _PAIR, _QUERY = 0.25, 3.0, 60.0
 """What bounds cost, as a share of scores; one score alone, in scores of a tile; what else a query costs, in these."""
 _WORTH = 0.9
@@ -43,7 +43,8 @@ def pays(queries: Float32, items: Float32, k: int) -> bool:
 
     No list depends on it.
     """
-    some = fixed(queries[:: len(queries) // BLOCK][:BLOCK], np.float32)
+    sample = min(BLOCK, len(queries) // 8)
+    some = fixed(queries[:: len(queries) // sample][:sample], np.float32)
     few = fixed(items[:: max(1, len(items) // _SAMPLE)][:_SAMPLE], np.float32)
     part = Bytes(few)
     if not part.whole:

@@ -93,7 +93,7 @@ def test_a_run_has_the_model_and_no_epochs(ds: Dataset, model: KernelProfile, tm
     assert fresh.history is None
     assert run.metrics() == []
     assert not run.last.exists()
-    assert [event.kind for event in events] == ["phase"] * (len(SHARES) + 1) + ["fitted"]
+    assert [event.kind for event in events] == ["phase"] * (len(SHARES) + 2) + ["fitted"]
     assert [event.share for event in events] == [0.0, *SHARES, 1.0]
     for each in (fresh, KernelProfile.load(run.model)):
         np.testing.assert_array_equal(each.user_factors(), model.user_factors())
