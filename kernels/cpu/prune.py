@@ -26,7 +26,7 @@ from milk_np.kernels.cpu.score_tile import (
 from milk_np.kernels.cpu.tasks import in_threads, row_parts
 from milk_np.kernels.cpu.tile import packed_tile
 
-BLOCK = 4 * ROWS
+BLOCK = 8 * ROWS
 """Queries whose bounds are held at a time."""
 _CHUNK = 2048 // COLUMNS * COLUMNS
 """Items whose bounds are held at a time."""
@@ -66,7 +66,7 @@ def _merge(index, score, row, used, places, values, n):  # type: ignore[no-untyp
 @njit(cache=True, nogil=True)
 def _score_all(queries, row, items, chosen, n, values, index, score, used):  # type: ignore[no-untyped-def]
     """Score the first `n` of `chosen` and put them into the list; returns how many entries it has."""
-    for at in range(n, (n + PAIRS - 1) // PAIRS * PAIRS):
+    for at in range(n, (n + PAIRS - 1) // PAIRS * PAIRS + PAIRS):  # the last are fetched ahead
         chosen[at] = chosen[n - 1]
     for at in range(0, n, PAIRS):
         row_scores(queries, row, items, chosen, at, values[0])
@@ -197,7 +197,7 @@ def _prune_block(queries, items, first, panels, heads, scales, start, indptr, dr
     k, n, made = index.shape[1], min(BLOCK, len(queries) - first), 0
     x, packed, offsets, by_row, used = _pack_block(queries, first, n, panels.shape[1], index, share)
     size = min(_CHUNK // COLUMNS, panels.shape[0])
-    most = size * COLUMNS + k + LANES
+    most = size * COLUMNS + k + LANES + 2 * PAIRS
     bounds = np.empty((len(offsets), size * COLUMNS), np.float32)
     chosen, values = np.empty(most, np.int64), np.empty((1, most), np.float32)
     for panel in range(0, panels.shape[0], size):

@@ -35,10 +35,10 @@ KRYLOV_BLOCK = 16
 
 @dataclass(frozen=True)
 class Plan:
-    """How much is worked on, and held in memory, at once; no bit of a fit on the host depends on it."""
+    """How much is worked on, and held in memory, at once. A fit depends on it in rounding alone, as BLAS has it."""
 
     rows: int = BLOCK_ROWS["cpu"]
-    """Items of a block: a multiple of 256, the items whose products are summed in float32."""
+    """Items of a block: a multiple of 256, whose products are summed in float32."""
     column_bytes: int = COLUMN_BYTES["cpu"]
     in_memory: int = MOST_IN_MEMORY
     """Numbers of history vectors; more go to disk."""
