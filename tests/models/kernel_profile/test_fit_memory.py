@@ -94,7 +94,7 @@ def test_smaller_blocks_and_vectors_on_disk_change_scores_by_rounding(monkeypatc
     found = KernelProfile(**options, memory="1GB").fit(ds)
     assert isinstance(found.arrays()["history"], np.memmap)
     scores = [model.user_factors() @ model.item_factors().T for model in (expected, found)]
-    np.testing.assert_allclose(scores[1], scores[0], atol=1e-4 * np.abs(scores[0]).max())
+    np.testing.assert_allclose(scores[1], scores[0], atol=2e-3 * np.abs(scores[0]).max())
 
 
 def test_plans_take_less_and_less() -> None:
