@@ -37,6 +37,16 @@ class Mutation:
         return text.replace(self.old, self.new)
 
 
+def both(
+    name: str, family: str, reference: tuple[str, str], cpu: tuple[str, str], cpu_family: str = ""
+) -> list[Mutation]:
+    """The same error in a kernel's plain version and in the fast one."""
+    return [
+        Mutation(name, f"kernels/reference/{family}.py", *reference),
+        Mutation(name, f"kernels/cpu/{cpu_family or family}.py", *cpu),
+    ]
+
+
 @dataclass(frozen=True)
 class Proof:
     """What runs the tests that have to catch an error: Python's command and variables of its environment."""

@@ -18,7 +18,7 @@ KERNELS = Path(milk_np.kernels.__file__).parent
 LAYERS = (
     ("errors", "text"),
     ("kernels",),
-    ("rng", "files"),
+    ("rng", "files", "display"),
     ("settings",),
     ("machine",),
     ("data",),

@@ -11,7 +11,7 @@ from milk_np.errors import SettingsError
 from milk_np.models import registry
 from milk_np.models.base import Recommender
 from milk_np.settings.shared import Settings
-from milk_np.training.run_folder import RunFolder
+from milk_np.training.run_folder import model_in
 
 if TYPE_CHECKING:
     from milk_np.models.stored import StoredModel
@@ -34,15 +34,10 @@ def load_model(text: str, device: str) -> StoredModel:
 
 def model_path(text: str) -> Path:
     """The file that --model names."""
-    path = Path(text)
-    file = RunFolder(path).model if path.is_dir() else path
-    if file.is_file():
-        return file
-    seeds = sorted(str(seed) for seed in path.glob("seed-*") if RunFolder(seed).model.is_file())
-    if seeds:
-        raise SettingsError(f"--model {text}: contains several runs; choose one, such as {seeds[0]}")
-    missing = f"has no {file.name}" if path.is_dir() else "does not exist"
-    raise SettingsError(f"--model {text}: {missing}; expected a {model_help()}")
+    file = model_in(text, "--model ")
+    if not file.is_file():
+        raise SettingsError(f"--model {text}: does not exist; expected a {model_help()}")
+    return file
 
 
 def refuse_without_data(model: str, data: str | None) -> None:

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from milk_np.cli.common import run_command
 from milk_np.cli.parser import Parser, add_settings
 from milk_np.cli.settings import given_settings, model_help
 from milk_np.cli.types import positive
-from milk_np.errors import DataError, SettingsError
+from milk_np.errors import SettingsError
 from milk_np.settings.shared import Settings
 
 if TYPE_CHECKING:
     from milk_np.cli.source import Source
-    from milk_np.serving.output import Table
-    from milk_np.serving.recommend import Ranked
 
 PROGRAM = "milk-recommend"
 DESCRIPTION = """Recommend with a trained model, or with one that needs no training.
@@ -25,12 +23,17 @@ DESCRIPTION = """Recommend with a trained model, or with one that needs no train
 Choose what to recommend: --users (items for these users), --history (items for a user who wasn't in
 training, given the items they chose), --items (users for these items), --similar (items like these),
 or --new-item (users for items that are in no data set yet, given a file of feature rows; with --users,
-these new items for the users). Without --out the lists are printed as CSV."""
+these new items for the users). --fresh FILE ranks such items together with the new items of the data.
+Without --out the lists are printed as CSV.
+
+One row that can't be served doesn't stop the others: it is told, --rejects lists it, the exit code is 3."""
 EXAMPLES = (
     "milk-recommend --model runs/shop --users alice,bob --topk 10",
     "milk-recommend --model runs/shop --data shop.npz --users all --out lists.parquet",
     "milk-recommend --model runs/shop --data shop.npz --users users.txt --candidates all --include-seen",
     "milk-recommend --model runs/shop --history sku-3,sku-8,sku-11",
+    "milk-recommend --model runs/shop --users all --fresh today.npz --exclude sent.csv --out lists.parquet",
+    "milk-recommend --model runs/shop --history guests.txt --candidates in-stock.txt --skip-unknown",
     "milk-recommend --model runs/shop --items sku-17          # the users to show it to",
     "milk-recommend --model runs/shop --new-item fresh.npz    # arrays image, text, ...: one row per item",
     "milk-recommend --model profile --data shop.npz --similar sku-17",
@@ -51,16 +54,30 @@ def _run(line: list[str]) -> int:
     for path in filter(None, (given.out, given.rejects)):
         output.writer_for(path)
     device = str(given_settings(given).get("device", Settings().device))
-    source = open_source(given.source, given.data, device)
-    tables = _tables(given, source)
+    source = open_source(given.source, given.data, device, given.skip_unknown)
+    try:
+        _deliver(given, source)
+    finally:
+        source.rejects.write(given.rejects)
+    return source.rejects.report(PROGRAM, given.rejects)
+
+
+def _deliver(given: argparse.Namespace, source: Source) -> None:
+    """Print or write the lists, and say what is shorter than was asked for."""
+    from milk_np.cli.lists import Delivered, job_of
+    from milk_np.serving import output
+
+    job = job_of(given, source)
+    tables = Delivered(job, source.rejects)
     if not given.out:
         output.write_csv(sys.stdout, tables)
-        return source.rejects.report(PROGRAM, given.rejects)
-    counted = _Counted(tables)
-    output.write_table(given.out, counted)
+    else:
+        output.write_table(given.out, tables)
+    notes = [f"{PROGRAM}: {note}" for note in (job.note, tables.note) if note]
     if not given.quiet:
-        print(f"wrote {counted.rows:,} rows to {given.out}")
-    return source.rejects.report(PROGRAM, given.rejects)
+        print("".join(f"{note}\n" for note in notes), end="", file=sys.stderr)
+        if given.out:
+            print(f"wrote {tables.rows:,} rows to {given.out}")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -72,10 +89,13 @@ def _parser() -> argparse.ArgumentParser:
     add("--history", metavar="IDS|FILE", help=_HISTORY)
     add("--items", metavar="IDS|FILE", help="users for these items")
     add("--similar", metavar="IDS|FILE", help="items like these")
-    add("--new-item", metavar="FILE.npz", help=_NEW_ITEM)
-    add("--topk", type=positive, default=20, metavar="N", help="length of a list (default: 20)")
-    add("--candidates", choices=("new", "all"), help=_CANDIDATES)
+    add("--fresh", metavar="FILE|DIR", help=_FRESH)
+    add("--new-item", metavar="FILE|DIR", help=_NEW_ITEM)
+    add("--topk", type=positive, default=20, metavar="N", help=_TOPK)
+    add("--candidates", metavar="new|all|IDS|FILE", help=_CANDIDATES)
+    add("--exclude", metavar="FILE", help=_EXCLUDE)
     add("--include-seen", action="store_true", help="also list pairs of the training data")
+    add("--skip-unknown", action="store_true", help=_SKIP_UNKNOWN)
     add("--out", metavar="FILE", help="write .csv, .jsonl or .parquet instead of printing")
     add("--rejects", metavar="FILE", help=_REJECTS)
     add("--quiet", action="store_true", help="print errors only")
@@ -91,15 +111,34 @@ _HISTORY = (
     "items for a user who wasn't in training, given the items they chose (which are left out); a file has one user "
     "per line, numbered from 1 in the output, and an empty line is a user without items"
 )
+_FRESH = (
+    "brand-new items, given by their features: with --users, --history and --similar they are ranked together with "
+    "the new items of the data; alone, users for them. An .npz or a folder of .npy files, with item_ids and one array "
+    "(items x width) per modality, or Parquet with the column item and one of lists per modality. Where a modality is "
+    "missing: a row of NaN, an empty cell, or no array"
+)
 _NEW_ITEM = (
-    "users for brand-new items: one array (items x width) per modality; where a modality is missing, rows of NaN or "
-    "no array; optionally item_ids"
+    "users for brand-new items; with --users, only these items for the users. A file as for --fresh, in which item_ids "
+    "may be absent: items are numbered from 0 then"
+)
+_TOPK = "length of a list (default: 20); a list is shorter where less is left to list"
+_CANDIDATES = (
+    "items to choose from: all new ones, all items, or only these: ids, or a file with one per line or with a column "
+    "item (default: new; all with --similar)"
+)
+_EXCLUDE = (
+    "never list these: a file with an item, or a pair user,item, on each line, or a table with these columns, such as "
+    "lists written before; with --history the columns are history,item, with --similar item,similar"
+)
+_SKIP_UNKNOWN = (
+    "unknown ids in --users, --items, --similar, --history, --candidates and --exclude are expected: they are left "
+    "out, told and counted, and don't change the exit code. Without it, a history with an unknown item gets no list, "
+    "and an unknown id in --candidates or --exclude is an error"
 )
 _REJECTS = (
-    "write the users and items that can't be served, with reasons, to this .csv, .jsonl or .parquet; the rest is "
-    "delivered either way, and the exit code is 3 if there are any"
+    "write what can't be served, with file, row, kind, id and reason, to this .csv, .jsonl or .parquet; the rest is "
+    "delivered either way, and the exit code is 3 if there is any that --skip-unknown doesn't cover"
 )
-_CANDIDATES = "items to choose from (default: new; all with --similar)"
 
 
 def _check(given: argparse.Namespace) -> None:
@@ -107,98 +146,25 @@ def _check(given: argparse.Namespace) -> None:
     tasks = {"--users": given.users, "--history": given.history, "--items": given.items, "--similar": given.similar}
     asked = [name for name, value in tasks.items() if value is not None]
     if given.new_item is not None and asked not in ([], ["--users"]):
-        raise SettingsError(f"--new-item: expected alone or with --users, also got {', '.join(asked)}")
-    if given.new_item is None and len(asked) != 1:
+        raise SettingsError(
+            f"--new-item: expected alone or with --users, also got {', '.join(asked)}; --fresh goes with all of them"
+        )
+    if given.new_item is not None and given.fresh is not None:
+        raise SettingsError("--fresh: expected without --new-item; give one file of new items")
+    alone = given.new_item is not None or given.fresh is not None
+    if len(asked) > 1 or not (asked or alone):
         got = ", ".join(asked) or "none of them"
-        raise SettingsError(f"expected one of --users, --history, --items, --similar or --new-item, got {got}")
-    if given.candidates and (given.items is not None or given.new_item is not None):
+        raise SettingsError(
+            f"expected one of --users, --history, --items, --similar or --new-item, got {got}; --fresh may stand alone"
+        )
+    if given.candidates and (given.new_item is not None or not set(asked) & {"--users", "--history", "--similar"}):
         raise SettingsError("--candidates: applies to --users, --history and --similar; leave it out")
+    if given.exclude and given.new_item is not None:
+        raise SettingsError("--exclude: doesn't apply to --new-item; give the file with --fresh")
+    if given.rejects is not None and given.rejects == given.out:
+        raise SettingsError(f"--rejects: expected another file than --out, got {given.rejects} for both")
     if given.include_seen and given.history is not None:
         raise SettingsError("--include-seen: items of a history are never listed; leave it out")
-
-
-def _tables(given: argparse.Namespace, source: Source) -> Iterator[Table]:
-    """The requested lists as tables of original ids, one table for each block of users."""
-    import numpy as np
-
-    from milk_np.serving import recommend as lists
-
-    model, data, k = source.model, source.data, min(given.topk, _longest(given, source))
-    if given.new_item is not None:
-        return _for_new_items(given, source)
-    if given.items is not None:
-        items = source.items(given.items)
-        found = lists.users_for_items(model, data, items, k, exclude_seen=not given.include_seen)
-        return iter([_table(found, ("item", source.item_names), ("user", source.user_names))])
-    if given.history is not None:
-        histories = source.histories(given.history)
-        found = lists.recommend_for_histories(model, data, histories, k, candidates=given.candidates or "new")
-        return iter([_table(found, ("history", np.arange(1, len(histories) + 1)), ("item", source.item_names))])
-    candidates = given.candidates or ("all" if given.similar is not None else "new")
-    if given.similar is not None:
-        found = lists.similar_items(model, data, source.items(given.similar), k, candidates=candidates)
-        return iter([_table(found, ("item", source.item_names), ("similar", source.item_names))])
-    parts = lists.recommend_blocks(
-        model, data, source.users(given.users), k, candidates=candidates, exclude_seen=not given.include_seen
-    )
-    return (_table(part, ("user", source.user_names), ("item", source.item_names)) for part in parts)
-
-
-def _longest(given: argparse.Namespace, source: Source) -> int:
-    """The number of candidates; a shorter list than --topk is told."""
-    from milk_np.serving.recommend import candidate_items
-
-    if given.items is not None or (given.new_item is not None and given.users is None):
-        count, what = source.data.n_users, "users"
-    elif given.new_item is not None:
-        return int(given.topk)  # _for_new_items knows how many there are
-    else:
-        default = "new" if given.similar is None else "all"
-        count, what = len(candidate_items(source.data, given.candidates or default)), "candidates"
-    if count < 1:
-        raise DataError("--candidates: the data have no new items; list all items with --candidates all")
-    if count < given.topk:
-        print(f"{PROGRAM}: lists have {count} entries, the number of {what}, not {given.topk}", file=sys.stderr)
-    return count
-
-
-def _for_new_items(given: argparse.Namespace, source: Source) -> Iterator[Table]:
-    from milk_np.serving import recommend as lists
-
-    vectors, names = source.new_items(given.new_item)
-    if given.users is None:
-        k = min(given.topk, source.data.n_users)
-        found = lists.users_for_new_items(source.model, source.data, vectors, k)
-        yield _table(found, ("item", names), ("user", source.user_names))
-        return
-    k = min(given.topk, len(vectors))
-    found = lists.recommend_new_items(source.model, source.data, vectors, source.users(given.users), k)
-    yield _table(found, ("user", source.user_names), ("item", names))
-
-
-def _table(found: Ranked, query: tuple[str, Any], result: tuple[str, Any]) -> Table:
-    from milk_np.serving.identity import to_names
-
-    whose, rank, what, score = found.rows()
-    return {
-        query[0]: to_names(whose, query[1]),
-        "rank": rank,
-        result[0]: to_names(what, result[1]),
-        "score": score,
-    }
-
-
-class _Counted:
-    """Passes tables on and counts their rows."""
-
-    def __init__(self, tables: Iterator[Table]) -> None:
-        self._tables = tables
-        self.rows = 0
-
-    def __iter__(self) -> Iterator[Table]:
-        for table in self._tables:
-            self.rows += len(table["rank"])
-            yield table
 
 
 if __name__ == "__main__":

@@ -16,11 +16,12 @@ from milk_np.data import storage, validation
 from milk_np.data.arrays import Arrays, Split
 from milk_np.data.importers.preparation import Preparation
 from milk_np.data.statistics import statistics
+from milk_np.display.tables import Tabular, facts_table
 
 
-@dataclass(frozen=True, eq=False)
-class Dataset(Arrays):
-    """Interactions of U users with I items that have M modalities.
+@dataclass(frozen=True, eq=False, repr=False)
+class Dataset(Arrays, Tabular):
+    """Interactions of U users with I items that have M modalities; as a table, a row for each pair.
 
     See `milk_np.data.arrays.Arrays` for its fields.
 
@@ -48,6 +49,30 @@ class Dataset(Arrays):
 
     def _set(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
+
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """The pairs: columns "user" and "item" (ids, or numbers where there are none), "split" in words."""
+        users = self.user if self.user_ids is None else self.user_ids[self.user]
+        items = self.item if self.item_ids is None else self.item_ids[self.item]
+        return {"user": users, "item": items, "split": np.array(["train", "valid", "test"])[self.split]}
+
+    def __repr__(self) -> str:
+        widths = ", ".join(f"{name} {self.features[name].shape[1]}" for name in self.modalities)
+        new = len(self.new_items())
+        items = f"{self.n_items:,} items ({new:,} of them new)"
+        return f"<Dataset {self.name}: {self.n_users:,} users, {items}, {len(self.user):,} pairs; {widths}>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: sizes, and what is missing. `statistics` tells more, and reads all features for it."""
+        counts = {split.name.lower(): int((self.item_split == split).sum()) for split in Split}
+        items = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
+        sizes = {"users": f"{self.n_users:,}", "items": items, "pairs": f"{len(self.user):,}"}
+        lost = [int((~self.available[:, m]).sum()) for m in range(self.n_modalities)]
+        features = {
+            name: f"{self.features[name].shape[1]} numbers, missing for {count:,} items"
+            for name, count in zip(self.modalities, lost, strict=True)
+        }
+        return facts_table(f"Data set {self.name}", sizes | features)
 
     def statistics(self) -> str:
         """A table of sizes, splits, modalities and missing features, with warnings about unusual data."""

@@ -77,9 +77,18 @@ def as_names(values: Any, name: str) -> NDArray[np.str_] | None:
     if values is None:
         return None
     array = np.asarray(values)
+    if array.ndim == 1 and array.dtype.kind in "OT":  # as data frames hand texts over
+        array = np.array([as_text(value, place, name) for place, value in enumerate(array.tolist())], np.str_)
     if array.ndim != 1 or array.dtype.kind not in "Uiu":
         raise DataError(f"{name}: expected a 1-D array of strings, got {array.dtype} of shape {array.shape}")
     return array.astype(np.str_, copy=False)
+
+
+def as_text(value: object, place: int, name: str) -> str:
+    """One id of a column of Python objects; DataError unless it is a text or a whole number."""
+    if isinstance(value, (str, int)) and not isinstance(value, bool):
+        return str(value)
+    raise DataError(f"{name}: expected ids, texts or whole numbers, got {value!r} at place {place}; leave it out")
 
 
 def as_features(values: Any, modality: str) -> FeatureArray:

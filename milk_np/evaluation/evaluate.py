@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from milk_np.data.arrays import Split
 from milk_np.data.dataset import Dataset
+from milk_np.display.tables import Table, Tabular
 from milk_np.errors import DataError, DataWarning, SettingsError
 from milk_np.evaluation.exposure import Exposure, Shares, exposure_lines, group_name
 from milk_np.evaluation.metrics import PerUser, averages, best_place, coverage, hits, per_user
 from milk_np.files import write_npz_atomic
-from milk_np.serving.identity import Index
+from milk_np.serving.identity import IdList, Index
 from milk_np.serving.ranking import Factors, Scorer, TopK, best_candidates, meeting
 from milk_np.settings.metrics import METRICS
 
@@ -26,9 +27,9 @@ SPLITS: dict[int, str] = {Split.VALIDATION: "valid", Split.TEST: "test"}
 CANDIDATES = ("all", "split")
 
 
-@dataclass(frozen=True, eq=False)
-class Evaluation:
-    """Result of `evaluate`.
+@dataclass(frozen=True, eq=False, repr=False)
+class Evaluation(Tabular):
+    """Result of `evaluate`; as a table, a row for all items and one for each group of items.
 
     Attributes
     ----------
@@ -76,6 +77,22 @@ class Evaluation:
         """Number of users evaluated."""
         return len(self.users)
 
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """Columns "group" ("all", then as in `slices`), "users", and one a metric; NaN where it isn't defined."""
+        groups = {"all": self.metrics, **self.slices}
+        users = [self.n_users, *self.slice_users.values()]
+        values = {name: np.array([of.get(name, np.nan) for of in groups.values()]) for name in self.metrics}
+        return {"group": np.array(list(groups)), "users": np.array(users, np.int64), **values}
+
+    @property
+    def by_user(self) -> Table:
+        """Each user's values, as a table: "user" (the id, or the number without ids) and one column for each metric."""
+        return Table({"user": self.users if self.user_ids is None else self.user_ids, **self.per_user})
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name} {value:.4f}" for name, value in self.metrics.items() if name.startswith("ndcg"))
+        return f"<{self.split}: {self.n_users:,} users, {self.n_candidates:,} candidates: {shown}>"
+
     def to_dict(self) -> dict[str, Any]:
         """Everything but the values per user, for a JSON file; the metrics are at the top level."""
         sliced = {name: {"users": self.slice_users[name], **values} for name, values in self.slices.items()}
@@ -114,7 +131,7 @@ def evaluate(
     *,
     topk: Sequence[int] = (10, 20),
     candidates: str = "all",
-    users: Sequence[str] | Sequence[int] | NDArray[Any] | None = None,
+    users: IdList | None = None,
     top_k: TopK | None = None,
 ) -> Evaluation:
     """Rank the new items for every user who has a pair in the split, and evaluate the lists.

@@ -91,6 +91,22 @@ class PeakMemory:
         return None if peak is None or self._before is None else max(0, peak - self._before)
 
 
+_LARGE_BLOCK = 1 << 20
+_MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1
+
+
+def return_freed() -> None:
+    """Have large blocks returned to the kernel as soon as they are freed, for a process that lives long.
+
+    By default glibc keeps blocks of up to 32 MB once it has seen such, in a heap for each thread: arrays that come and
+    go in many threads leave holes, and the process grows for as long as it lives. Other C libraries are left alone.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_MMAP_THRESHOLD, _LARGE_BLOCK)
+        mallopt(_TRIM_THRESHOLD, _LARGE_BLOCK)
+
+
 def _give_back() -> None:
     """Return memory that was freed to the kernel, as far as the C library can: what a run reused would not count."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)

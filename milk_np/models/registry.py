@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
+from inspect import Parameter, Signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from milk_np.errors import SettingsError
 from milk_np.settings.names import MASK
+from milk_np.settings.option import Option
 from milk_np.settings.shared import Settings, normal_keys
+from milk_np.settings.signature import signature
 from milk_np.settings.toml import read_toml
 from milk_np.text import nearest
 
@@ -180,7 +183,7 @@ def own_settings(name: str, settings: Settings | None, options: Mapping[str, obj
 
     Raises SettingsError for a setting of another model, and for those that only the commands apply.
     """
-    options = normal_keys(options, spellings(name), "setting")
+    options = normal_keys(options, _known(options, name), "setting")
     refuse_foreign(options, name)
     if options.get("model", name) != name:
         raise SettingsError(f"model: got {options['model']!r}, this one is {name}; see milk_np.models.registry")
@@ -192,6 +195,34 @@ def own_settings(name: str, settings: Settings | None, options: Mapping[str, obj
     if type(settings) is Settings or settings.model == name:
         return adapted(settings, {**options, "model": name})
     raise SettingsError(f"settings: expected those of {name}, got those of {settings.model}")
+
+
+def _known(options: Mapping[str, object], name: str) -> dict[str, str]:
+    """Spellings of all models' settings. Raises SettingsError for a keyword that none has, with the nearest of this
+    model's."""
+    known = spellings(name)
+    for keyword in options:
+        if keyword.replace("_", "-") not in known:
+            own = (each.replace("-", "_") for each in settings_class(name).spellings())
+            near = nearest(keyword, own) or nearest(keyword, sorted(names()))
+            raise SettingsError(f"{keyword}: {name} has no such setting{near}")
+    return known
+
+
+def constructor_options(name: str) -> dict[str, Option]:
+    """Settings that the constructor of the model `name` takes by keyword."""
+    return {
+        setting: option
+        for setting, option in settings_class(name).options().items()
+        if setting != "model" and setting not in _ELSEWHERE
+    }
+
+
+def constructor_signature(name: str) -> Signature:
+    """What `inspect` shows of the constructor of the model `name`."""
+    kind = Parameter.POSITIONAL_OR_KEYWORD
+    first = Parameter("settings", kind, default=None, annotation=Settings | None)
+    return signature(first, constructor_options(name), settings_class(name)().to_dict())
 
 
 _MASKED = "a model uses the data as they are; remove modalities with milk_np.data.apply_protocol(ds, ...) first"

@@ -9,7 +9,7 @@ from typing import Self
 from milk_np.data import Dataset
 from milk_np.models.stored import StoredModel
 from milk_np.training.loop import train
-from milk_np.training.progress import Callback
+from milk_np.training.progress import Callbacks, listener_of
 from milk_np.training.run_folder import RunFolder
 from milk_np.training.trainer import Trainer
 
@@ -31,7 +31,7 @@ class SteppedModel(StoredModel):
         self,
         ds: Dataset,
         *,
-        callback: Callback | None = None,
+        callback: Callbacks = None,
         run: RunFolder | None = None,
         resume: bool = False,
         final: bool = False,
@@ -41,8 +41,8 @@ class SteppedModel(StoredModel):
         A `final` model trains on all items that have pairs, for all epochs, and keeps the last.
         """
         self.beside = None if run is None else run.path.parent
-        ds = ds.all_training() if final else ds
+        ds, told = ds.all_training() if final else ds, listener_of(callback, self.settings.valid_metric)
         self.history = train(
-            self, self.trainer(ds), ds, self.settings, callback=callback, run=run, resume=resume, final=final
+            self, self.trainer(ds), ds, self.settings, callback=told, run=run, resume=resume, final=final
         )
         return self

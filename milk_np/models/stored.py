@@ -16,18 +16,21 @@ from milk_np.files import Arrays as Arrays
 from milk_np.files import read_meta, read_npz, require, write_npz_atomic
 from milk_np.files.schema import FLOATS, WHOLE, Field, Schema, check, check_plain
 from milk_np.models.base import Vectors
+from milk_np.models.estimator import Estimator
 from milk_np.models.on_data import OnData
+from milk_np.models.pool import Pool
 from milk_np.models.registry import MODELS, model_class, own_settings, stored_settings, trained
 from milk_np.models.serving import Features, Owned, Serving
 from milk_np.serving.catalogue import ARRAYS as STORED
 from milk_np.serving.catalogue import SCHEMA, Catalogue
+from milk_np.serving.identity import IdList, texts
 from milk_np.serving.joining import Joined, join
 from milk_np.serving.prints import warn_of_scale
 from milk_np.serving.ranking import Scorer, TopK
 from milk_np.settings.shared import Settings
 from milk_np.training.history import History
-from milk_np.training.progress import Callback
-from milk_np.training.run_folder import RunFolder
+from milk_np.training.progress import Callbacks
+from milk_np.training.run_folder import RunFolder, model_in
 
 KIND = "model"
 _IMPUTER = "imputer_"
@@ -39,7 +42,7 @@ _SCHEMA: Schema = {
 }
 
 
-class StoredModel(Serving):
+class StoredModel(Estimator, Serving):
     """A model with settings that can be trained, saved and loaded.
 
     Attributes
@@ -78,7 +81,7 @@ class StoredModel(Serving):
         self,
         ds: Dataset,
         *,
-        callback: Callback | None = None,
+        callback: Callbacks = None,
         run: RunFolder | None = None,
         resume: bool = False,
         final: bool = False,
@@ -88,7 +91,8 @@ class StoredModel(Serving):
         Parameters
         ----------
         ds : Dataset
-        callback : function of `milk_np.training.progress.Progress`, called during training
+        callback : functions of `milk_np.training.progress.Progress`, called during training: one or several
+            See `milk_np.Listener`. By default a bar in a notebook; an empty list shows nothing there, either.
         run : folder for the model, and for checkpoints and metrics of a model that learns by steps
         resume : continue from the last checkpoint in `run`
         final : bool
@@ -138,6 +142,15 @@ class StoredModel(Serving):
         """Warn if the rows of new items are scaled otherwise than in training, where the model minds."""
         if self.scale_matters:
             warn_of_scale(self.fitted_imputer().modalities, self.catalogue.lengths, features, available)
+
+    def with_items(self, ids: IdList, features: Features, available: Owned = None) -> Pool:
+        """This model's items and new ones that are in no data yet, to be ranked together.
+
+        `ids` (n) name the new items, `features` has their raw rows as in `score_items`. Raises DataError for an id that
+        is there already, and what `encode_items` raises.
+        """
+        self.check_scale(features, available)
+        return Pool(self, self.catalogue, texts(ids, "item"), self.encode_items(features, available))
 
     @property
     @abstractmethod
@@ -211,7 +224,11 @@ class StoredModel(Serving):
 
     @classmethod
     def load(cls, path: str | Path, *, device: str = "cpu") -> Self:
-        """The model that `save` wrote. Raises DataError naming the file and what is wrong with it."""
+        """The model that `save` wrote, or that of a run's folder, which brings its history.
+
+        Raises DataError naming the file and what is wrong with it, SettingsError for a folder without a model.
+        """
+        folder, path = Path(path), model_in(path)
         arrays, meta = read_npz(path, KIND)
         if meta.get("model") != cls.name:
             raise DataError(f"{path}: holds a model named {meta.get('model')!r}, expected {cls.name!r}")
@@ -222,6 +239,8 @@ class StoredModel(Serving):
         model = cls(settings.replace(device=device))
         if arrays:
             model._read_checked(path, arrays)
+        if folder != path:
+            model.history = RunFolder(folder).history(settings.valid_metric)
         return model
 
     def _read_checked(self, path: str | Path, arrays: Arrays) -> None:
@@ -258,11 +277,11 @@ class StoredModel(Serving):
 
 
 def load(path: str | Path, *, device: str = "cpu") -> StoredModel:
-    """The model that `save` wrote to `path`, of any kind.
+    """The model that `save` wrote to `path`, or that of a run's folder, of any kind.
 
-    Raises DataError naming the file and what is wrong with it.
+    Raises DataError naming the file and what is wrong with it, SettingsError for a folder without a model.
     """
-    name = str(read_meta(path, "model").get("model"))
+    name = str(read_meta(model_in(path), "model").get("model"))
     cls = model_class(name) if name in MODELS else None
     if cls is None or not issubclass(cls, StoredModel):
         raise DataError(f"{path}: holds a model named {name!r}, expected one of {', '.join(trained())}")

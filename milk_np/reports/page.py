@@ -78,7 +78,7 @@ def table(
     heading = tag("thead", tag("tr", *columns))
     lines = [_row(row, number in best, words) for number, row in enumerate(rows)]
     whole = tag("table", tag("caption", caption), heading, tag("tbody", *lines), class_=class_)
-    return tag("div", whole, class_="wide", tabindex="0", role="region", aria_label=caption)
+    return tag("div", whole, class_="wide", tabindex="0", role="group", aria_label=caption)
 
 
 def _row(row: Sequence[object], best: bool, words: frozenset[int]) -> Markup:
@@ -93,13 +93,13 @@ def _class(place: int, words: frozenset[int]) -> str | None:
 
 def text(caption: str, lines: str) -> Markup:
     """Lines of text in columns, as a command prints them, in a frame that scrolls sideways on its own."""
-    return tag("div", tag("pre", lines), class_="wide", tabindex="0", role="region", aria_label=caption)
+    return tag("div", tag("pre", lines), class_="wide", tabindex="0", role="group", aria_label=caption)
 
 
 def key_values(caption: str, values: Mapping[str, object]) -> Markup:
     """Names and values, two columns."""
     rows = [(name, value) for name, value in values.items()]
-    return table(caption, ("", "value"), rows, words=frozenset({1}), class_="key")
+    return table(caption, ("name", "value"), rows, words=frozenset({1}), class_="key")
 
 
 def plot(svg: Markup, caption: str) -> Markup:

@@ -116,7 +116,7 @@ class Service:
         else:
             vectors = state.stock.vectors(state.stock.places(items))
             found = lists.users_for_new_items(state.model, known, vectors, k)
-        return Ranked(np.array(texts(items, "item")), known.users.names(found.found), found.score)
+        return Ranked(np.array(texts(items, "item")), known.users.names(found.found), found.score, "item", "user")
 
     def _chosen(self, candidates: str | Ids) -> tuple[ItemIndex, Ids | None]:
         if isinstance(candidates, str):

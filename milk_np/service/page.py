@@ -20,7 +20,7 @@ def front_page() -> str:
         tag("label", _input("radio", "kind", "history"), " a history"),
     )
     fields = [
-        _field("who", "User, or items separated by commas", required="required"),
+        _field("who", "User, or items separated by commas", required="required", aria_describedby="said"),
         _field("k", "Length", type="number", value="10", min="1", max="100"),
         tag("label", "Items", tag("select", _option("new", "new items"), _option("all", "all items"), id="candidates")),
         tag("label", "API key, if one is needed", _input("password", "key", "", id="key", autocomplete="off")),
@@ -32,7 +32,7 @@ def front_page() -> str:
         tag("p", "A list for one user, and why each item is on it. ", tag("a", "All requests", href="/docs")),
         form,
         said,
-        tag("ol", id="list", aria_label="The list"),
+        tag("ol", id="list", role="list", aria_label="The list"),
         tag("script", Markup(SCRIPT)),
     ]
     return page("Recommendations", *body)

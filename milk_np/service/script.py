@@ -51,6 +51,7 @@ async function ask(path, body) {
 function say(text, bad) {
   at('said').textContent = text;
   at('said').className = bad ? 'bad' : '';
+  at('who').setAttribute('aria-invalid', bad ? 'true' : 'false');
 }
 
 function named(entry) { return entry.title ? entry.title + ' (' + entry.id + ')' : entry.id; }
@@ -73,6 +74,8 @@ function switches(entry, who, candidates) {
     line.textContent = 'Its features are not at hand: start the service with --data to try it without a modality.';
     return [line];
   }
+  line.setAttribute('role', 'group');
+  line.setAttribute('aria-label', 'Modalities of ' + named(entry));
   let turn = 0;
   entry.modalities.forEach(name => {
     const label = made('label'), box = made('input');

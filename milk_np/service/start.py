@@ -13,6 +13,7 @@ from pathlib import Path
 
 from milk_np.data import Dataset
 from milk_np.errors import DataError, SettingsError
+from milk_np.machine.memory import return_freed
 from milk_np.models.stored import StoredModel
 from milk_np.service.app import ROUTES, make_app
 from milk_np.service.core import Service
@@ -55,6 +56,7 @@ def run(plan: Plan) -> int:
 
         def work(number: int) -> None:
             metrics.worker = number
+            return_freed()  # each change makes new arrays in another thread
             service = Service(plan.load, journal, titles, Dataset.load(plan.data) if plan.data else None)
             with suppress(KeyboardInterrupt):  # as a signal ends it; uvicorn raises it once more when all has ended
                 service.warm_up()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Self
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from milk_np.data.arrays import Split
 from milk_np.data.dataset import Dataset
+from milk_np.errors import DataError
 from milk_np.files.schema import FLOATS, WHOLE, Field, Schema
 from milk_np.serving.identity import Index
 from milk_np.serving.prints import item_prints, pairs_print, training_lengths
@@ -94,6 +95,25 @@ class Catalogue:
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Its arrays by name, for saving."""
         return {name: value for name in (*ARRAYS, *OPTIONAL) if (value := getattr(self, name)) is not None}
+
+    def with_items(self, ids: Sequence[str] | None, n: int) -> Catalogue:
+        """The catalogue and n more items without pairs, with `ids`, or numbered on where there are no ids.
+
+        It is for ranking, not for a file: prints and lengths are left out. Raises DataError for an id that is there
+        already, twice or empty, and for no ids where the items of the data have some.
+        """
+        names = self.item_ids
+        if ids is not None:
+            if refused := next((why for why in self.items.not_new(ids) if why), ""):
+                raise DataError(f"items: {refused}")
+            known = np.arange(self.n_items).astype(np.str_) if names is None else names
+            names = np.concatenate([known, np.asarray(ids, np.str_)])
+        elif names is not None:
+            raise DataError("items: expected ids for the new items, as those of the data have, got none")
+        gone = None if self.gone is None else np.append(self.gone, np.zeros(n, np.bool_))
+        split = np.append(self.item_split, np.full(n, Split.UNSEEN, self.item_split.dtype))
+        trained = np.append(self.trained, np.zeros(n, np.bool_))
+        return Catalogue(split, self.seen_indptr, self.seen_items, self.user_ids, names, trained, gone)
 
     @property
     def n_users(self) -> int:

@@ -4,15 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from milk_np.data.validation import as_text
 from milk_np.errors import DataError
 from milk_np.text import nearest
 
 _MOST_COMPARED = 20_000
+
+
+class Column(Protocol):
+    """A column of pandas, polars, pyarrow and the like."""
+
+    def __array__(self) -> NDArray[Any]:
+        """The column as an array."""
+
+
+Ids = Sequence[str] | Sequence[int] | NDArray[Any]
+"""Users or items as the data name them: texts or whole numbers; row numbers where the data have no ids."""
+IdList = Ids | Column
+"""The same, or a column of a data frame."""
 
 
 class Index:
@@ -22,11 +36,11 @@ class Index:
     ----------
     ids : (n,) str, optional
     n : number of users or items
-    kind : "user" or "item", for messages
+    kind, where : "user" or "item", and what they belong to, for messages
     """
 
-    def __init__(self, ids: NDArray[np.str_] | None, n: int, kind: str) -> None:
-        self.ids, self.n, self.kind = ids, n, kind
+    def __init__(self, ids: NDArray[np.str_] | None, n: int, kind: str, where: str = "the data set") -> None:
+        self.ids, self.n, self.kind, self.where = ids, n, kind, where
 
     @cached_property
     def _places(self) -> dict[str, int]:
@@ -59,17 +73,32 @@ class Index:
         """Ids of `numbers` as texts."""
         return [str(name) for name in self.names(np.asarray(numbers, np.int32)).tolist()]
 
-    def unknown(self, word: str) -> str:
-        """The message for an id that isn't in the data."""
-        what = f"{self.kind} {word!r} is not in the data set"
+    def not_new(self, ids: Sequence[str]) -> list[str]:
+        """Why each of `ids` can't be that of one more: it is empty, there already or given twice; empty text if it
+        can."""
+        known, before = self.find(list(ids)) >= 0, set[str]()
+        out = []
+        for name, taken in zip(ids, known.tolist(), strict=True):
+            why = f"is in {self.where} already" if taken else "is given twice" if name in before else ""
+            out.append(f"{self.kind} {name!r} {why}" if why else "an id is empty" if not name else "")
+            before.add(name)
+        return out
+
+    def unknown(self, word: str, suggest: bool = True) -> str:
+        """The message for an id that isn't in the data; to `suggest` a similar one takes time."""
+        what = f"{self.kind} {word!r} is not in {self.where}"
         if self.ids is None:
             return f"{what}; expected a number from 0 to {self.n - 1}"
-        return what + nearest(word, _similar(word, self.ids), 0.5)
+        return what + (nearest(word, _similar(word, self.ids), 0.5) if suggest else "")
 
 
 def texts(asked: Any, kind: str) -> list[str]:
-    """Ids as texts; DataError unless they are a list of texts or of whole numbers."""
+    """Ids as texts; DataError unless they are a list, an array or a column of texts or of whole numbers."""
+    if isinstance(asked, (str, bytes)):
+        raise DataError(f"{kind}s: expected a list of ids, got the text {asked!r}; put it in brackets: [{asked!r}]")
     values = np.asarray(asked)
+    if values.dtype.kind in "OT" and values.ndim == 1:
+        return [as_text(value, place, f"{kind}s") for place, value in enumerate(values.tolist())]
     if values.ndim != 1 or (len(values) and values.dtype.kind not in "Uiu"):
         raise DataError(
             f"{kind}s: expected a list of ids, texts or whole numbers, got {values.dtype} of shape {values.shape}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import Any, Protocol
 
@@ -14,12 +14,10 @@ from milk_np.data.rows import unit_rows
 from milk_np.errors import DataError, SettingsError
 from milk_np.serving.batching import Batcher
 from milk_np.serving.catalogue import Catalogue
-from milk_np.serving.identity import texts
+from milk_np.serving.identity import Ids, texts
 from milk_np.serving.ranking import finite
 from milk_np.serving.recommend import Historian, Ranked, candidate_items
 from milk_np.serving.stock import Slots, Stock, Vectors
-
-Ids = Sequence[str] | Sequence[int] | NDArray[Any]
 
 
 class Served(Historian, Protocol):
@@ -187,7 +185,8 @@ class ItemIndex:
         """
         state, names = self.state, texts(users, "user")
         seen = [state.seen(name) if exclude_seen else [] for name in names]
-        return self._search(state, np.array(names), state.users(users), k, seen, candidates, exclude)
+        found = self._search(state, np.array(names), state.users(users), k, seen, candidates, exclude)
+        return replace(found, query_kind="user")
 
     def recommend_for_histories(
         self, histories: Sequence[Ids], k: int = 20, *, candidates: Ids | None = None, exclude: Ids = ()
@@ -196,7 +195,8 @@ class ItemIndex:
         state = self.state
         own = [texts(history, "item") for history in histories]
         rows = np.arange(len(own))
-        return self._search(state, rows, state.histories(histories), k, own, candidates, exclude)
+        found = self._search(state, rows, state.histories(histories), k, own, candidates, exclude)
+        return replace(found, query_kind="history")
 
     def similar_to(self, items: Ids, k: int = 20, *, candidates: Ids | None = None, exclude: Ids = ()) -> Ranked:
         """The `k` items most similar to each of `items` by cosine, without itself; for an index that is `similar`."""
@@ -204,7 +204,8 @@ class ItemIndex:
             raise SettingsError("similar_to: expected an index made with similar=True")
         state, names = self.state, texts(items, "item")
         vectors = state.stock.vectors(state.stock.places(names))
-        return self._search(state, np.array(names), vectors, k, [[name] for name in names], candidates, exclude)
+        found = self._search(state, np.array(names), vectors, k, [[name] for name in names], candidates, exclude)
+        return replace(found, query_kind="item", found_kind="similar")
 
     def _search(
         self,
@@ -227,7 +228,7 @@ class ItemIndex:
             among = None if candidates is None else np.unique(state.stock.places(texts(candidates, "item")))
             place, score = state.stock.search(vectors, k, dropped, among)
         names = [state.stock.ids[at] if at >= 0 else "" for at in place.ravel().tolist()]
-        return Ranked(query, np.array(names, np.str_).reshape(place.shape), score)
+        return Ranked(query, np.array(names, np.str_).reshape(place.shape), score, found_kind="item")
 
 
 def _search_together(queries: Sequence[_Query]) -> list[tuple[Slots, Vectors]]:

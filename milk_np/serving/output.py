@@ -6,17 +6,23 @@ import csv
 import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from milk_np.errors import MissingExtraError, SettingsError
+from milk_np.display.tables import arrow_table, pyarrow_module
+from milk_np.errors import SettingsError
 from milk_np.files.writing import write_atomic
 
 Table = Mapping[str, NDArray[Any]]
 """Columns of equal length by name: integers, float32 or text."""
+
+
+_ROWS = 1 << 18
+"""Rows of Parquet that are written together: so many ids take less than 2 GB, which is the most of a column of text."""
 
 
 def write_table(path: str | Path, parts: Iterable[Table]) -> None:
@@ -69,12 +75,15 @@ def _jsonl(file: BinaryIO, parts: Iterable[Table]) -> None:
 
 
 def _parquet(file: BinaryIO, parts: Iterable[Table]) -> None:
-    arrow, parquet = _pyarrow()
+    parquet = _pyarrow()
     writer = None
     for part in parts:
-        table = arrow.table({name: arrow.array(_plain(column)) for name, column in part.items()})
-        writer = writer or parquet.ParquetWriter(file, table.schema)
-        writer.write_table(table)
+        n = len(next(iter(part.values())))
+        for rows in (slice(start, start + _ROWS) for start in range(0, max(n, 1), _ROWS)):
+            table = arrow_table({name: column[rows] for name, column in part.items()})
+            repeated = [name for name, column in part.items() if column.dtype.kind != "f"]
+            writer = writer or parquet.ParquetWriter(file, table.schema, use_dictionary=repeated)
+            writer.write_table(table)
     if writer is not None:
         writer.close()
 
@@ -97,17 +106,6 @@ def _shortest(column: NDArray[Any]) -> list[Any]:
     return list(column.tolist())
 
 
-def _plain(column: NDArray[Any]) -> Any:
-    """A column for Arrow: text as a list, numbers as they are."""
-    return column.tolist() if column.dtype.kind == "U" else column
-
-
-def _pyarrow() -> tuple[Any, Any]:
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError:
-        raise MissingExtraError(
-            'Parquet files need pyarrow, which is not installed; pip install "milk-np[parquet]", or write .csv'
-        ) from None
-    return pyarrow, pyarrow.parquet
+def _pyarrow() -> Any:
+    pyarrow_module("Parquet files need pyarrow, which is not installed", ", or write .csv")
+    return import_module("pyarrow.parquet")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol, cast
 
 import numpy as np
@@ -14,9 +13,13 @@ from milk_np.data.rows import unit_rows
 from milk_np.errors import DataError, SettingsError
 from milk_np.kernels.blas import one_blas_thread
 from milk_np.serving.histories import Ids, compressed
-from milk_np.serving.ranking import Rows, Scorer, best_candidates, blocks, chosen_rows, finite, meeting, search_of
+from milk_np.serving.ranked import Ranked as Ranked
+from milk_np.serving.ranking import Rows, Scorer, best_candidates, chosen_rows, finite, meeting, search_of
+from milk_np.serving.rows import Exclusions, inside, padded, union
+from milk_np.serving.users import best_users, known_users
+from milk_np.serving.users import served_users as served_users
 
-Names = Callable[[NDArray[np.int32]], NDArray[Any]]
+NOTHING = Exclusions()
 
 
 class Known(Protocol):
@@ -50,35 +53,6 @@ class Historian(Scorer, Protocol):
         """Vectors (n, K) of users who weren't in training, from the numbers of the items that each of them chose."""
 
 
-@dataclass(frozen=True, eq=False)
-class Ranked:
-    """Lists for some users or items.
-
-    Attributes
-    ----------
-    query : (n,) int32, or str
-        The users or items that the lists are for: numbers, or ids.
-    found : (n, k) int32, or str
-        The lists, best first, padded with -1, or with empty text where they hold ids.
-    score : (n, k) float32
-        Scores, -inf where padded.
-    """
-
-    query: NDArray[Any]
-    found: NDArray[Any]
-    score: NDArray[np.float32]
-
-    def named(self, query: Names, found: Names) -> Ranked:
-        """The same lists with ids in place of numbers: `query` and `found` give the ids of numbers."""
-        return Ranked(query(self.query), found(self.found), self.score)
-
-    def rows(self) -> tuple[NDArray[Any], NDArray[np.int32], NDArray[Any], NDArray[np.float32]]:
-        """Query, rank (from 1), found item or user, and score, one entry per list position that isn't padding."""
-        filled = ~np.isneginf(self.score)
-        row, place = np.nonzero(filled)
-        return self.query[row], (place + 1).astype(np.int32), self.found[filled], self.score[filled]
-
-
 def recommend(
     model: Scorer,
     ds: Known,
@@ -87,6 +61,7 @@ def recommend(
     *,
     candidates: str | Ids = "new",
     exclude_seen: bool = True,
+    exclude: Exclusions = NOTHING,
 ) -> Ranked:
     """The best `k` items for each of `users` (all of them by default).
 
@@ -100,19 +75,23 @@ def recommend(
     candidates : "new" (items without training pairs), "all", or numbers of items
     exclude_seen : bool
         Leave out items with which the user has a training pair.
+    exclude : Exclusions
+        What lists must not hold.
 
     Raises
     ------
     SettingsError
-        If k is below 1 or above the number of candidates.
+        If k is below 1.
     DataError
         If a user or item is out of range.
     """
-    parts = list(recommend_blocks(model, ds, users, k, candidates=candidates, exclude_seen=exclude_seen))
+    how: dict[str, Any] = {"candidates": candidates, "exclude_seen": exclude_seen, "exclude": exclude}
+    parts = list(recommend_blocks(model, ds, users, k, **how))
     if not parts:
         return Ranked(np.zeros(0, np.int32), np.zeros((0, k), np.int32), np.zeros((0, k), np.float32))
     fields = zip(*((part.query, part.found, part.score) for part in parts), strict=True)
-    return Ranked(*(np.concatenate(field) for field in fields))
+    query, found, score = (np.concatenate(field) for field in fields)
+    return Ranked(query, found, score)
 
 
 def recommend_blocks(
@@ -123,32 +102,42 @@ def recommend_blocks(
     *,
     candidates: str | Ids = "new",
     exclude_seen: bool = True,
+    exclude: Exclusions = NOTHING,
 ) -> Iterator[Ranked]:
     """Like `recommend`, one block of users at a time, so that memory doesn't grow with the number of users."""
     model, wanted = meeting(model, ds), _checked(np.arange(ds.n_users) if users is None else users, ds.n_users, "user")
-    items = candidate_items(ds, candidates)
-    _check_length(k, len(items))
-    seen = _seen(ds, wanted, items) if exclude_seen else None
-    for lists in best_candidates(model, wanted, items, k, seen):
+    items = _choice(ds, candidates, exclude)
+    length = _length(k, len(items))
+    seen = chosen_rows(ds.csr(Split.TRAIN), wanted) if exclude_seen else None
+    never = union(seen, exclude.rows(wanted))
+    dropped = None if never is None else inside(never, items, ds.n_items)
+    for lists in best_candidates(model, wanted, items, length, dropped):
         found = np.where(lists.position < 0, np.int32(-1), items[lists.position])
-        yield Ranked(wanted[lists.rows], found, lists.score)
+        yield Ranked(wanted[lists.rows], *padded(found, lists.score, k))
 
 
 def recommend_for_histories(
-    model: Historian, ds: Known, histories: Sequence[Ids], k: int = 20, *, candidates: str | Ids = "new"
+    model: Historian,
+    ds: Known,
+    histories: Sequence[Ids],
+    k: int = 20,
+    *,
+    candidates: str | Ids = "new",
+    exclude: Exclusions = NOTHING,
 ) -> Ranked:
     """The best `k` items for users who weren't in training, each given by the items they chose, which are left out.
 
     The queries are positions in `histories`. Raises SettingsError if the model doesn't represent users by items.
     """
     model = cast(Historian, meeting(model, ds))
-    items = candidate_items(ds, candidates)
-    _check_length(k, len(items))
+    items = _choice(ds, candidates, exclude)
+    length = _length(k, len(items))
     wanted = np.arange(len(histories), dtype=np.int32)
     vectors = finite(model.encode_users(histories), "user", wanted)
-    own = _inside(compressed(histories, ds.n_items), items, ds.n_items)
-    position, score = search_of(model)(vectors, finite(model.item_factors(items), "item", items), k, *own)
-    return Ranked(wanted, np.where(position < 0, np.int32(-1), items[position]), score)
+    own = compressed(histories, ds.n_items)
+    dropped = inside(union(own, exclude.rows(wanted)) or own, items, ds.n_items)
+    position, score = search_of(model)(vectors, finite(model.item_factors(items), "item", items), length, *dropped)
+    return Ranked(wanted, *padded(np.where(position < 0, np.int32(-1), items[position]), score, k))
 
 
 def recommend_new_items(model: Scorer, ds: Known, vectors: NDArray[np.float32], users: Ids, k: int) -> Ranked:
@@ -156,10 +145,13 @@ def recommend_new_items(model: Scorer, ds: Known, vectors: NDArray[np.float32], 
 
     The found items are rows of `vectors`.
     """
+    if not len(vectors):
+        raise DataError("items: expected at least one new item, got none")
     model, wanted = meeting(model, ds), _checked(users, ds.n_users, "user")
-    _check_length(k, len(vectors))
+    length = _length(k, len(vectors))
     new = finite(vectors, "item", np.arange(len(vectors), dtype=np.int32))
-    return Ranked(wanted, *search_of(model)(finite(model.user_factors(wanted), "user", wanted), new, k))
+    found = search_of(model)(finite(model.user_factors(wanted), "user", wanted), new, length)
+    return Ranked(wanted, *padded(*found, k))
 
 
 @one_blas_thread()
@@ -173,12 +165,26 @@ def score_items(model: Scorer, ds: Known, vectors: NDArray[np.float32], users: I
     return scores
 
 
-def users_for_items(model: Scorer, ds: Known, items: Ids, k: int = 20, *, exclude_seen: bool = True) -> Ranked:
-    """The best `k` users for each of `items`, by default without users who have a training pair with it."""
+def users_for_items(
+    model: Scorer,
+    ds: Known,
+    items: Ids,
+    k: int = 20,
+    *,
+    exclude_seen: bool = True,
+    exclude: Exclusions = NOTHING,
+) -> Ranked:
+    """The best `k` users for each of `items`, by default without users who have a training pair with it.
+
+    The pairs of `exclude` are of an item and a user that it must not get.
+    """
     model, wanted = meeting(model, ds), _checked(items, ds.n_items, "item")
-    _check_length(k, ds.n_users, "users")
-    known = _known_users(ds, wanted) if exclude_seen else None
-    return Ranked(wanted, *_best_users(model, ds.n_users, model.item_factors(wanted), k, known))
+    length = _length(k, ds.n_users)
+    known = union(
+        known_users(ds.interactions(Split.TRAIN), ds.n_items, wanted) if exclude_seen else None, exclude.rows(wanted)
+    )
+    found = best_users(model, ds.n_users, model.item_factors(wanted), length, known)
+    return Ranked(wanted, *padded(*found, k))
 
 
 def users_for_new_items(model: Scorer, ds: Known, vectors: NDArray[np.float32], k: int = 20) -> Ranked:
@@ -186,22 +192,31 @@ def users_for_new_items(model: Scorer, ds: Known, vectors: NDArray[np.float32], 
 
     The queries are rows of `vectors`.
     """
-    _check_length(k, ds.n_users, "users")
+    length = _length(k, ds.n_users)
     model = meeting(model, ds)
     rows = np.arange(len(vectors), dtype=np.int32)
-    return Ranked(rows, *_best_users(model, ds.n_users, vectors, k))
+    return Ranked(rows, *padded(*best_users(model, ds.n_users, vectors, length), k))
 
 
-def similar_items(model: Scorer, ds: Known, items: Ids, k: int = 20, *, candidates: str | Ids = "all") -> Ranked:
+def similar_items(
+    model: Scorer,
+    ds: Known,
+    items: Ids,
+    k: int = 20,
+    *,
+    candidates: str | Ids = "all",
+    exclude: Exclusions = NOTHING,
+) -> Ranked:
     """The `k` candidates most similar to each of `items` by the cosine of their vectors, without the item itself."""
-    model, wanted, others = meeting(model, ds), _checked(items, ds.n_items, "item"), candidate_items(ds, candidates)
-    _check_length(k, len(others))
+    model, wanted = meeting(model, ds), _checked(items, ds.n_items, "item")
+    others = _choice(ds, candidates, exclude)
+    length = _length(k, len(others))
     vectors = unit_rows(finite(model.item_factors(others), "item", others))
     queries = unit_rows(finite(model.item_factors(wanted), "item", wanted))
-    own = _positions(others, ds.n_items)[wanted]
-    exclude = np.concatenate([[0], np.cumsum(own >= 0)]), own[own >= 0]
-    position, score = search_of(model)(queries, vectors, k, *exclude)
-    return Ranked(wanted, np.where(position < 0, np.int32(-1), others[position]), score)
+    own = np.arange(len(wanted) + 1), wanted
+    dropped = inside(union(own, exclude.rows(wanted)) or own, others, ds.n_items)
+    position, score = search_of(model)(queries, vectors, length, *dropped)
+    return Ranked(wanted, *padded(np.where(position < 0, np.int32(-1), others[position]), score, k))
 
 
 def candidate_items(ds: Known, candidates: str | Ids) -> NDArray[np.int32]:
@@ -215,66 +230,15 @@ def candidate_items(ds: Known, candidates: str | Ids) -> NDArray[np.int32]:
     raise SettingsError(f"candidates: expected new, all or numbers of items, got {candidates!r}")
 
 
-def _best_users(
-    model: Scorer, n_users: int, vectors: NDArray[np.float32], k: int, known: Rows | None = None
-) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """Best `k` users for each item vector, in blocks of users whose lists are merged; of those that have a vector."""
-    served = served_users(model, n_users)
-    known = None if known is None else _inside(known, served, n_users)
-    finite(vectors, "item", np.arange(len(vectors), dtype=np.int32))
-    found, score = np.zeros((len(vectors), 0), np.int32), np.zeros((len(vectors), 0), np.float32)
-    for block in blocks(len(served), vectors.shape[1]):
-        ids = served[block]
-        users = finite(model.user_factors(ids), "user", ids)
-        exclude = (None, None) if known is None else _within(known, block)
-        position, value = search_of(model)(vectors, users, k, *exclude)
-        found = np.hstack([found, np.where(position < 0, np.int32(-1), ids[position])])
-        score = np.hstack([score, value])
-        order = np.argsort(-score, axis=1, kind="stable")[:, :k]  # ties: earlier blocks first
-        found, score = np.take_along_axis(found, order, 1), np.take_along_axis(score, order, 1)
-    return found, score
-
-
-def served_users(model: Scorer, n_users: int) -> NDArray[np.int32]:
-    """Users that have a vector, ascending: all, but on other data than those of the training."""
-    servable = getattr(model, "servable", None)
-    return np.arange(n_users, dtype=np.int32) if servable is None else np.flatnonzero(servable).astype(np.int32)
-
-
-def _within(rows: Rows, block: slice) -> Rows:
-    """The entries of compressed rows that lie in `block`, counted from its start."""
-    indptr, entries = rows
-    inside = (entries >= block.start) & (entries < block.stop)
-    before = np.concatenate([[0], np.cumsum(inside)])
-    return before[indptr], entries[inside] - np.int32(block.start)
-
-
-def _seen(ds: Known, users: NDArray[np.int32], items: NDArray[np.int32]) -> Rows:
-    """Positions in `items` of each user's training items."""
-    return _inside(chosen_rows(ds.csr(Split.TRAIN), users), items, ds.n_items)
-
-
-def _inside(rows: Rows, items: NDArray[np.int32], n_items: int) -> Rows:
-    """Compressed rows of items (or users) as their positions in `items`; others are left out."""
-    indptr, entries = rows
-    position = _positions(items, n_items)[entries]
-    before = np.concatenate([[0], np.cumsum(position >= 0)])
-    return before[indptr], position[position >= 0]
-
-
-def _known_users(ds: Known, items: NDArray[np.int32]) -> Rows:
-    """Users with a training pair on each of `items`."""
-    user, item = ds.interactions(Split.TRAIN)
-    order = np.argsort(item, kind="stable")
-    counts = np.bincount(item, minlength=ds.n_items)
-    return chosen_rows((np.concatenate([[0], np.cumsum(counts)]), user[order]), items)
-
-
-def _positions(items: NDArray[np.int32], n_items: int) -> NDArray[np.int32]:
-    """Position of each item in `items`, -1 if it isn't there, (I,)."""
-    position = np.full(n_items, -1, np.int32)
-    position[items] = np.arange(len(items), dtype=np.int32)
-    return position
+def _choice(ds: Known, candidates: str | Ids, exclude: Exclusions) -> NDArray[np.int32]:
+    """The candidates that some list may get, ascending; DataError if there are none."""
+    items = candidate_items(ds, candidates)
+    if not len(items):
+        raise DataError("there are no new items; candidates='all' lists all items, and other data may have new ones")
+    left = exclude.candidates(items)
+    if not len(left):
+        raise DataError(f"exclude: all of the {len(items):,} candidates are excluded; leave some of them")
+    return left
 
 
 def _checked(ids: Ids, n: int, kind: str) -> NDArray[np.int32]:
@@ -289,10 +253,8 @@ def _checked(ids: Ids, n: int, kind: str) -> NDArray[np.int32]:
     return array.astype(np.int32)
 
 
-def _check_length(k: int, n: int, what: str = "candidates") -> None:
+def _length(k: int, n: int) -> int:
+    """The length of lists of the best `k` of n; SettingsError if k is below 1."""
     if k < 1:
         raise SettingsError(f"topk: expected a length of at least 1, got {k}")
-    if n == 0 and what == "candidates":
-        raise DataError("there are no new items; candidates='all' lists all items, and other data may have new ones")
-    if k > n:
-        raise SettingsError(f"topk: expected at most {n}, the number of {what}, got {k}; use a smaller length")
+    return min(k, n)

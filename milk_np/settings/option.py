@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from milk_np.errors import SettingsError
 from milk_np.text import nearest
@@ -82,7 +82,7 @@ class Option:
         if self.many != "no" and isinstance(value, str):
             return self.from_text(value)
         if self.many != "no" and isinstance(value, Iterable):
-            return tuple(self._checked(part) for part in value)
+            return _same(tuple(self._checked(part) for part in value), value)
         if self.many == "yes":
             raise ValueError(f"got {value!r}, expected {self.expected()}")
         return self._checked(value)
@@ -110,6 +110,12 @@ class Option:
 def option(default: Value, type_: type, group: str, help_: str, **more: Any) -> Any:
     """Dataclass field of a setting; `more` are further attributes of `Option`."""
     return field(default=default, metadata={"option": Option(type_, group, help_, **more)})
+
+
+def _same(found: tuple[Scalar, ...], given: Iterable[object]) -> tuple[Scalar, ...]:
+    """`given` itself if it is in its normal form already, which scikit-learn's clone asks for."""
+    normal = isinstance(given, tuple) and all(one is other for one, other in zip(found, given, strict=True))
+    return cast("tuple[Scalar, ...]", given) if normal else found
 
 
 def _parts(text: str) -> list[str]:

@@ -10,7 +10,8 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, ClassVar, Literal, Self, cast
+from inspect import Signature, signature
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, cast
 
 from milk_np.errors import SettingsError
 from milk_np.settings.metrics import METRICS
@@ -26,9 +27,17 @@ Space = Mapping[str, tuple[Value, ...]]
 class _Spelled(type):
     """The class of settings classes, which may be called with any spelling of a setting."""
 
-    def __call__(cls, *values: Any, **named: Any) -> Any:
-        """Raises SettingsError for a name that the class doesn't have, before `__init__` would raise TypeError."""
-        return super().__call__(*values, **cast("type[Settings]", cls).named(named))
+    if not TYPE_CHECKING:  # type checkers take the keyword arguments from the fields
+
+        def __call__(cls, *values: Any, **named: Any) -> Any:
+            """Raises SettingsError for a name that the class doesn't have, before `__init__` would raise TypeError."""
+            return super().__call__(*values, **cls.named(named))
+
+    @property
+    def __signature__(cls) -> Signature:
+        """What `inspect` shows: the fields, with their types and defaults."""
+        found = signature(cast(Any, cls).__init__)
+        return found.replace(parameters=list(found.parameters.values())[1:], return_annotation=Signature.empty)
 
 
 @dataclass(frozen=True)
@@ -43,9 +52,9 @@ class Settings(metaclass=_Spelled):
     revision: ClassVar[int] = 0
     """Increase it when the model's settings come to mean something else: experiments then compute its results again."""
     title: ClassVar[str] = ""
+    """The model's name in tables of results."""
     compiles: ClassVar[str] = "ranking"
     """The kernels that a first run compiles: a plan of `milk_np.kernels.cpu.ahead`."""
-    """The model's name in tables of results."""
     presets: ClassVar[Mapping[str, Mapping[str, Value]]] = {}
     """By name, the values that a preset gives to settings that are left open."""
     searched: ClassVar[bool] = False
@@ -259,7 +268,8 @@ def _metric(text: str) -> str:
             f"valid_metric (--valid-metric): got {text!r}, expected one of {', '.join(METRICS)}, "
             "then @ and a list length, such as ndcg@10"
         )
-    return f"{name}@{int(k)}"
+    normal = f"{name}@{int(k)}"
+    return text if text == normal else normal  # the same object: scikit-learn's clone asks for it
 
 
 def _toml_line(name: str, option: Option, value: Value, resolved: Value) -> str:

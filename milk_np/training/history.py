@@ -6,10 +6,15 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+import numpy as np
+from numpy.typing import NDArray
 
-@dataclass
-class History:
-    """The history of a training run; checkpoints hold all of it."""
+from milk_np.display.tables import Tabular
+
+
+@dataclass(repr=False)
+class History(Tabular):
+    """The history of a training run; checkpoints hold all of it. As a table, a row for each epoch."""
 
     records: list[dict[str, Any]] = field(default_factory=list)
     """One per epoch: "epoch", "losses", and "valid" if it was evaluated."""
@@ -38,6 +43,22 @@ class History:
     def evaluated(self) -> bool:
         """Whether the last epoch has its validation metrics."""
         return not self.records or "valid" in self.records[-1]
+
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """Columns "epoch", "loss_total" and the parts of the loss, "valid_recall@20" and the like; NaN where an epoch
+        wasn't evaluated."""
+        rows = [
+            {f"loss_{name}": value for name, value in record.get("losses", {}).items()}
+            | {f"valid_{name}": value for name, value in record.get("valid", {}).items()}
+            for record in self.records
+        ]
+        names = list(dict.fromkeys(name for row in rows for name in row))
+        values = {name: np.array([row.get(name, np.nan) for row in rows], np.float64) for name in names}
+        return {"epoch": np.array([record["epoch"] for record in self.records], np.int64), **values}
+
+    def __repr__(self) -> str:
+        best = f", best epoch {self.best_epoch} ({self.best_value:.4f})" if self.best_epoch else ""
+        return f"<{self.epochs} epochs{best}>"
 
     def summary(self) -> dict[str, int]:
         """The part that goes into a run's summary."""

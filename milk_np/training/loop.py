@@ -75,12 +75,20 @@ class _Loop:
         self.first_step = 0  # where the first epoch of this run starts: not 0 after an interruption
         self.best: Mapping[str, Any] = {}
         self.final = False
+        self.stopping = False  # a listener asked for it
         self.start = time.perf_counter()
 
     def go(self, resume: bool) -> History:
         if resume:
             self._load()
-        self._tell("start", self.history.epochs)
+        self._tell("start", self.history.epochs, settings=self.settings.to_dict())
+        try:
+            return self._run()
+        except BaseException:
+            self._tell("failed", self.history.epochs)
+            raise
+
+    def _run(self) -> History:
         with interruptible() as interruption:
             self._epochs(interruption)
         if interruption.asked:  # while the last epoch was evaluated and saved
@@ -99,12 +107,14 @@ class _Loop:
             if self.history.stopped(self.settings.patience):
                 break
             losses = self._epoch(epoch, interruption)
-            if self._evaluation_due(epoch):
+            if self._evaluation_due(epoch) or (self.stopping and not self.final):
                 self._evaluate(epoch, losses, interruption)
             elif self.run:
                 self.run.append_metrics(self.history.records[-1])
                 if self.final and epoch % self.settings.eval_every == 0:
                     self._save(0)
+            if self.stopping:
+                break
 
     def _epoch(self, epoch: int, interruption: Interruption) -> dict[str, float]:
         began, steps = time.perf_counter(), self.trainer.steps
@@ -211,9 +221,13 @@ class _Loop:
                 steps=self.trainer.steps,
                 best_epoch=self.history.best_epoch,
                 seconds=time.perf_counter() - self.start,
+                on_stop=self._stop,
                 **details,
             )
             self.callback(event)
+
+    def _stop(self) -> None:
+        self.stopping = True
 
     @contextmanager
     def _timed(self, phase: str) -> Iterator[None]:

@@ -15,6 +15,7 @@ from milk_np.files import write_json_atomic, write_text_atomic
 from milk_np.files.writing import remove_leftovers
 from milk_np.machine.environment import environment
 from milk_np.settings.shared import Settings
+from milk_np.training.history import History
 from milk_np.training.run_lock import RunLock, locked
 
 CONFIG, ENV, LOG, METRICS, SUMMARY = "config.toml", "env.json", "log.txt", "metrics.jsonl", "summary.json"
@@ -117,6 +118,14 @@ class RunFolder:
             raise DataError(f"{self.file(METRICS)}: line {records.index(None) + 1} is not JSON; fix or delete it")
         return [record for record in records if record is not None]
 
+    def history(self, valid_metric: str) -> History | None:
+        """The history of a run that learned by steps, from `metrics.jsonl`; None of a closed form's."""
+        history = History(self.metrics())
+        for record in history.records:
+            if valid_metric in record.get("valid", {}):
+                history.judge(record["epoch"], record["valid"][valid_metric])
+        return history if history.records else None
+
     def rewrite_metrics(self, records: Sequence[Mapping[str, object]]) -> None:
         """Replace the contents of `metrics.jsonl` by `records`: a resumed run writes the others again."""
         lines = [json.dumps(record, allow_nan=False) + "\n" for record in records]
@@ -152,6 +161,20 @@ class RunFolder:
                 f"--resume {self.path}: the run was made on data with hash {recorded}, "
                 f"not {data_hash}; give the same --data and missing-modality options"
             )
+
+
+def model_in(path: str | Path, argument: str = "") -> Path:
+    """The model in a run's folder; `path` itself where that isn't a folder.
+
+    Raises SettingsError, which begins with `argument`, for a folder without a model; that of several runs is told one.
+    """
+    file = RunFolder(path).model if Path(path).is_dir() else Path(path)
+    if file.is_file() or not Path(path).is_dir():
+        return file
+    seeds = sorted(str(seed) for seed in Path(path).glob("seed-*") if RunFolder(seed).model.is_file())
+    if seeds:
+        raise SettingsError(f"{argument}{path}: contains several runs; choose one, such as {seeds[0]}")
+    raise SettingsError(f"{argument}{path}: has no {file.name}; expected the folder of a run, or the file of a model")
 
 
 def default_folder(data_name: str, settings: Settings, root: str | Path = "runs") -> Path:

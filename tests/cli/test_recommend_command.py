@@ -195,7 +195,7 @@ def test_wrong_lines(
         ({"image": np.ones((1, 6)), "text": np.ones((2, 5))}, "expected one row per item"),
         (
             {"image": np.full((1, 6), np.nan, np.float32)},
-            "new.npz: available: 1 items miss all of image, text",
+            "new.npz: item '0' has none of image, text",
         ),
         ({"image": np.ones((2, 6), np.float32), "item_ids": np.array(["a"])}, "expected 2 item_ids"),
         ({}, "expected one row per item in each modality's array, got no array"),

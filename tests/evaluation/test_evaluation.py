@@ -183,7 +183,7 @@ def test_table_and_dictionary(ds: Dataset) -> None:
     assert table.startswith(
         f"valid split: {result.n_users} users, {len(ds.evaluated_items)} candidates (all new items)"
     )
-    assert table.count("one missing") == 2
+    assert table.count("one missing") == 3  # for each K, and its exposure
     assert f"{result.metrics['ndcg@20']:.4f}" in table
     assert all(line == line.rstrip() for line in table.splitlines())
     stored = json.loads(json.dumps(result.to_dict(), allow_nan=False))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -237,3 +238,32 @@ def test_without_a_kernel_that_tells_the_peak_is_unknown(tmp_path: Path) -> None
     assert memory.PeakMemory(tmp_path).bytes() == 20 * 1024
     (tmp_path / "status").write_text("Name: x\n")
     assert memory.PeakMemory(tmp_path).bytes() is None
+
+
+HOLES = """
+import sys
+import numpy as np
+from milk_np.machine.memory import return_freed
+
+def resident():
+    return next(int(line.split()[1]) >> 10 for line in open("/proc/self/status") if line.startswith("VmRSS"))
+
+if sys.argv[1] == "returned":
+    return_freed()
+np.ones(3 << 20)  # from now on glibc keeps blocks of this size
+before, blocks, pins = resident(), [], []
+for _ in range(10):
+    blocks.append(np.ones(1 << 20))
+    pins.append(bytearray(100_000))
+del blocks
+print(resident() - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
+@pytest.mark.parametrize(("how", "low", "high"), [("kept", 40, 200), ("returned", -200, 20)])
+def test_large_blocks_are_returned(how: str, low: int, high: int) -> None:
+    """Holes of 80 MB between blocks that stay: kept by default, which shows that the test would tell."""
+    line = [sys.executable, "-c", HOLES, how]
+    grown = int(subprocess.run(line, check=True, capture_output=True, text=True).stdout)
+    assert low <= grown <= high

@@ -12,9 +12,6 @@ from typing import Any
 
 import pytest
 
-from milk_np.cli import reproduce, train
-from milk_np.data import make_synthetic
-
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = [
     *("--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"),
@@ -66,7 +63,7 @@ window.addEventListener("load", () => {
     return { width: box.width, height: box.height, inside, size, role: svg.getAttribute("role"),
              label: svg.getAttribute("aria-label") };
   });
-  const regions = [...document.querySelectorAll("[role=region]")].every(n => n.getAttribute("aria-label"));
+  const regions = [...document.querySelectorAll(".wide")].every(n => n.getAttribute("aria-label"));
   const found = { texts, letters, marks, plots, regions, overflow: document.documentElement.scrollWidth - innerWidth,
                   loaded: performance.getEntriesByType("resource").map(e => e.name),
                   dark: matchMedia("(prefers-color-scheme: dark)").matches };
@@ -75,18 +72,6 @@ window.addEventListener("load", () => {
 });
 </script>
 """
-
-
-@pytest.fixture(scope="module")
-def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A report of experiments and one of a training run."""
-    folder = tmp_path_factory.mktemp("reports")
-    data = make_synthetic(150, 200, 2500, {"image": 8, "text": 6, "audio": 5}).save(folder / "small.npz")
-    quick = ["--dim", "4", "--batch-size", "128", "--epochs", "4", "--eval-every", "2", "--quiet"]
-    line = ["all", "--data", str(data), "--out", str(folder / "all"), "--repeats", "2", "--trials", "1", "--jobs", "1"]
-    assert reproduce.main([*line, *quick]) == 0
-    assert train.main(["--data", str(data), "--protocol", "FTMT", "--out", str(folder / "run"), *quick]) == 0
-    return {"experiments": folder / "all" / "report.html", "run": folder / "run" / "report.html"}
 
 
 def look(page: Path, folder: Path, size: tuple[int, int], dark: bool) -> tuple[dict[str, Any], str]:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import csv
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from milk_np.data import Dataset, make_synthetic
@@ -138,10 +142,6 @@ def _one_more(ds: Dataset) -> Dataset:
 
 
 def test_what_cannot_be_asked(ds: Dataset, model: Factors) -> None:
-    with pytest.raises(SettingsError, match=f"at most {len(ds.new_items())}, the number of cand"):
-        recommend(model, ds, k=50)
-    with pytest.raises(SettingsError, match="at most 40, the number of users, got 41"):
-        users_for_items(model, ds, np.array([1]), 41)
     with pytest.raises(SettingsError, match="at least 1, got 0"):
         recommend(model, ds, k=0)
     with pytest.raises(SettingsError, match="expected new, all or numbers of items, got 'old'"):
@@ -231,6 +231,49 @@ def test_parquet(tmp_path: Path) -> None:
     assert [(user, rank, float(np.float32(score))) for user, rank, score in found] == [
         (user, rank, float(np.float32(score))) for user, rank, score in ROWS
     ]
+
+
+def test_parquet_of_many_rows_and_of_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    monkeypatch.setattr(output, "_ROWS", 3)
+    rng = np.random.default_rng(4)
+    words = np.array(["", "a", "é", "日本語", "x" * 40])[rng.integers(0, 5, 11)]
+    columns = {"id": words[::-1], "n": np.arange(22, dtype=np.int64)[::2], "x": rng.random(11, np.float32)}
+    output.write_table(tmp_path / "out.parquet", [columns, {name: column[:2] for name, column in columns.items()}])
+    table = parquet.read_table(tmp_path / "out.parquet")
+    table.validate(full=True)
+    for name, column in columns.items():
+        assert table[name].to_pylist() == column.tolist() + column[:2].tolist()
+    output.write_table(tmp_path / "none.parquet", [{name: column[:0] for name, column in columns.items()}])
+    none = parquet.read_table(tmp_path / "none.parquet")
+    assert (len(none), none.schema) == (0, table.schema)
+
+
+@given(st.lists(st.text(st.characters(codec="utf-8"), max_size=70), max_size=9))
+def test_text_as_utf8(words: list[str]) -> None:
+    column = np.array(words, np.str_)
+    lengths, text = output._utf8(column)
+    encoded = [word.encode() for word in column.tolist()]
+    assert list(lengths) == [len(each) for each in encoded]
+    assert bytes(text) == b"".join(encoded)
+
+
+@pytest.mark.parametrize("words", [["a\0b", "c"], ["", ""], ["x" * 64, "y"], ["x" * 65], ["\x7f", "a"], ["\x80", "a"]])
+def test_text_at_the_borders_as_utf8(words: list[str]) -> None:
+    lengths, text = output._utf8(np.array(words))
+    assert list(lengths) == [len(word.encode()) for word in words]
+    assert bytes(text) == "".join(words).encode()
+
+
+def test_writing_parquet_does_not_import_pandas(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow.parquet")
+    pytest.importorskip("pandas")
+    program = (
+        "import sys, numpy as np; from milk_np.serving import output; "
+        f"output.write_table({str(tmp_path / 'out.parquet')!r}, [dict(a=np.array(['x']), b=np.arange(1))]); "
+        "assert 'pandas' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 def test_parquet_without_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,13 +19,14 @@ from milk_np.data.imputers.base import Imputer, training_owners
 from milk_np.data.imputers.select import feature_tables, make_imputer
 from milk_np.data.rows import mean_row, row_blocks, unit_rows
 from milk_np.models.base import Recommender, Vectors
+from milk_np.models.estimator import Plain
 from milk_np.serving.histories import Ids, compressed
 from milk_np.settings.shared import Settings
 
 Sparse = Any
 
 
-class ContentProfile(Recommender):
+class ContentProfile(Plain, Recommender):
     """Item vectors are the concatenated modalities: imputed, centred on the training items, row-normalised.
 
     A user's vector is the mean of their training items' vectors, so that a score is a mean cosine, summed over
@@ -42,6 +43,7 @@ class ContentProfile(Recommender):
     name = "profile"
 
     def __init__(self, impute: str = "mean") -> None:
+        self.impute = impute
         self.imputer: Imputer = make_imputer(impute)
         self._tables: list[FeatureTable] = []
         self._centres: list[Vectors] = []

@@ -12,11 +12,12 @@ from milk_np.data import Dataset
 from milk_np.data.arrays import Split
 from milk_np.models.base import Recommender, Vectors
 from milk_np.models.baselines.content_profile import ContentProfile
+from milk_np.models.estimator import Plain
 from milk_np.serving.ranking import cpu_top_k
 from milk_np.settings.shared import Settings
 
 
-class MostSimilar(Recommender):
+class MostSimilar(Plain, Recommender):
     """Score of user u and item i: the cosines of i with its `neighbours` most similar training items, summed over
     those that u interacted with.
 
@@ -36,7 +37,7 @@ class MostSimilar(Recommender):
     name = "similar"
 
     def __init__(self, impute: str = "mean", neighbours: int = 20) -> None:
-        self.neighbours = neighbours
+        self.impute, self.neighbours = impute, neighbours
         self._content = ContentProfile(impute)
         self._indptr = np.zeros(1, np.int64)
         self._position = np.zeros(0, np.int32)

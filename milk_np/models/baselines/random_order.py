@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 
 from milk_np.data.dataset import Dataset
 from milk_np.models.base import Recommender, Vectors
+from milk_np.models.estimator import Plain
 from milk_np.rng import generator
 from milk_np.settings.shared import Settings
 
 _WIDTH = 16
 
 
-class RandomOrder(Recommender):
+class RandomOrder(Plain, Recommender):
     """Users and items get independent normal vectors: every order of the items is as likely as any other.
 
     Parameters

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from milk_np.backends.base import Array
 from milk_np.data import Dataset
 from milk_np.models.ccfcrec import memory
+from milk_np.models.ccfcrec.model_signature import CcfcrecSignature
 from milk_np.models.ccfcrec.objective import GENERATOR, PARTS, Batch, Weights, generate_forward, objective
 from milk_np.models.content_model import ContentModel, Tables
 from milk_np.models.stored import Arrays
@@ -38,7 +39,7 @@ from milk_np.training.trainer import Trainer
 ROWS = ("P", "Q")
 
 
-class Ccfcrec(ContentModel):
+class Ccfcrec(CcfcrecSignature, ContentModel):
     """A user is p, an item what the generator makes of its content."""
 
     name: ClassVar[str] = "ccfcrec"

@@ -30,6 +30,7 @@ from milk_np.backends.base import Array
 from milk_np.data import Dataset
 from milk_np.data.arrays import Split
 from milk_np.models.clcrec import memory
+from milk_np.models.clcrec.model_signature import ClcrecSignature
 from milk_np.models.clcrec.objective import ENCODER, PARTS, Batch, Weights, encoded, objective
 from milk_np.models.content_model import ContentModel, Tables
 from milk_np.models.stored import Arrays
@@ -44,7 +45,7 @@ from milk_np.training.table_trainer import TableTrainer
 from milk_np.training.trainer import Trainer
 
 
-class Clcrec(ContentModel):
+class Clcrec(ClcrecSignature, ContentModel):
     """A user is p; a training item its own vector q, a new one what the encoder makes of its content."""
 
     name: ClassVar[str] = "clcrec"

@@ -27,7 +27,7 @@ from milk_np.models.stored import Arrays, StoredModel
 from milk_np.serving.catalogue import Catalogue
 from milk_np.serving.histories import Ids, compressed
 from milk_np.serving.ranking import TopK, chosen_rows
-from milk_np.training.progress import Callback, Phases
+from milk_np.training.progress import Callbacks, Phases
 from milk_np.training.run_folder import RunFolder
 
 _OF_TRAINING_ITEMS = {"history", "items_learned", "known"}
@@ -83,7 +83,7 @@ class ClosedForm(StoredModel):
         self,
         ds: Dataset,
         *,
-        callback: Callback | None = None,
+        callback: Callbacks = None,
         run: RunFolder | None = None,
         resume: bool = False,
         final: bool = False,
@@ -93,7 +93,13 @@ class ClosedForm(StoredModel):
         A `final` model is fitted on all items that have pairs.
         """
         ds = ds.all_training() if final else ds
-        phases = Phases(callback)
+        with Phases.of(callback, self.settings) as phases:
+            self._fit(ds, phases)
+            if run is not None:
+                self.save(run.model)
+        return self
+
+    def _fit(self, ds: Dataset, phases: Phases) -> None:
         phases("content of the items", 0.0)
         self._catalogue, self.imputer = Catalogue.of(ds), make_imputer(self.settings.impute).fit(ds)
         self._arrays, self._items = _centres(ds), None
@@ -107,10 +113,6 @@ class ClosedForm(StoredModel):
             self._arrays["average"] = self._average(R)
             self._items = self._encode(rows)
         self._arrays = {name: self._arrays[name] for name in self._names()}
-        if run is not None:
-            self.save(run.model)
-        phases.done()
-        return self
 
     def _content(self, features: Mapping[str, Any]) -> Vectors:
         centres = [self._arrays[f"centre{m}"] for m in range(len(features))]

@@ -27,12 +27,13 @@ import numpy as np
 from milk_np.models.base import Floats
 from milk_np.models.closed_form.als import first_vectors, usual_weight
 from milk_np.models.closed_form.base import Sparse, Training
+from milk_np.models.closed_form.feature_ials_signature import FeatureIalsSignature
 from milk_np.models.closed_form.ials_ridge import IalsRidge
 from milk_np.models.closed_form.regression import ContentRidge
 from milk_np.models.stored import Arrays
 
 
-class FeatureIals(IalsRidge):
+class FeatureIals(FeatureIalsSignature, IalsRidge):
     """Feature-aware alternating least squares. Settings: those of iALS + ridge, and `cold_vectors`."""
 
     name: ClassVar[str] = "feature-ials"

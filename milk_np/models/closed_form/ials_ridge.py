@@ -20,11 +20,12 @@ from milk_np.data.arrays import Split
 from milk_np.models.base import Vectors
 from milk_np.models.closed_form.als import Side, first_vectors, usual_weight
 from milk_np.models.closed_form.base import ClosedForm, Sparse, Training
+from milk_np.models.closed_form.ials_ridge_signature import IalsRidgeSignature
 from milk_np.models.closed_form.regression import ContentRidge
 from milk_np.models.stored import Arrays
 
 
-class IalsRidge(ClosedForm):
+class IalsRidge(IalsRidgeSignature, ClosedForm):
     """Alternating least squares and ridge regression. Settings: `dim` (K), `als_confidence` (alpha), `als_penalty`
     (reg), `als_power` (nu), `als_sweeps`, `content_ridge`, `drop_weight`, `content`, `impute`, and `seed`, which draws
     the first item vectors."""

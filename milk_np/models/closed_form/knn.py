@@ -17,11 +17,12 @@ import numpy as np
 from milk_np.data.rows import unit_rows
 from milk_np.models.base import Vectors
 from milk_np.models.closed_form.base import ClosedForm, Sparse, Training
+from milk_np.models.closed_form.knn_signature import ContentKnnSignature
 from milk_np.models.stored import Arrays
 from milk_np.serving.ranking import cpu_top_k
 
 
-class ContentKnn(ClosedForm):
+class ContentKnn(ContentKnnSignature, ClosedForm):
     """Settings: `neighbours`, `knn_power`, `knn_weights`, `content`, `impute`. A user's vector marks her training
     items and an item's holds its weights, so that K is the number of training items. Of equally similar training items
     the first are the neighbours; an item's vector has the same bits alone and among others."""

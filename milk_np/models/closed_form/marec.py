@@ -36,6 +36,7 @@ from scipy.linalg import cho_factor, cho_solve
 from milk_np.data.rows import unit_rows
 from milk_np.models.base import Floats, Vectors
 from milk_np.models.closed_form.base import ClosedForm, Sparse, Training
+from milk_np.models.closed_form.marec_signature import MarecSignature
 from milk_np.models.stored import Arrays
 
 UNSEEN = 0.2
@@ -43,7 +44,7 @@ UNSEEN = 0.2
 _USERS = 512
 
 
-class Marec(ClosedForm):
+class Marec(MarecSignature, ClosedForm):
     """Settings: `marec_penalty`, `modality_scale`, `content`, `impute`. Vectors are as wide as there are training
     items, n, and a fit holds a few matrices of n times n."""
 

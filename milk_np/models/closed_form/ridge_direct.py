@@ -20,10 +20,11 @@ import numpy as np
 from milk_np.models.base import Vectors
 from milk_np.models.closed_form.base import ClosedForm, Sparse, Training
 from milk_np.models.closed_form.regression import ContentRidge
+from milk_np.models.closed_form.ridge_direct_signature import RidgeDirectSignature
 from milk_np.models.stored import Arrays
 
 
-class RidgeDirect(ClosedForm):
+class RidgeDirect(RidgeDirectSignature, ClosedForm):
     """Ridge regression of choices on content. Settings: `content_ridge`, `drop_weight`, `content`, `impute`. Vectors
     are as wide as all modalities together."""
 

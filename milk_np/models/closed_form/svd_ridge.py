@@ -21,11 +21,12 @@ import numpy as np
 from milk_np.models.base import Vectors
 from milk_np.models.closed_form.base import ClosedForm, Sparse, Training
 from milk_np.models.closed_form.regression import ContentRidge
+from milk_np.models.closed_form.svd_ridge_signature import SvdRidgeSignature
 from milk_np.models.stored import Arrays
 from milk_np.training.pretraining.factors import singular_vectors
 
 
-class SvdRidge(ClosedForm):
+class SvdRidge(SvdRidgeSignature, ClosedForm):
     """PureSVD and ridge regression. Settings: `dim` (K), `content_ridge`, `drop_weight`, `content`, `impute`, and
     `seed`, which the search for singular vectors of many items starts from."""
 

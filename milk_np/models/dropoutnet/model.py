@@ -30,6 +30,7 @@ from milk_np.models.base import Vectors
 from milk_np.models.content_memory import ADVICE
 from milk_np.models.content_model import ContentModel, Tables
 from milk_np.models.dropoutnet.memory import training_bytes
+from milk_np.models.dropoutnet.model_signature import DropoutNetSignature
 from milk_np.models.dropoutnet.objective import MOVED, PARTS, Batch, item_forward, objective, user_forward
 from milk_np.models.dropoutnet.sampler import ScoreSampler
 from milk_np.models.inputs import CLIP, standardised
@@ -53,7 +54,7 @@ DECAY_USERS = 100_000
 """Users after whose rows the learning rate falls."""
 
 
-class DropoutNet(ContentModel):
+class DropoutNet(DropoutNetSignature, ContentModel):
     """Users and items are what two towers make of pretrained vectors and content; a new item's vector is zero."""
 
     name: ClassVar[str] = "dropoutnet"

@@ -17,6 +17,7 @@ from milk_np.data import Dataset, FeatureTable, feature_tables, make_imputer
 from milk_np.errors import SettingsError
 from milk_np.models.base import Vectors
 from milk_np.models.duif import memory
+from milk_np.models.duif.model_signature import DuifRawSignature, DuifSignature
 from milk_np.models.extractors.model import ExtractorModel
 from milk_np.models.extractors.objective import BackendTable
 from milk_np.serving.catalogue import Catalogue
@@ -25,7 +26,7 @@ from milk_np.training.trainer import Trainer
 CONTENT = "content"
 
 
-class Duif(ExtractorModel):
+class Duif(DuifSignature, ExtractorModel):
     """DUIF on rows of unit length: each modality imputed and normalised, then all of them concatenated.
 
     The concatenated rows, (I, D) float32, are kept in memory.
@@ -76,7 +77,7 @@ class Duif(ExtractorModel):
         return super()._table(table if self.unit else _as_they_are(table), *more)
 
 
-class DuifRaw(Duif):
+class DuifRaw(DuifRawSignature, Duif):
     """DUIF on the raw features, without row normalisation."""
 
     name: ClassVar[str] = "duif-raw"

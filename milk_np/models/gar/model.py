@@ -28,6 +28,7 @@ from milk_np.data import Dataset
 from milk_np.models.content_memory import ADVICE
 from milk_np.models.content_model import ContentModel, Tables
 from milk_np.models.gar.memory import training_bytes
+from milk_np.models.gar.model_signature import GarSignature
 from milk_np.models.gar.objective import (
     FIRST,
     GENERATOR,
@@ -54,7 +55,7 @@ from milk_np.training.table_trainer import TableTrainer
 from milk_np.training.trainer import Trainer
 
 
-class Gar(ContentModel):
+class Gar(GarSignature, ContentModel):
     """Users and items are what the recommender's towers make of pretrained vectors, or of generated ones."""
 
     name: ClassVar[str] = "gar"

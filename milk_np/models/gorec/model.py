@@ -36,6 +36,7 @@ from milk_np.kernels.blas import one_blas_thread
 from milk_np.models.content_model import ContentModel, Tables
 from milk_np.models.gorec import memory
 from milk_np.models.gorec.clusters import cluster_means, k_means, nearest
+from milk_np.models.gorec.model_signature import GorecSignature
 from milk_np.models.gorec.objective import (
     LEARNED,
     PARTS,
@@ -64,7 +65,7 @@ SHORTEST = 1e-6
 """A smaller deviation of a column of v is none: the column is left as it is."""
 
 
-class Gorec(ContentModel):
+class Gorec(GorecSignature, ContentModel):
     """A user is their pretrained vector, an item what the decoder makes of its content."""
 
     name: ClassVar[str] = "gorec"

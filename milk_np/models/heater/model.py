@@ -28,6 +28,7 @@ from milk_np.data import Dataset
 from milk_np.models.content_memory import ADVICE
 from milk_np.models.content_model import ContentModel, Tables
 from milk_np.models.heater.memory import training_bytes
+from milk_np.models.heater.model_signature import HeaterSignature
 from milk_np.models.heater.objective import EXPERTS, MOVED, NORM, PARTS, Batch, content_forward, objective
 from milk_np.models.heater.sampler import PointSampler
 from milk_np.models.inputs import standardised
@@ -51,7 +52,7 @@ ROWS = 1024
 DECAY_EPOCHS = 10
 
 
-class Heater(ContentModel):
+class Heater(HeaterSignature, ContentModel):
     """Users and items are what two towers make of pretrained vectors; for a new item content stands in for its own."""
 
     name: ClassVar[str] = "heater"

@@ -41,6 +41,7 @@ from milk_np.models.kernel_profile import memory
 from milk_np.models.kernel_profile.choice import ContentKernel
 from milk_np.models.kernel_profile.content import content, content_of, item_blocks, similarities
 from milk_np.models.kernel_profile.fit import BALANCING, PARAMETERS, fit_profile
+from milk_np.models.kernel_profile.model_signature import KernelProfileSignature
 from milk_np.models.kernel_profile.narrowing import balanced
 from milk_np.models.kernel_profile.ridge import choose_sets, weighted
 from milk_np.models.kernel_profile.whitening import whitened
@@ -50,12 +51,11 @@ from milk_np.serving.catalogue import Catalogue
 from milk_np.serving.histories import Ids, compressed
 from milk_np.serving.joining import Joined
 from milk_np.serving.ranking import TopK, chosen_rows
-from milk_np.settings.shared import Settings
-from milk_np.training.progress import Callback, Phases
+from milk_np.training.progress import Callbacks, Phases
 from milk_np.training.run_folder import RunFolder
 
 
-class KernelProfile(StoredModel):
+class KernelProfile(KernelProfileSignature, StoredModel):
     """Users described by what they chose, items by what their owned modalities say of it; fitted in one pass.
 
     Settings: `profile_width` (K), `width`, `landmarks`, `smoothing`, `smoothing_rank`, `smoothing_power`, `rarity`,
@@ -85,12 +85,8 @@ class KernelProfile(StoredModel):
     }
     memory_need = staticmethod(memory.training_bytes)
     memory_advice = memory.ADVICE
-
-    def __init__(self, settings: Settings | None = None, **options: Any) -> None:
-        """`settings`, with `options` changed; see `KernelProfileSettings` for names, defaults and ranges."""
-        super().__init__(settings, **options)
-        self._arrays: Arrays = {}
-        self._ds: Dataset | None = None
+    _arrays: Arrays = {}  # noqa: RUF012 - replaced as a whole
+    _ds: Dataset | None = None
 
     # Vectors
 
@@ -185,7 +181,7 @@ class KernelProfile(StoredModel):
         self,
         ds: Dataset,
         *,
-        callback: Callback | None = None,
+        callback: Callbacks = None,
         run: RunFolder | None = None,
         resume: bool = False,
         final: bool = False,
@@ -196,17 +192,16 @@ class KernelProfile(StoredModel):
         """
         ds = ds.all_training() if final else ds
         self.check(ds)
-        phases = Phases(callback)
-        self._ds, self._catalogue, self._items = ds, Catalogue.of(ds), None
-        self.imputer, self._arrays = MeanImputer().fit(ds), {}
-        with one_blas_thread():
-            plan = memory.need_of(self.settings, **data_sizes(ds)).plan
-            self._arrays = fit_profile(ds, self._centres, self.settings, phases, plan)
-            phases("axes of the vectors", BALANCING)
-            self._arrays = balanced(self, ds, plan.in_memory)
-        if run is not None:
-            self.save(run.model)
-        phases.done()
+        with Phases.of(callback, self.settings) as phases:
+            self._ds, self._catalogue, self._items = ds, Catalogue.of(ds), None
+            self.imputer, self._arrays = MeanImputer().fit(ds), {}
+            with one_blas_thread():
+                plan = memory.need_of(self.settings, **data_sizes(ds)).plan
+                self._arrays = fit_profile(ds, self._centres, self.settings, phases, plan)
+                phases("axes of the vectors", BALANCING)
+                self._arrays = balanced(self, ds, plan.in_memory)
+            if run is not None:
+                self.save(run.model)
         return self
 
     def _check_modalities(self, name: str, ds: Dataset, *, shared: bool) -> None:

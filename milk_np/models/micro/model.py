@@ -36,6 +36,7 @@ from milk_np.data.rows import unit_rows
 from milk_np.models.base import Vectors
 from milk_np.models.content_model import ContentModel, Tables
 from milk_np.models.micro import memory
+from milk_np.models.micro.model_signature import MicroSignature
 from milk_np.models.micro.neighbours import links, normalised, row_sums
 from milk_np.models.micro.objective import (
     LEARNED,
@@ -61,7 +62,7 @@ from milk_np.training.trainer import Trainer
 DECAY, DECAY_EPOCHS = 0.96, 50
 
 
-class Micro(ContentModel):
+class Micro(MicroSignature, ContentModel):
     """A user is their vector in the graph of pairs, an item its own there plus the fusion of its neighbours."""
 
     name: ClassVar[str] = "micro"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,16 +25,16 @@ from milk_np.models.milk.environments import mixing
 from milk_np.models.milk.history_vectors import ARRAYS as OF_HISTORIES
 from milk_np.models.milk.history_vectors import HistoryVectors
 from milk_np.models.milk.memory import milk_bytes
+from milk_np.models.milk.model_signature import MilkSignature
 from milk_np.models.milk.settings import MilkSettings
 from milk_np.models.milk.users import Histories, make_users
 from milk_np.models.on_data import OnData
 from milk_np.models.stored import Arrays
 from milk_np.serving.histories import Ids
 from milk_np.serving.joining import Joined
-from milk_np.settings.shared import Settings
 
 
-class Milk(ExtractorModel):
+class Milk(MilkSignature, ExtractorModel):
     """Invariant to which modalities an item has: risks of E environments, and their variance.
 
     Score of user u and item i: q_u . (1/M) sum_m (x^m_i W^m + b^m), x^m_i imputed and row-normalised. The user's
@@ -54,11 +54,7 @@ class Milk(ExtractorModel):
     memory_need = staticmethod(milk_bytes)
 
     profiles_new_items: ClassVar[bool] = True
-
-    def __init__(self, settings: Settings | None = None, **options: Any) -> None:
-        """`settings`, changed by `options`; see `MilkSettings` for names, defaults and ranges."""
-        super().__init__(settings, **options)
-        self._history_vectors: HistoryVectors | None = None
+    _history_vectors: HistoryVectors | None = None
 
     # Vectors of users
 

@@ -28,6 +28,7 @@ from milk_np.data.arrays import Split
 from milk_np.models.content_memory import ADVICE
 from milk_np.models.content_model import ContentModel, Tables
 from milk_np.models.mtpr.memory import training_bytes
+from milk_np.models.mtpr.model_signature import MtprSignature
 from milk_np.models.mtpr.objective import PARTS, WEIGHTS, Batch, objective
 from milk_np.models.stored import Arrays
 from milk_np.nn.adam import Adam
@@ -43,7 +44,7 @@ DEVIATION = 0.01
 VECTORS = ("P", "Q")
 
 
-class Mtpr(ContentModel):
+class Mtpr(MtprSignature, ContentModel):
     """A user is P_u W_u, an item q_i W_q + x_i W W_x, a new item x_i W W_x."""
 
     name: ClassVar[str] = "mtpr"

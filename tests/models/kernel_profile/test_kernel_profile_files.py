@@ -14,7 +14,7 @@ from milk_np.cli.common import run_command
 from milk_np.data import Dataset
 from milk_np.errors import DataError, SettingsError
 from milk_np.files import read_npz, write_npz_atomic
-from milk_np.models.kernel_profile.fit import SHARES
+from milk_np.models.kernel_profile.fit import BALANCING, SHARES
 from milk_np.models.kernel_profile.model import KernelProfile
 from milk_np.models.kernel_profile.settings import KernelProfileSettings
 from milk_np.models.stored import load
@@ -93,8 +93,8 @@ def test_a_run_has_the_model_and_no_epochs(ds: Dataset, model: KernelProfile, tm
     assert fresh.history is None
     assert run.metrics() == []
     assert not run.last.exists()
-    assert [event.kind for event in events] == ["phase"] * (len(SHARES) + 2) + ["fitted"]
-    assert [event.share for event in events] == [0.0, *SHARES, 1.0]
+    assert [event.kind for event in events] == ["start"] + ["phase"] * (len(SHARES) + 2) + ["fitted"]
+    assert [event.share for event in events] == [events[0].share, 0.0, *SHARES, BALANCING, 1.0]
     for each in (fresh, KernelProfile.load(run.model)):
         np.testing.assert_array_equal(each.user_factors(), model.user_factors())
         np.testing.assert_array_equal(each.item_factors(), model.item_factors())

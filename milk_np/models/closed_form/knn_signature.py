@@ -1,0 +1,67 @@
+"""Keyword arguments of ContentKnn, from the settings; `python tests/models/signatures.py` writes them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from milk_np.models.closed_form.settings import ContentKnnSettings
+    from milk_np.settings.shared import Settings
+
+
+class ContentKnnSignature:
+    """What editors and type checkers see of ContentKnn; at run time `StoredModel.__init__` takes the settings."""
+
+    if TYPE_CHECKING:
+        settings: ContentKnnSettings
+
+        def __init__(
+            self,
+            settings: Settings | None = None,
+            *,
+            preset: str = "",
+            impute: Literal["zero", "mean", "map", "nearest"] = "mean",
+            seed: int = 0,
+            content: Literal["unit", "centred", "raw-centred"] = "raw-centred",
+            neighbours: int = 100,
+            knn_power: float = 3.0,
+            knn_weights: Literal["sum", "plain"] = "sum",
+            valid_metric: str = "ndcg@10",
+            topk: Sequence[int] = (10, 20),
+            candidates: Literal["all", "split"] = "all",
+            device: Literal["cpu", "gpu", "auto"] = "cpu",
+            threads: int = 0,
+        ) -> None:
+            """Settings by name; they change `settings` where that is given, too.
+
+            Parameters
+            ----------
+            settings : settings of the model to start from
+            preset : str
+                named group of settings
+            impute : {zero, mean, map, nearest}
+                how missing modalities are imputed
+            seed : int
+                random seed
+            content : {unit, centred, raw-centred}
+                rows of content: each modality at unit length; the same minus the mean; or less the mean, then at unit
+                length
+            neighbours : int
+                training items that an item is compared with
+            knn_power : float
+                power of the cosines
+            knn_weights : {sum, plain}
+                sum: an item's weights divided by their sum; plain: as they are
+            valid_metric : str
+                validation metric that picks the best epoch
+            topk : Sequence[int]
+                list lengths K to evaluate
+            candidates : {all, split}
+                items to rank: all new items, or only those of the evaluated split
+            device : {cpu, gpu, auto}
+                device to compute on
+            threads : int
+                number of threads; 0: all cores available to this process
+            """
+            ...
