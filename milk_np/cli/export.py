@@ -84,10 +84,12 @@ def _cut(source: Source, table: VectorTable, what: str, width: int) -> VectorTab
     from milk_np.models.stored import StoredModel
     from milk_np.serving.axes import turned
 
-    model, known = source.model, source.data
-    if isinstance(model, OnData) and isinstance(model.model, StoredModel):
-        model, known = model.model, model.model.catalogue
-    axes = axes_of(model, known.n_users, known.n_items).cut(width)
+    trained = source.model.model if isinstance(source.model, OnData) else None
+    if isinstance(trained, StoredModel):
+        axes = axes_of(trained, trained.catalogue.n_users, trained.catalogue.n_items)
+    else:
+        axes = axes_of(source.model, source.data.n_users, source.data.n_items)
+    axes = axes.cut(width)
     return replace(table, vectors=turned(table.vectors, axes.users if what == "users" else axes.items))
 
 
