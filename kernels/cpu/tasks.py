@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
 
-from numba import get_num_threads
+from numba import config, get_num_threads, set_num_threads
 
 from milk_np.kernels.blas import one_blas_thread
 
@@ -29,6 +30,17 @@ def in_threads(work: Callable[[Part], None], parts: Iterable[Part]) -> None:
     with ThreadPoolExecutor(min(threads, len(parts)), "milk-kernel") as pool:
         for _ in pool.map(work, parts):
             pass
+
+
+@contextmanager
+def threads_at_most(count: int) -> Iterator[None]:
+    """Inside, the kernels that this thread calls use at most `count` threads."""
+    before = get_num_threads()
+    set_num_threads(max(1, min(count, int(config.NUMBA_NUM_THREADS))))
+    try:
+        yield
+    finally:
+        set_num_threads(before)
 
 
 def row_parts(n: int, step: int) -> list[slice]:

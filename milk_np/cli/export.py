@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from milk_np.cli.common import run_command
 from milk_np.cli.parser import Parser, add_settings
@@ -84,12 +84,11 @@ def _cut(source: Source, table: VectorTable, what: str, width: int) -> VectorTab
     from milk_np.models.stored import StoredModel
     from milk_np.serving.axes import turned
 
-    trained = source.model.model if isinstance(source.model, OnData) else None
-    if isinstance(trained, StoredModel):
-        axes = axes_of(trained, trained.catalogue.n_users, trained.catalogue.n_items)
-    else:
-        axes = axes_of(source.model, source.data.n_users, source.data.n_items)
-    axes = axes.cut(width)
+    model: Any = source.model
+    known = source.data
+    if isinstance(model, OnData) and isinstance(model.model, StoredModel):
+        model, known = model.model, model.model.catalogue
+    axes = axes_of(model, known.n_users, known.n_items).cut(width)
     return replace(table, vectors=turned(table.vectors, axes.users if what == "users" else axes.items))
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from milk_np.cli.fresh import NewItems
 from milk_np.cli.rejects import Place, Rejects
+from milk_np.cli.shard import of_shard
 from milk_np.cli.source import Source
 from milk_np.errors import DataError
 from milk_np.serving import recommend as lists
@@ -97,7 +98,7 @@ def job_of(given: argparse.Namespace, source: Source) -> Job:
 
 def _users(given: argparse.Namespace, source: Source) -> Job:
     user, item = source.user_index, source.item_index
-    asked, users = source.users(given.users)
+    asked, users = of_shard(given, *source.users(given.users))
     choice = _choice(given, source, source.exclusions(given.exclude, user, item, ("user", "item")))
     how = {**choice.how, "exclude_seen": not given.include_seen}
     parts = lists.recommend_blocks(source.model, source.data, users, choice.k, **how)

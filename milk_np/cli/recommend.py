@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 from milk_np.cli.common import run_command
 from milk_np.cli.parser import Parser, add_settings
 from milk_np.cli.settings import given_settings, model_help
-from milk_np.cli.types import positive
+from milk_np.cli.types import positive, shard
 from milk_np.errors import SettingsError
 from milk_np.settings.shared import Settings
 
 if TYPE_CHECKING:
     from milk_np.cli.source import Source
+    from milk_np.models.parts import Parts
 
 PROGRAM = "milk-recommend"
 DESCRIPTION = """Recommend with a trained model, or with one that needs no training.
@@ -26,11 +27,13 @@ or --new-item (users for items that are in no data set yet, given a file of feat
 these new items for the users). --fresh FILE ranks such items together with the new items of the data.
 Without --out the lists are printed as CSV.
 
+IDS are separated by commas; a FILE has one per line, or is a CSV or Parquet table with a column user or item.
 One row that can't be served doesn't stop the others: it is told, --rejects lists it, the exit code is 3."""
 EXAMPLES = (
     "milk-recommend --model runs/shop --users alice,bob --topk 10",
     "milk-recommend --model runs/shop --data shop.npz --users all --out lists.parquet",
     "milk-recommend --model runs/shop --data shop.npz --users users.txt --candidates all --include-seen",
+    "milk-recommend --model runs/shop --users all --shard 3/8 --out lists/3.parquet   # milk-merge makes one of all",
     "milk-recommend --model runs/shop --history sku-3,sku-8,sku-11",
     "milk-recommend --model runs/shop --users all --fresh today.npz --exclude sent.csv --out lists.parquet",
     "milk-recommend --model runs/shop --history guests.txt --candidates in-stock.txt --skip-unknown",
@@ -49,11 +52,15 @@ def _run(line: list[str]) -> int:
     given = _parser().parse_args(line)
     _check(given)
     from milk_np.cli.source import open_source
+    from milk_np.models.parts import Parts
     from milk_np.serving import output
 
     for path in filter(None, (given.out, given.rejects)):
         output.writer_for(path)
     device = str(given_settings(given).get("device", Settings().device))
+    parts = Parts.found(given.source)
+    if parts is not None:
+        return _of_parts(given, parts, device)
     source = open_source(given.source, given.data, device, given.skip_unknown)
     try:
         _deliver(given, source)
@@ -62,9 +69,26 @@ def _run(line: list[str]) -> int:
     return source.rejects.report(PROGRAM, given.rejects)
 
 
+def _of_parts(given: argparse.Namespace, parts: Parts, device: str) -> int:
+    """The lists of a model in shards, which is read part by part."""
+    from milk_np.cli.parts import PartLists
+    from milk_np.serving import output
+
+    lists = PartLists(given, parts, device)
+    if not given.out:
+        output.write_csv(sys.stdout, lists)
+    else:
+        output.write_table(given.out, lists)
+        if not given.quiet:
+            print(f"wrote {lists.rows:,} rows to {given.out}")
+    lists.rejects.write(given.rejects)
+    return lists.rejects.report(PROGRAM, given.rejects)
+
+
 def _deliver(given: argparse.Namespace, source: Source) -> None:
     """Print or write the lists, and say what is shorter than was asked for."""
     from milk_np.cli.lists import Delivered, job_of
+    from milk_np.cli.shard import write_lists
     from milk_np.serving import output
 
     job = job_of(given, source)
@@ -72,7 +96,7 @@ def _deliver(given: argparse.Namespace, source: Source) -> None:
     if not given.out:
         output.write_csv(sys.stdout, tables)
     else:
-        output.write_table(given.out, tables)
+        write_lists(given, source, tables)
     notes = [f"{PROGRAM}: {note}" for note in (job.note, tables.note) if note]
     if not given.quiet:
         print("".join(f"{note}\n" for note in notes), end="", file=sys.stderr)
@@ -97,6 +121,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--include-seen", action="store_true", help="also list pairs of the training data")
     add("--skip-unknown", action="store_true", help=_SKIP_UNKNOWN)
     add("--out", metavar="FILE", help="write .csv, .jsonl or .parquet instead of printing")
+    add("--shard", type=shard, metavar="i/n", help=_SHARD)
     add("--rejects", metavar="FILE", help=_REJECTS)
     add("--quiet", action="store_true", help="print errors only")
     add_settings(parser, ["device", "threads"])
@@ -122,10 +147,7 @@ _NEW_ITEM = (
     "may be absent: items are numbered from 0 then"
 )
 _TOPK = "length of a list (default: 20); a list is shorter where less is left to list"
-_CANDIDATES = (
-    "items to choose from: all new ones, all items, or only these: ids, or a file with one per line or with a column "
-    "item (default: new; all with --similar)"
-)
+_CANDIDATES = "items to choose from: all new ones, all items, or only these ids (default: new; all with --similar)"
 _EXCLUDE = (
     "never list these: a file with an item, or a pair user,item, on each line, or a table with these columns, such as "
     "lists written before; with --history the columns are history,item, with --similar item,similar"
@@ -134,6 +156,10 @@ _SKIP_UNKNOWN = (
     "unknown ids in --users, --items, --similar, --history, --candidates and --exclude are expected: they are left "
     "out, told and counted, and don't change the exit code. Without it, a history with an unknown item gets no list, "
     "and an unknown id in --candidates or --exclude is an error"
+)
+_SHARD = (
+    "only part i of n of the --users, from 1; the file (--out, .parquet) is one of n that milk-merge makes one of: the "
+    "lists are those of all users at once"
 )
 _REJECTS = (
     "write what can't be served, with file, row, kind, id and reason, to this .csv, .jsonl or .parquet; the rest is "
@@ -161,6 +187,10 @@ def _check(given: argparse.Namespace) -> None:
         raise SettingsError("--candidates: applies to --users, --history and --similar; leave it out")
     if given.exclude and given.new_item is not None:
         raise SettingsError("--exclude: doesn't apply to --new-item; give the file with --fresh")
+    if given.shard and (given.users is None or given.new_item is not None):
+        raise SettingsError("--shard: applies to --users; leave it out")
+    if given.shard and not str(given.out).endswith(".parquet"):
+        raise SettingsError("--shard: expected --out FILE.parquet, which says of what it is a part")
     if given.rejects is not None and given.rejects == given.out:
         raise SettingsError(f"--rejects: expected another file than --out, got {given.rejects} for both")
     if given.include_seen and given.history is not None:

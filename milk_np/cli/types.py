@@ -19,6 +19,14 @@ def whole(text: str) -> int:
     return int(text)
 
 
+def shard(text: str) -> tuple[int, int]:
+    """Part i of n as i/n, or argparse's error."""
+    number, slash, of = text.partition("/")
+    if not (slash and number.isdecimal() and of.isdecimal()) or not 1 <= int(number) <= int(of):
+        raise argparse.ArgumentTypeError(f"expected i/n with i from 1 to n, such as 3/8, got {text!r}")
+    return int(number), int(of)
+
+
 def share(text: str) -> float:
     """A share between 0 and 1, or argparse's error."""
     try:

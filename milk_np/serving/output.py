@@ -48,7 +48,7 @@ def writer_for(path: str | Path) -> Callable[[BinaryIO, Iterable[Table]], None]:
     if suffix not in _WRITERS:
         raise SettingsError(f"{path}: expected a name that ends in {', '.join(_WRITERS)}, got {suffix or 'none'}")
     if suffix == ".parquet":
-        _pyarrow()
+        parquet_module()
     return _WRITERS[suffix]
 
 
@@ -74,13 +74,15 @@ def _jsonl(file: BinaryIO, parts: Iterable[Table]) -> None:
             file.write(line.encode() + b"\n")
 
 
-def _parquet(file: BinaryIO, parts: Iterable[Table]) -> None:
-    parquet = _pyarrow()
+def write_parquet(file: BinaryIO, parts: Iterable[Table], meta: Mapping[bytes, bytes] | None = None) -> None:
+    """Write the parts as Parquet; `meta` is kept beside the columns' names."""
+    parquet = parquet_module()
     writer = None
     for part in parts:
         n = len(next(iter(part.values())))
         for rows in (slice(start, start + _ROWS) for start in range(0, max(n, 1), _ROWS)):
             table = arrow_table({name: column[rows] for name, column in part.items()})
+            table = table.replace_schema_metadata(dict(meta or {}))
             repeated = [name for name, column in part.items() if column.dtype.kind != "f"]
             writer = writer or parquet.ParquetWriter(file, table.schema, use_dictionary=repeated)
             writer.write_table(table)
@@ -91,7 +93,7 @@ def _parquet(file: BinaryIO, parts: Iterable[Table]) -> None:
 _WRITERS: dict[str, Callable[[BinaryIO, Iterable[Table]], None]] = {
     ".csv": _csv,
     ".jsonl": _jsonl,
-    ".parquet": _parquet,
+    ".parquet": write_parquet,
 }
 
 
@@ -106,6 +108,7 @@ def _shortest(column: NDArray[Any]) -> list[Any]:
     return list(column.tolist())
 
 
-def _pyarrow() -> Any:
+def parquet_module() -> Any:
+    """pyarrow's module for Parquet. Raises MissingExtraError if it isn't installed."""
     pyarrow_module("Parquet files need pyarrow, which is not installed", ", or write .csv")
     return import_module("pyarrow.parquet")

@@ -8,6 +8,7 @@ content        rows of the modalities that an item owns, and their similarity to
 whitening      principal axes of the content, along which items differ much, shrunk
 ridge          kernel ridge regression on landmarks, one for each set of owned modalities: which sets
 blocks         its sums over items, by blocks, on a backend
+spans          which items or users are added up together, and where: in this process or on workers
 by_blocks      the regressions and history vectors from these sums
 pairs          sparse products with the training pairs, on a backend
 directions     largest singular directions of the pairs, at any size

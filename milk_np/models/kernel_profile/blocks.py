@@ -30,7 +30,8 @@ from milk_np.models.base import Floats
 from milk_np.models.kernel_profile.choice import ContentKernel
 from milk_np.models.kernel_profile.need import BLOCK_ROWS, COLUMN_BYTES, LEAST_SIMILARITIES
 from milk_np.models.kernel_profile.pairs import Pairs
-from milk_np.models.kernel_profile.smoother import Smoother, row_slices
+from milk_np.models.kernel_profile.smoother import Smoother
+from milk_np.models.kernel_profile.spans import LOCAL, Engine, row_slices, spans, total
 
 Float32 = NDArray[np.float32]
 
@@ -88,9 +89,14 @@ class Items:
         """L."""
         return int(self.landmarks[0].shape[1])
 
-    def blocks(self) -> Iterator[slice]:
-        """Items whose similarities are made together."""
-        return row_slices(len(self.ids), self.block_rows or BLOCK_ROWS[self.backend.name])
+    def spans(self) -> list[slice]:
+        """Items that are added up together; see `milk_np.models.kernel_profile.spans`."""
+        return spans(len(self.ids), BLOCK_ROWS[self.backend.name])
+
+    def blocks(self, span: slice) -> Iterator[slice]:
+        """Items of a span whose similarities are made together."""
+        for block in row_slices(span.stop - span.start, self.block_rows or BLOCK_ROWS[self.backend.name]):
+            yield slice(span.start + block.start, span.start + block.stop)
 
     def similar(self, block: slice) -> Array:
         """exp(scale (x . l - 1)) of every modality, (M, n, L)."""
@@ -145,15 +151,35 @@ def table_of(backend: Backend, raw: NDArray[Any], reserve: int) -> Array:
     return raw if hasattr(table, "staged") else table
 
 
-def normals(items: Items, weights: Sequence[Array], bases: Sequence[Array]) -> list[Floats]:
+@dataclass(frozen=True, eq=False)
+class Sets:
+    """What the work on a span of items needs: the items, and of every set its weights (M,) and base (L, q)."""
+
+    items: Items
+    weights: Sequence[Array]
+    bases: Sequence[Array]
+
+    def features(self, block: slice) -> Iterator[Array]:
+        """F (n, q) of a block of items, for every set."""
+        similar = self.items.similar(block)
+        for mine, base in zip(self.weights, self.bases, strict=True):
+            yield self.items.features(similar, mine, base)
+
+
+def normals(items: Items, weights: Sequence[Array], bases: Sequence[Array], engine: Engine = LOCAL) -> list[Floats]:
     """F^T F (L, L) of every set, F = K base for its `weights` (M,) and base (L, L)."""
-    backend, L = items.backend, items.n_landmarks
-    out = [backend.zeros((L, L), np.float64) for _ in bases]
-    for block in items.blocks():
-        similar = items.similar(block)
-        for mine, base, total in zip(weights, bases, out, strict=True):
-            backend.kernels.add_gram(items.features(similar, mine, base), total)
-    return [_symmetric(backend.to_host(total)) for total in out]
+    found = total(engine, _normals, Sets(items, weights, bases), items.spans())
+    return [_symmetric(items.backend.to_host(each)) for each in found]
+
+
+def _normals(sets: Sets, span: slice) -> list[Array]:
+    """Lower triangles of the sums over a span of items."""
+    backend, L = sets.items.backend, sets.items.n_landmarks
+    out = [backend.zeros((L, L), np.float64) for _ in sets.bases]
+    for block in sets.items.blocks(span):
+        for features, mine in zip(sets.features(block), out, strict=True):
+            backend.kernels.add_gram(features, mine)
+    return out
 
 
 def _symmetric(lower: Floats) -> Floats:
@@ -177,11 +203,12 @@ def targets(
     weights: Sequence[Array],
     bases: Sequence[Array],
     column_bytes: int | None = None,
+    engine: Engine = LOCAL,
 ) -> Targets:
     """Sums with Q = B^T R^T R B G, G = K bases[0] of the first set, some columns of Q at a time."""
-    L, base = items.n_landmarks, bases[0]
+    L, base, sets = items.n_landmarks, bases[0], Sets(items, weights, bases)
     step = columns_at_a_time(len(items.ids), L, base.dtype, _column_bytes(items, column_bytes))
-    found = [_some_targets(items, pairs, smoother, weights, bases, part) for part in row_slices(L, step)]
+    found = [_some_targets(sets, pairs, smoother, part, engine) for part in row_slices(L, step)]
     products = [np.hstack(parts) for parts in zip(*(each.products for each in found), strict=True)]
     return Targets(products, np.hstack([each.smoothed for each in found]))
 
@@ -196,30 +223,48 @@ def columns_at_a_time(n: int, L: int, dtype: DTypeLike, column_bytes: int) -> in
     return L if fit >= L else max(LEAST_SIMILARITIES, fit // LEAST_SIMILARITIES * LEAST_SIMILARITIES)
 
 
-def _some_targets(
-    items: Items, pairs: Pairs, smoother: Smoother, weights: Sequence[Array], bases: Sequence[Array], columns: slice
-) -> Targets:
+def _some_targets(sets: Sets, pairs: Pairs, smoother: Smoother, columns: slice, engine: Engine) -> Targets:
     """`targets` of some columns of Q."""
-    backend, base = items.backend, items.backend.copy(bases[0][:, columns])
+    items, backend = sets.items, sets.items.backend
+    base = backend.copy(sets.bases[0][:, columns])
     Q = backend.empty((len(items.ids), base.shape[1]), base.dtype)
-    for block in items.blocks():
-        Q[block] = items.features(items.similar(block), weights[0], base)
+    for span, rows in _features_by_spans(Sets(items, sets.weights[:1], [base]), engine):
+        Q[span] = rows
     smoothed = smoother.apply(Q)
     pairs.gram_times(Q)
     smoother.apply_transposed(Q)
-    out = [backend.zeros((len(base), base.shape[1]), np.float64) for _ in bases]
-    for block in items.blocks():
-        similar = items.similar(block)
-        for mine, each, total in zip(weights, bases, out, strict=True):
-            backend.kernels.add_products(items.features(similar, mine, each), Q[block], total)
-    return Targets([backend.to_host(total) for total in out], smoothed)
+    found = total(engine, _products, sets, ((span, Q[span]) for span in items.spans()))
+    return Targets([backend.to_host(each) for each in found], smoothed)
+
+
+def _products(sets: Sets, part: tuple[slice, Array]) -> list[Array]:
+    """F^T Q (L, q) of every set over a span of items, whose rows of Q are given."""
+    (span, Q), backend = part, sets.items.backend
+    out = [backend.zeros((sets.items.n_landmarks, Q.shape[1]), np.float64) for _ in sets.bases]
+    for block in sets.items.blocks(span):
+        rows = Q[block.start - span.start : block.stop - span.start]
+        for features, mine in zip(sets.features(block), out, strict=True):
+            backend.kernels.add_products(features, rows, mine)
+    return out
+
+
+def _features_by_spans(sets: Sets, engine: Engine) -> Iterator[tuple[slice, Array]]:
+    """Spans of items and their features (n, q) of the only set."""
+    return zip(sets.items.spans(), engine.each(_features, sets, sets.items.spans()), strict=True)
+
+
+def _features(sets: Sets, span: slice) -> Array:
+    backend, base = sets.items.backend, sets.bases[0]
+    out = backend.empty((span.stop - span.start, base.shape[1]), base.dtype)
+    for block in sets.items.blocks(span):
+        out[block.start - span.start : block.stop - span.start] = next(sets.features(block))
+    return out
 
 
 def history(
-    items: Items, smoother: Smoother, weights: Array, maps: Array, smoothed: Array
+    items: Items, smoother: Smoother, weights: Array, maps: Array, smoothed: Array, engine: Engine = LOCAL
 ) -> Iterator[tuple[slice, Array]]:
-    """B K maps (n, K) by blocks of items, for `maps` (L, K); `smoothed` (r, K) is right^T K maps."""
-    for block in items.blocks():
-        out = items.features(items.similar(block), weights, maps)
-        smoother.combine(smoothed, block, out)
-        yield block, out
+    """B K maps (n, K) by spans of items, for `maps` (L, K); `smoothed` (r, K) is right^T K maps."""
+    for span, out in _features_by_spans(Sets(items, [weights], [maps]), engine):
+        smoother.combine(smoothed, span, out)
+        yield span, out

@@ -23,6 +23,7 @@ from milk_np.models.kernel_profile.content import similarities
 from milk_np.models.kernel_profile.pairs import Pairs
 from milk_np.models.kernel_profile.ridge import jittered, weighted
 from milk_np.models.kernel_profile.smoother import Smoother
+from milk_np.models.kernel_profile.spans import LOCAL, Engine
 
 Float32 = NDArray[np.float32]
 
@@ -50,10 +51,12 @@ def fit_by_blocks(
     width: int,
     dtype: DTypeLike = np.float32,
     column_bytes: int | None = None,
+    engine: Engine = LOCAL,
 ) -> Fitted:
     """Regressions on the content of `landmarks` (L, D) for each of `sets` (S, M), the whole one first.
 
-    At most `width` axes are kept. Products are in `dtype`, their sums in float64; what is of L by L is the host's.
+    At most `width` axes are kept. Products are in `dtype`, their sums in float64; what is of L by L is the host's. The
+    sums over items are made by `engine`, those over users by that of `pairs`.
     """
     backend, kernel = items.backend, items.kernel
     similar = similarities(landmarks, landmarks, kernel.scale)
@@ -65,16 +68,17 @@ def fit_by_blocks(
     bases = [put(inverse.T) for inverse in inverses]
     noise = kernel.noise * np.eye(len(inverses[0]))
     weights = [items.weights(owned) for owned in sets]
-    solvers = [linalg.cho_factor(gram + noise) for gram in normals(items, weights, bases)]
+    solvers = [linalg.cho_factor(gram + noise) for gram in normals(items, weights, bases, engine)]
     narrow = linalg.cho_solve(solvers[0], inverses[0]).T  # C^-T N^-1
-    sums = targets(items, pairs, smoother, weights, [put(narrow), *bases[1:]], column_bytes)
+    sums = targets(items, pairs, smoother, weights, [put(narrow), *bases[1:]], column_bytes, engine)
     variance, W = principal_axes(sums.products[0], width, LEAST_AXIS[np.dtype(dtype).char])
     others = [
         inverse.T @ linalg.cho_solve(solver, product @ (W / variance))
         for inverse, solver, product in zip(inverses[1:], solvers[1:], sums.products[1:], strict=True)
     ]
     coefficients = np.stack([inverses[0].T @ W, *others]).astype(np.float32)
-    return Fitted(coefficients, history(items, smoother, weights[0], put(narrow @ W), put(sums.smoothed @ W)))
+    found = history(items, smoother, weights[0], put(narrow @ W), put(sums.smoothed @ W), engine)
+    return Fitted(coefficients, found)
 
 
 def _inverse_root(among: Floats) -> Floats:

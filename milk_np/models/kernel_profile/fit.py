@@ -61,14 +61,16 @@ def fit_profile(
     settings: KernelProfileSettings,
     tell: Tell = _silent,
     plan: Plan | None = None,
+    pairs: Pairs | None = None,
 ) -> Arrays:
     """The arrays named by PARAMETERS, and the landmarks' content; `tell` hears of the phases.
 
-    On the host, `plan` says how much is worked on at once.
+    On the host, `plan` says how much is worked on at once. `pairs` are those of `ds` where they lie elsewhere than in
+    this process; their engine makes the sums over items too.
     """
     tell("smoothing histories", 0.0)
     backend, items = get_backend(settings.device, settings.threads), ds.train_items
-    pairs = Pairs.of(ds, backend)
+    pairs = pairs or Pairs.of(ds, backend)
     smoother = fit_smoother(pairs, settings)
     tell("content of the items", SHARES[0])
     order = generator(settings.seed, "landmarks").permutation(len(items))
@@ -84,7 +86,8 @@ def fit_profile(
     tell("regressions by owned modalities", SHARES[2])
     rows, column_bytes = (plan.rows, plan.column_bytes) if plan and backend.name == "cpu" else (0, None)
     blocks = Items.of(ds, backend, centres, axes, landmarks, kernel, block_rows=rows)
-    fitted = fit_by_blocks(blocks, pairs, smoother, sets, landmarks, settings.profile_width, column_bytes=column_bytes)
+    width, engine = settings.profile_width, pairs.engine
+    fitted = fit_by_blocks(blocks, pairs, smoother, sets, landmarks, width, column_bytes=column_bytes, engine=engine)
     tell("vectors of items", SHARES[3])
     popularity = pairs.popularity()
     history = table_of_zeros((ds.n_items, fitted.coefficients.shape[2]), plan.in_memory if plan else None)

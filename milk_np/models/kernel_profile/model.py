@@ -21,6 +21,7 @@ described like one who was.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -38,11 +39,13 @@ from milk_np.files.schema import FLOATS, Field, Schema
 from milk_np.kernels.blas import one_blas_thread
 from milk_np.models.base import Vectors, data_sizes
 from milk_np.models.kernel_profile import memory
+from milk_np.models.kernel_profile.by_ranks import RanksEngine
 from milk_np.models.kernel_profile.choice import ContentKernel
 from milk_np.models.kernel_profile.content import content, content_of, item_blocks, similarities
 from milk_np.models.kernel_profile.fit import BALANCING, PARAMETERS, fit_profile
 from milk_np.models.kernel_profile.model_signature import KernelProfileSignature
 from milk_np.models.kernel_profile.narrowing import balanced
+from milk_np.models.kernel_profile.pairs import Pairs
 from milk_np.models.kernel_profile.ridge import choose_sets, weighted
 from milk_np.models.kernel_profile.whitening import whitened
 from milk_np.models.on_data import OnData
@@ -74,6 +77,7 @@ class KernelProfile(KernelProfileSignature, StoredModel):
     """
 
     name: ClassVar[str] = "kernel-profile"
+    shares_sums: ClassVar[bool] = True
     schema: ClassVar[Schema] = {
         "history": Field(FLOATS, ("I", "K")),
         "mean_item": Field(FLOATS, ("K",)),
@@ -185,22 +189,26 @@ class KernelProfile(KernelProfileSignature, StoredModel):
         run: RunFolder | None = None,
         resume: bool = False,
         final: bool = False,
+        pairs: Pairs | None = None,
     ) -> Self:
         """Fit in closed form; a signal ends it where it stands. There is nothing to `resume` from: it starts anew.
 
-        A `final` model is fitted on all items that have pairs. Raises what `check` raises.
+        A `final` model is fitted on all items that have pairs. `pairs` are the training pairs of `ds` where their sums
+        are made elsewhere, on workers. Raises what `check` raises.
         """
         ds = ds.all_training() if final else ds
         self.check(ds)
+        if self.ranks.size > 1 and pairs is None:
+            pairs = replace(Pairs.of(ds, get_backend("cpu", self.settings.threads)), engine=RanksEngine(self.ranks))
         with Phases.of(callback, self.settings) as phases:
             self._ds, self._catalogue, self._items = ds, Catalogue.of(ds), None
             self.imputer, self._arrays = MeanImputer().fit(ds), {}
             with one_blas_thread():
                 plan = memory.need_of(self.settings, **data_sizes(ds)).plan
-                self._arrays = fit_profile(ds, self._centres, self.settings, phases, plan)
+                self._arrays = fit_profile(ds, self._centres, self.settings, phases, plan, pairs)
                 phases("axes of the vectors", BALANCING)
                 self._arrays = balanced(self, ds, plan.in_memory)
-            if run is not None:
+            if run is not None and self.ranks.first:
                 self.save(run.model)
         return self
 

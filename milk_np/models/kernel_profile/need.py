@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from milk_np.models.kernel_profile.limits import CHOICE_ITEMS, HELD_ITEMS, HELD_LANDMARKS, HELD_USERS, MOST_SETS, TRIED
 from milk_np.models.kernel_profile.settings import KernelProfileSettings
+from milk_np.models.kernel_profile.spans import user_spans
 from milk_np.settings.metrics import METRICS
 
 _FLOAT, _INT, _LONG, _DOUBLE = 4, 4, 8, 8
@@ -78,7 +79,7 @@ class Need:
         """Bytes that stay until the end."""
         again = {"the whole width": self._history() + _FLOAT * self.sets * self.landmarks * self.width}
         return {
-            "training pairs": 3 * _INT * self.P + 2 * _LONG * self.U + _LONG * self.n,
+            "training pairs": 3 * _INT * self.P + 2 * _LONG * self.U + _LONG * self.n * len(self.spans),
             "smoothing": _FLOAT * self.n * (2 * self.settings.smoothing_rank + 1),
             **(again if self.settings.width == "auto" else {}),
         }
@@ -99,6 +100,11 @@ class Need:
             "evaluation": history + self._evaluation(),
             "axes of the vectors": history + _FLOAT * self.n_items * self.kept + self._axes(),
         }
+
+    @property
+    def spans(self) -> list[slice]:
+        """Of users whose pairs are multiplied together."""
+        return user_spans(self.U, self.n, self.P)
 
     @property
     def landmarks(self) -> int:
@@ -143,9 +149,9 @@ class Need:
         return every if every <= MOST_SETS else min(every, self.n_items + len(self.widths) + 1)
 
     def _sparse(self, size: int) -> int:
-        """Of a product with the pairs: some columns of all users and items."""
-        numbers = self.U + self.n
-        return size * numbers * columns_at_a_time("cpu", size * numbers)
+        """Of a product with the pairs: some columns of a span of users and of all items, and what spans add up to."""
+        numbers = int(self.spans[0].stop) + self.n
+        return size * (numbers * columns_at_a_time("cpu", size * numbers) + 3 * MOST_COLUMNS["cpu"] * self.n)
 
     def _choice(self) -> int:
         """Content of the items that are looked at, its whitenings, cosines and scores."""

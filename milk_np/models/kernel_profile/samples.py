@@ -10,8 +10,9 @@ from scipy import sparse
 
 from milk_np.models.base import Floats
 from milk_np.models.kernel_profile.need import BLOCK_ROWS
-from milk_np.models.kernel_profile.pairs import Pairs
-from milk_np.models.kernel_profile.smoother import Smoother, row_slices
+from milk_np.models.kernel_profile.pairs import Lists, Pairs
+from milk_np.models.kernel_profile.smoother import Smoother
+from milk_np.models.kernel_profile.spans import row_slices
 from milk_np.rng import generator
 from milk_np.serving.ranking import chosen_rows
 
@@ -38,17 +39,29 @@ def smoothed_gram(pairs: Pairs, smoother: Smoother, few: Numbers) -> Floats:
 
 def users_of(pairs: Pairs, items: Numbers) -> Any:
     """Columns `items` (k,) of R: (U, k), sparse."""
-    lists = [pairs.backend.to_host(x) for x in pairs.items]
-    indptr, users = chosen_rows((lists[0], lists[1]), items.astype(np.int32))
-    return sparse.csc_array((np.ones(len(users)), users, indptr), (pairs.shape[0], len(items)))
+    return sparse.vstack(list(pairs.each(_columns, items.astype(np.int32))), format="csc")
+
+
+def _columns(lists: Lists, items: NDArray[np.int32]) -> Any:
+    """Columns `items` of the pairs of a span of users, sparse."""
+    (indptr, _), own = lists.on_host()
+    offsets, users = chosen_rows(own, items)
+    return sparse.csc_array((np.ones(len(users)), users, offsets), (len(indptr) - 1, len(items)))
 
 
 def pairs_with(pairs: Pairs, items: Numbers) -> Any:
     """R (users, n), sparse, of all users, or of MOST_USERS drawn among those who chose one of `items`."""
-    U, n = pairs.shape
-    indptr, chosen = (pairs.backend.to_host(x) for x in pairs.users)
+    U, users = pairs.shape[0], None
     if U > MOST_USERS:
         users = np.unique(users_of(pairs, items).indices)
         users = np.sort(generator(0, "users of a choice").permutation(users)[:MOST_USERS])
-        indptr, chosen = chosen_rows((indptr, chosen), users)
-    return sparse.csr_array((np.ones(len(chosen)), chosen, indptr), (len(indptr) - 1, n))
+    return sparse.vstack(list(pairs.each(_rows, users)), format="csr")
+
+
+def _rows(lists: Lists, users: NDArray[np.int32] | None) -> Any:
+    """Rows `users`, or all, of the pairs of a span of users, sparse; others than those of the span are left out."""
+    (indptr, item), (offsets, _) = lists.on_host()
+    if users is not None:
+        inside = users[(users >= lists.first) & (users < lists.first + len(indptr) - 1)]
+        indptr, item = chosen_rows((indptr, item), (inside - lists.first).astype(np.int32))
+    return sparse.csr_array((np.ones(len(item)), item, indptr), (len(indptr) - 1, len(offsets) - 1))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -15,12 +14,7 @@ from milk_np.models.kernel_profile.directions import directions, squares_of
 from milk_np.models.kernel_profile.need import BLOCK_ROWS
 from milk_np.models.kernel_profile.pairs import Pairs
 from milk_np.models.kernel_profile.smoothing import LEAST_FREE, OWN, Smoothing
-
-
-def row_slices(n: int, step: int) -> Iterator[slice]:
-    """Slices of `step` rows that cover `n`."""
-    for start in range(0, n, step):
-        yield slice(start, min(n, start + step))
+from milk_np.models.kernel_profile.spans import row_slices
 
 
 @dataclass(frozen=True, eq=False)
