@@ -14,6 +14,7 @@ EXIT_CODES = {
     3: "data or a file that can't be used; also a full disk or a folder that can't be written",
     4: "training diverged: a loss was no longer a finite number",
     5: "device or memory: no usable GPU, or not enough memory",
+    6: "a process of a job of several (mpiexec) was lost; resume it",
     130: "interrupted by Ctrl-C or SIGTERM; a training run has saved its state first",
     141: "the program that read the output stopped reading (such as head)",
 }
@@ -56,6 +57,12 @@ class DeviceError(MilkError, RuntimeError):
 
 class OutOfMemoryError(DeviceError):
     """The job doesn't fit the memory of the machine or device."""
+
+
+class LostRankError(MilkError, RuntimeError):
+    """Another process of the job was killed, or its machine is gone."""
+
+    exit_code = 6
 
 
 class DataWarning(UserWarning):

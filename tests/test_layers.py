@@ -18,7 +18,7 @@ KERNELS = Path(milk_np.kernels.__file__).parent
 LAYERS = (
     ("errors", "text"),
     ("kernels",),
-    ("rng", "files", "display"),
+    ("rng", "files", "ranks", "display"),
     ("settings",),
     ("machine",),
     ("data",),

@@ -32,6 +32,7 @@ with own_folder():
     from milk_np.kernels.cpu.places import places
     from milk_np.kernels.cpu.risk import risk
     from milk_np.kernels.cpu.sampling import draw_batch, shuffle
+    from milk_np.kernels.cpu.shared import draw_shared, extract_backward_shared
     from milk_np.kernels.cpu.topk import top_k
 
 
@@ -56,11 +57,13 @@ __all__ = [
     "content_rows",
     "draw_batch",
     "draw_distinct",
+    "draw_shared",
     "exponentials",
     "extract",
     "extract_all",
     "extract_all_backward",
     "extract_backward",
+    "extract_backward_shared",
     "gather",
     "group",
     "leave_one_out",

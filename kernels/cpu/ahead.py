@@ -61,7 +61,7 @@ PLANS: dict[str, dict[str, Signature]] = {
         "penalties.alignment": (_F3, _I1, _B2, _I1, _real, _F3, _D1),
         "penalties._regularise_users": (_F2, _I1, _I1, _real, _F2),
         "penalties._regularise_items": (_F3, _I1, _real, _F3),
-        "extract._column_sums": (_F2, _F1),
+        "extract.column_sums": (_F2, _F1),
         "adam._adam_rows": (_F2, _F2, _F2, _F2, _L1, _I1, _single, _single, _int),
         "adam._adam": (_F1, _F1, _F1, _F1, _single, _single),
         "packing._pack_gradient": (_F2, _F1, _F1),

@@ -58,7 +58,7 @@ def extract_backward(
     cache: Any = None,
 ) -> None:
     """dW = x^T dout and db = sum of dout, for the rows `rows`, into `dweight` and `dbias`."""
-    _column_sums(dout, dbias)
+    column_sums(dout, dbias)
     if not len(rows):
         dweight[...] = 0
         return
@@ -70,6 +70,29 @@ def extract_backward(
     for part in _parts(raw, rows, dweight):
         buffer = _widened(raw, fill, source, scale, rows[part], dweight)
         backward(_addresses_of(buffer), _ones(buffer), dout[part], dweight, True)
+
+
+def backward_columns(
+    raw: Floats,
+    fill: Floats,
+    source: Ints,
+    scale: Floats,
+    rows: Ints,
+    dout: Floats,
+    dweight: Floats,
+    low: int,
+    high: int,
+) -> None:
+    """Rows `low` ... `high - 1` of dW = x^T dout, with the bits of `extract_backward`."""
+    out = dweight[low:high]
+    if raw.dtype == dweight.dtype and fill.dtype == dweight.dtype and len(rows):
+        addresses, scales = _places(raw, fill, source, scale, rows)
+        backward(addresses + low * raw.itemsize, scales, dout, out, False)
+        return
+    out[...] = 0
+    for part in _parts(raw, rows, dweight):
+        buffer = _widened(raw, fill, source, scale, rows[part], dweight)
+        backward(_addresses_of(buffer) + low * buffer.itemsize, _ones(buffer), dout[part], out, True)
 
 
 extract_all, extract_all_backward = each_modality(extract, extract_backward)
@@ -126,7 +149,7 @@ def _find(
 
 
 @njit(cache=True)
-def _column_sums(g: Floats, out: Floats) -> None:
+def column_sums(g: Floats, out: Floats) -> None:
     for k in range(g.shape[1]):
         out[k] = 0
     for r in range(g.shape[0]):

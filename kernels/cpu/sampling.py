@@ -150,6 +150,19 @@ def _free_member(word: np.uint64, ranks: Ints, start: int, stop: int, pool: Ints
     return -1
 
 
+@njit(cache=True)
+def draw_triplet(
+    negative_key: np.uint64, row: int, user: int, indptr: Ints, ranks: Ints, candidates: Ints, pool: Ints
+) -> int:
+    """The negative of training pair number `row`, which is one of `user`."""
+    word = _mix64(_mix64(np.uint64(row)) ^ negative_key)
+    start, stop = np.int64(indptr[user]), np.int64(indptr[user + 1])
+    member = _free_member(word, ranks, start, stop, pool) if len(pool) else -1
+    if member < 0:
+        member = _free_candidate(_below(word, len(candidates) - (stop - start)), ranks, start, stop)
+    return int(candidates[member])
+
+
 @njit(parallel=True, cache=True)
 def _draw(
     rounds: NDArray[np.uint32],

@@ -21,6 +21,7 @@ from milk_np.kernels.reference.penalties import alignment, regulariser
 from milk_np.kernels.reference.places import places
 from milk_np.kernels.reference.risk import risk
 from milk_np.kernels.reference.sampling import draw_batch, shuffle
+from milk_np.kernels.reference.shared import draw_shared, extract_backward_shared
 from milk_np.kernels.reference.topk import top_k
 
 __all__ = [
@@ -37,11 +38,13 @@ __all__ = [
     "content_rows",
     "draw_batch",
     "draw_distinct",
+    "draw_shared",
     "exponentials",
     "extract",
     "extract_all",
     "extract_all_backward",
     "extract_backward",
+    "extract_backward_shared",
     "gather",
     "group",
     "leave_one_out",

@@ -76,10 +76,18 @@ def draw_batch(
     """
     rows = shuffle(shuffle_key, first, count, len(pair_user))
     users = pair_user[rows]
+    negatives = draw_members(negative_key, rows, users, indptr, ranks, candidates, pool)
+    return users.astype(np.int32), np.concatenate([pair_item[rows].astype(np.int32), negatives])
+
+
+def draw_members(
+    negative_key: int, rows: Ints, users: Ints, indptr: Ints, ranks: Ints, candidates: Ints, pool: Ints
+) -> NDArray[np.int32]:
+    """The negatives (B) of the pairs `rows` (B), whose users are `users` (B); see `draw_batch`."""
     with np.errstate(over="ignore"):
         words = mix64(mix64(rows.astype(np.uint64)) ^ np.uint64(negative_key))
     uniform = (words >> np.uint64(11)).astype(np.float64) * 2.0**-53
-    negatives = np.empty(count, np.int32)
+    negatives = np.empty(len(rows), np.int32)
     for t, user in enumerate(users):
         own = ranks[indptr[user] : indptr[user + 1]]
         member = _free_member(words[t], own, pool)
@@ -89,7 +97,7 @@ def draw_batch(
         r = int(uniform[t] * (len(candidates) - len(own)))
         # own[q] - q candidates before own[q] are free: the r-th free one lies beyond every q with own[q] - q <= r.
         negatives[t] = candidates[r + np.searchsorted(own - np.arange(len(own)), r, side="right")]
-    return users.astype(np.int32), np.concatenate([pair_item[rows].astype(np.int32), negatives])
+    return negatives
 
 
 def _free_member(word: np.uint64, own: Ints, pool: Ints) -> int | None:

@@ -97,6 +97,13 @@ class Backend(ABC):
         """Offsets of compressed rows, in the integer type of this backend's sampling kernel."""
         return self.asarray(indptr, np.int64)
 
+    def host_buffer(self, shape: int | tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+        """An uninitialised array of the host, through which arrays of this backend travel fastest."""
+        return np.empty(shape, dtype)
+
+    def synchronize(self) -> None:  # noqa: B027 - the host has nothing to wait for
+        """Wait until what was asked of the device is done."""
+
     def full(self, shape: int | tuple[int, ...], value: float, dtype: DTypeLike) -> Array:
         """An array filled with `value`."""
         out = self.empty(shape, dtype)

@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import Any
 
 import cupy
+import cupyx
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
@@ -52,6 +53,14 @@ class CupyBackend(Backend):
     def to_host(self, array: Array) -> NDArray[Any]:
         """`array` as a NumPy array."""
         return cupy.asnumpy(array)  # type: ignore[no-any-return]
+
+    def host_buffer(self, shape: int | tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+        """Pinned memory, which the device reads and writes without the host's help."""
+        return cupyx.empty_pinned(shape, dtype)  # type: ignore[no-any-return]
+
+    def synchronize(self) -> None:
+        """Wait for the current stream."""
+        cupy.cuda.get_current_stream().synchronize()
 
     def require(self, need: Mapping[str, int]) -> None:
         """Raise OutOfMemoryError with the numbers if the device lacks the memory for training, apart from features."""

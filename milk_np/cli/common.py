@@ -45,7 +45,7 @@ def _run(program: str, body: Callable[[list[str]], int], line: list[str]) -> int
         sys.stdout.flush()
         return code
     except (Exception, KeyboardInterrupt) as error:
-        return _answer(program, error)
+        return answer(program, error)
     finally:
         for number, handler in previous.items():
             _handle(number, handler)
@@ -64,7 +64,7 @@ def _shown_by(program: str) -> Callable[..., None]:
     return show
 
 
-def _answer(program: str, error: BaseException) -> int:
+def answer(program: str, error: BaseException) -> int:
     """Say what went wrong and what to do; return the exit code."""
     match error:
         case MilkError():

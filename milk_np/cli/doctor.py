@@ -25,6 +25,7 @@ EXTRAS = {
     "parquet": ("pyarrow", "Parquet files"),
     "progress": ("tqdm", "progress bar"),
     "tune": ("optuna", "milk-tune --search optuna"),
+    "mpi": ("mpi4py", "milk-train on several processes, started by mpiexec"),
 }
 EXAMPLES = ("milk-doctor", "milk-doctor --threads 2      # check with two threads")
 
@@ -74,6 +75,22 @@ def _libraries() -> Iterator[Finding]:
         version = versions([name])
         missing = f'not installed, needed for: {use}; pip install "milk-np[{extra}]"'
         yield Finding("ok", name, f"{version[name]} ({use})") if version else Finding("--", name, missing)
+
+
+def _mpi() -> Iterator[Finding]:
+    """The MPI that mpi4py loads, and how arrays of a GPU would travel; MPI isn't started."""
+    from milk_np.ranks.launch import launcher
+    from milk_np.ranks.library import library
+
+    found = library()
+    if found.problem is not None:
+        yield Finding("--", "MPI", found.problem)
+        return
+    yield Finding("ok", "MPI", found.name)
+    start = launcher()
+    yield Finding("ok" if start else "--", "mpiexec", str(start) if start else "not found; install the extra mpi")
+    how = "are sent as they are" if found.cuda else "travel through pinned memory of the host: MPI isn't CUDA-aware"
+    yield Finding("ok", "arrays of a GPU", how)
 
 
 def _threads() -> Iterator[Finding]:
@@ -177,6 +194,7 @@ SECTIONS: tuple[tuple[str, Callable[[], Iterator[Finding]]], ...] = (
     ("Libraries", _libraries),
     ("Threads", _threads),
     ("GPU", _gpu),
+    ("Several processes", _mpi),
     ("Gradients compared with finite differences (float64)", _gradients),
 )
 

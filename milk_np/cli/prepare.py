@@ -42,7 +42,7 @@ def body(line: list[str]) -> int:
     if given.synthetic:
         return _synthetic(given)
     ds = _with_mask(import_source(given), mask_of(given))
-    ds.save(given.out)
+    _write(ds, given)
     _report(ds, given)
     return 0
 
@@ -62,6 +62,8 @@ def _check(given: argparse.Namespace) -> None:
         raise SettingsError("--out: expected a place to write to, FILE.npz or a folder, got nothing")
     if given.out.suffix in (".npy", ".zip", ".csv", ".tsv", ".parquet", ".json"):
         raise SettingsError(f"--out: expected a name ending in .npz, or a folder, got {given.out}")
+    if given.shards and given.out.suffix == ".npz":
+        raise SettingsError(f"--out: with --shards expected the name of a folder, got {given.out}")
     if given.synthetic:
         if given.sources:
             raise SettingsError(f"SOURCE: expected none with --synthetic, got {given.sources[0]}")
@@ -90,15 +92,24 @@ def _with_mask(ds: Dataset, mask: Mask | None) -> Dataset:
     return ds if mask is None else apply_protocol(ds, **asdict(mask))
 
 
+def _write(ds: Dataset, given: argparse.Namespace) -> None:
+    from milk_np.data.shards import write_shards
+
+    if given.shards:
+        write_shards(ds, given.out, given.shards)
+    else:
+        ds.save(given.out)
+
+
 def _synthetic(given: argparse.Namespace) -> int:
     """Make synthetic data: in memory for a file, in blocks for a folder."""
     from milk_np.data import Dataset, write_synthetic
     from milk_np.data.synthetic.planted import make_planned
 
     plan, mask = _plan(given), mask_of(given)
-    if given.out.suffix == ".npz":
+    if given.out.suffix == ".npz" or given.shards:
         ds = _with_mask(make_planned(plan), mask)
-        ds.save(given.out)
+        _write(ds, given)
         _report(ds, given)
         return 0
     write_synthetic(given.out, plan, mask)
@@ -131,8 +142,8 @@ def _report(ds: Dataset, given: argparse.Namespace) -> None:
 
 
 def _size(path: Path) -> int:
-    files = path.iterdir() if path.is_dir() else [path]
-    return sum(file.stat().st_size for file in files)
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())
 
 
 if __name__ == "__main__":

@@ -50,6 +50,7 @@ def make_parser() -> Parser:
     parser.usage = "%(prog)s SOURCE... --out FILE.npz|FOLDER [options]\n       %(prog)s --info FILE.npz|FOLDER"
     parser.add_argument("sources", nargs="*", metavar="SOURCE", help=_SOURCE)
     parser.add_argument("--out", type=Path, metavar="PATH", help=_OUT)
+    parser.add_argument("--shards", type=_count, default=0, metavar="N", help=_SHARDS)
     parser.add_argument("--info", type=Path, metavar="PATH", help="print the statistics of a data set; write nothing")
     parser.add_argument("--quiet", action="store_true", help="print errors only")
     _add_table(
@@ -73,6 +74,7 @@ _PROTOCOL = (
     "remove modalities; FTMT: Full Training, Missing Test (only new items lose any), and so on (default: none are "
     "removed)"
 )
+_SHARDS = "write a folder in N shards, each with its users, for training on several machines (docs/many-machines.md)"
 _OUT = "where to write: one file if it ends in .npz, otherwise a folder whose features stay on disk when it is used"
 
 

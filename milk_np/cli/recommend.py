@@ -16,6 +16,7 @@ from milk_np.settings.shared import Settings
 
 if TYPE_CHECKING:
     from milk_np.cli.source import Source
+    from milk_np.models.parts import Parts
 
 PROGRAM = "milk-recommend"
 DESCRIPTION = """Recommend with a trained model, or with one that needs no training.
@@ -26,6 +27,7 @@ or --new-item (users for items that are in no data set yet, given a file of feat
 these new items for the users). --fresh FILE ranks such items together with the new items of the data.
 Without --out the lists are printed as CSV.
 
+IDS are separated by commas; a FILE has one per line, or is a CSV or Parquet table with a column user or item.
 One row that can't be served doesn't stop the others: it is told, --rejects lists it, the exit code is 3."""
 EXAMPLES = (
     "milk-recommend --model runs/shop --users alice,bob --topk 10",
@@ -50,17 +52,37 @@ def _run(line: list[str]) -> int:
     given = _parser().parse_args(line)
     _check(given)
     from milk_np.cli.source import open_source
+    from milk_np.models.parts import Parts
     from milk_np.serving import output
 
     for path in filter(None, (given.out, given.rejects)):
         output.writer_for(path)
     device = str(given_settings(given).get("device", Settings().device))
+    parts = Parts.found(given.source)
+    if parts is not None:
+        return _of_parts(given, parts, device)
     source = open_source(given.source, given.data, device, given.skip_unknown)
     try:
         _deliver(given, source)
     finally:
         source.rejects.write(given.rejects)
     return source.rejects.report(PROGRAM, given.rejects)
+
+
+def _of_parts(given: argparse.Namespace, parts: Parts, device: str) -> int:
+    """The lists of a model in shards, which is read part by part."""
+    from milk_np.cli.parts import PartLists
+    from milk_np.serving import output
+
+    lists = PartLists(given, parts, device)
+    if not given.out:
+        output.write_csv(sys.stdout, lists)
+    else:
+        output.write_table(given.out, lists)
+        if not given.quiet:
+            print(f"wrote {lists.rows:,} rows to {given.out}")
+    lists.rejects.write(given.rejects)
+    return lists.rejects.report(PROGRAM, given.rejects)
 
 
 def _deliver(given: argparse.Namespace, source: Source) -> None:
@@ -125,10 +147,7 @@ _NEW_ITEM = (
     "may be absent: items are numbered from 0 then"
 )
 _TOPK = "length of a list (default: 20); a list is shorter where less is left to list"
-_CANDIDATES = (
-    "items to choose from: all new ones, all items, or only these: ids, or a file with one per line or with a column "
-    "item (default: new; all with --similar)"
-)
+_CANDIDATES = "items to choose from: all new ones, all items, or only these ids (default: new; all with --similar)"
 _EXCLUDE = (
     "never list these: a file with an item, or a pair user,item, on each line, or a table with these columns, such as "
     "lists written before; with --history the columns are history,item, with --similar item,similar"

@@ -20,6 +20,8 @@ from milk_np.settings.shared import Settings
 if TYPE_CHECKING:
     from milk_np.cli.job import Job
     from milk_np.data import Dataset
+    from milk_np.data.share import Share
+    from milk_np.ranks.group import Ranks
 
 PROGRAM = "milk-train"
 DESCRIPTION = """Train a recommender of new items whose modalities may be missing, and evaluate it.
@@ -30,6 +32,9 @@ content profile and random order, which need no training. The run folder holds c
 log.txt, metrics.jsonl, summary.json, report.html, per_user.npz, model.npz (the best epoch) and
 last.npz (for --resume).
 
+Started by mpiexec, each of its processes trains with its own users, to the same bits as one process;
+see docs/many-machines.md.
+
 --final trains on every item that has pairs, validation and test items too: the model to serve. It takes the settings
 of a finished run (--like) and as many epochs as that run's best, and has no held-out figures of its own."""
 EXAMPLES = (
@@ -37,6 +42,7 @@ EXAMPLES = (
     "milk-train --data shop.npz --protocol FTMT --out runs/shop --seeds 5",
     "milk-train --data shop.npz --out runs/shop --resume      # continue after Ctrl-C or a crash",
     "milk-train --data shop.npz --final --like runs/shop --out runs/live      # to serve: nothing is held out",
+    "mpiexec -n 4 milk-train --data shop.npz --out runs/shop  # four processes, each with its own users",
     "milk-train --data shop.npz --config runs/shop/config.toml --preset reference --max-epochs 100",
 )
 RESUMABLE = frozenset({"max_epochs", "patience", "device", "threads", "log_every", "seeds"})
@@ -49,20 +55,38 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(line: list[str]) -> int:
     given = _parser(line).parse_args(line)
+    from milk_np.cli.ranked import together
+
+    with together(PROGRAM) as ranks:
+        return _run_on(ranks, given, line)
+
+
+def _run_on(ranks: Ranks, given: argparse.Namespace, line: list[str]) -> int:
     from milk_np.cli.job import Job
     from milk_np.kernels.cpu.ahead import compiling
     from milk_np.machine import threads
-    from milk_np.training.run_folder import default_folder
 
     start = time.perf_counter()
-    _choose_final(given)
-    settings = _settings(given)
-    with compiling(settings.compiles, threads.allowed_cores() if settings.training_device == "cpu" else 1):
-        ds, settings = _load(given, settings)
-        out = Path(given.out) if given.out else default_folder(ds.name, settings)
+    given.final, settings = ranks.on_first(lambda: _chosen(given))
+    with compiling(settings.compiles, threads.own_cores() if settings.training_device == "cpu" else 1):
+        ds, share, settings = _load(given, settings, ranks)
+        out = ranks.on_first(lambda: _out(given, ds, settings))
         spent = time.perf_counter() - start
         job = Job(ds, settings, out, bool(given.resume), bool(given.quiet), line, spent, given.final)
+        job.share, job.ranks = share, ranks
         return _trained(job, line)
+
+
+def _chosen(given: argparse.Namespace) -> tuple[bool, Settings]:
+    """Whether the run is final, and its settings; both may come from the run's folder."""
+    _choose_final(given)
+    return given.final, _settings(given)
+
+
+def _out(given: argparse.Namespace, ds: Dataset, settings: Settings) -> Path:
+    from milk_np.training.run_folder import default_folder
+
+    return Path(given.out) if given.out else default_folder(ds.name, settings)
 
 
 def _trained(job: Job, line: list[str]) -> int:
@@ -118,16 +142,23 @@ def _settings(given: argparse.Namespace) -> Settings:
     return settings
 
 
-def _load(given: argparse.Namespace, settings: Settings) -> tuple[Dataset, Settings]:
-    """The data under the protocol, and the settings with the protocol that applies."""
+def _load(given: argparse.Namespace, settings: Settings, ranks: Ranks) -> tuple[Dataset, Share | None, Settings]:
+    """The data of this rank under the protocol, and the settings with the protocol that applies."""
+    from milk_np.cli.shared_data import shared_data
     from milk_np.data import Dataset, make_synthetic
     from milk_np.data.missing import masked
 
     if given.data is None and settings.protocol is None and not given.final:
         settings = settings.replace(protocol="FTMT")
     refuse_idle_mask(given, settings)
-    ds = make_synthetic() if given.data is None else Dataset.load(given.data)
-    return (ds.all_training() if given.final else masked(ds, settings)), settings
+
+    def load() -> Dataset:
+        return make_synthetic() if given.data is None else Dataset.load(given.data)
+
+    def prepare(ds: Dataset) -> Dataset:
+        return ds.all_training() if given.final else masked(ds, settings)
+
+    return *shared_data(given.data, settings, ranks, load, prepare), settings
 
 
 def _choose_final(given: argparse.Namespace) -> None:

@@ -27,6 +27,9 @@ class Split(IntEnum):
     """Items without any pair: recommended, but never trained on, drawn as negatives, masked or evaluated."""
 
 
+PAIRS_HASH = "pairs_hash"
+"""Where `meta` has the hash of all pairs and user ids of a data set in shards, of which an object may hold some."""
+_OF_USERS = ("user", "item", "split", "user_ids")
 PAIR_SPLITS = (Split.TRAIN, Split.VALIDATION, Split.TEST)
 """What a pair can be for."""
 
@@ -143,9 +146,15 @@ class Arrays:
 
     @cached_property
     def content_hash(self) -> str:
-        """SHA-256 of all arrays in hexadecimal, without `meta`. Tables show its first 16 digits."""
-        digest = hashlib.sha256()
+        """SHA-256 of all arrays in hexadecimal, without `meta`. Tables show its first 16 digits.
+
+        A data set in shards has the hash of all of them, whichever are loaded.
+        """
+        stored = self.meta.get(PAIRS_HASH)
+        digest = hashlib.sha256(str(stored).encode() if stored else b"")
         for key, array in self.arrays().items():
+            if stored and key in _OF_USERS:
+                continue
             digest.update(f"{key} {array.dtype.str} {array.shape};".encode())
             for block in row_blocks(len(array), array.shape[1] if array.ndim > 1 else 1):
                 digest.update(np.ascontiguousarray(array[block]).data.cast("B") if array.size else b"")

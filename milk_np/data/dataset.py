@@ -98,6 +98,8 @@ class Dataset(Arrays, Tabular):
     def load(cls, path: str | PathLike[str], *, check_features: bool = True) -> Dataset:
         """Read a data set from an `.npz` file, or from a folder whose features are then memory-mapped.
 
+        Of a data set in shards it reads all; see `milk_np.data.shards` for some of them.
+
         Parameters
         ----------
         path : file or folder
@@ -111,6 +113,10 @@ class Dataset(Arrays, Tabular):
             If the file is missing, damaged, holds pickled objects, or its arrays are inconsistent.
         """
         path = Path(path)
+        if (path / "items").is_dir():
+            shards = import_module("milk_np.data.shards")  # which makes data sets, so it imports this module
+            whole: Dataset = shards.load_shards(path, check=check_features)
+            return whole
         with storage.naming(path):
             arrays, meta = storage.read_arrays(path, check_features)
             names = tuple(arrays.pop("modalities").tolist())

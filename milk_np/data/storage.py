@@ -111,17 +111,24 @@ def _entry(archive: np.lib.npyio.NpzFile, name: str) -> Any:
 
 
 def _read_folder(path: Path, check: bool) -> tuple[dict[str, Any], dict[str, Any]]:
+    arrays, meta = read_part(path, check)
+    _check_keys(tuple(arrays))
+    return arrays, meta
+
+
+def read_part(path: Path, check: bool) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Those arrays of a data set that a folder has, and its meta; see `read_arrays`."""
     if not (path / "meta.json").exists():
         raise DataError("the folder has no meta.json, so it isn't a data set; import raw files with milk-prepare first")
     refuse_special(path / "meta.json")
     meta = parse_meta(_guarded((path / "meta.json").read_text, "meta.json"))
     names = tuple(sorted(p.stem for p in path.glob("*.npy")))
-    _check_keys(names)
     stored, known = meta.pop(checksums.KEY, {}), [k for k in names if _known(k)]
     if isinstance(stored, dict):
         checksums.verify(path, stored, [k for k in known if check or not k.startswith(FEATURE)])
     arrays = {k: read_npy(path / f"{k}.npy", mmap=k.startswith(FEATURE)) for k in known}
-    _check_feature_keys(arrays)
+    if "modalities" in arrays:
+        _check_feature_keys(arrays)
     return arrays, meta
 
 

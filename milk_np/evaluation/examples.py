@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from milk_np.data.arrays import Split
 from milk_np.data.dataset import Dataset
+from milk_np.data.share import Share
 from milk_np.serving.identity import to_names
 from milk_np.serving.ranking import Scorer
 from milk_np.serving.recommend import recommend
@@ -17,8 +18,8 @@ USERS, LENGTH, HISTORY = 5, 10, 10
 """Users shown, length of their lists, and the most items of a history."""
 
 
-def example_lists(model: Scorer, ds: Dataset) -> list[dict[str, Any]]:
-    """Lists of new items for a few users who have pairs in the test split.
+def example_lists(model: Scorer, ds: Dataset, share: Share | None = None) -> list[dict[str, Any]]:
+    """Lists of new items for a few users who have pairs in the test split, each from the rank whose user it is.
 
     The users are spread evenly over all such users in the order of the data set, so no result decides who is shown.
 
@@ -30,19 +31,31 @@ def example_lists(model: Scorer, ds: Dataset) -> list[dict[str, Any]]:
         (whether the user has a test pair with it).
     """
     with_pairs = np.unique(ds.interactions(Split.TEST)[0])
-    places = np.linspace(0, len(with_pairs) - 1, min(USERS, len(with_pairs))).round().astype(np.intp)
-    users = with_pairs[places]
+    share = share or Share()
+    ranks = share.ranks
+    counts = ranks.all_values(len(with_pairs))
+    total, before = sum(counts), sum(counts[: ranks.rank])
+    places = np.linspace(0, total - 1, min(USERS, total)).round().astype(np.intp) - before
+    users = with_pairs[places[(places >= 0) & (places < len(with_pairs))]]
+    return [each for examples in ranks.all_values(_examples(model, ds, users, share.first_user)) for each in examples]
+
+
+def _examples(model: Scorer, ds: Dataset, users: NDArray[np.int32], first_user: int) -> list[dict[str, Any]]:
+    if not len(users):
+        return []
     ranked = recommend(model, ds, users, min(LENGTH, len(ds.new_items())))
     return [
-        _example(ds, int(user), found, score)
+        _example(ds, int(user), found, score, first_user)
         for user, found, score in zip(users, ranked.found, ranked.score, strict=True)
     ]
 
 
-def _example(ds: Dataset, user: int, found: NDArray[np.int32], score: NDArray[np.float32]) -> dict[str, Any]:
+def _example(
+    ds: Dataset, user: int, found: NDArray[np.int32], score: NDArray[np.float32], first_user: int
+) -> dict[str, Any]:
     history, chosen = _items_of(ds, user, Split.TRAIN), set(_items_of(ds, user, Split.TEST).tolist())
     return {
-        "user": _plain(to_names(np.array([user], np.int32), ds.user_ids))[0],
+        "user": str(user + first_user) if ds.user_ids is None else str(ds.user_ids[user]),
         "history": _plain(to_names(history[:HISTORY], ds.item_ids)),
         "n_history": len(history),
         "list": [

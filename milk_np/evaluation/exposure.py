@@ -56,6 +56,15 @@ class Exposure:
         }
 
 
+def sum_of(parts: Sequence[Exposure]) -> Exposure:
+    """The places that several counted among the same candidates, by the first of them."""
+    first, *others = parts
+    for other in others:
+        first._pairs += other._pairs
+        first._places += other._places
+    return first
+
+
 def exposure_lines(shares: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
     """The shares as a table; no line if all candidates are of one group."""
     if len(shares) < 2:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from milk_np.errors import DataError
+from milk_np.files.pieces import Pieces, read_rows, write_entry
 from milk_np.files.writing import write_atomic
 from milk_np.text import bytes_text
 
@@ -43,20 +44,23 @@ def write_json_atomic(path: str | Path, value: object) -> None:
 def write_npz_atomic(path: str | Path, arrays: Mapping[str, object], meta: Mapping[str, object]) -> None:
     """Write arrays and a JSON-able `meta`, which must hold "kind", as an uncompressed `.npz`.
 
-    The names are stored in the order given and the file carries no date, so equal contents give equal bytes.
+    The names are stored in the order given and the file carries no date, so equal contents give equal bytes. A large
+    array may come as `Pieces`.
     Raises ValueError for an array of objects, which only pickling could store.
     """
     text = json.dumps({**meta, "version": FORMAT_VERSION}, sort_keys=True)
-    stored = {_META: np.array(text), **{name: np.asarray(value, order="C") for name, value in arrays.items()}}
+    stored: dict[str, Any] = {_META: np.array(text)}
+    for name, value in arrays.items():
+        stored[name] = value if isinstance(value, Pieces) else np.asarray(value, order="C")
     write_atomic(path, lambda file: _write_zip(file, stored))
 
 
-def read_npz(path: str | Path, kind: str) -> tuple[Arrays, dict[str, Any]]:
-    """Arrays and meta of a file that `write_npz_atomic` wrote with that "kind".
+def read_npz(path: str | Path, kind: str, rows: Mapping[str, slice] | None = None) -> tuple[Arrays, dict[str, Any]]:
+    """Arrays and meta of a file that `write_npz_atomic` wrote with that "kind"; of some arrays, these `rows` alone.
 
     Raises DataError when the file is missing, damaged, of another kind or newer than this program.
     """
-    arrays = load_arrays(path)
+    arrays = load_arrays(path, rows=rows)
     meta = _checked_meta(path, arrays, kind)
     del arrays[_META]
     return arrays, meta
@@ -67,8 +71,8 @@ def read_meta(path: str | Path, kind: str) -> dict[str, Any]:
     return _checked_meta(path, load_arrays(path, only=(_META,)), kind)
 
 
-def load_arrays(path: str | Path, only: Sequence[str] | None = None) -> Arrays:
-    """Every array of an `.npz`, or those named `only`, without unpickling.
+def load_arrays(path: str | Path, only: Sequence[str] | None = None, rows: Mapping[str, slice] | None = None) -> Arrays:
+    """Every array of an `.npz`, or those named `only`, without unpickling; of some arrays, these `rows` alone.
 
     Raises DataError naming the file and the damage.
     """
@@ -78,7 +82,8 @@ def load_arrays(path: str | Path, only: Sequence[str] | None = None) -> Arrays:
             refuse_bombs(path, archive)
             names = [name for name in archive.namelist() if name.endswith(".npy")]
             wanted = [name for name in names if only is None or name.removesuffix(".npy") in only]
-            return {name.removesuffix(".npy"): _read_entry(path, archive, name) for name in wanted}
+            some = rows or {}
+            return {(k := name.removesuffix(".npy")): _read_entry(path, archive, name, some.get(k)) for name in wanted}
     except OSError as error:
         raise DataError(f"{path}: {error.strerror or error}; check the path") from error
     except (zipfile.BadZipFile, NotImplementedError) as error:
@@ -145,9 +150,13 @@ def check_version(path: str | Path, meta: Mapping[str, object], newest: int = FO
         )
 
 
-def _read_entry(path: str | Path, archive: zipfile.ZipFile, name: str) -> np.ndarray[Any, np.dtype[Any]]:
+def _read_entry(
+    path: str | Path, archive: zipfile.ZipFile, name: str, rows: slice | None
+) -> np.ndarray[Any, np.dtype[Any]]:
     try:
         with archive.open(name) as file:
+            if rows is not None:
+                return read_rows(file, rows)
             array: np.ndarray[Any, np.dtype[Any]] = npy.read_array(file, allow_pickle=False)
             file.read()  # the archive's checksum is compared at the end of the entry
             return array
@@ -157,12 +166,12 @@ def _read_entry(path: str | Path, archive: zipfile.ZipFile, name: str) -> np.nda
         raise DataError(f"{path}: entry {name.removesuffix('.npy')!r} can't be read ({error})") from error
 
 
-def _write_zip(file: BinaryIO, arrays: Mapping[str, np.ndarray[Any, np.dtype[Any]]]) -> None:
+def _write_zip(file: BinaryIO, arrays: Mapping[str, Any]) -> None:
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
         for name, array in arrays.items():
             entry = zipfile.ZipInfo(f"{name}.npy", date_time=_ZIP_DATE)
             with archive.open(entry, "w", force_zip64=True) as target:
-                npy.write_array(target, array, allow_pickle=False)
+                write_entry(target, array)
 
 
 def _write_all(file: BinaryIO, data: bytes) -> None:

@@ -85,9 +85,9 @@ def blas_name() -> str:
 
 def kernel_cache() -> Path | None:
     """Folder where Numba stores the compiled kernels; None if it stores none. Loads Numba."""
-    from milk_np.kernels import cpu
+    from milk_np.kernels.cpu.margins import margins
 
-    folder = cpu.margins.stats.cache_path
+    folder = margins.stats.cache_path
     return Path(folder) if folder else None
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from milk_np.errors import SettingsError
 from milk_np.kernels.idle import let_idle_threads_sleep
 from milk_np.machine.cgroup import cgroup_cores
+from milk_np.ranks.launch import launched_here
 from milk_np.settings.toml import read_toml
 
 VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -34,8 +35,8 @@ def prepare(argv: Sequence[str] = ()) -> int:
         if asked:
             os.environ[variable] = str(asked)
         else:
-            os.environ.setdefault(variable, str(allowed_cores()))
-    return asked or allowed_cores()
+            os.environ.setdefault(variable, str(own_cores()))
+    return asked or own_cores()
 
 
 def _limit_running(numba: Any, asked: int) -> int:
@@ -59,6 +60,11 @@ def allowed_cores() -> int:
     """Cores that this process may use: its affinity (macOS has none), limited by the quota of its control group."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, math.ceil(min(cores, cgroup_cores())))
+
+
+def own_cores() -> int:
+    """This process's part of those cores, where a launcher started several processes on the machine."""
+    return max(1, allowed_cores() // launched_here())
 
 
 def last_value(argv: Sequence[str], name: str) -> str | None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from milk_np.data import Dataset
 from milk_np.data.arrays import Split
 from milk_np.errors import DataError, SettingsError
+from milk_np.ranks.group import ALONE, Ranks
 from milk_np.serving.histories import Ids
 from milk_np.serving.ranking import Scorer
 from milk_np.settings.shared import Settings
@@ -42,6 +43,15 @@ class Recommender(ABC):
     from `data_sizes`. Empty if a model doesn't state its need."""
     memory_advice: ClassVar[Mapping[str, str]] = {}
     """By purpose, how to reduce the need."""
+
+    shares_users: ClassVar[bool] = False
+    """Whether several ranks can train the model together, each with its own users."""
+
+    shares_sums: ClassVar[bool] = False
+    """Whether several ranks can fit the model together, each of them having all data."""
+
+    ranks: Ranks = ALONE
+    """The processes that fit the model together; set before `fit`."""
 
     def check(self, ds: Dataset) -> None:  # noqa: B027 - a model without conditions has nothing to check
         """Raise the error that `fit(ds)` would begin with: a device that can't be used, data that don't suit.

@@ -11,35 +11,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from milk_np.data import Dataset, Imputer, imputer_class
+from milk_np.data.share import Share
 from milk_np.errors import DataError, MilkError, SettingsError
 from milk_np.files import Arrays as Arrays
 from milk_np.files import read_meta, read_npz, require, write_npz_atomic
-from milk_np.files.schema import FLOATS, WHOLE, Field, Schema, check, check_plain
+from milk_np.files.schema import Schema, check, check_plain
 from milk_np.models.base import Vectors
 from milk_np.models.estimator import Estimator
+from milk_np.models.in_parts import write_in_parts
 from milk_np.models.on_data import OnData
 from milk_np.models.pool import Pool
 from milk_np.models.registry import MODELS, model_class, own_settings, stored_settings, trained
+from milk_np.models.schema import IMPUTER, SCHEMA
 from milk_np.models.serving import Features, Owned, Serving
 from milk_np.serving.catalogue import ARRAYS as STORED
-from milk_np.serving.catalogue import SCHEMA, Catalogue
+from milk_np.serving.catalogue import Catalogue
 from milk_np.serving.identity import IdList, texts
 from milk_np.serving.joining import Joined, join
 from milk_np.serving.prints import warn_of_scale
 from milk_np.serving.ranking import Scorer, TopK
 from milk_np.settings.shared import Settings
 from milk_np.training.history import History
+from milk_np.training.keeping import write_shared
 from milk_np.training.progress import Callbacks
 from milk_np.training.run_folder import RunFolder, model_in
 
 KIND = "model"
-_IMPUTER = "imputer_"
-_SCHEMA: Schema = {
-    **SCHEMA,
-    "items": Field(FLOATS, ("I", "K")),
-    f"{_IMPUTER}modalities": Field("U", ("M",), optional=True),
-    f"{_IMPUTER}widths": Field(WHOLE, ("M",), low=1, below=1 << 24, optional=True),
-}
 
 
 class StoredModel(Estimator, Serving):
@@ -59,6 +56,10 @@ class StoredModel(Estimator, Serving):
 
     scale_matters: ClassVar[bool] = True
     """Whether the lengths of feature rows change a ranking."""
+
+    user_tables: ClassVar[frozenset[str]] = frozenset()
+    """Parameters that have a row for each user."""
+    share: Share | None = None  # this rank's users, for a `fit` to their data alone
 
     profiles_new_items: ClassVar[bool] = False
     """Whether an item that the model did not learn from adds to the profile of a user who chose it."""
@@ -99,12 +100,7 @@ class StoredModel(Estimator, Serving):
             Train on every item that has a pair, validation and test items too, without early stopping: a model that
             learns by steps takes `settings.max_epochs` epochs. It has no held-out figures.
 
-        Raises
-        ------
-        DivergedError
-            If a loss stops being finite.
-        KeyboardInterrupt
-            On Ctrl-C, after the state is saved in `run`.
+        Raises DivergedError if a loss stops being finite, KeyboardInterrupt on Ctrl-C after the state is saved.
         """
 
     @abstractmethod
@@ -129,7 +125,7 @@ class StoredModel(Estimator, Serving):
     @property
     def width(self) -> int:
         """How many numbers a vector has."""
-        return self.item_factors(np.zeros(0, np.int32)).shape[1]
+        return int(self.item_factors(np.zeros(0, np.int32)).shape[1])
 
     def on(self, ds: Dataset) -> Scorer:
         """The model on the users and items of `ds`, matched by id; the model itself on the data of its `fit`.
@@ -144,10 +140,9 @@ class StoredModel(Estimator, Serving):
             warn_of_scale(self.fitted_imputer().modalities, self.catalogue.lengths, features, available)
 
     def with_items(self, ids: IdList, features: Features, available: Owned = None) -> Pool:
-        """This model's items and new ones that are in no data yet, to be ranked together.
+        """This model's items and new ones, to be ranked together: `ids` (n), and raw rows as in `score_items`.
 
-        `ids` (n) name the new items, `features` has their raw rows as in `score_items`. Raises DataError for an id that
-        is there already, and what `encode_items` raises.
+        Raises DataError for an id that is there already, and what `encode_items` raises.
         """
         self.check_scale(features, available)
         return Pool(self, self.catalogue, texts(ids, "item"), self.encode_items(features, available))
@@ -211,15 +206,23 @@ class StoredModel(Estimator, Serving):
 
     def _write(self, path: str | Path, parameters: Mapping[str, Any]) -> None:
         """Write `parameters`, and what every fitted model stores; only settings if the model isn't fitted."""
-        arrays = dict(parameters)
-        if self.imputer is not None and self._catalogue is not None:
-            arrays |= self._common(self.imputer, self.item_factors(), self._catalogue)
-        settings = self.settings.without_machine().to_dict()
-        write_npz_atomic(path, arrays, {"kind": KIND, "model": self.name, "settings": settings})
+        arrays, share = dict(parameters), self.share
+        meta = {"kind": KIND, "model": self.name, "settings": self.settings.without_machine().to_dict()}
+        if self.imputer is None or self._catalogue is None:
+            return write_npz_atomic(path, arrays, meta)
+        whole = self._catalogue if share is None or share.whole is None else Catalogue.of(share.whole)
+
+        def common() -> Arrays:
+            return self._common(self.fitted_imputer(), self.item_factors(), whole)
+
+        if share is not None and share.shards:
+            return write_in_parts(path, share, arrays, self.user_tables, whole, common, meta)
+        arrays |= common() if share is None or share.ranks.first else {}
+        write_shared(share, path, arrays, self.user_tables, meta)
 
     def _common(self, imputer: Imputer, items: Vectors, catalogue: Catalogue) -> Arrays:
         """What every fitted model stores."""
-        state = {f"{_IMPUTER}{name}": array for name, array in imputer.state().items()}
+        state = {f"{IMPUTER}{name}": array for name, array in imputer.state().items()}
         return {**state, "items": items, **catalogue.arrays()}
 
     @classmethod
@@ -229,7 +232,14 @@ class StoredModel(Estimator, Serving):
         Raises DataError naming the file and what is wrong with it, SettingsError for a folder without a model.
         """
         folder, path = Path(path), model_in(path)
-        arrays, meta = read_npz(path, KIND)
+        model = cls.of_file(path, *read_npz(path, KIND), device)
+        if folder != path:
+            model.history = RunFolder(folder).history(model.settings.valid_metric)
+        return model
+
+    @classmethod
+    def of_file(cls, path: str | Path, arrays: Arrays, meta: Mapping[str, Any], device: str) -> Self:
+        """The model of what a file holds; errors of `load`."""
         if meta.get("model") != cls.name:
             raise DataError(f"{path}: holds a model named {meta.get('model')!r}, expected {cls.name!r}")
         try:
@@ -239,13 +249,11 @@ class StoredModel(Estimator, Serving):
         model = cls(settings.replace(device=device))
         if arrays:
             model._read_checked(path, arrays)
-        if folder != path:
-            model.history = RunFolder(folder).history(settings.valid_metric)
         return model
 
     def _read_checked(self, path: str | Path, arrays: Arrays) -> None:
         """Load what `_write` wrote; DataError unless every array has the type, shape and range that it should."""
-        schema = {**_SCHEMA, **self.schema}
+        schema = {**SCHEMA, **self.schema}
         check_plain(path, arrays, schema)
         check(path, arrays, schema, {})
         try:
@@ -269,7 +277,7 @@ class StoredModel(Estimator, Serving):
         """Load what `_write` wrote; a model also reads its parameters."""
         require(path, arrays, "items", *STORED)
         self._items, self._catalogue = arrays["items"], Catalogue.from_arrays(arrays)
-        state = {name.removeprefix(_IMPUTER): x for name, x in arrays.items() if name.startswith(_IMPUTER)}
+        state = {name.removeprefix(IMPUTER): x for name, x in arrays.items() if name.startswith(IMPUTER)}
         self.imputer = self._imputer_class().from_state(state)
 
     def _imputer_class(self) -> type[Imputer]:
@@ -277,12 +285,14 @@ class StoredModel(Estimator, Serving):
 
 
 def load(path: str | Path, *, device: str = "cpu") -> StoredModel:
-    """The model that `save` wrote to `path`, or that of a run's folder, of any kind.
+    """The model that `save` wrote, or that of a run's folder, of any kind; errors of `StoredModel.load`."""
+    return stored_class(path, read_meta(model_in(path), "model")).load(path, device=device)
 
-    Raises DataError naming the file and what is wrong with it, SettingsError for a folder without a model.
-    """
-    name = str(read_meta(model_in(path), "model").get("model"))
+
+def stored_class(path: str | Path, meta: Mapping[str, Any]) -> type[StoredModel]:
+    """The class that a file's `meta` names."""
+    name = str(meta.get("model"))
     cls = model_class(name) if name in MODELS else None
     if cls is None or not issubclass(cls, StoredModel):
         raise DataError(f"{path}: holds a model named {name!r}, expected one of {', '.join(trained())}")
-    return cls.load(path, device=device)
+    return cls

@@ -96,6 +96,15 @@ class Catalogue:
         """Its arrays by name, for saving."""
         return {name: value for name in (*ARRAYS, *OPTIONAL) if (value := getattr(self, name)) is not None}
 
+    def users_part(self, rows: slice) -> dict[str, NDArray[Any]]:
+        """The arrays of some users alone, by name; together with the others they are the catalogue of a shard."""
+        ends = self.seen_indptr[rows.start : rows.stop + 1]
+        part: dict[str, NDArray[Any]] = {
+            "seen_indptr": ends - ends[0],
+            "seen_items": self.seen_items[ends[0] : ends[-1]],
+        }
+        return part if self.user_ids is None else part | {"user_ids": self.user_ids[rows]}
+
     def with_items(self, ids: Sequence[str] | None, n: int) -> Catalogue:
         """The catalogue and n more items without pairs, with `ids`, or numbered on where there are no ids.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -14,10 +14,12 @@ from milk_np.data import Dataset
 from milk_np.data.arrays import Split
 from milk_np.errors import DataError, DivergedError
 from milk_np.evaluation.evaluate import evaluate
-from milk_np.files import read_npz, write_npz_atomic
+from milk_np.evaluation.result import Evaluation
 from milk_np.files.schema import check_like
+from milk_np.ranks.group import ALONE
 from milk_np.settings.steps import StepSettings
 from milk_np.training.history import History
+from milk_np.training.keeping import read_shared, write_shared
 from milk_np.training.progress import Callback, Progress
 from milk_np.training.run_folder import RunFolder
 from milk_np.training.signals import Interruption, interruptible
@@ -75,6 +77,7 @@ class _Loop:
         self.first_step = 0  # where the first epoch of this run starts: not 0 after an interruption
         self.best: Mapping[str, Any] = {}
         self.final = False
+        self.ranks = ALONE if trainer.share is None else trainer.share.ranks
         self.stopping = False  # a listener asked for it
         self.start = time.perf_counter()
 
@@ -91,7 +94,7 @@ class _Loop:
     def _run(self) -> History:
         with interruptible() as interruption:
             self._epochs(interruption)
-        if interruption.asked:  # while the last epoch was evaluated and saved
+        if self.ranks.any(interruption.asked):  # while the last epoch was evaluated and saved
             raise KeyboardInterrupt
         if self.best:
             self.model.load_arrays(self.best)
@@ -107,19 +110,20 @@ class _Loop:
             if self.history.stopped(self.settings.patience):
                 break
             losses = self._epoch(epoch, interruption)
-            if self._evaluation_due(epoch) or (self.stopping and not self.final):
+            stopping = self.ranks.any(self.stopping)  # rank 0 alone has listeners
+            if self._evaluation_due(epoch) or (stopping and not self.final):
                 self._evaluate(epoch, losses, interruption)
             elif self.run:
                 self.run.append_metrics(self.history.records[-1])
                 if self.final and epoch % self.settings.eval_every == 0:
                     self._save(0)
-            if self.stopping:
+            if self.ranks.any(self.stopping):
                 break
 
     def _epoch(self, epoch: int, interruption: Interruption) -> dict[str, float]:
         began, steps = time.perf_counter(), self.trainer.steps
         for step in range(self.first_step, steps):
-            if interruption.asked:
+            if self.ranks.any(interruption.asked):
                 self._save(step)
                 raise KeyboardInterrupt
             with np.errstate(over="ignore", invalid="ignore"):  # the losses tell it, with what to do
@@ -140,11 +144,9 @@ class _Loop:
         """Evaluate on the validation items, keep the best arrays, save. If interrupted, a resumed run repeats it."""
         self.trainer.flush()
         try:
-            with self._timed("evaluation"), interruption.at_once():
-                settings = self.settings
-                result = evaluate(
-                    self.model, self.ds, Split.VALIDATION, topk=settings.cutoffs, candidates=settings.candidates
-                )
+            # Ranks stop together, between two steps: one that left alone would keep the others waiting.
+            with self._timed("evaluation"), interruption.at_once() if self.ranks.size == 1 else nullcontext():
+                result = self._validated()
         except KeyboardInterrupt:
             self._save(0)
             raise
@@ -159,6 +161,17 @@ class _Loop:
                     self.model.save(self.run.model)
             self._save(0)
         self._tell("evaluation", epoch, losses=losses, metrics=result.metrics)
+
+    def _validated(self) -> Evaluation:
+        how = self.settings
+        return evaluate(
+            self.model,
+            self.ds,
+            Split.VALIDATION,
+            topk=how.cutoffs,
+            candidates=how.candidates,
+            share=self.trainer.share,
+        )
 
     def _finite(self, epoch: int, losses: dict[str, float]) -> dict[str, float]:
         if all(math.isfinite(value) for value in losses.values()):
@@ -191,15 +204,21 @@ class _Loop:
             return
         arrays = {**self.trainer.state(), **{f"best_{name}": x for name, x in self.best.items()}}
         meta = {"kind": KIND, "step": step, "history": self.history.to_json()}
-        write_npz_atomic(self.run.last, arrays, meta)
+        write_shared(self.trainer.share, self.run.last, arrays, self._user_tables, meta)
+
+    @property
+    def _user_tables(self) -> set[str]:
+        """Arrays of the state that have a row for each user."""
+        return {prefix + name for prefix in ("", "best_") for name in self.trainer.user_tables}
 
     def _load(self) -> None:
         if self.run is None:
             return
-        if not self.run.last.exists():  # killed before its first checkpoint: it begins again
+        found = read_shared(self.trainer.share, self.run.last, KIND, self._user_tables, self.ds.n_users)
+        if found is None:  # killed before its first checkpoint: it begins again
             self.run.rewrite_metrics(())
             return
-        arrays, meta = read_npz(self.run.last, KIND)
+        arrays, meta = found
         check_like(self.run.last, arrays, self.trainer.state())
         self.best = {k.removeprefix("best_"): x for k, x in arrays.items() if k.startswith("best_")}
         self.trainer.load_state({k: x for k, x in arrays.items() if not k.startswith("best_")})

@@ -163,6 +163,22 @@ class RunFolder:
             )
 
 
+class OthersRun(RunFolder):
+    """A run that another process writes: it can be read, and what would be written is left to that process."""
+
+    def write_settings(self, settings: Settings) -> None:
+        """Nothing."""
+
+    def rewrite_metrics(self, records: Sequence[Mapping[str, object]]) -> None:
+        """Nothing."""
+
+    def write_summary(self, summary: Mapping[str, object]) -> None:
+        """Nothing."""
+
+    def _append(self, name: str, line: str) -> None:
+        """Nothing."""
+
+
 def model_in(path: str | Path, argument: str = "") -> Path:
     """The model in a run's folder; `path` itself where that isn't a folder.
 

@@ -21,7 +21,7 @@ def usable_pairs(ds: Dataset, negatives: str) -> tuple[NDArray[np.int32], NDArra
 
     Raises DataError if none can.
     """
-    candidates = ds.train_items if negatives == "train" else _items_with_pairs(ds)
+    candidates = negative_candidates(ds, negatives)
     user, _ = ds.interactions(Split.TRAIN)
     usable = (np.diff(ds.csr(Split.TRAIN)[0]) < len(candidates))[user]
     if not usable.any():
@@ -32,8 +32,10 @@ def usable_pairs(ds: Dataset, negatives: str) -> tuple[NDArray[np.int32], NDArra
     return candidates, usable
 
 
-def _items_with_pairs(ds: Dataset) -> NDArray[np.int32]:
-    """All items but those that nobody could have chosen yet, which a negative would push down."""
+def negative_candidates(ds: Dataset, negatives: str) -> NDArray[np.int32]:
+    """Training items for "train"; for "all" all that somebody could have chosen: a negative would push down others."""
+    if negatives == "train":
+        return ds.train_items
     return np.flatnonzero(ds.item_split != Split.UNSEEN).astype(np.int32)
 
 

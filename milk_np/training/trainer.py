@@ -5,10 +5,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from numpy.typing import NDArray
 
+from milk_np.data.share import Share
 from milk_np.serving.ranking import Scorer
 
 
@@ -17,7 +18,17 @@ class Trainer(ABC):
 
     All random draws are keyed by epoch and step, so the state between two steps is all that resuming needs. The trainer
     decides what a step is: a batch of triplets or of items, one optimiser or several in turn.
+
+    Attributes
+    ----------
+    share : Share, optional
+        This rank's users, where several ranks train together.
+    user_tables : names
+        Arrays of the state that have a row for each user, this rank's alone.
     """
+
+    share: Share | None = None
+    user_tables: ClassVar[frozenset[str]] = frozenset()
 
     @property
     @abstractmethod

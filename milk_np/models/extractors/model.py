@@ -21,6 +21,7 @@ from milk_np.models.extractors.mixing import EqualMixing, Mixing
 from milk_np.models.extractors.objective import BackendTable, Weights
 from milk_np.models.extractors.onnx import constant_fills, encoder_onnx
 from milk_np.models.extractors.parameters import Parameters, blank_parameters, initial_parameters
+from milk_np.models.extractors.shared_step import SharedStep, refuse_unshared
 from milk_np.models.extractors.step import Task, TripletStep
 from milk_np.models.extractors.trainer import TripletTrainer
 from milk_np.models.extractors.users import FreeUsers, Users
@@ -64,6 +65,8 @@ class ExtractorModel(SteppedModel):
     }
 
     scale_matters: ClassVar[bool] = False
+    shares_users: ClassVar[bool] = True
+    user_tables: ClassVar[frozenset[str]] = frozenset({"P"})
     memory_need: ClassVar[Callable[..., dict[str, int]]] = staticmethod(memory.training_bytes)
     memory_advice = memory.ADVICE
 
@@ -92,7 +95,9 @@ class ExtractorModel(SteppedModel):
     def initial(self, ds: Dataset) -> Parameters:
         """Parameters to start from."""
         widths = [ds.features[name].shape[1] for name in ds.modalities]
-        return initial_parameters(self._backend, ds.n_users, widths, self.settings.dim, self.settings.seed)
+        first = 0 if self.share is None else self.share.first_user
+        sizes = ds.n_users, widths, self.settings.dim
+        return initial_parameters(self._backend, *sizes, self.settings.seed, first_user=first)
 
     def moved(self) -> None:
         """Parameters have changed: values computed from them are computed again when needed."""
@@ -161,7 +166,10 @@ class ExtractorModel(SteppedModel):
     def check(self, ds: Dataset) -> None:
         """Raises DeviceError without the device or its memory, DataError if no pair can have a negative."""
         self._backend.require(self._device_bytes(ds))
-        usable_pairs(ds, str(self.settings.resolve().negatives))
+        if self.share is None:
+            usable_pairs(ds, str(self.settings.resolve().negatives))
+            return
+        refuse_unshared(self.settings)
 
     def _device_bytes(self, ds: Dataset) -> dict[str, int]:
         return device_bytes(self.settings, ds, self.mixing(len(ds.modalities)).count)
@@ -176,9 +184,9 @@ class ExtractorModel(SteppedModel):
         self._items, self._catalogue = None, Catalogue.of(ds)
         self._owned = backend.asarray(ds.available)
         self.params = self.initial(ds)
-        return TripletTrainer(
-            self, TripletStep(backend, ds, settings, self._tables, self.params, self.task(ds)), backend
-        )
+        parts = backend, ds, settings, self._tables, self.params, self.task(ds)
+        step = TripletStep(*parts) if self.share is None else SharedStep(*parts, self.share)
+        return TripletTrainer(self, step, backend, self.share)
 
     def task(self, ds: Dataset) -> Task:
         """What the step makes of the triplets of `ds`."""

@@ -174,10 +174,14 @@ class Objective:
         self, params: Parameters, rows: Array, dc: Array, caches: list[Any]
     ) -> tuple[Array, list[Array], list[Array]]:
         """dW^m = x^m^T dc^m and db^m = sum of dc^m, as one vector and its views."""
-        weights = self._gradient_of_weights(params)
-        dW, db = weight_views(weights, [len(W) for W in params.W], params.P.shape[1])
+        weights, dW, db = self._weight_gradients(params)
         self._kernels.extract_all_backward(self._tables, rows, dc, dW, db, caches)
         return weights, dW, db
+
+    def _weight_gradients(self, params: Parameters) -> tuple[Array, list[Array], list[Array]]:
+        """The vector for the gradient of all W and b, and its views."""
+        weights = self._gradient_of_weights(params)
+        return weights, *weight_views(weights, [len(W) for W in params.W], params.P.shape[1])
 
     def _gradient_of_weights(self, params: Parameters) -> Array:
         """The vector for the gradient of all W and b, and of g; the gaps between them stay zero."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import DTypeLike
+from numpy.typing import DTypeLike, NDArray
 
 from milk_np.backends.base import ALIGNED, Array, Backend
 from milk_np.rng import generator
@@ -50,14 +50,17 @@ def initial_parameters(
     dtype: DTypeLike = np.float32,
     *,
     scaled: bool = False,
+    first_user: int = 0,
 ) -> Parameters:
-    """P ~ N(0, .1^2); W^m and b^m uniform within 1/sqrt(D_m); g at `START_SCALE`, where `scaled`."""
+    """P ~ N(0, .1^2); W^m and b^m uniform within 1/sqrt(D_m); g at `START_SCALE`, where `scaled`.
+
+    P has the rows of `n_users` users from `first_user` on, the same whichever other rows there are.
+    """
     params = blank_parameters(backend, n_users, widths, K, dtype, scaled=scaled)
     if params.scale is not None:
         params.scale[...] = START_SCALE
-    for block, start in enumerate(range(0, n_users, USER_BLOCK)):
-        part = params.P[start : start + USER_BLOCK]
-        drawn = generator(seed, "init-users", block).standard_normal(part.shape, np.float32)
+    for start, drawn in _user_rows(seed, first_user, n_users, K):
+        part = params.P[start : start + len(drawn)]
         part[...] = backend.asarray(drawn * np.float32(USER_DEVIATION), dtype)
     for m, width in enumerate(widths):
         rng = generator(seed, "init-extractor", m)
@@ -65,6 +68,16 @@ def initial_parameters(
         params.W[m][...] = backend.asarray(rng.uniform(-bound, bound, (width, K)), dtype)
         params.b[m][...] = backend.asarray(rng.uniform(-bound, bound, K), dtype)
     return params
+
+
+def _user_rows(seed: int, first_user: int, n_users: int, K: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """Standard normal rows of P in pieces: where each begins, and its rows. A block's draws begin at its first row."""
+    stop = first_user + n_users
+    for block in range(first_user // USER_BLOCK, -(-stop // USER_BLOCK)):
+        begin = block * USER_BLOCK
+        low, high = max(first_user, begin), min(stop, begin + USER_BLOCK)
+        drawn = generator(seed, "init-users", block).standard_normal((high - begin, K), np.float32)
+        yield low - first_user, drawn[low - begin :]
 
 
 def blank_parameters(

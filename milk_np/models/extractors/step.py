@@ -33,7 +33,48 @@ class Task(NamedTuple):
     """Another users' part for each objective, with scratch of its own."""
 
 
-class TripletStep:
+class StepState:
+    """What steps keep apart from the parameters: optimiser, sampler, the losses of the epoch."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        tables: Sequence[BackendTable],
+        params: Parameters,
+        task: Task,
+        optimiser: LazyAdam,
+        sampler: Any,
+    ) -> None:
+        self._backend, self.params, self.tables = backend, params, tables
+        self.weights, self._mixing, _ = task
+        self.optimiser, self.sampler = optimiser, sampler
+        self._record = backend.zeros((sampler.steps, self._mixing.count + 2), np.float64)
+        self._theta: tuple[int, Array] = (0, None)
+
+    def losses(self, steps: int) -> dict[str, float]:
+        """Weighted parts of the objective, means over the first `steps` steps of the current epoch."""
+        return parts(self._backend.to_host(self._record)[:steps], self.weights)
+
+    def state(self) -> dict[str, Array]:
+        """What `load_state` continues from."""
+        return {"record": self._record, **self.optimiser.state()}
+
+    def load_state(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Continue from `state`."""
+        self._record[...] = self._backend.asarray(state["record"])
+        self.optimiser.load_state(dict(state))
+
+    def _epoch_theta(self, epoch: int) -> Array:
+        """Mixing weights (steps, E, M) of `epoch`, sent to the device once."""
+        if self._theta[0] != epoch:
+            self._theta = epoch, self._backend.asarray(self._draw_theta(epoch), self.params.P.dtype)
+        return self._theta[1]
+
+    def _draw_theta(self, epoch: int) -> NDArray[np.floating[Any]]:
+        return self._mixing.draw(epoch, self.sampler.steps)
+
+
+class TripletStep(StepState):
     """All training state apart from the parameters."""
 
     def __init__(
@@ -46,16 +87,7 @@ class TripletStep:
         task: Task,
     ) -> None:
         settings = settings.resolve()
-        self._backend, self.params, self.tables = backend, params, tables
-        self.weights, self._mixing, new_users = task
-        owned = backend.asarray(ds.available)
-
-        def new_objective() -> Objective:
-            return Objective(backend, tables, owned, ds.n_users, self.weights, new_users())
-
-        self._objective = new_objective()
-        self.optimiser = LazyAdam(backend, params, settings.lr)
-        self.sampler = TripletSampler(
+        sampler = TripletSampler(
             backend,
             ds,
             negatives=str(settings.negatives),
@@ -63,8 +95,13 @@ class TripletStep:
             seed=settings.seed,
             pool=settings.negative_pool,
         )
-        self._record = backend.zeros((self.sampler.steps, self._mixing.count + 2), np.float64)
-        self._theta: tuple[int, Array] = (0, None)
+        super().__init__(backend, tables, params, task, LazyAdam(backend, params, settings.lr), sampler)
+        owned = backend.asarray(ds.available)
+
+        def new_objective() -> Objective:
+            return Objective(backend, tables, owned, ds.n_users, self.weights, task.new_users())
+
+        self._objective = new_objective()
         self._ahead = _Ahead(self.sampler, [table.raw for table in tables])
         self._replays = self._replayed(new_objective)
 
@@ -90,28 +127,6 @@ class TripletStep:
         whole = self.sampler.n_triplets // self.sampler.batch_size
         sizes = (range(whole), range(whole, self.sampler.steps))
         return [Replay(self._backend, new_objective(), *rest, mixing, steps) for steps in sizes if steps]
-
-    def losses(self, steps: int) -> dict[str, float]:
-        """Weighted parts of the objective, means over the first `steps` steps of the current epoch."""
-        return parts(self._backend.to_host(self._record)[:steps], self.weights)
-
-    def state(self) -> dict[str, Array]:
-        """What `load_state` continues from."""
-        return {"record": self._record, **self.optimiser.state()}
-
-    def load_state(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Continue from `state`."""
-        self._record[...] = self._backend.asarray(state["record"])
-        self.optimiser.load_state(dict(state))
-
-    def _epoch_theta(self, epoch: int) -> Array:
-        """Mixing weights (steps, E, M) of `epoch`, sent to the device once."""
-        if self._theta[0] != epoch:
-            self._theta = epoch, self._backend.asarray(self._draw_theta(epoch), self.params.P.dtype)
-        return self._theta[1]
-
-    def _draw_theta(self, epoch: int) -> NDArray[np.floating[Any]]:
-        return self._mixing.draw(epoch, self.sampler.steps)
 
 
 class _Ahead:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from milk_np.backends.base import Array, Backend
+from milk_np.data.share import Share
+from milk_np.models.extractors.shared_step import SharedStep
 from milk_np.models.extractors.step import TripletStep
 from milk_np.training.trainer import Trainer
 
@@ -23,18 +25,22 @@ class Moved(Protocol):
 class TripletTrainer(Trainer):
     """Batches of triplets, one optimiser."""
 
-    def __init__(self, model: Moved, step: TripletStep, backend: Backend) -> None:
-        self._model, self.engine, self._backend = model, step, backend
+    user_tables: ClassVar[frozenset[str]] = frozenset({"P", "first_P", "second_P", "seen"})
+
+    def __init__(
+        self, model: Moved, step: TripletStep | SharedStep, backend: Backend, share: Share | None = None
+    ) -> None:
+        self._model, self.engine, self._backend, self.share = model, step, backend, share
 
     @property
     def steps(self) -> int:
         """Batches of an epoch."""
-        return self.engine.sampler.steps
+        return int(self.engine.sampler.steps)
 
     @property
     def examples(self) -> int:
         """Triplets of an epoch: the training pairs that have a negative."""
-        return self.engine.sampler.n_triplets
+        return int(self.engine.sampler.n_triplets)
 
     def step(self, epoch: int, step: int) -> None:
         """One batch: draw, forward and backward, Adam."""

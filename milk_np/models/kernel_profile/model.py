@@ -21,6 +21,7 @@ described like one who was.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -38,6 +39,7 @@ from milk_np.files.schema import FLOATS, Field, Schema
 from milk_np.kernels.blas import one_blas_thread
 from milk_np.models.base import Vectors
 from milk_np.models.kernel_profile import memory
+from milk_np.models.kernel_profile.by_ranks import RanksEngine
 from milk_np.models.kernel_profile.choice import ContentKernel
 from milk_np.models.kernel_profile.content import content, content_of, item_blocks, similarities
 from milk_np.models.kernel_profile.fit import BALANCING, PARAMETERS, fit_profile
@@ -75,6 +77,7 @@ class KernelProfile(KernelProfileSignature, StoredModel):
     """
 
     name: ClassVar[str] = "kernel-profile"
+    shares_sums: ClassVar[bool] = True
     schema: ClassVar[Schema] = {
         "history": Field(FLOATS, ("I", "K")),
         "mean_item": Field(FLOATS, ("K",)),
@@ -194,6 +197,8 @@ class KernelProfile(KernelProfileSignature, StoredModel):
         """
         ds = ds.all_training() if final else ds
         self.check(ds)
+        if self.ranks.size > 1 and pairs is None:
+            pairs = replace(Pairs.of(ds, get_backend("cpu", self.settings.threads)), engine=RanksEngine(self.ranks))
         with Phases.of(callback, self.settings) as phases:
             self._ds, self._catalogue, self._items = ds, Catalogue.of(ds), None
             self.imputer, self._arrays = MeanImputer().fit(ds), {}
@@ -201,7 +206,7 @@ class KernelProfile(KernelProfileSignature, StoredModel):
                 self._arrays = fit_profile(ds, self._centres, self.settings, phases, pairs)
                 phases("axes of the vectors", BALANCING)
                 self._arrays = balanced(self, ds)
-            if run is not None:
+            if run is not None and self.ranks.first:
                 self.save(run.model)
         return self
 
