@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from zlib import crc32
 
 import pytest
 
@@ -56,13 +57,14 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def said(site: Path, code: str) -> list[str]:
     """What mypy --strict says of a program: kind and message of each line, without the summary."""
-    program = site / "program.py"
+    # A name of its own: mypy takes a program of the same name, size and second for the one it has seen.
+    program = site / f"program_{crc32(code.encode()):08x}.py"
     program.write_text(code, encoding="utf-8")
     options = ["--strict", "--follow-imports=silent", "--no-error-summary", "--no-color-output", "--no-pretty"]
     line = [sys.executable, "-m", "mypy", *options, "--config-file=", f"--cache-dir={site / 'cache'}", program.name]
     done = subprocess.run(line, cwd=site, capture_output=True, text=True, check=False)
     assert done.stderr == ""
-    lines = [re.sub(r"^program\.py:\d+: (\w+: )", r"\1", text) for text in done.stdout.splitlines()]
+    lines = [re.sub(r"^program_\w+\.py:\d+: (\w+: )", r"\1", text) for text in done.stdout.splitlines()]
     return [line for line in lines if not re.match(r'note: "\w+" defined in', line)]
 
 

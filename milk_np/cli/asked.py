@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from errno import ENAMETOOLONG
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from milk_np.cli.rejects import Place
 from milk_np.errors import DataError, SettingsError
+from milk_np.files import refuse_special
 
 
 @dataclass(frozen=True)
@@ -41,14 +43,18 @@ class Pairs:
     found: Asked
 
 
-def ids_asked(text: str, option: str) -> Asked:
-    """Ids separated by commas, or one per line in the file of that name."""
-    lines = _lines(text)
-    words = [word.strip() for word in (text.split(",") if lines is None else lines)]
-    rows = [row for row, word in enumerate(words, 1) if word]
-    if not rows:
+def ids_asked(text: str, option: str, column: str) -> Asked:
+    """Ids separated by commas, or one per line in the file of that name, or a table's `column`."""
+    lines = None if _is_parquet(text) else _lines(text)
+    if _is_parquet(text) or (lines and column in [cell.strip(' "') for cell in re.split("[,\t]", lines[0])]):
+        asked = pairs_asked(text, "", column).found
+    else:
+        words = [word.strip() for word in (text.split(",") if lines is None else lines)]
+        rows = [row for row, word in enumerate(words, 1) if word]
+        asked = Asked(option if lines is None else text, rows, [word for word in words if word])
+    if not asked.rows:
         raise SettingsError(f"{option}: expected ids separated by commas, or a file of ids, got {text!r}")
-    return Asked(option if lines is None else text, rows, [word for word in words if word])
+    return asked
 
 
 def histories_asked(text: str) -> tuple[Asked, list[list[str]]]:
@@ -61,6 +67,12 @@ def histories_asked(text: str) -> tuple[Asked, list[list[str]]]:
         raise SettingsError(f"--history: expected items separated by commas, or a file of such lines, got {text!r}")
     numbers = range(1, len(parts) + 1)
     return Asked("--history" if lines is None else text, numbers, [str(number) for number in numbers]), parts
+
+
+def _is_parquet(text: str) -> bool:
+    """Whether an option's text is the name of a Parquet file, or of a folder of its parts."""
+    path = Path(text)
+    return is_file(text) and (path.suffix == ".parquet" or (path.is_dir() and any(path.glob("*.parquet"))))
 
 
 def is_file(text: str) -> bool:
@@ -79,8 +91,9 @@ def pairs_asked(path: str, query: str, found: str) -> Pairs:
     Parquet has its columns by name. Text is separated by commas or tabs; a first line that names the column `found` is
     a header, and other columns are ignored then.
     """
-    if Path(path).suffix == ".parquet" or Path(path).is_dir():
+    if _is_parquet(path):
         return _parquet(path, query, found)
+    refuse_special(path)
     lines = _lines(path)
     if lines is None:
         raise DataError(f"{path}: no such file")

@@ -31,7 +31,7 @@ from milk_np.training.run_folder import OthersRun, RunFolder
 if TYPE_CHECKING:
     from milk_np.data import Dataset
     from milk_np.data.share import Share
-    from milk_np.evaluation.evaluate import Evaluation
+    from milk_np.evaluation.result import Evaluation
     from milk_np.models.base import Recommender
     from milk_np.models.stored import StoredModel
 

@@ -27,6 +27,7 @@ or --new-item (users for items that are in no data set yet, given a file of feat
 these new items for the users). --fresh FILE ranks such items together with the new items of the data.
 Without --out the lists are printed as CSV.
 
+IDS are separated by commas; a FILE has one per line, or is a CSV or Parquet table with a column user or item.
 One row that can't be served doesn't stop the others: it is told, --rejects lists it, the exit code is 3."""
 EXAMPLES = (
     "milk-recommend --model runs/shop --users alice,bob --topk 10",
@@ -146,10 +147,7 @@ _NEW_ITEM = (
     "may be absent: items are numbered from 0 then"
 )
 _TOPK = "length of a list (default: 20); a list is shorter where less is left to list"
-_CANDIDATES = (
-    "items to choose from: all new ones, all items, or only these: ids, or a file with one per line or with a column "
-    "item (default: new; all with --similar)"
-)
+_CANDIDATES = "items to choose from: all new ones, all items, or only these ids (default: new; all with --similar)"
 _EXCLUDE = (
     "never list these: a file with an item, or a pair user,item, on each line, or a table with these columns, such as "
     "lists written before; with --history the columns are history,item, with --similar item,similar"

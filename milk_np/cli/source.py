@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from milk_np.cli.asked import Asked, histories_asked, ids_asked, is_file, pairs_asked
+from milk_np.cli.asked import Asked, histories_asked, ids_asked, pairs_asked
 from milk_np.cli.fresh import NewItems, read_new_items
 from milk_np.cli.model_file import is_untrained, load_model, make_untrained, refuse_without_data
 from milk_np.cli.rejects import Place, Rejects
@@ -63,7 +63,7 @@ class Source:
             numbers = np.arange(self.data.n_users, dtype=np.int32)
             asked = Asked("--users", range(1, len(numbers) + 1), self.user_index.words(numbers.tolist()))
         else:
-            asked, numbers = self._known(ids_asked(text, "--users"), self.user_index)
+            asked, numbers = self._known(ids_asked(text, "--users", "user"), self.user_index)
         if self.met is None or (served := self.met.servable[numbers]).all():
             return asked, numbers
         since = len(self.rejects)
@@ -76,7 +76,7 @@ class Source:
 
     def items(self, text: str, option: str = "--items") -> tuple[Asked, NDArray[np.int32]]:
         """The items that an option names, and their numbers: ids, or a file of ids."""
-        return self._known(ids_asked(text, option), self.item_index)
+        return self._known(ids_asked(text, option, "item"), self.item_index)
 
     def histories(self, text: str) -> tuple[Asked, list[NDArray[np.int32]], NDArray[np.int32]]:
         """Histories that --history names, items separated by commas or a file of such lines; and for each line, from 0,
@@ -124,7 +124,7 @@ class Source:
         """Items to choose from: new, all, or ids that --candidates names, in a file or separated by commas."""
         if text in ("new", "all"):
             return text
-        asked = pairs_asked(text, "", "item").found if is_file(text) else ids_asked(text, "--candidates")
+        asked = ids_asked(text, "--candidates", "item")
         since = len(self.rejects)
         numbers = self._agreed(asked, self.item_index)
         there = np.isin(numbers, self.data.all_items())

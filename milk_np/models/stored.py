@@ -140,10 +140,9 @@ class StoredModel(Estimator, Serving):
             warn_of_scale(self.fitted_imputer().modalities, self.catalogue.lengths, features, available)
 
     def with_items(self, ids: IdList, features: Features, available: Owned = None) -> Pool:
-        """This model's items and new ones that are in no data yet, to be ranked together.
+        """This model's items and new ones, to be ranked together: `ids` (n), and raw rows as in `score_items`.
 
-        `ids` (n) name the new items, `features` has their raw rows as in `score_items`. Raises DataError for an id that
-        is there already, and what `encode_items` raises.
+        Raises DataError for an id that is there already, and what `encode_items` raises.
         """
         self.check_scale(features, available)
         return Pool(self, self.catalogue, texts(ids, "item"), self.encode_items(features, available))

@@ -219,6 +219,23 @@ def test_only_the_candidates_of_a_file(shop: Shop, call: Call, tmp_path: Path) -
     assert set(call("--similar", "i1", "--candidates", "i3,i9").lists("item", "similar")["i1"]) == {"i3", "i9"}
 
 
+def test_ids_in_tables(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = call("--users", "u5,u2", "--topk", "3")
+    table = text(tmp_path / "users.csv", '"since","user"', "2020,u5", "2021,nobody", "", "2021,u2")
+    found = call("--users", table, "--topk", "3")
+    assert (found.code, found.rows) == (3, expected.rows)
+    assert f"({table}, row 3)" in found.err
+    arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    parquet.write_table(arrow.table({"user": ["u5", "u2"], "n": [1, 2]}), tmp_path / "users.parquet")
+    assert call("--users", str(tmp_path / "users.parquet"), "--topk", "3").rows == expected.rows
+    monkeypatch.chdir(tmp_path)
+    Path("u5").mkdir()  # a folder isn't a file of ids
+    assert call("--users", "u5", "--topk", "3").rows == expected.rows[:3]
+    found = call("--users", text(tmp_path / "odd.txt", "u,5", '"u2'), "--topk", "3")
+    assert (found.code, found.rows) == (3, [])
+    assert "user 'u,5' is not in the data set" in found.err
+
+
 def test_items_and_pairs_are_excluded(shop: Shop, call: Call, tmp_path: Path) -> None:
     whole = call("--users", "u5,u2", "--topk", "40").lists()
     nobody, hers = whole["u5"][0], whole["u5"][1]
@@ -252,6 +269,7 @@ def test_exclusions_of_other_lists(call: Call, tmp_path: Path) -> None:
     users = call("--items", "i4", "--topk", "9").lists("item", "user")["i4"]
     pairs = text(tmp_path / "users.csv", f"{users[0]},i4", f"{users[1]},i5")
     assert call("--items", "i4", "--topk", "8", "--exclude", pairs).lists("item", "user")["i4"] == users[1:]
+    assert "absent.csv: no such file" in call("--items", "i4", "--exclude", "absent.csv").err
     assert "expected a pair user,item, got one id" in call("--items", "i4", "--exclude", text(tmp_path / "x", "i4")).err
 
 

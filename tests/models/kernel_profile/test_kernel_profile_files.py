@@ -14,7 +14,7 @@ from milk_np.cli.common import run_command
 from milk_np.data import Dataset
 from milk_np.errors import DataError, SettingsError
 from milk_np.files import read_npz, write_npz_atomic
-from milk_np.models.kernel_profile.fit import SHARES
+from milk_np.models.kernel_profile.fit import BALANCING, SHARES
 from milk_np.models.kernel_profile.model import KernelProfile
 from milk_np.models.kernel_profile.settings import KernelProfileSettings
 from milk_np.models.stored import load
@@ -93,8 +93,8 @@ def test_a_run_has_the_model_and_no_epochs(ds: Dataset, model: KernelProfile, tm
     assert fresh.history is None
     assert run.metrics() == []
     assert not run.last.exists()
-    assert [event.kind for event in events] == ["start"] + ["phase"] * (len(SHARES) + 1) + ["fitted"]
-    assert [event.share for event in events] == [0.0, *SHARES, 1.0]
+    assert [event.kind for event in events] == ["start"] + ["phase"] * (len(SHARES) + 2) + ["fitted"]
+    assert [event.share for event in events] == [0.0, 0.0, *SHARES, BALANCING, 1.0]
     for each in (fresh, KernelProfile.load(run.model)):
         np.testing.assert_array_equal(each.user_factors(), model.user_factors())
         np.testing.assert_array_equal(each.item_factors(), model.item_factors())
@@ -113,12 +113,14 @@ def test_its_arrays_go_out_and_in(ds: Dataset, model: KernelProfile) -> None:
 @pytest.mark.parametrize("phase", [0, 2, len(SHARES)])
 def test_a_signal_ends_the_fit_before_the_next_phase(ds: Dataset, tmp_path: Path, number: int, phase: int) -> None:
     run = RunFolder.create(tmp_path / "run", KernelProfileSettings(**OPTIONS), data_hash=ds.content_hash)
-    told = list[str]()
+    told, kinds = list[str](), list[str]()
 
     def stop(event: Progress) -> None:
-        told.append(event.phase)
-        if len(told) == phase + 1:
-            os.kill(os.getpid(), number)
+        kinds.append(event.kind)
+        if event.kind == "phase":
+            told.append(event.phase)
+            if len(told) == phase + 1:
+                os.kill(os.getpid(), number)
 
     def body(line: list[str]) -> int:
         KernelProfile(**OPTIONS).fit(ds, run=run, callback=stop)
@@ -126,4 +128,5 @@ def test_a_signal_ends_the_fit_before_the_next_phase(ds: Dataset, tmp_path: Path
 
     assert run_command("milk-train", body, []) == 130
     assert len(told) == phase + 1
+    assert kinds[-1] == "failed"
     assert not run.model.exists()
