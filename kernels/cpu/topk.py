@@ -236,7 +236,7 @@ def top_k(
     """
     queries, items = fixed(queries, np.float32), fixed(items, np.float32)
     rows = exclusions(len(queries), exclude_indptr, exclude)
-    if may_pay(*queries.shape[:1], *items.shape, k):
+    if may_pay(len(queries), items.shape[0], items.shape[1], k):
         return pruned(queries, items, k, rows, _searched)
     return _searched(queries, items, k, rows)
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from milk_np.cli.common import run_command
 from milk_np.cli.parser import Parser, add_settings
@@ -84,7 +84,8 @@ def _cut(source: Source, table: VectorTable, what: str, width: int) -> VectorTab
     from milk_np.models.stored import StoredModel
     from milk_np.serving.axes import turned
 
-    model, known = source.model, source.data
+    model: Any = source.model
+    known = source.data
     if isinstance(model, OnData) and isinstance(model.model, StoredModel):
         model, known = model.model, model.model.catalogue
     axes = axes_of(model, known.n_users, known.n_items).cut(width)

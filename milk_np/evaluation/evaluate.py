@@ -71,8 +71,8 @@ def evaluate(
     share = share or Share()
     if sample_users is not None and share.ranks.size > 1:
         raise SettingsError("sample_users: each rank has users of its own; evaluate on one, or all users")
-    drawn = partial(draw, count=sample_users, seed=seed)
     chosen = None if users is None else Index(ds.user_ids, ds.n_users, "user").numbers(users)
+    drawn = partial(draw, count=sample_users, seed=seed)
     found = values_of(model, ds, split, topk=topk, candidates=candidates, chosen=chosen, drawn=drawn, top_k=top_k)
     found = found._replace(users=found.users + np.int32(share.first_user))
     everything = share.ranks.first_values(found)
@@ -108,7 +108,7 @@ def values_of(
     drawn: Drawn = everybody,
     top_k: TopK | None = None,
 ) -> Values:
-    """The values of the users of `ds`, or of those `chosen`, as far as the model serves them; maybe of none."""
+    """The values of the users of `ds`, or of those `chosen` and `drawn`, as far as they are served; maybe of none."""
     scorer = Factors(*model) if isinstance(model, tuple) else meeting(model, ds)
     ranked = _candidate_items(ds, split, candidates)
     refuse_trained(scorer, ranked, SPLITS[split])

@@ -125,7 +125,7 @@ class StoredModel(Estimator, Serving):
     @property
     def width(self) -> int:
         """How many numbers a vector has."""
-        return self.item_factors(np.zeros(0, np.int32)).shape[1]
+        return int(self.item_factors(np.zeros(0, np.int32)).shape[1])
 
     def on(self, ds: Dataset) -> Scorer:
         """The model on the users and items of `ds`, matched by id; the model itself on the data of its `fit`.

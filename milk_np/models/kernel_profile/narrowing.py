@@ -153,7 +153,7 @@ def least_width(P: Vectors, Z: Vectors, user: NDArray[np.intp], item: NDArray[np
 
     `user` and `item` (m,) are the pairs. A width is enough if the loss and its standard error are at most LOSS.
     """
-    K = P.shape[1]
+    K = int(P.shape[1])
     widths = [width for width in WIDTHS if width < K]
     found, scores = [], np.zeros((len(P), len(Z)), np.float32)
     for start, stop in zip([0, *widths], [*widths, K], strict=True):
