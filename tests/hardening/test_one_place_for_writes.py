@@ -15,6 +15,10 @@ ELSEWHERE = {
     "cli/common.py": "stdout without a reader becomes /dev/null",
     "cli/ending.py": "a last line to stderr",
     "cli/streams.py": "closed streams become /dev/null",
+    "cli/ranked.py": "stderr of all ranks but one becomes /dev/null",
+    "dask/shared.py": "a probe, and arrays into a new folder",
+    "data/shards.py": "into a temporary folder of `files.writing`",
+    "training/keeping.py": "removes what a later checkpoint replaces",
     "machine/memory.py": "resets the system's measure of this process",
     "service/journal.py": "locks the file that `files.appending` writes to",
     "data/storage.py": "into a temporary folder of `files.writing`",
@@ -45,7 +49,7 @@ def _writes(call: ast.Call) -> bool:
         case ast.Attribute(ast.Name("np"), name):
             return name in NUMPY and not _to_memory(call)
         case ast.Attribute(ast.Name("shutil"), _):
-            return True
+            return call.func.attr != "which"
         case ast.Attribute(attr=name):
             return name in METHODS
     return False
