@@ -166,7 +166,7 @@ def evaluate(
     found = values_of(model, ds, split, topk=topk, candidates=candidates, users=users, top_k=top_k)
     found = found._replace(users=found.users + np.int32(share.first_user))
     everything = share.ranks.first_values(found)
-    whose = "" if users is None else f" of the {len(users)} given users"
+    whose = "" if users is None else f" of the {len(np.asarray(users))} given users"
     merged = share.ranks.kept_by_first(lambda: merged_values(everything, split, candidates, whose))
     told = None if merged is None else (merged.metrics, merged.slices, merged.slice_users, merged.exposure)
     means = share.ranks.from_first(told)
@@ -193,7 +193,7 @@ def values_of(
     *,
     topk: Sequence[int],
     candidates: str = "all",
-    users: Sequence[str] | Sequence[int] | NDArray[Any] | None = None,
+    users: IdList | None = None,
     top_k: TopK | None = None,
 ) -> Values:
     """The values of the users of `ds`, as far as the model serves them; see `evaluate`. Maybe of none."""
