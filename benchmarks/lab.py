@@ -1,8 +1,8 @@
 """Compare the variants of a kernel on this machine: `python benchmarks/lab.py NAME [NAME ...]`.
 
-NAME is forward, backward, topk, sampling or counting. Every variant is compared with the reference first. Then they
-take turns, and the table gives medians of wall time and of CPU time (all threads), and the ratio to the engine's own.
-On a busy machine CPU time is the one to trust. What the engine chooses is decided by the instruction set and the
+NAME is forward, backward, topk, bounds, sampling or counting. Every variant is compared with the reference first. Then
+they take turns, and the table gives medians of wall time and of CPU time (all threads), and the ratio to the engine's
+own. On a busy machine CPU time is the one to trust. What the engine chooses is decided by the instruction set and the
 caches, never by a measurement; the last lines say what it chose here and why.
 """
 

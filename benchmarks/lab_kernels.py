@@ -14,9 +14,13 @@ from numba import njit
 import milk_np.kernels.cpu as cpu
 import milk_np.kernels.reference as reference
 from milk_np.kernels.cpu import blocks, products
+from milk_np.kernels.cpu import topk as topk_module
+from milk_np.kernels.cpu.byte_tile import BYTES
 from milk_np.kernels.cpu.counting import count_passed
+from milk_np.kernels.cpu.inputs import exclusions, fixed
 from milk_np.kernels.cpu.microkernel import PACKED, SCATTERED, columns_of
 from milk_np.kernels.cpu.packing import packed_gradient, packed_weight
+from milk_np.kernels.cpu.pruning import may_pay, pays
 from milk_np.kernels.cpu.sampling import SHORT
 from milk_np.kernels.cpu.vectors import VECTOR_BYTES
 
@@ -166,6 +170,26 @@ def topk(chosen: argparse.Namespace) -> Bench:
     return Bench(f"top 20, {Q} x {N} x {K}", variants | alone, 2e-9 * Q * N * K, "GFLOP/s", lines)
 
 
+def bounds(chosen: argparse.Namespace) -> Bench:
+    """The best 20 of wide vectors, whose first numbers are the largest."""
+    numba.set_num_threads(chosen.threads)
+    rng = np.random.default_rng(0)
+    Q, N, K = (70, 300, 512) if chosen.quick else (1024, 5000, 1024)
+    decay = np.geomspace(1, 0.05, K)
+    queries, items = (fixed(rng.standard_normal((n, K)) * decay, np.float32) for n in (Q, N))
+    rows = exclusions(Q, None, None)
+    variants = {
+        "engine": lambda: cpu.top_k(queries, items, 20)[1],
+        "all scores": lambda: topk_module._searched(queries, items, 20, rows)[1],
+    }
+    checked(variants, variants["all scores"](), 0.0)
+    lines = [
+        f"products of bytes: {'yes' if BYTES else 'no, so that all scores are made'}",
+        f"whether bounds pay here, by a count: {may_pay(Q, N, K, 20) and pays(queries, items, 20)}",
+    ]
+    return Bench(f"top 20, {Q} x {N} x {K}, decaying", variants, 2e-9 * Q * N * K, "GFLOP/s", lines)
+
+
 def sampling(chosen: argparse.Namespace) -> Bench:
     """An epoch's triplets."""
     numba.set_num_threads(chosen.threads)
@@ -286,6 +310,7 @@ KERNELS: dict[str, Callable[[argparse.Namespace], Bench]] = {
     "forward": forward,
     "backward": backward,
     "topk": topk,
+    "bounds": bounds,
     "sampling": sampling,
     "counting": counting,
 }

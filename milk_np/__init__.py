@@ -13,7 +13,8 @@ from milk_np import text
 
 if TYPE_CHECKING:
     from milk_np.data import Dataset
-    from milk_np.evaluation.evaluate import Evaluation, evaluate
+    from milk_np.evaluation.evaluate import evaluate
+    from milk_np.evaluation.result import Evaluation
     from milk_np.models.baselines.content_profile import ContentProfile
     from milk_np.models.baselines.most_similar import MostSimilar
     from milk_np.models.baselines.random_order import RandomOrder
@@ -91,7 +92,7 @@ _HOMES = {
     "DropoutNet": "milk_np.models.dropoutnet.model",
     "Duif": "milk_np.models.duif.model",
     "DuifRaw": "milk_np.models.duif.model",
-    "Evaluation": "milk_np.evaluation.evaluate",
+    "Evaluation": "milk_np.evaluation.result",
     "FeatureIals": "milk_np.models.closed_form.feature_ials",
     "Gar": "milk_np.models.gar.model",
     "Gorec": "milk_np.models.gorec.model",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 
 VERSION = "0.1.0"
@@ -24,6 +25,14 @@ def bytes_text(size: float) -> str:
     if math.isinf(size):
         return "no limit"
     return f"{size / 2**30:.1f} GB" if size >= 2**30 else f"{size / 2**20:.1f} MB"
+
+
+def size_bytes(text: str) -> int:
+    """Bytes of a size such as 3.4 GB, 512M or 1048576, in binary units. Raises ValueError for anything else."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(?:([kmgt])?i?b?)", text.strip().lower())
+    if found is None:
+        raise ValueError(f"got {text!r}, expected a size such as 4GB or 512MB")
+    return int(float(found[1]) * 1024 ** " kmgt".index(found[2] or " "))
 
 
 def nearest(name: str, names: Iterable[str], least: float = 0.7) -> str:

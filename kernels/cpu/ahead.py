@@ -18,6 +18,7 @@ from typing import Any
 
 from numba import types
 
+from milk_np.kernels.cpu.byte_tile import BYTES
 from milk_np.kernels.cpu.disk_cache import own_folder
 
 Signature = tuple[Any, ...]
@@ -27,7 +28,7 @@ MOST = 3
 
 _F1, _F2, _F3 = types.float32[::1], types.float32[:, ::1], types.float32[:, :, ::1]
 _D1, _D2 = types.float64[::1], types.float64[:, ::1]
-_I1, _I2, _L1 = types.int32[::1], types.int32[:, ::1], types.int64[::1]
+_I1, _I2, _I3, _L1 = types.int32[::1], types.int32[:, ::1], types.int32[:, :, ::1], types.int64[::1]
 _B1, _B2, _U2 = types.boolean[::1], types.boolean[:, ::1], types.uint32[:, ::1]
 _int, _real, _word, _single, _bool = types.int64, types.float64, types.uint64, types.float32, types.boolean
 
@@ -41,7 +42,14 @@ _RANKING: dict[str, Signature] = {
     "topk._pack": (_fixed(_F2), _int, _int, _F3),
     "topk._search": (_fixed(_F2), _F3, _int, _int, _int, _fixed(_L1), _fixed(_I1), _I2, _F2, _bool),
 }
-SECONDS = {"milk": 10, "kernel profile": 5, "ranking": 4}
+_BOUNDS: dict[str, Signature] = {
+    "quantise._pack_panels": (_fixed(_F2), _int, _int, _I3, _F3, _F1),
+    "prune._prune": (
+        _fixed(_F2), _fixed(_F2), _int, _int, _I3, _F3, _F1, _int, _fixed(_L1), _fixed(_I1), _I2, _F2, _single, _L1,
+    ),
+}  # fmt: skip
+"""Of wide vectors, where the processor has products of bytes."""
+SECONDS = {"milk": 10, "kernel profile": 8, "ranking": 4}
 """What compiling a plan adds to a first use on two cores, about."""
 PLANS: dict[str, dict[str, Signature]] = {
     "milk": {
@@ -76,6 +84,7 @@ PLANS: dict[str, dict[str, Signature]] = {
         "lists.transpose_lists": (_L1, _I1, _int),
         "lists.sum_lists": (_L1, _I1, _F2, _F2),
         "places.places": (_F2, _L1, _L1, _L1),
+        **(_BOUNDS if BYTES else {}),
         **_RANKING,
     },
     "ranking": _RANKING,

@@ -78,10 +78,11 @@ class Tile:
         for slot in self.slots.values():
             b.store(ir.Constant(self.vector, [0.0] * self.lanes), slot)
 
-    def write(self, b: Any) -> None:
-        """Keep the sums."""
+    def write(self, b: Any, added: bool = False) -> None:
+        """Keep the sums, `added` to those that are kept."""
         for at, slot in self.slots.items():
-            b.store(b.load(slot), b.bitcast(self.places[at], self.vector.as_pointer()), align=self.bytes)
+            value = b.fadd(self.load(b, self.places[at]), b.load(slot)) if added else b.load(slot)
+            b.store(value, b.bitcast(self.places[at], self.vector.as_pointer()), align=self.bytes)
 
     def load(self, b: Any, pointer: Any) -> Any:
         """A vector at `pointer`, which is only known to be aligned as one number is."""

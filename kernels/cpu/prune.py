@@ -7,7 +7,7 @@ bounds are scored first. What can't reach the k-th of these is left out, for goo
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 from numpy.typing import NDArray
 
 from milk_np.kernels.cpu.byte_tile import PAIRS, byte_tile, row_scores
@@ -23,12 +23,15 @@ from milk_np.kernels.cpu.score_tile import (
     lowest_bit,
     place_of,
 )
+from milk_np.kernels.cpu.tasks import in_threads, row_parts
 from milk_np.kernels.cpu.tile import packed_tile
 
-BLOCK = 4 * ROWS
+BLOCK = 8 * ROWS
 """Queries whose bounds are held at a time."""
 _CHUNK = 2048 // COLUMNS * COLUMNS
 """Items whose bounds are held at a time."""
+_TASKS = 64
+"""Parts of a search, about: more than threads, which may be held up."""
 _BELOW = 2
 """Places from a score to one that is less: 0.0 and -0.0 are neighbours, and equal."""
 
@@ -63,7 +66,7 @@ def _merge(index, score, row, used, places, values, n):  # type: ignore[no-untyp
 @njit(cache=True, nogil=True)
 def _score_all(queries, row, items, chosen, n, values, index, score, used):  # type: ignore[no-untyped-def]
     """Score the first `n` of `chosen` and put them into the list; returns how many entries it has."""
-    for at in range(n, (n + PAIRS - 1) // PAIRS * PAIRS):
+    for at in range(n, (n + PAIRS - 1) // PAIRS * PAIRS + PAIRS):  # the last are fetched ahead
         chosen[at] = chosen[n - 1]
     for at in range(0, n, PAIRS):
         row_scores(queries, row, items, chosen, at, values[0])
@@ -152,19 +155,20 @@ def _drop(bounds, r, low, stop, dropped, first, end):  # type: ignore[no-untyped
 @njit(cache=True, nogil=True)
 def _search_row(queries, row, items, low, bounds, r, room, index, score, used, chosen, values):  # type: ignore[no-untyped-def]
     """Offer items from `low` on, by their bounds, to the list of query `row`; its entries then, and scores made."""
-    k, vectors, made = score.shape[1], room // LANES, 0
-    least, seed = _least(score, row, used), np.float32(np.inf)
-    if count_above(bounds, r, vectors, least) > 2 * k:
-        seed = max(_seed(bounds, r, vectors, k), least)
-        made = _collect(bounds, r, room, seed, np.float32(np.inf), low, chosen)
-        used = _score_all(queries, row, items, chosen, made, values, index, score, used)
-        least = max(_least(score, row, used), least)
-    if least < seed:
-        more = _collect(bounds, r, room, least, seed, low, chosen)
-        if more:
-            used = _score_all(queries, row, items, chosen, more, values, index, score, used)
-        made += more
-    return used, made
+    vectors, made, wanted, upto = room // LANES, 0, score.shape[1], np.float32(np.inf)
+    while True:  # the most promising first, each time twice as many, until the others can't be listed
+        above, last = _least(score, row, used), True
+        if count_above(bounds, r, vectors, above) > 2 * wanted:
+            seed = _seed(bounds, r, vectors, wanted)
+            above, last = max(seed, above), seed <= above
+        if above < upto:
+            found = _collect(bounds, r, room, above, upto, low, chosen)
+            if found:
+                used = _score_all(queries, row, items, chosen, found, values, index, score, used)
+            made += found
+        if last:
+            return used, made
+        upto, wanted = min(upto, above), 2 * wanted
 
 
 @njit(cache=True, nogil=True)
@@ -188,12 +192,12 @@ def _pack_block(queries, first, n, steps, index, share):  # type: ignore[no-unty
 
 
 @njit(cache=True, nogil=True)
-def _prune(queries, items, first, panels, heads, scales, start, indptr, dropped, index, score, share):  # type: ignore[no-untyped-def]
+def _prune_block(queries, items, first, panels, heads, scales, start, indptr, dropped, index, score, share):  # type: ignore[no-untyped-def]
     """Offer items from `start` on to the lists of a block of queries; returns how many scores were made."""
     k, n, made = index.shape[1], min(BLOCK, len(queries) - first), 0
     x, packed, offsets, by_row, used = _pack_block(queries, first, n, panels.shape[1], index, share)
     size = min(_CHUNK // COLUMNS, panels.shape[0])
-    most = size * COLUMNS + k + LANES
+    most = size * COLUMNS + k + LANES + 2 * PAIRS
     bounds = np.empty((len(offsets), size * COLUMNS), np.float32)
     chosen, values = np.empty(most, np.int64), np.empty((1, most), np.float32)
     for panel in range(0, panels.shape[0], size):
@@ -212,10 +216,11 @@ def _prune(queries, items, first, panels, heads, scales, start, indptr, dropped,
     return made
 
 
-@njit(parallel=True, cache=True, nogil=True)
-def _prune_all(queries, items, panels, heads, scales, start, indptr, dropped, index, score, share, made):  # type: ignore[no-untyped-def]
-    for block in prange(len(made)):
-        made[block] = _prune(
+@njit(cache=True, nogil=True)
+def _prune(queries, items, low, high, panels, heads, scales, start, indptr, dropped, index, score, share, made):  # type: ignore[no-untyped-def]
+    """The same for blocks `low` ... `high - 1`, whose numbers of scores are written to `made`."""
+    for block in range(low, high):
+        made[block] = _prune_block(
             queries, items, block * BLOCK, panels, heads, scales, start, indptr, dropped, index, score, share
         )
 
@@ -231,7 +236,10 @@ def offer(
     Returns how many scores were made.
     """
     made = np.zeros(-(-len(queries) // BLOCK), np.int64)
-    arrays = part.panels, part.heads, part.scales
-    share = rounding(queries.shape[1])
-    _prune_all(queries, items, *arrays, start, *rows, index, score, share, made)
+    arrays, share = (part.panels, part.heads, part.scales), rounding(queries.shape[1])
+
+    def search(blocks: slice) -> None:
+        _prune(queries, items, blocks.start, blocks.stop, *arrays, start, *rows, index, score, share, made)
+
+    in_threads(search, row_parts(len(made), max(1, len(made) // _TASKS)))
     return int(made.sum())

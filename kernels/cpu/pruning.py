@@ -15,7 +15,7 @@ from milk_np.kernels.cpu.inputs import Rows, exclusions, fixed, some_rows
 from milk_np.kernels.cpu.order import WIDE
 from milk_np.kernels.cpu.prune import BLOCK, offer
 from milk_np.kernels.cpu.quantise import Bytes
-from milk_np.kernels.cpu.score_tile import COLUMNS
+from milk_np.kernels.cpu.score_tile import COLUMNS, ROWS
 
 Float32 = NDArray[np.float32]
 Lists = tuple[NDArray[np.int32], Float32]
@@ -27,7 +27,7 @@ _PART = (1 << 16) // COLUMNS * COLUMNS
 MOST = 128
 """Longest list that is pruned: scores are put where they belong one by one."""
 _SAMPLE = 1024 // COLUMNS * COLUMNS
-"""Items, and BLOCK queries, that are looked at to decide whether it pays."""
+"""Items that a few queries, an eighth at most, are looked at with to decide whether it pays."""
 _BOUND, _PAIR, _QUERY = 0.25, 3.0, 60.0
 """What bounds cost, as a share of scores; one score alone, in scores of a tile; what else a query costs, in these."""
 _WORTH = 0.9
@@ -35,7 +35,7 @@ _WORTH = 0.9
 
 def may_pay(Q: int, N: int, K: int, k: int) -> bool:
     """Whether bounds are worth a look, by sizes alone."""
-    return BYTES and WIDE <= K < 1 << 16 and 0 < k <= MOST and max(4 * k, 4 * COLUMNS) <= N and Q >= 2 * BLOCK
+    return BYTES and WIDE <= K < 1 << 16 and 0 < k <= MOST and max(4 * k, 4 * COLUMNS) <= N and Q >= BLOCK
 
 
 def pays(queries: Float32, items: Float32, k: int) -> bool:
@@ -43,7 +43,8 @@ def pays(queries: Float32, items: Float32, k: int) -> bool:
 
     No list depends on it.
     """
-    some = fixed(queries[:: len(queries) // BLOCK][:BLOCK], np.float32)
+    sample = min(2 * ROWS, len(queries) // 8)
+    some = fixed(queries[:: len(queries) // sample][:sample], np.float32)
     few = fixed(items[:: max(1, len(items) // _SAMPLE)][:_SAMPLE], np.float32)
     part = Bytes(few)
     if not part.whole:

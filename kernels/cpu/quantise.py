@@ -12,10 +12,11 @@ times ROUNDING, is more than what rounding adds to any of these, and to the scor
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 from numpy.typing import NDArray
 
 from milk_np.kernels.cpu.score_tile import COLUMNS, ROWS, float_at, place_of
+from milk_np.kernels.cpu.tasks import in_threads, row_parts
 
 HEAD = 16
 BOUNDED = HEAD + 3
@@ -26,6 +27,8 @@ _LARGEST = np.int64(LARGEST.view(np.int32))
 _SHIFT = np.float32(3 << 22)
 """Where float32 has whole numbers alone: what is added to it is rounded, and stands in its last bits."""
 _SHIFT_BITS = np.int32(_SHIFT.view(np.int32))
+_PANELS = 16
+"""Panels that a task writes."""
 _MORE = np.float32(1.001)
 """What a length is multiplied with, for it was summed in float32."""
 
@@ -98,16 +101,6 @@ def quantise(row, shifted, q, bounds):  # type: ignore[no-untyped-def]
     return total
 
 
-@njit(parallel=True, cache=True, nogil=True)
-def pack_bytes(items, panels, heads, scales):  # type: ignore[no-untyped-def]
-    """Write `items` (n, K) as `panels` (P, S, COLUMNS) int32 of four unsigned bytes, `heads` (P, BOUNDED, COLUMNS).
-
-    `scales` (P COLUMNS) float32 gets those of the tails; -1 where an item can't be written so.
-    """
-    for panel in prange(panels.shape[0]):
-        _pack_panel(items, panel, panels[panel], heads[panel], scales)
-
-
 @njit(cache=True, nogil=True)
 def _pack_panel(items, number, panel, head, scales):  # type: ignore[no-untyped-def]
     bounds, q = np.zeros(5, np.float32), np.zeros(4 * panel.shape[0], np.int8)
@@ -122,6 +115,13 @@ def _pack_panel(items, number, panel, head, scales):  # type: ignore[no-untyped-
         for k in range(HEAD):
             head[k, column] = row[k]
         head[HEAD, column], head[HEAD + 1, column], head[HEAD + 2, column] = bounds[2], bounds[3], bounds[4]
+
+
+@njit(cache=True, nogil=True)
+def _pack_panels(items, low, high, panels, heads, scales):  # type: ignore[no-untyped-def]
+    """Write `items` (n, K) as panels `low` ... `high - 1` of `Bytes`."""
+    for number in range(low, high):
+        _pack_panel(items, number, panels[number], heads[number], scales)
 
 
 @njit(cache=True, nogil=True)
@@ -149,7 +149,8 @@ def pack_query(row, at, x, heads, offsets, scales, rounding, shifted, q, bounds)
 class Bytes:
     """N items in bytes.
 
-    panels : (P, S, COLUMNS) int32; heads : (P, BOUNDED, COLUMNS); scales : (P COLUMNS)
+    panels : (P, S, COLUMNS) int32, four unsigned bytes each; heads : (P, BOUNDED, COLUMNS)
+    scales : (P COLUMNS) of the tails; -1 where an item can't be written so
     whole : whether all could be written
     """
 
@@ -158,5 +159,9 @@ class Bytes:
         self.panels: NDArray[np.int32] = np.zeros((n, *shape), np.int32)
         self.heads: NDArray[np.float32] = np.zeros((n, BOUNDED, COLUMNS), np.float32)
         self.scales: NDArray[np.float32] = np.zeros(n * COLUMNS, np.float32)
-        pack_bytes(items, self.panels, self.heads, self.scales)
+
+        def pack(part: slice) -> None:
+            _pack_panels(items, part.start, part.stop, self.panels, self.heads, self.scales)
+
+        in_threads(pack, row_parts(n, _PANELS))
         self.whole = not bool((self.scales < 0).any())

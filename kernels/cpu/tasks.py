@@ -16,15 +16,20 @@ Part = TypeVar("Part")
 
 def side_by_side(work: Callable[[Part], None], parts: Iterable[Part]) -> None:
     """`work` of every part, on as many threads as the kernels use; each part is one thread's alone."""
-    parts, threads = list(parts), get_num_threads()
     with one_blas_thread():
-        if threads == 1 or len(parts) < 2:
-            for part in parts:
-                work(part)
-            return
-        with ThreadPoolExecutor(min(threads, len(parts)), "milk-kernel") as pool:
-            for _ in pool.map(work, parts):
-                pass
+        in_threads(work, parts)
+
+
+def in_threads(work: Callable[[Part], None], parts: Iterable[Part]) -> None:
+    """`side_by_side` of what calls no BLAS."""
+    parts, threads = list(parts), get_num_threads()
+    if threads == 1 or len(parts) < 2:
+        for part in parts:
+            work(part)
+        return
+    with ThreadPoolExecutor(min(threads, len(parts)), "milk-kernel") as pool:
+        for _ in pool.map(work, parts):
+            pass
 
 
 @contextmanager

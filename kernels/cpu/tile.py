@@ -69,26 +69,57 @@ def _packed_tile(shape: Shape, add: bool, fetched: int = FETCHED) -> Any:
         near: Any,
     ) -> Any:  # fmt: skip
         def codegen(context: Any, b: Any, sig: Any, args: Any) -> Any:
-            x, panels, acc = (context.make_array(sig.args[a])(context, b, args[a]) for a in (0, 2, 4))
-            sums = Tile(b, shape, sig.args[0].dtype, *_place(b, acc, args[5], args[6]))
-            packed, line = b.gep(x.data, [args[1]]), b.inttoptr(args[8], ir.IntType(8).as_pointer())
-
-            def element(b: Any, k: Any, r: int) -> Any:
-                return b.load(b.gep(packed, [b.add(b.mul(k, _INT64(shape.rows)), _INT64(r))]))
-
-            def ahead(b: Any, k: Any) -> None:
-                start = b.mul(k, _INT64(fetched * LINE_BYTES // PERIOD))
-                for n in range(fetched):
-                    prefetch(b, b.gep(line, [b.add(start, _INT64(n * LINE_BYTES))]))
-
-            (sums.read if add else sums.clear)(b)
-            sums.multiply_add(b, element, b.gep(panels.data, [args[3]]), args[7], ahead)
+            sums = _packed_sums(shape, fetched, add, context, b, sig, args)
             sums.write(b)
             return context.get_dummy_value()
 
         return types.void(x, _I64, panels, _I64, acc, _I64, _I64, _I64, _I64), codegen
 
     return tile
+
+
+def _chained_tile(shape: Shape, fetched: int = FETCHED) -> Any:
+    """Intrinsic `tile(x, first, panels, start, acc, row, column, steps, near, more)`: a packed tile.
+
+    Its chains are added to the sums in `acc` if `more` isn't 0, and take their place if it is.
+    """
+
+    @intrinsic
+    def tile(
+        typing: Any, x: Any, first: Any, panels: Any, start: Any, acc: Any, row: Any, column: Any, steps: Any,
+        near: Any, more: Any,
+    ) -> Any:  # fmt: skip
+        def codegen(context: Any, b: Any, sig: Any, args: Any) -> Any:
+            sums = _packed_sums(shape, fetched, False, context, b, sig, args)
+            with b.if_else(b.icmp_signed("!=", args[9], _INT64(0))) as (then, otherwise):
+                with then:
+                    sums.write(b, added=True)
+                with otherwise:
+                    sums.write(b)
+            return context.get_dummy_value()
+
+        return types.void(x, _I64, panels, _I64, acc, _I64, _I64, _I64, _I64, _I64), codegen
+
+    return tile
+
+
+def _packed_sums(shape: Shape, fetched: int, add: bool, context: Any, b: Any, sig: Any, args: Any) -> Tile:
+    """The sums of a packed tile, not written yet."""
+    x, panels, acc = (context.make_array(sig.args[a])(context, b, args[a]) for a in (0, 2, 4))
+    sums = Tile(b, shape, sig.args[0].dtype, *_place(b, acc, args[5], args[6]))
+    packed, line = b.gep(x.data, [args[1]]), b.inttoptr(args[8], ir.IntType(8).as_pointer())
+
+    def element(b: Any, k: Any, r: int) -> Any:
+        return b.load(b.gep(packed, [b.add(b.mul(k, _INT64(shape.rows)), _INT64(r))]))
+
+    def ahead(b: Any, k: Any) -> None:
+        start = b.mul(k, _INT64(fetched * LINE_BYTES // PERIOD))
+        for n in range(fetched):
+            prefetch(b, b.gep(line, [b.add(start, _INT64(n * LINE_BYTES))]))
+
+    (sums.read if add else sums.clear)(b)
+    sums.multiply_add(b, element, b.gep(panels.data, [args[3]]), args[7], ahead)
+    return sums
 
 
 def _place(b: Any, array: Any, row: Any, column: Any) -> tuple[Any, Any]:
@@ -106,5 +137,6 @@ HALF = Shape(SCATTERED.rows, SCATTERED.vectors // 2)
 scattered_tile, scattered_half = _scattered_tile(SCATTERED), _scattered_tile(HALF)
 packed_tile, packed_sums = _packed_tile(PACKED, False), _packed_tile(PACKED, True)
 _PANEL_LINES = PERIOD * PACKED.vectors * VECTOR_BYTES // LINE_BYTES
-packed_row = _packed_tile(Shape(1, PACKED.vectors), False, _PANEL_LINES if WIDE else FETCHED)
+chained_tile = _chained_tile(PACKED)
+chained_row = _chained_tile(Shape(1, PACKED.vectors), _PANEL_LINES if WIDE else FETCHED)
 """For one query alone, which takes no longer than reading the panels: with AVX-512 it asks for all of the next one."""

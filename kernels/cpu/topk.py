@@ -30,7 +30,7 @@ from milk_np.kernels.cpu.score_tile import (
     place_of,
     rows_above,
 )
-from milk_np.kernels.cpu.tile import FETCHED, packed_row, packed_tile
+from milk_np.kernels.cpu.tile import FETCHED, chained_row, chained_tile
 
 _CHUNK = (1 << 16) // COLUMNS * COLUMNS
 """Items packed at a time, a multiple of COLUMNS: 16 MB at K = 64, which a last-level cache can hold."""
@@ -131,14 +131,6 @@ def _pack(items, start, stop, panels):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _add_part(tile):  # type: ignore[no-untyped-def]
-    """Add the second half of the rows to the first."""
-    for row in range(ROWS):
-        for column in range(COLUMNS):
-            tile[row, column] += tile[ROWS + row, column]
-
-
-@njit(cache=True, nogil=True)
 def _offer(queries, panels, first, rows, start, stop, indptr, dropped, index, score, count):  # type: ignore[no-untyped-def]
     """Offer items `start` ... `stop - 1` to the lists of up to `rows` queries from `first` on, sorted if `count`."""
     # Long on purpose: the lists of a block of queries stay in local arrays from the first tile to the last.
@@ -161,7 +153,7 @@ def _offer(queries, panels, first, rows, start, stop, indptr, dropped, index, sc
         for at in range(min(k, start) if row < n else 0):
             places[row, at], scores[row, at] = index[first + row, at], score[first + row, at]
             used[row] += index[first + row, at] >= 0
-    tile, flat = np.empty((2 * ROWS, COLUMNS), np.float32), panels.reshape(panels.size)
+    tile, flat = np.empty((ROWS, COLUMNS), np.float32), panels.reshape(panels.size)
     for panel in range(panels.shape[0]):
         item = start + panel * COLUMNS
         inside = (1 << min(COLUMNS, stop - item)) - 1
@@ -169,15 +161,13 @@ def _offer(queries, panels, first, rows, start, stop, indptr, dropped, index, sc
             coming = ((panel + 1) * COLUMNS * width + top * width // (ROWS * PERIOD) * _FETCHED) * flat.itemsize
             near, done = np.int64(flat.ctypes.data) + coming, 0
             for part in range(parts):
-                steps, to = (width - part + parts - 1) // parts, ROWS if part else 0
-                begin, ahead = (panel * width + done) * COLUMNS, near + done // PERIOD * _FETCHED * flat.itemsize
+                steps, begin = (width - part + parts - 1) // parts, (panel * width + done) * COLUMNS
+                ahead = near + done // PERIOD * _FETCHED * flat.itemsize
                 if n == 1:
-                    packed_row(packed, done, flat, begin, tile, to, 0, steps, ahead)
+                    chained_row(packed, done, flat, begin, tile, 0, 0, steps, ahead, part)
                 else:
-                    packed_tile(packed, top * width + done * ROWS, flat, begin, tile, to, 0, steps, ahead)
+                    chained_tile(packed, top * width + done * ROWS, flat, begin, tile, 0, 0, steps, ahead, part)
                 done += steps
-                if part:
-                    _add_part(tile)
             above = rows_above(tile, top, limits)
             while above != 0:
                 r = lowest_bit(above)

@@ -72,10 +72,10 @@ def histories_asked(text: str) -> tuple[Asked, list[list[str]]]:
 def _is_parquet(text: str) -> bool:
     """Whether an option's text is the name of a Parquet file, or of a folder of its parts."""
     path = Path(text)
-    return _exists(text) and (path.suffix == ".parquet" or (path.is_dir() and any(path.glob("*.parquet"))))
+    return is_file(text) and (path.suffix == ".parquet" or (path.is_dir() and any(path.glob("*.parquet"))))
 
 
-def _exists(text: str) -> bool:
+def is_file(text: str) -> bool:
     """Whether an option's text is the name of a file or folder; a long list of ids isn't."""
     try:
         return Path(text).exists()
@@ -145,7 +145,7 @@ def _parquet(path: str, query: str, found: str) -> Pairs:
 
 def _lines(text: str) -> list[str] | None:
     """Lines of the file of this name; None if there is no such file."""
-    if not _exists(text) or not Path(text).is_file():
+    if not is_file(text) or not Path(text).is_file():
         return None
     try:
         return Path(text).read_text(encoding="utf-8-sig").splitlines()

@@ -13,14 +13,16 @@ from contextlib import suppress
 from types import FrameType
 from typing import Any, NoReturn
 
+from milk_np.cli.ending import EXIT_INTERRUPTED as EXIT_INTERRUPTED
+from milk_np.cli.ending import watched
 from milk_np.cli.streams import streams
 from milk_np.errors import DataError, DataWarning, MilkError, MissingExtraError, OutOfMemoryError
 from milk_np.machine import threads
 from milk_np.machine.environment import CORE
 from milk_np.text import printable
+from milk_np.training.signals import ENDING, NOTICED
 
 EXIT_UNEXPECTED = 1
-EXIT_INTERRUPTED = 130
 EXIT_BROKEN_PIPE = 141
 
 
@@ -36,16 +38,16 @@ def run_command(program: str, body: Callable[[list[str]], int], argv: Sequence[s
 
 def _run(program: str, body: Callable[[list[str]], int], line: list[str]) -> int:
     threads.prepare(line)
-    previous = {number: _handle(number, _interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    previous = {number: _handle(number, _interrupt) for number in ENDING}
     try:
-        with warnings.catch_warnings():
+        with watched(program), warnings.catch_warnings():
             warnings.simplefilter("always", DataWarning)
             warnings.showwarning = _shown_by(program)
             code = body(line)
         sys.stdout.flush()
         return code
     except (Exception, KeyboardInterrupt) as error:
-        return answer(program, error)
+        return answer(program, _interrupted_by(error) or error)
     finally:
         for number, handler in previous.items():
             _handle(number, handler)
@@ -62,6 +64,13 @@ def _shown_by(program: str) -> Callable[..., None]:
             usual(message, category, *where, **more)
 
     return show
+
+
+def _interrupted_by(error: BaseException | None) -> KeyboardInterrupt | None:
+    """The interruption during which an error came: what is left half-done then may fail in any way."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__context__
+    return error
 
 
 def answer(program: str, error: BaseException) -> int:
@@ -104,8 +113,16 @@ def _leave_pipe() -> int:
     return EXIT_BROKEN_PIPE
 
 
-def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
-    raise KeyboardInterrupt("terminated")
+def _interrupt(number: int, _frame: FrameType | None) -> NoReturn:
+    """End the command; what comes after the first signal changes nothing."""
+    NOTICED.set()
+    for each in ENDING:
+        _handle(each, _ignore)
+    raise KeyboardInterrupt("interrupted" if number == signal.SIGINT else "terminated")
+
+
+def _ignore(_number: int, _frame: FrameType | None) -> None:
+    """Do nothing. Processes that are started meanwhile don't inherit it, as they would SIG_IGN."""
 
 
 def _handle(number: int, handler: object) -> object:

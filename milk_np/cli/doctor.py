@@ -95,7 +95,7 @@ def _mpi() -> Iterator[Finding]:
 
 def _threads() -> Iterator[Finding]:
     yield from _blas()
-    from milk_np.kernels import cpu  # the first use of Numba: everything before this line works without it
+    import milk_np.kernels.cpu as cpu  # the first use of Numba: everything before this line works without it
 
     yield _run_a_kernel(cpu)
     yield _layer()

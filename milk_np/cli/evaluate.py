@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 from milk_np.cli.common import run_command
 from milk_np.cli.parser import Parser, add_settings
 from milk_np.cli.settings import given_settings, model_help, refuse_idle_mask
+from milk_np.cli.types import positive
 from milk_np.errors import SettingsError
 from milk_np.settings.names import MASK
 from milk_np.settings.shared import Settings
 
 if TYPE_CHECKING:
     from milk_np.data import Dataset
-    from milk_np.evaluation.evaluate import Evaluation
+    from milk_np.evaluation.result import Evaluation
     from milk_np.models.parts import Parts
     from milk_np.serving.ranking import Scorer
 
@@ -29,10 +30,12 @@ A trained model is evaluated under the protocol of missing modalities that it wa
 EXAMPLES = (
     "milk-evaluate --model runs/shop --data shop.npz",
     "milk-evaluate --model runs/shop --data shop.npz --protocol FTMT --missing-mix .1,.45,.45 --json m.json",
+    "milk-evaluate --model runs/shop --data shop.npz --sample-users 10000",
     "milk-evaluate --model profile --data shop.npz --split valid --topk 10,50",
     "milk-evaluate --model random --data shop.npz",
 )
 _DATA = "data set made by milk-prepare (default: the built-in set, for a model that was trained on it)"
+_SAMPLE = "evaluate N users drawn with --seed, and say how far the means may be off (default: all users)"
 NAMES = (*MASK, "impute", "seed", "topk", "candidates", "device", "threads")
 SPLITS = ("valid", "test")
 
@@ -54,7 +57,15 @@ def _run(line: list[str]) -> int:
     from milk_np.evaluation.evaluate import evaluate
 
     model, ds, settings = _opened(given)
-    result = evaluate(model, ds, split, topk=settings.topk, candidates=settings.candidates)
+    result = evaluate(
+        model,
+        ds,
+        split,
+        topk=settings.topk,
+        candidates=settings.candidates,
+        sample_users=given.sample_users,
+        seed=settings.seed,
+    )
     _say(result, given, ds.name, ds.content_hash)
     return 0
 
@@ -71,6 +82,8 @@ def _parts(given: argparse.Namespace, parts: Parts, split: int) -> int:
     from milk_np.cli.ranked import together
     from milk_np.data.missing import masked
 
+    if given.sample_users is not None:
+        raise SettingsError("--sample-users: a model in shards is evaluated on all users; leave it out")
     if given.data is None:
         raise SettingsError("--data: give the data set in shards that the model was trained on")
     with together(PROGRAM) as ranks:
@@ -95,6 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--model", dest="source", required=True, metavar="RUN|FILE|NAME", help=model_help())
     parser.add_argument("--data", metavar="FILE|DIR", help=_DATA)
     parser.add_argument("--split", choices=SPLITS, default="test", help="split to evaluate (default: test)")
+    parser.add_argument("--sample-users", type=positive, metavar="N", help=_SAMPLE)
     parser.add_argument("--per-user", metavar="FILE.npz", help="file to write each user's metrics to")
     parser.add_argument("--json", metavar="FILE", help="file to write the metrics to, as JSON")
     parser.add_argument("--quiet", action="store_true", help="print errors only")

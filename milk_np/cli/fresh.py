@@ -79,8 +79,8 @@ def read_new_items(path: str, modalities: tuple[str, ...]) -> NewItems:
             )
     rows = {name: np.atleast_2d(array) for name, array in features.items()}
     owned = _owned(path, rows, modalities)
-    if ids is not None and len(ids) != len(owned):
-        raise DataError(f"{path}: expected {len(owned)} {_IDS}, one per item, got {len(ids)}")
+    if ids is not None and np.shape(ids) != (len(owned),):
+        raise DataError(f"{path}: expected {len(owned)} {_IDS}, one per item, got shape {np.shape(ids)}")
     names = None if ids is None else np.asarray(ids).astype(np.str_).tolist()
     return NewItems(path, names, rows, owned, np.arange(1, len(owned) + 1))
 

@@ -31,7 +31,7 @@ from milk_np.training.run_folder import OthersRun, RunFolder
 if TYPE_CHECKING:
     from milk_np.data import Dataset
     from milk_np.data.share import Share
-    from milk_np.evaluation.evaluate import Evaluation
+    from milk_np.evaluation.result import Evaluation
     from milk_np.models.base import Recommender
     from milk_np.models.stored import StoredModel
 
@@ -230,7 +230,7 @@ def final_text(ds: Dataset) -> str:
 
 def _more_epochs(finished: dict[str, Any], settings: Settings) -> bool:
     """Whether a finished run would train further."""
-    return isinstance(settings, StepSettings) and int(finished["epochs"]) < settings.max_epochs
+    return isinstance(settings, StepSettings) and int(finished.get("epochs", 0)) < settings.max_epochs
 
 
 def _score(model: Recommender, ds: Dataset, split: Split, settings: Settings, share: Share | None = None) -> Evaluation:

@@ -15,7 +15,8 @@ from milk_np.cli.rejects import Rejects
 from milk_np.cli.source import Source
 from milk_np.data.shards import load_shards, shard_sizes
 from milk_np.errors import DataError, SettingsError
-from milk_np.evaluation.evaluate import Evaluation, Values, merged_values, values_of
+from milk_np.evaluation.evaluate import Values, merged_values, values_of
+from milk_np.evaluation.result import Evaluation
 from milk_np.models.parts import Parts
 from milk_np.ranks.group import Ranks, shares
 from milk_np.serving.output import Table
@@ -37,7 +38,7 @@ class PartLists:
                 option = f"--{name.replace('_', '-')}"
                 raise SettingsError(f"{option}: a model in shards makes lists for --users; leave it out")
         self._given, self._parts, self._device = given, parts, device
-        self._asked = None if given.users == "all" else ids_asked(given.users, "--users")
+        self._asked = None if given.users == "all" else ids_asked(given.users, "--users", "user")
         self.rejects, self.rows = Rejects(), 0
 
     def __iter__(self) -> Iterator[Table]:

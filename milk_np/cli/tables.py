@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from milk_np.evaluation.evaluate import Evaluation
+    from milk_np.evaluation.result import Evaluation
 
 
 def compare_table(evaluations: Mapping[str, Evaluation], metrics: Sequence[str]) -> str:

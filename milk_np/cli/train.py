@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from milk_np.cli.common import run_command
+from milk_np.cli.ending import advise
 from milk_np.cli.final import add_final, final_settings
 from milk_np.cli.parser import Parser, add_common
 from milk_np.cli.settings import add_model_settings, given_settings, read_settings, refuse_idle_mask
@@ -91,18 +92,25 @@ def _out(given: argparse.Namespace, ds: Dataset, settings: Settings) -> Path:
 
 def _trained(job: Job, line: list[str]) -> int:
     """Run the job; an interrupted one says how to go on."""
-    from milk_np.training.run_folder import RunFolder
-
     job.describe()
+    advise(lambda: interrupted_text(job.out, line))
     try:
         job.train_all()
     except KeyboardInterrupt:
-        if not RunFolder(job.out).exists:
-            raise
-        again = shlex.join([PROGRAM, *_without_out(line), "--out", str(job.out), "--resume"])
-        kept = "and saved; continue" if job.settings.kind == "steps" else "before anything was saved; start again"
-        raise KeyboardInterrupt(f"interrupted {kept} with: {again}") from None
+        raise KeyboardInterrupt(interrupted_text(job.out, line)) from None
     return 0
+
+
+def interrupted_text(out: Path, line: Sequence[str]) -> str:
+    """How to go on with an interrupted run, and whether anything of it was saved."""
+    from milk_np.training.run_folder import LAST, SUMMARY, RunFolder
+
+    if not RunFolder(out).exists:
+        return "interrupted"
+    again = shlex.join([PROGRAM, *_without_out(line), "--out", str(out), "--resume"])
+    saved = any(path.name in (LAST, SUMMARY) for path in out.glob("**/*"))
+    kept = "and saved; continue" if saved else "before anything was saved; start again"
+    return f"interrupted {kept} with: {again}"
 
 
 def _parser(line: Sequence[str]) -> argparse.ArgumentParser:

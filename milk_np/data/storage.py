@@ -13,6 +13,7 @@ import numpy as np
 from milk_np.data import checksums
 from milk_np.errors import DataError, ModalityError, OutOfMemoryError
 from milk_np.files import refuse_bombs, refuse_special
+from milk_np.files.parsing import parse_json
 from milk_np.files.writing import folder_atomic, write_atomic
 
 FORMAT = 2
@@ -107,7 +108,10 @@ def _read_npz(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _entry(archive: np.lib.npyio.NpzFile, name: str) -> Any:
-    return _guarded(lambda: archive[name], f"array {name}")
+    array = _guarded(lambda: archive[name], f"array {name}")
+    if not isinstance(array, np.ndarray):  # NumPy gives what it doesn't know as bytes
+        raise DataError(f"array {name} is no NumPy array; write the file again, for example with milk-prepare")
+    return array
 
 
 def _read_folder(path: Path, check: bool) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -125,6 +129,8 @@ def read_part(path: Path, check: bool) -> tuple[dict[str, Any], dict[str, Any]]:
     names = tuple(sorted(p.stem for p in path.glob("*.npy")))
     stored, known = meta.pop(checksums.KEY, {}), [k for k in names if _known(k)]
     if isinstance(stored, dict):
+        if lost := sorted(set(stored) - set(names)):
+            raise DataError(f"{lost[0]}.npy: no such file, though meta.json has its checksum; copy the folder again")
         checksums.verify(path, stored, [k for k in known if check or not k.startswith(FEATURE)])
     arrays = {k: read_npy(path / f"{k}.npy", mmap=k.startswith(FEATURE)) for k in known}
     if "modalities" in arrays:
@@ -150,6 +156,8 @@ def _check_feature_keys(arrays: dict[str, Any]) -> None:
     if names.ndim != 1 or names.dtype.kind != "U":
         raise ModalityError(f"modalities: expected a 1-D array of names, got {names.dtype} of shape {names.shape}")
     expected = {FEATURE + str(name) for name in names}
+    if len(expected) < len(names):
+        raise ModalityError(f"modalities: expected names that differ, got {', '.join(map(str, names))}")
     found = {k for k in arrays if k.startswith(FEATURE)}
     for key in sorted(expected - found):
         raise ModalityError(f"no array {key}, though modalities lists {key.removeprefix(FEATURE)}")
@@ -161,10 +169,7 @@ def _check_feature_keys(arrays: dict[str, Any]) -> None:
 
 def parse_meta(text: str) -> dict[str, Any]:
     """Meta from its JSON text; raises DataError for a version that this program can't read."""
-    try:
-        meta = json.loads(text)
-    except ValueError as error:
-        raise DataError(f"meta: expected JSON text, got {text[:40]!r}") from error
+    meta = parse_json(text, f"meta: expected JSON text, got {text[:40]!r}")
     version = meta.get("format") if isinstance(meta, dict) else None
     if isinstance(version, bool) or not isinstance(version, int):
         raise DataError(f'meta: expected a JSON object with a whole number "format", got {text[:60]!r}')

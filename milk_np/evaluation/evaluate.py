@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,114 +12,16 @@ from numpy.typing import NDArray
 from milk_np.data.arrays import Split
 from milk_np.data.dataset import Dataset
 from milk_np.data.share import Share
-from milk_np.display.tables import Table, Tabular
 from milk_np.errors import DataError, SettingsError
-from milk_np.evaluation.exposure import Exposure, Shares, exposure_lines, group_name, sum_of
+from milk_np.evaluation.drawn import Drawn, draw, everybody, half_widths
+from milk_np.evaluation.exposure import Exposure, group_name, sum_of
 from milk_np.evaluation.metrics import PerUser, averages, best_place, coverage
+from milk_np.evaluation.result import Evaluation
 from milk_np.evaluation.truth import SPLITS, Truth
-from milk_np.files import write_npz_atomic
 from milk_np.serving.identity import IdList, Index
 from milk_np.serving.ranking import Factors, Scorer, TopK, best_candidates, meeting
-from milk_np.settings.metrics import METRICS
 
 CANDIDATES = ("all", "split")
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Evaluation(Tabular):
-    """Result of `evaluate`; as a table, a row for all items and one for each group of items.
-
-    Attributes
-    ----------
-    split : "valid" or "test"
-    candidates : "all" or "split"
-        Items ranked: all new items, or those of the split.
-    n_candidates, n_users : int
-        Items ranked for each user; users with at least one pair in the split.
-    topk : lengths K of the lists, ascending
-    metrics : dict
-        Means over users under names such as "recall@20"; see `milk_np.evaluation.metrics`.
-    slices : dict
-        The same for the relevant items of one group ("complete", "one missing", "two missing", ...):
-        candidates unchanged, over the users with such an item.
-    slice_users : dict
-        Number of those users.
-    users : (n,) int32
-        Users evaluated, ascending.
-    per_user : dict
-        Value of each metric but coverage for each of them, (n,) float64.
-    user_ids : (n,) str, optional
-        Their ids, if the data have any.
-    left_out : int
-        Users with a pair in the split whom the model can't serve: it doesn't know them, nor their history.
-    exposure : dict
-        By group of items, its share of the candidates, of the relevant pairs and of the places of the lists; see
-        `milk_np.evaluation.exposure`.
-    """
-
-    split: str
-    candidates: str
-    n_candidates: int
-    topk: tuple[int, ...]
-    metrics: dict[str, float]
-    slices: dict[str, dict[str, float]]
-    slice_users: dict[str, int]
-    users: NDArray[np.int32] = field(repr=False)
-    per_user: PerUser = field(repr=False)
-    left_out: int = 0
-    user_ids: NDArray[np.str_] | None = field(default=None, repr=False)
-    exposure: Shares = field(default_factory=dict)
-
-    @property
-    def n_users(self) -> int:
-        """Number of users evaluated."""
-        return len(self.users)
-
-    def columns(self) -> dict[str, NDArray[Any]]:
-        """Columns "group" ("all", then as in `slices`), "users", and one a metric; NaN where it isn't defined."""
-        groups = {"all": self.metrics, **self.slices}
-        users = [self.n_users, *self.slice_users.values()]
-        values = {name: np.array([of.get(name, np.nan) for of in groups.values()]) for name in self.metrics}
-        return {"group": np.array(list(groups)), "users": np.array(users, np.int64), **values}
-
-    @property
-    def by_user(self) -> Table:
-        """Each user's values, as a table: "user" (the id, or the number without ids) and one column for each metric."""
-        return Table({"user": self.users if self.user_ids is None else self.user_ids, **self.per_user})
-
-    def __repr__(self) -> str:
-        shown = ", ".join(f"{name} {value:.4f}" for name, value in self.metrics.items() if name.startswith("ndcg"))
-        return f"<{self.split}: {self.n_users:,} users, {self.n_candidates:,} candidates: {shown}>"
-
-    def to_dict(self) -> dict[str, Any]:
-        """Everything but the values per user, for a JSON file; the metrics are at the top level."""
-        sliced = {name: {"users": self.slice_users[name], **values} for name, values in self.slices.items()}
-        lost = {"users_left_out": self.left_out} if self.left_out else {}
-        counts = {"users": self.n_users, **lost, "n_candidates": self.n_candidates, "candidates": self.candidates}
-        return {**self.metrics, **counts, "slices": sliced, "exposure": self.exposure}
-
-    def save_per_user(self, path: str | Path) -> None:
-        """Write each user's values as an `.npz` of kind "per-user": `users`, `user_ids` if any, one array for each
-        metric."""
-        meta = {"kind": "per-user", "split": self.split, "candidates": self.candidates}
-        ids = {} if self.user_ids is None else {"user_ids": self.user_ids}
-        write_npz_atomic(path, {"users": self.users, **ids, **self.per_user}, meta)
-
-    def table(self) -> str:
-        """The metrics as text: one block for each K, one line for each group of items."""
-        ranked = "all new items" if self.candidates == "all" else f"the new items of {self.split}"
-        lost = f" ({self.left_out:,} unknown to the model left out)" if self.left_out else ""
-        title = f"{self.split} split: {self.n_users:,} users{lost}, {self.n_candidates:,} candidates ({ranked})"
-        blocks = (line for k in self.topk for line in ["", *self._block(k)])
-        return "\n".join([title, *blocks, *exposure_lines(self.exposure)])
-
-    def _block(self, k: int) -> Iterator[str]:
-        yield f"{f'K = {k}':<18}{'users':>9}" + "".join(f"{name:>10}" for name in METRICS)
-        rows = [("all", self.n_users, self.metrics)]
-        rows += [(name, self.slice_users[name], values) for name, values in self.slices.items()]
-        for name, users, values in rows:
-            cells = [f"{values[f'{metric}@{k}']:>10.4f}" for metric in METRICS if f"{metric}@{k}" in values]
-            yield f"{name:<18}{users:>9,}" + "".join(cells)
 
 
 def evaluate(
@@ -131,6 +32,8 @@ def evaluate(
     topk: Sequence[int] = (10, 20),
     candidates: str = "all",
     users: IdList | None = None,
+    sample_users: int | None = None,
+    seed: int = 0,
     top_k: TopK | None = None,
     share: Share | None = None,
 ) -> Evaluation:
@@ -147,6 +50,9 @@ def evaluate(
         Items without any pair are never ranked here.
     users : ids, optional
         As the data name them; numbers where they have no ids. Only those of these users who have a pair in the split.
+    sample_users : int, optional
+        Evaluate so many users, drawn at random with `seed` from those above; all of them if there aren't more. The
+        result says how far its means may be off. Coverage is that of the lists of the users drawn.
     top_k : kernel, optional
         A kernel to use instead of the model's.
     share : Share, optional
@@ -163,10 +69,14 @@ def evaluate(
         If a vector of the model is not finite.
     """
     share = share or Share()
-    found = values_of(model, ds, split, topk=topk, candidates=candidates, users=users, top_k=top_k)
+    if sample_users is not None and share.ranks.size > 1:
+        raise SettingsError("sample_users: each rank has users of its own; evaluate on one, or all users")
+    chosen = None if users is None else Index(ds.user_ids, ds.n_users, "user").numbers(users)
+    drawn = partial(draw, count=sample_users, seed=seed)
+    found = values_of(model, ds, split, topk=topk, candidates=candidates, chosen=chosen, drawn=drawn, top_k=top_k)
     found = found._replace(users=found.users + np.int32(share.first_user))
     everything = share.ranks.first_values(found)
-    whose = "" if users is None else f" of the {len(np.asarray(users))} given users"
+    whose = "" if chosen is None else f" of the {len(chosen)} given users"
     merged = share.ranks.kept_by_first(lambda: merged_values(everything, split, candidates, whose))
     told = None if merged is None else (merged.metrics, merged.slices, merged.slice_users, merged.exposure)
     means = share.ranks.from_first(told)
@@ -184,6 +94,7 @@ class Values(NamedTuple):
     topk: tuple[int, ...]
     left_out: int
     exposure: Exposure
+    drawn_from: int
 
 
 def values_of(
@@ -193,16 +104,16 @@ def values_of(
     *,
     topk: Sequence[int],
     candidates: str = "all",
-    users: IdList | None = None,
+    chosen: NDArray[np.int32] | None = None,
+    drawn: Drawn = everybody,
     top_k: TopK | None = None,
 ) -> Values:
-    """The values of the users of `ds`, as far as the model serves them; see `evaluate`. Maybe of none."""
+    """The values of the users of `ds`, or of those `chosen` and `drawn`, as far as they are served; maybe of none."""
     scorer = Factors(*model) if isinstance(model, tuple) else meeting(model, ds)
     ranked = _candidate_items(ds, split, candidates)
     refuse_trained(scorer, ranked, SPLITS[split])
     lengths = _lengths(topk, len(ranked))
-    chosen = None if users is None else Index(ds.user_ids, ds.n_users, "user").numbers(users)
-    truth = Truth.of(ds, split, ranked, chosen, getattr(scorer, "servable", None))
+    truth = Truth.of(ds, split, ranked, chosen, getattr(scorer, "servable", None), drawn)
     best = np.full(len(ranked), lengths[-1], np.int64)
     scored = [truth.score(np.zeros((0, lengths[-1]), np.int32), slice(0, 0), lengths)]
     exposure = Exposure(truth.n_missing, truth.relevant, lengths)
@@ -213,7 +124,7 @@ def values_of(
     whole, *groups = [_joined(parts) for parts in zip(*scored, strict=True)]
     ids = None if ds.user_ids is None else ds.user_ids[truth.users]
     by_group = dict(zip(truth.groups, groups, strict=True))
-    return Values(truth.users, ids, whole, by_group, best, lengths, truth.left_out, exposure)
+    return Values(truth.users, ids, whole, by_group, best, lengths, truth.left_out, exposure, truth.drawn_from)
 
 
 def merged_values(parts: Sequence[Values], split: int, candidates: str, whose: str = "") -> Evaluation:
@@ -226,6 +137,7 @@ def merged_values(parts: Sequence[Values], split: int, candidates: str, whose: s
     numbers = sorted({group for part in parts for group in part.groups})
     groups = {n: _joined([part.groups[n] for part in parts if n in part.groups]) for n in numbers}
     ids = [part.user_ids for part in parts if part.user_ids is not None]
+    drawn_from = sum(part.drawn_from for part in parts)
     return Evaluation(
         split=SPLITS[split],
         candidates=candidates,
@@ -239,6 +151,8 @@ def merged_values(parts: Sequence[Values], split: int, candidates: str, whose: s
         left_out=sum(part.left_out for part in parts),
         user_ids=np.concatenate(ids) if ids else None,
         exposure=sum_of([part.exposure for part in parts]).shares(),
+        drawn_from=drawn_from,
+        half_width=half_widths(whole, drawn_from) if drawn_from else {},
     )
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from milk_np.data.arrays import Split
 from milk_np.data.dataset import Dataset
 from milk_np.errors import DataError, DataWarning
+from milk_np.evaluation.drawn import Drawn
 from milk_np.evaluation.metrics import PerUser, hits, per_user
 
 SPLITS: dict[int, str] = {Split.VALIDATION: "valid", Split.TEST: "test"}
@@ -20,13 +21,17 @@ SPLITS: dict[int, str] = {Split.VALIDATION: "valid", Split.TEST: "test"}
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """Relevant pairs: `relevant` candidate positions by user; `n_missing`, missing modalities of each candidate."""
+    """Relevant pairs: `relevant` candidate positions by user; `n_missing`, missing modalities of each candidate.
+
+    `drawn_from` is the number of users that these were drawn from; 0 if they are all.
+    """
 
     users: NDArray[np.int32]
     indptr: NDArray[np.int64]
     relevant: NDArray[np.int32]
     n_missing: NDArray[np.int64]
     left_out: int
+    drawn_from: int
 
     @classmethod
     def of(
@@ -36,17 +41,22 @@ class Truth:
         ranked: NDArray[np.int32],
         chosen: NDArray[np.integer[Any]] | None,
         servable: NDArray[np.bool_] | None,
+        drawn: Drawn,
     ) -> Truth:
-        """Pairs of the split; only of users in `chosen` and of those `servable` (U,), if these are given."""
+        """Pairs of the split; of users in `chosen` and of those `servable` (U,) alone, if these are given; of these
+        only users that are `drawn`."""
         user, item = ds.interactions(split)
         if chosen is not None:
             kept = np.isin(user, chosen)
             user, item = user[kept], item[kept]
         user, item, left_out = _served(user, item, servable)
-        users, counts = np.unique(user, return_counts=True)
+        everybody = np.unique(user)
+        kept = np.isin(user, drawn(everybody))
+        users, counts = np.unique(user[kept], return_counts=True)
         indptr = np.concatenate([[0], np.cumsum(counts)])
         missing = ds.n_modalities - ds.available[ranked].sum(axis=1)
-        return cls(users, indptr, np.searchsorted(ranked, item).astype(np.int32), missing, left_out)
+        drawn_from = 0 if len(users) == len(everybody) else len(everybody)
+        return cls(users, indptr, np.searchsorted(ranked, item[kept]).astype(np.int32), missing, left_out, drawn_from)
 
     @cached_property
     def groups(self) -> list[int]:

@@ -11,7 +11,7 @@ import numpy as np
 from milk_np.evaluation.significance import LEVEL, holm, paired
 from milk_np.experiments.catalogue import CLAIMS
 from milk_np.experiments.reproduce import DataSet, Reproduction
-from milk_np.experiments.summary import Found, lost
+from milk_np.experiments.summary import Found, lost, over_users
 from milk_np.experiments.variants import Claim
 
 Verdict = Literal["holds", "tends to hold", "not shown", "the opposite tends to hold", "the opposite holds"]
@@ -72,7 +72,7 @@ def _one(claim: Claim, found: Found, ds: DataSet) -> Judged:
         better = lost(found.values(claim.loss, claim.better, "all", METRIC), better)
         worse = lost(found.values(claim.loss, claim.worse, "all", METRIC), worse)
     else:
-        p_users = paired(*(found.users(claim.protocol, x, METRIC) for x in (claim.better, claim.worse))).p
+        p_users = over_users(found, claim.protocol, claim.better, claim.worse, METRIC)
     over_repeats = paired(np.array(better), np.array(worse))
     effect = 100 * over_repeats.difference if claim.loss else over_repeats.effect
     wins = sum(b > w for b, w in zip(better, worse, strict=True))

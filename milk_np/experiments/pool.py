@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
 
 from milk_np.errors import DivergedError
@@ -15,6 +17,7 @@ from milk_np.experiments.runs import Result, Run, execute
 from milk_np.experiments.store import Store
 from milk_np.machine.threads import VARIABLES
 from milk_np.models.registry import DEFAULT
+from milk_np.training.signals import ENDING
 
 Say = Callable[[str], None]
 
@@ -29,12 +32,16 @@ def run_all(runs: Sequence[Run], store: Store, jobs: int, say: Say, what: str) -
     if not todo:
         return
     say(f"{what}: {len(todo)} runs to do, {jobs} at a time")
+    if min(jobs, len(todo)) > 1 and not _can_share():
+        say(f"{what}: one at a time, since this system has no shared memory (/dev/shm) for parallel runs")
+        jobs = 1
     if jobs == 1 or len(todo) == 1:
         for done, run in enumerate(todo, 1):
             _keep(store, run, lambda run=run: execute(run), say, f"{what} {done}/{len(todo)}")  # type: ignore[misc]
         return
     with _one_thread_each(), _pool(min(jobs, len(todo))) as pool:
-        futures = {pool.submit(execute, run): run for run in todo}
+        with _deaf():
+            futures = {pool.submit(execute, run): run for run in todo}
         for done, future in enumerate(as_completed(futures), 1):
             _keep(store, futures[future], future.result, say, f"{what} {done}/{len(todo)}")
 
@@ -68,6 +75,29 @@ def outcome(result: Result) -> str:
     name = next(iter(name for name in summary["valid"] if name.startswith("ndcg")))
     epochs = f" epochs {summary['epochs']}" if "epochs" in summary else ""
     return f"valid {name} {summary['valid'][name]:.4f}{epochs} {summary['seconds']:.1f} s"
+
+
+def _can_share() -> bool:
+    """Whether processes can have locks together."""
+    try:
+        with _deaf():
+            multiprocessing.get_context("spawn").Lock()
+    except OSError:
+        return False
+    return True
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Processes that are started inside don't get the signals that end this one: a terminal sends them to all, and a
+    worker has nothing to save. This one kills them when it ends."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+    try:
+        resource_tracker.ensure_running()  # multiprocessing's own helper; it lets some of these signals through again
+        signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

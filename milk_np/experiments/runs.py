@@ -15,7 +15,8 @@ import numpy as np
 from milk_np.data import Dataset, missing
 from milk_np.data.arrays import Split
 from milk_np.data.split import split_new_items
-from milk_np.evaluation.evaluate import Evaluation, evaluate
+from milk_np.evaluation.evaluate import evaluate
+from milk_np.evaluation.result import Evaluation
 from milk_np.machine.memory import PeakMemory
 from milk_np.models.base import Recommender
 from milk_np.models.registry import DEFAULT, make_model

@@ -141,7 +141,8 @@ def _metric(summary: dict[str, Any], group: str, metric: str) -> float:
     test = summary.get("test")
     if test is None:
         return 0.0
-    return float(test[metric] if group == ALL else test["slices"].get(group, {}).get(metric, math.nan))
+    where = test if group == ALL else test["slices"].get(group, {})
+    return float(where.get(metric, math.nan))
 
 
 def _add(table: Table, found: Found, column: tuple[str, str, str]) -> None:
@@ -156,13 +157,14 @@ def _add(table: Table, found: Found, column: tuple[str, str, str]) -> None:
             compared = paired(np.array(cell.values), np.array(cells[baseline].values))
             cell.effect, cell.p_repeats = compared.effect, compared.p
             if group == ALL:
-                cell.p_users = _over_users(found, protocol, label, baseline, metric)
+                cell.p_users = over_users(found, protocol, label, baseline, metric)
     _correct(cells)
     table.columns.append(column)
     table.cells[column], table.baselines[column] = cells, baseline
 
 
-def _over_users(found: Found, protocol: str, label: str, baseline: str, metric: str) -> float:
+def over_users(found: Found, protocol: str, label: str, baseline: str, metric: str) -> float:
+    """The p value of a difference over the test users; nan where they aren't the same number."""
     this, other = (found.users(protocol, name, metric) for name in (label, baseline))
     return paired(this, other).p if len(this) == len(other) else math.nan
 

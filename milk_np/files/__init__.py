@@ -17,6 +17,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from milk_np.errors import DataError
+from milk_np.files.parsing import parse_json
 from milk_np.files.pieces import Pieces, read_rows, write_entry
 from milk_np.files.writing import write_atomic
 from milk_np.text import bytes_text
@@ -86,7 +87,7 @@ def load_arrays(path: str | Path, only: Sequence[str] | None = None, rows: Mappi
             return {(k := name.removesuffix(".npy")): _read_entry(path, archive, name, some.get(k)) for name in wanted}
     except OSError as error:
         raise DataError(f"{path}: {error.strerror or error}; check the path") from error
-    except (zipfile.BadZipFile, NotImplementedError) as error:
+    except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: not an .npz archive, or truncated ({error}); write or copy it again") from error
 
 
@@ -101,13 +102,27 @@ def refuse_special(path: str | Path) -> None:
 
 
 def refuse_bombs(path: str | Path, archive: zipfile.ZipFile) -> None:
-    """Raise DataError for an archive that would take much more memory than its size tells."""
+    """Raise DataError for an archive that would take much more memory than its size tells, or whose entries have
+    other names in its index: a damaged name would make an array that needn't be there disappear."""
+    names = archive.namelist()
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise DataError(f"{path}: entry {min(twice)!r} comes twice; write the file again")
     for entry in archive.infolist():
+        _check_name(path, archive, entry)
         if entry.file_size > max(_LARGE, _MOST_EXPANDED * entry.compress_size):
             raise DataError(
                 f"{path}: entry {entry.filename.removesuffix('.npy')!r} expands from {bytes_text(entry.compress_size)} "
                 f"to {bytes_text(entry.file_size)}, more than {_MOST_EXPANDED} times; write it uncompressed (np.savez)"
             )
+
+
+def _check_name(path: str | Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> None:
+    try:
+        archive.open(entry).close()  # compares the name in the index with that before the entry
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, OSError) as error:
+        raise DataError(
+            f"{path}: entry {entry.filename!r} can't be read ({error}); the file is damaged, write or copy it again"
+        ) from error
 
 
 def require(path: str | Path, arrays: Mapping[str, object], *names: str) -> None:
@@ -119,10 +134,7 @@ def require(path: str | Path, arrays: Mapping[str, object], *names: str) -> None
 
 def parse_meta(path: str | Path, entry: np.ndarray[Any, np.dtype[Any]]) -> dict[str, Any]:
     """The JSON object in an archive's text entry."""
-    try:
-        meta = json.loads(str(entry))
-    except json.JSONDecodeError as error:
-        raise DataError(f"{path}: its {_META!r} entry is not JSON ({error})") from error
+    meta = parse_json(str(entry), f"{path}: its {_META!r} entry")
     if not isinstance(meta, dict):
         raise DataError(f"{path}: its {_META!r} entry is not a JSON object")
     return meta

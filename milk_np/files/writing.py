@@ -28,6 +28,8 @@ _OWN_DESCRIPTORS = ("/dev/fd", "/proc/self/fd", f"/proc/{os.getpid()}/fd")
 _SHORT = 40
 """Characters of the target's name in a temporary name: together they stay below the 255 bytes of a file system."""
 _EXCHANGE, _HERE = 2, -100  # RENAME_EXCHANGE and AT_FDCWD of Linux
+_UNFINISHED: set[Path] = set()
+"""Temporary files and folders that this process is writing."""
 
 
 def write_atomic(path: str | Path, write: Callable[[BinaryIO], None]) -> None:
@@ -98,6 +100,8 @@ def _temporary_file(target: Path) -> Iterator[tuple[BinaryIO, Path]]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+    finally:
+        _UNFINISHED.discard(temporary)
 
 
 def _as_before(descriptor: int, earlier: os.stat_result) -> None:
@@ -113,6 +117,7 @@ def _new_locked(target: Path, mode: int) -> tuple[Path, int]:
     """Path and descriptor of a new file for `target`; another writer may take it for a left-over until it is locked."""
     while True:
         temporary = _unguessable(target)
+        _UNFINISHED.add(temporary)
         descriptor = os.open(temporary, _CREATE, mode)
         lock(descriptor, wait=True)
         if os.fstat(descriptor).st_nlink:
@@ -163,6 +168,7 @@ def folder_atomic(path: Path) -> Iterator[Path]:
         raise
     finally:
         os.close(descriptor)
+        _UNFINISHED.discard(temporary)
     sync_folder(target.parent)
     _remove_leftovers(target)
 
@@ -170,6 +176,7 @@ def folder_atomic(path: Path) -> Iterator[Path]:
 def _new_locked_folder(target: Path) -> tuple[Path, int]:
     while True:
         temporary = _unguessable(target)
+        _UNFINISHED.add(temporary)
         temporary.mkdir(mode=stat.S_IMODE(target.stat().st_mode) & 0o777 | 0o700 if target.exists() else 0o777)
         try:
             descriptor = os.open(temporary, os.O_RDONLY | os.O_DIRECTORY)
@@ -205,6 +212,13 @@ def exchange(one: Path, other: Path) -> bool:
     """Let two paths change places in one step; False where the system or the file system can't."""
     call = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
     return call is not None and call(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _EXCHANGE) == 0
+
+
+def remove_unfinished() -> None:
+    """Remove what this process is writing, when it is about to end without its usual way out."""
+    for temporary in list(_UNFINISHED):
+        with suppress(OSError):
+            shutil.rmtree(temporary) if temporary.is_dir() else temporary.unlink()
 
 
 def _remove_leftovers(target: Path) -> None:

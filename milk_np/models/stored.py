@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from milk_np.data import Dataset, Imputer, imputer_class
 from milk_np.data.share import Share
-from milk_np.errors import DataError, MilkError, SettingsError
+from milk_np.errors import DataError, SettingsError
 from milk_np.files import Arrays as Arrays
 from milk_np.files import read_meta, read_npz, require, write_npz_atomic
 from milk_np.files.schema import Schema, check, check_plain
@@ -21,6 +21,7 @@ from milk_np.models.estimator import Estimator
 from milk_np.models.in_parts import write_in_parts
 from milk_np.models.on_data import OnData
 from milk_np.models.pool import Pool
+from milk_np.models.reading import try_arrays
 from milk_np.models.registry import MODELS, model_class, own_settings, stored_settings, trained
 from milk_np.models.schema import IMPUTER, SCHEMA
 from milk_np.models.serving import Features, Owned, Serving
@@ -57,6 +58,8 @@ class StoredModel(Estimator, Serving):
     scale_matters: ClassVar[bool] = True
     """Whether the lengths of feature rows change a ranking."""
 
+    described: ClassVar[bool] = False
+    """Whether `schema` says all of the model's own arrays; otherwise encoding is tried when they are loaded."""
     user_tables: ClassVar[frozenset[str]] = frozenset()
     """Parameters that have a row for each user."""
     share: Share | None = None  # this rank's users, for a `fit` to their data alone
@@ -140,10 +143,9 @@ class StoredModel(Estimator, Serving):
             warn_of_scale(self.fitted_imputer().modalities, self.catalogue.lengths, features, available)
 
     def with_items(self, ids: IdList, features: Features, available: Owned = None) -> Pool:
-        """This model's items and new ones that are in no data yet, to be ranked together.
+        """This model's items and new ones, to be ranked together: `ids` (n), and raw rows as in `score_items`.
 
-        `ids` (n) name the new items, `features` has their raw rows as in `score_items`. Raises DataError for an id that
-        is there already, and what `encode_items` raises.
+        Raises DataError for an id that is there already, and what `encode_items` raises.
         """
         self.check_scale(features, available)
         return Pool(self, self.catalogue, texts(ids, "item"), self.encode_items(features, available))
@@ -210,16 +212,14 @@ class StoredModel(Estimator, Serving):
         arrays, share = dict(parameters), self.share
         meta = {"kind": KIND, "model": self.name, "settings": self.settings.without_machine().to_dict()}
         if self.imputer is None or self._catalogue is None:
-            write_npz_atomic(path, arrays, meta)
-            return
+            return write_npz_atomic(path, arrays, meta)
         whole = self._catalogue if share is None or share.whole is None else Catalogue.of(share.whole)
 
         def common() -> Arrays:
             return self._common(self.fitted_imputer(), self.item_factors(), whole)
 
         if share is not None and share.shards:
-            write_in_parts(path, share, arrays, self.user_tables, whole, common, meta)
-            return
+            return write_in_parts(path, share, arrays, self.user_tables, whole, common, meta)
         arrays |= common() if share is None or share.ranks.first else {}
         write_shared(share, path, arrays, self.user_tables, meta)
 
@@ -245,6 +245,8 @@ class StoredModel(Estimator, Serving):
         """The model of what a file holds; errors of `load`."""
         if meta.get("model") != cls.name:
             raise DataError(f"{path}: holds a model named {meta.get('model')!r}, expected {cls.name!r}")
+        if not isinstance(meta.get("settings"), dict):
+            raise DataError(f"{path}: its 'meta' entry has no settings; the file is damaged, write it again")
         try:
             settings = stored_settings(meta["settings"], str(path), cls.name)
         except SettingsError as error:
@@ -259,22 +261,7 @@ class StoredModel(Estimator, Serving):
         schema = {**SCHEMA, **self.schema}
         check_plain(path, arrays, schema)
         check(path, arrays, schema, {})
-        try:
-            self._read(path, arrays)
-            ends = np.array([0, self.catalogue.n_users - 1][: self.catalogue.n_users], np.int32)
-            widths = self.user_factors(ends).shape[1], self._stored_items().shape[1]
-        except DataError as error:
-            raise error if str(error).startswith(str(path)) else DataError(f"{path}: {error}") from error
-        except MilkError:
-            raise
-        except (ValueError, IndexError, KeyError, TypeError, AttributeError) as error:
-            raise DataError(
-                f"{path}: its arrays don't fit together ({error}); the file is damaged, write it again"
-            ) from error
-        if widths[0] != widths[1]:
-            raise DataError(
-                f"{path}: vectors of users have {widths[0]} numbers, those of items {widths[1]}; write it again"
-            )
+        try_arrays(self, path, arrays)
 
     def _read(self, path: str | Path, arrays: Arrays) -> None:
         """Load what `_write` wrote; a model also reads its parameters."""

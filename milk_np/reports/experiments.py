@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -12,6 +11,7 @@ from milk_np.experiments.reproduce import DataSet, Reproduction
 from milk_np.experiments.summary import Table, summarise
 from milk_np.experiments.variants import Experiment
 from milk_np.files import write_json_atomic, write_text_atomic
+from milk_np.files.parsing import json_object
 from milk_np.machine.environment import environment
 from milk_np.reports import numbers, page
 from milk_np.reports.experiment_plots import plots_of
@@ -207,7 +207,7 @@ def _new_items(whole: Reproduction) -> str:
 
 def _training_time(whole: Reproduction) -> str:
     """Number of distinct runs and the sum of their times."""
-    finished = [json.loads(path.read_text(encoding="utf-8")) for path in whole.store.folder.glob("*.json")]
+    finished = [json_object(path) for path in whole.store.folder.glob("*.json")]
     seconds = sum(summary.get("seconds", 0.0) for summary in finished)
     return f"{len(finished)} runs, {numbers.duration(seconds)} in total; other load on the machine affects this time"
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from milk_np.errors import DataError, MilkError
 from milk_np.files import write_text_atomic
+from milk_np.files.parsing import json_object
 from milk_np.models.registry import load_settings
 from milk_np.reports import numbers, page
 from milk_np.reports.dots import Dots, Point
@@ -22,9 +23,22 @@ NAMES = {"bpr": "ranking (BPR)", "variance": "variance", "alignment": "alignment
 
 
 def write_run_report(run: RunFolder) -> None:
-    """Write `report.html` into a finished run's folder, from its files."""
+    """Write `report.html` into a finished run's folder, from its files; DataError for files that no run writes."""
+    try:
+        text = _page(run)
+    except MilkError:
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        raise DataError(
+            f"{run.path}: no report can be made of summary.json, env.json and metrics.jsonl "
+            f"({type(error).__name__}: {error}); were they edited?"
+        ) from error
+    write_text_atomic(run.file(REPORT), text)
+
+
+def _page(run: RunFolder) -> str:
     summary = run.summary() or {}
-    known = json.loads(run.file(ENV).read_text(encoding="utf-8"))
+    known = json_object(run.file(ENV))
     settings = load_settings(run.config).to_dict()
     title = f"{summary['model']} on {summary['data']}, seed {summary['seed']}"
     curves = _training(run.metrics(), str(settings["valid_metric"]), summary)
@@ -37,7 +51,7 @@ def write_run_report(run: RunFolder) -> None:
         *_seen(summary),
         page.section("about", "About this run", *_about(summary, settings, known)),
     ]
-    write_text_atomic(run.file(REPORT), page.page(title, *body))
+    return page.page(title, *body)
 
 
 _FINAL = (

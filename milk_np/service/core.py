@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +20,7 @@ from milk_np.serving.index import ItemIndex
 from milk_np.serving.recommend import Ranked
 from milk_np.serving.stock import Vectors
 
+_LARGEST = float(np.finfo(np.float32).max)
 Ids = Sequence[str]
 Rows = Mapping[str, Sequence[float] | None]
 """One item's feature rows by modality."""
@@ -51,16 +53,22 @@ class Service:
     data: Dataset | None = None
 
     def __post_init__(self) -> None:
+        self.items_of_data = _items_of(self.data)
+        self._begin()
+
+    def _begin(self) -> None:
+        """The model and the changes of the journal, from the files."""
         self.model = self.load()
         self.new, self.all = ItemIndex(self.model), ItemIndex(self.model, "all")
         self.alike = ItemIndex(self.model, "all", similar=True)
         self.added: dict[str, dict[str, list[float] | None]] = {}
         self.removed: set[str] = set()
-        self.changes = Journal(self.journal, self._apply)
-        self.items_of_data = _items_of(self.data)
+        self.changes = Journal(self.journal, self._apply, is_change)
         self._replaying = True
-        self.changes.catch_up()
-        self._replaying = False
+        try:
+            self.changes.catch_up()
+        finally:
+            self._replaying = False
 
     @property
     def _indexes(self) -> tuple[ItemIndex, ...]:
@@ -136,26 +144,36 @@ class Service:
         for number, name in enumerate(names):
             if not known(name):
                 side = self.model.catalogue.users if field == "users" else self.model.catalogue.items
-                raise RefusedError(f"{field}.{number}", side.unknown(name))
+                gone = field != "users" and name in self.removed
+                raise RefusedError(f"{field}.{number}", f"item {name!r} was removed" if gone else side.unknown(name))
 
     # Changes
 
     def put(self, items: Mapping[str, Rows]) -> int:
         """Add or replace items by their feature rows; returns how many."""
         features = {name: {m: _numbers(row) for m, row in rows.items()} for name, rows in items.items()}
-        self.changes.write({"put": features})
+        self._change({"put": features})
         return len(items)
 
     def remove(self, items: Ids) -> int:
         """Take items out of all lists; returns how many."""
         self._require("items", items, self.all.__contains__)
-        self.changes.write({"remove": list(items)})
+        self._change({"remove": list(items)})
         return len(items)
 
     def reload(self) -> list[str]:
         """Load the model again; returns added items that the new one can't encode, which are left out."""
-        lost: list[str] = self.changes.write({"reload": True})
+        lost: list[str] = self._change({"reload": True})
         return lost
+
+    def _change(self, change: Change) -> Any:
+        """Apply a change and tell the other workers. Where the journal can't be written, nothing has changed."""
+        try:
+            return self.changes.write(change)
+        except OSError:
+            with suppress(OSError, MilkError):
+                self._begin()
+            raise
 
     def _apply(self, change: Change) -> Any:
         if "put" in change:
@@ -202,6 +220,28 @@ class Service:
     def encode(self, items: Mapping[str, Rows]) -> Vectors:
         """Vectors (n, K) of items by their feature rows."""
         return encode(self.model, items)
+
+
+def is_change(value: object) -> bool:
+    """Whether a line of a journal holds what a service writes."""
+    match value:
+        case {"put": dict(items), **rest} if not rest:
+            rows = [row for features in items.values() for row in _rows_of(features)]
+            return all(row is None or (isinstance(row, list) and all(map(_is_number, row))) for row in rows)
+        case {"remove": list(names), **rest} if not rest:
+            return all(isinstance(name, str) for name in names)
+        case {"reload": True, **rest}:
+            return not rest
+    return False
+
+
+def _rows_of(features: object) -> list[Any]:
+    """Rows of one item by modality; something that is no row for anything else."""
+    return list(features.values()) if isinstance(features, dict) else [features or ""]
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < _LARGEST
 
 
 def _items_of(ds: Dataset | None) -> Index:

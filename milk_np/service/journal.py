@@ -12,6 +12,8 @@ from threading import RLock
 from typing import Any
 
 from milk_np.errors import DataError
+from milk_np.files.appending import unread_line
+from milk_np.files.parsing import parse_json
 
 Change = dict[str, Any]
 
@@ -24,12 +26,16 @@ class Journal:
     path : its file, made where there is none
     apply : function of a change
         Called once for each, in order; what it raises refuses a change of one's own, which then isn't written.
+    known : function of what a line holds, whether it is a change; all are by default
     """
 
-    def __init__(self, path: str | Path, apply: Callable[[Change], Any]) -> None:
-        self.path, self._apply = Path(path), apply
+    def __init__(
+        self, path: str | Path, apply: Callable[[Change], Any], known: Callable[[Any], bool] = lambda value: True
+    ) -> None:
+        self.path, self._apply, self._known = Path(path), apply, known
         self._read_to, self._lock = 0, RLock()
-        self.path.touch()
+        with open(self.path, "ab"):  # made where there is none
+            pass
 
     def catch_up(self) -> None:
         """Apply what other workers have written; costs a look at the file's size where that is nothing."""
@@ -42,14 +48,17 @@ class Journal:
                         self._read_to = end  # not sooner: who finds nothing to read doesn't wait for the lock
 
     def write(self, change: Change) -> Any:
-        """Apply a change after those of the others, and append it for them; returns what `apply` returned."""
-        with self._lock, open(self.path, "ab") as file, _held(file.fileno()):
+        """Apply a change after those of the others, and append it for them; returns what `apply` returned.
+
+        It is on the disk before it is applied, and read by others when it is applied. After an OSError it may be
+        applied here and isn't in the file.
+        """
+        line = json.dumps(change, allow_nan=False).encode()
+        with self._lock, open(self.path, "r+b", buffering=0) as file, _held(file.fileno()):
             self.catch_up()
-            found = self._apply(change)
-            file.write(json.dumps(change, allow_nan=False).encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-            self._read_to = file.tell()
+            with unread_line(file, self._read_to, line) as end:
+                found = self._apply(change)
+            self._read_to = end
             return found
 
     def _unread(self) -> Iterator[tuple[Change, int]]:
@@ -63,10 +72,10 @@ class Journal:
                 yield self._parsed(line, start), end
 
     def _parsed(self, line: bytes, start: int) -> Change:
-        try:
-            change: Change = json.loads(line)
-        except ValueError as error:
-            raise DataError(f"{self.path}: byte {start}: not a line of JSON ({error})") from None
+        change: Change = parse_json(line, f"{self.path}: byte {start}")
+        if not self._known(change):
+            shown = line[:60].decode(errors="replace").rstrip()
+            raise DataError(f"{self.path}: byte {start}: expected a change, put, remove or reload, got {shown}")
         return change
 
 

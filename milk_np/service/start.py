@@ -13,6 +13,7 @@ from pathlib import Path
 
 from milk_np.data import Dataset
 from milk_np.errors import DataError, SettingsError
+from milk_np.files import refuse_special
 from milk_np.machine.memory import return_freed
 from milk_np.models.stored import StoredModel
 from milk_np.service.app import ROUTES, make_app
@@ -96,8 +97,13 @@ def api_key(file: str | None) -> str | None:
 
 def read_titles(path: str) -> dict[str, str]:
     """Titles by id, from a CSV file with the columns id and title."""
-    with open(path, encoding="utf-8", newline="") as file:
-        rows = csv.DictReader(file)
-        if not {"id", "title"} <= set(rows.fieldnames or ()):
-            raise DataError(f"{path}: expected columns id and title, got {', '.join(rows.fieldnames or ()) or 'none'}")
-        return {row["id"]: row["title"] for row in rows if row["title"]}
+    refuse_special(path)
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            rows = csv.DictReader(file)
+            names = rows.fieldnames or ()
+            if not {"id", "title"} <= set(names):
+                raise DataError(f"{path}: expected columns id and title, got {', '.join(names) or 'none'}")
+            return {row["id"]: row["title"] for row in rows if row["title"]}
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: expected a CSV table in UTF-8, got {error}") from None

@@ -13,7 +13,8 @@ import numpy as np
 from milk_np.data import Dataset
 from milk_np.data.arrays import Split
 from milk_np.errors import DataError, DivergedError
-from milk_np.evaluation.evaluate import Evaluation, evaluate
+from milk_np.evaluation.evaluate import evaluate
+from milk_np.evaluation.result import Evaluation
 from milk_np.files.schema import check_like
 from milk_np.ranks.group import ALONE
 from milk_np.settings.steps import StepSettings

@@ -12,7 +12,9 @@ from typing import Any, Self
 
 from milk_np.errors import DataError, SettingsError
 from milk_np.files import write_json_atomic, write_text_atomic
-from milk_np.files.writing import remove_leftovers
+from milk_np.files.appending import append_line
+from milk_np.files.parsing import json_object, parse_json
+from milk_np.files.writing import remove_leftovers, sync
 from milk_np.machine.environment import environment
 from milk_np.settings.shared import Settings
 from milk_np.training.history import History
@@ -74,7 +76,7 @@ class RunFolder:
     @property
     def final(self) -> bool:
         """Whether nothing is held out from the training."""
-        return bool(_read_json(self.file(ENV)).get("final"))
+        return bool(json_object(self.file(ENV)).get("final"))
 
     @property
     def model(self) -> Path:
@@ -101,11 +103,11 @@ class RunFolder:
 
     def log(self, line: str) -> None:
         """Append a line to `log.txt`."""
-        self._append(LOG, line)
+        append_line(self.file(LOG), line)
 
     def append_metrics(self, record: Mapping[str, object]) -> None:
         """Append one epoch's record, which must hold "epoch", to `metrics.jsonl`."""
-        self._append(METRICS, json.dumps(record, allow_nan=False))
+        append_line(self.file(METRICS), json.dumps(record, allow_nan=False))
 
     def metrics(self) -> list[dict[str, Any]]:
         """The records of `metrics.jsonl`; a truncated last line is skipped."""
@@ -132,30 +134,34 @@ class RunFolder:
         write_text_atomic(self.file(METRICS), "".join(lines))
 
     def write_summary(self, summary: Mapping[str, object]) -> None:
-        """Write `summary.json`, which marks a run as finished."""
+        """Write `summary.json`, which marks a run as finished: nothing of it may be lost when the power fails."""
+        if self.file(METRICS).exists():
+            sync(self.file(METRICS))
         write_json_atomic(self.file(SUMMARY), dict(summary))
 
     def summary(self) -> dict[str, Any] | None:
         """The summary of a finished run, None while it isn't finished."""
         if not self.file(SUMMARY).exists():
             return None
-        return _read_json(self.file(SUMMARY))
-
-    def _append(self, name: str, line: str) -> None:
-        with open(self.file(name), "a", encoding="utf-8") as file:
-            file.write(line + "\n")
+        found = json_object(self.file(SUMMARY))
+        for name in ("epochs", "best_epoch"):
+            several = found.get(name, 0)
+            if not all(type(value) is int for value in (several if isinstance(several, list) else [several])):
+                where = self.file(SUMMARY)
+                raise DataError(f"{where}: {name}: expected a whole number, got {several!r}; was it edited?")
+        return found
 
     def _record(self, line: str, number: int) -> dict[str, Any] | None:
         try:
-            record = json.loads(line)
-        except json.JSONDecodeError:
+            record = parse_json(line, number)
+        except DataError:
             return None
         if not isinstance(record, dict) or not isinstance(record.get("epoch"), int):
             raise DataError(f'{self.file(METRICS)}: line {number} has no whole number "epoch"')
         return record
 
     def _refuse_other_data(self, data_hash: str) -> None:
-        recorded = _read_json(self.file(ENV)).get("data_hash")
+        recorded = json_object(self.file(ENV)).get("data_hash")
         if recorded != data_hash:
             raise DataError(
                 f"--resume {self.path}: the run was made on data with hash {recorded}, "
@@ -198,13 +204,3 @@ def default_folder(data_name: str, settings: Settings, root: str | Path = "runs"
     name = re.sub(r"[^A-Za-z0-9._]+", "_", data_name).strip("._") or "data"
     stamp = time.strftime("%Y%m%d-%H%M%S")
     return Path(root) / f"{name}-{settings.model}-{settings.preset}-s{settings.seed}-{stamp}-{secrets.token_hex(3)}"
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: not JSON ({error}); was it edited?") from error
-    if not isinstance(value, dict):
-        raise DataError(f"{path}: expected a JSON object")
-    return value

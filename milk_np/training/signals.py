@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from types import FrameType
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+NOTICED = threading.Event()
+"""Set when Python has handled one of them in this process."""
 
 
 class Interruption:
@@ -20,6 +22,7 @@ class Interruption:
 
     def ask(self, number: int = 0, frame: FrameType | None = None) -> None:
         """Handle a signal."""
+        NOTICED.set()
         if self.asked or self._at_once:
             raise KeyboardInterrupt
         self.asked = True

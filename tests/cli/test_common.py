@@ -274,3 +274,14 @@ def test_a_word_that_two_models_use_is_that_of_the_chosen_one(tmp_path: Path) ->
     chosen = [read_settings(argparse.Namespace(config=str(file)), {"model": name}) for name in ("milk", "heater")]
     assert [settings.to_dict().get("dirichlet_alpha") for settings in chosen] == [0.5, None]
     assert chosen[1].to_dict()["alpha"] == 0.5
+
+
+def test_an_error_during_an_interruption_counts_as_one(capsys: pytest.CaptureFixture[str]) -> None:
+    def body(_line: list[str]) -> int:
+        try:
+            raise KeyboardInterrupt("terminated")
+        finally:
+            [].pop()
+
+    assert run_command("milk-test", body, []) == EXIT_INTERRUPTED
+    assert capsys.readouterr().err == "milk-test: error: terminated\n"

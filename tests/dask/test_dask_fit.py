@@ -90,7 +90,7 @@ def test_a_worker_is_killed(moment: float, client: Any, ds: Dataset, local: Kern
     timer = Timer(moment, kill, [process_ids(client)[0]])
     timer.start()
     try:
-        for _ in range(3):
+        for _ in range(2):
             assert_same(DaskKernelProfile(client, **OPTIONS).fit(ds).to_local(), local)
     finally:
         timer.join()

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from milk_np.data import Dataset, make_mask, make_synthetic
 from milk_np.errors import DataError, DivergedError, SettingsError
-from milk_np.evaluation.evaluate import Evaluation, evaluate
+from milk_np.evaluation.evaluate import evaluate
 from milk_np.evaluation.exposure import group_name
+from milk_np.evaluation.result import Evaluation
 from milk_np.files import read_npz
 from milk_np.kernels.reference.topk import top_k as reference_top_k
 from milk_np.serving import ranking

@@ -9,11 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from milk_np.data import apply_protocol, make_synthetic
 from milk_np.evaluation.evaluate import evaluate
 from milk_np.kernels.cpu import ahead
+from milk_np.kernels.cpu.topk import top_k
 from milk_np.models.registry import MODELS, make_model, make_settings
 
 RUNS = {
@@ -44,6 +46,8 @@ def test_a_run_reaches_every_kernel_of_its_plan_with_these_types(plan: str) -> N
         make_synthetic(150, 160, 2400, {"image": 20, "text": 12}, new_items=0.3, seed=3), "FTMT", seed=1
     )
     evaluate(make_model(make_settings(RUNS[plan] | {"topk": (10,)})).fit(ds), ds, topk=(10,))
+    rng = np.random.default_rng(0)  # vectors as wide as those of more items than these
+    top_k(rng.standard_normal((80, 512)), rng.standard_normal((400, 512)), 10)
     for name, types in ahead.PLANS[plan].items():
         assert types in ahead.kernel(name).signatures, name
 

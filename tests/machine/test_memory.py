@@ -90,7 +90,7 @@ def test_a_kernel_profile_is_told_what_shrinks_its_need() -> None:
         with pytest.raises(OutOfMemoryError, match=advice):
             refuse(need, 0, best)
     crowd = bytes_of(best, **(SIZES | {"n_users": 10**7}))
-    with pytest.raises(OutOfMemoryError, match=r"vectors of users .*lower --landmarks or --profile-width"):
+    with pytest.raises(OutOfMemoryError, match=r"evaluation .*fit on a machine with more memory"):
         refuse(crowd, 0, best)
     held = [
         Need(best.replace(**given), 2000, 900, 720, 30_000, (64, 32)).steps()["held-out items"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from milk_np.data.importers.coded import Coded, coded_numbers, renamed, text_ids
 from milk_np.errors import DataError, MissingExtraError
+from milk_np.files import refuse_special
 
 _BATCH = 1 << 20
 _MOST_WORDS = 1 << 24
@@ -44,6 +46,7 @@ class ArrowTable:
     @classmethod
     def of_path(cls, path: Path) -> ArrowTable:
         """A Parquet file, or a folder with parts of one."""
+        refuse_special(path)
         arrow = pyarrow(path)
         import pyarrow.dataset as dataset
 
@@ -94,14 +97,25 @@ class ArrowTable:
 def read_ids(table: ArrowTable, name: str) -> Coded:
     """A column of ids: whole numbers, text, or bytes that hold UTF-8 text."""
     types, kind = pyarrow(table.where).types, table.kind(name)
-    if types.is_integer(kind):
-        return coded_numbers(_numbers(table, name)) if table.n else Coded(np.zeros(0, np.int32), np.zeros(0, np.int64))
-    if _is_text(types, kind) or types.is_decimal(kind) or str(kind).startswith("extension<arrow.uuid"):
-        return _read_words(table, name)
+    with _reading(table, name):
+        if types.is_integer(kind):
+            none = Coded(np.zeros(0, np.int32), np.zeros(0, np.int64))
+            return coded_numbers(_numbers(table, name)) if table.n else none
+        if _is_text(types, kind) or types.is_decimal(kind) or str(kind).startswith("extension<arrow.uuid"):
+            return _read_words(table, name)
     raise DataError(
         f"{table.where}: expected integers or strings in column {name!r}, got {kind}; cast it, since ids are compared "
         "letter by letter"
     )
+
+
+@contextmanager
+def _reading(table: ArrowTable, name: str) -> Iterator[None]:
+    """Name the column in an error of Arrow's."""
+    try:
+        yield
+    except pyarrow(table.where).ArrowException as error:
+        raise DataError(f"{table.where}: column {name!r} can't be read ({error}); write it again") from error
 
 
 def _is_text(types: Any, kind: Any) -> bool:
@@ -172,10 +186,10 @@ def _unite(arrow: Any, words: Any, waiting: list[Any], parts: list[NDArray[np.in
 
 
 def _decoded(words: Any, table: ArrowTable, name: str) -> list[Any]:
-    values: list[Any] = words.to_pylist()
-    if str(words.type).startswith("fixed"):
-        return [uuid.UUID(bytes=value) for value in values]
     try:
+        values: list[Any] = words.to_pylist()
+        if str(words.type).startswith("fixed"):
+            return [uuid.UUID(bytes=value) for value in values]
         return [value.decode() if isinstance(value, bytes) else value for value in values]
     except UnicodeDecodeError as error:
         raise DataError(
@@ -193,11 +207,13 @@ def read_values(table: ArrowTable, name: str) -> NDArray[Any] | Coded:
     """A column of times or ratings: numbers as they are, dates as datetime64[us], text as ids."""
     arrow = pyarrow(table.where)
     kind = table.kind(name)
-    if arrow.types.is_temporal(kind):
-        parts = [array.cast(arrow.timestamp("us", getattr(kind, "tz", None))) for array in table.column(name)]
-        return np.concatenate([part.to_numpy(zero_copy_only=False) for part in parts]).astype("datetime64[us]")
-    if arrow.types.is_integer(kind) or arrow.types.is_floating(kind):
-        return _numbers(table, name)
-    if arrow.types.is_decimal(kind):
-        return np.concatenate([np.array(array.cast(arrow.float64())) for array in table.column(name)])
+    with _reading(table, name):
+        if arrow.types.is_temporal(kind):
+            micro = arrow.timestamp("us", getattr(kind, "tz", None))
+            parts = [array.cast(micro, safe=False) for array in table.column(name)]  # nanoseconds are cut
+            return np.concatenate([part.to_numpy(zero_copy_only=False) for part in parts]).astype("datetime64[us]")
+        if arrow.types.is_integer(kind) or arrow.types.is_floating(kind):
+            return _numbers(table, name)
+        if arrow.types.is_decimal(kind):
+            return np.concatenate([np.array(array.cast(arrow.float64())) for array in table.column(name)])
     return read_ids(table, name)

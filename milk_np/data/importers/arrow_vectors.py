@@ -34,7 +34,8 @@ def vectors_of(table: ArrowTable, name: str, id_name: str, column: str | None = 
 
 
 def _is_list(types: Any, kind: Any) -> bool:
-    return bool(types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind))
+    lists = types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
+    return bool(lists) and _is_number(types, kind.value_type)
 
 
 def _is_number(types: Any, kind: Any) -> bool:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from milk_np.data.importers.coded import Coded, renamed, text_ids
 from milk_np.data.importers.layout import Layout, find_layout, split_header, unquoted
 from milk_np.errors import DataError
+from milk_np.files import refuse_special
 
 CHUNK = 1 << 17
 Rows = list[list[str]]
@@ -58,6 +59,7 @@ def read_text(
     Raises DataError for a column that is wanted and absent, a row of more or fewer columns than the header, an empty
     cell, and a quotation mark that isn't closed or swallows rows; the message names the line.
     """
+    refuse_special(path)
     opener: Callable[..., TextIO] = gzip.open if path.suffix == ".gz" else open
     with reading_text(path), opener(path, "rt", encoding="utf-8-sig", newline="") as file:
         layout = find_layout(path, file, wanted, optional, separator)

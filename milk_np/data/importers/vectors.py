@@ -46,6 +46,8 @@ class Vectors:
             raise ModalityError(
                 f"{where}: expected a 2-D array of floats (items x width), got {array.dtype} of shape {array.shape}"
             )
+        if ids is not None and ids.ndim != 1:
+            raise ModalityError(f"{where}: expected a 1-D array of item ids, got shape {ids.shape}")
         if ids is not None and len(ids) != len(array):
             raise ModalityError(
                 f"{where}: expected {len(ids)} rows, one for each item id, got {len(array)}; the ids must be in the "

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from itertools import permutations
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -17,6 +18,7 @@ from milk_np.data.dataset import Dataset
 from milk_np.data.rows import FeatureArray, absent_rows
 from milk_np.data.validation import as_available, as_features, check_available, check_finite
 from milk_np.errors import DataError, ModalityError
+from milk_np.files.schema import FLOATS, Field, Schema, check
 
 Rows = dict[str, NDArray[np.float32]]
 Fitted = dict[str, NDArray[Any]]
@@ -156,7 +158,21 @@ class Imputer(ABC):
         imputer.widths = dict(zip(imputer.modalities, state["widths"].tolist(), strict=True))
         _require(state, imputer._keys(), cls.name)
         imputer.fitted = {key: np.asarray(state[key]) for key in imputer._keys()}
+        check(f"state of the {cls.name} imputer", imputer.fitted, imputer._schema(), {"M": len(imputer.modalities)})
         return imputer
+
+    def _schema(self) -> Schema:
+        """What the arrays of the state look like, by the beginning of their names and the modalities behind it."""
+        return {key: self._field(*key.split("_", 1)) for key in self._keys()}
+
+    def _field(self, what: str, names: str = "") -> Field:
+        if what == "owned":
+            return Field("b", ("n", "M"))
+        if what in ("mean", "rows"):
+            width = self.widths[names]
+            return Field(FLOATS, (width,) if what == "mean" else ("n", width), finite=what == "mean")
+        have, want = next(pair for pair in permutations(self.modalities, 2) if "_".join(pair) == names)
+        return Field(FLOATS, (self.widths[want],) if what == "intercept" else (self.widths[have], self.widths[want]))
 
 
 def owned_rows(rows: FeatureArray | None, n: int) -> NDArray[np.bool_]:

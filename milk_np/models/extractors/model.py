@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from milk_np.backends.base import Array, Backend
 from milk_np.backends.select import get_backend
 from milk_np.data import Dataset, FeatureTable, feature_tables, make_imputer
+from milk_np.errors import DataError
 from milk_np.files import require
 from milk_np.files.schema import FLOATS, Field, Schema
 from milk_np.models.base import Vectors
@@ -55,6 +56,7 @@ class ExtractorModel(SteppedModel):
         Losses and validation metrics of the training, after `fit`.
     """
 
+    described: ClassVar[bool] = True
     schema: ClassVar[Schema] = {
         "P": Field(FLOATS, ("*", "K")),
         "W#": Field(FLOATS, ("*", "K")),
@@ -222,6 +224,12 @@ class ExtractorModel(SteppedModel):
         M = sum(name.startswith("W") for name in arrays)
         require(path, arrays, *(f"b{m}" for m in range(M)))
         P, widths = arrays["P"], [len(arrays[f"W{m}"]) for m in range(M)]
+        expected = [*self.fitted_imputer().widths.values()], self.settings.dim
+        if (widths, P.shape[1]) != expected:
+            raise DataError(
+                f"{path}: expected W of widths {expected[0]} and {expected[1]} columns, got {widths} and {P.shape[1]}; "
+                "the file is damaged, write it again"
+            )
         self.params = blank_parameters(self._backend, len(P), widths, P.shape[1], scaled="scale" in arrays)
         for name, array in self.params.arrays():
             array[...] = self._backend.asarray(arrays[name])

@@ -28,7 +28,7 @@ from milk_np.backends.base import Array, Backend
 from milk_np.data import Dataset
 from milk_np.models.base import Floats
 from milk_np.models.kernel_profile.choice import ContentKernel
-from milk_np.models.kernel_profile.need import BLOCK_ROWS, COLUMN_BYTES
+from milk_np.models.kernel_profile.need import BLOCK_ROWS, COLUMN_BYTES, LEAST_SIMILARITIES
 from milk_np.models.kernel_profile.pairs import Pairs
 from milk_np.models.kernel_profile.smoother import Smoother
 from milk_np.models.kernel_profile.spans import LOCAL, Engine, row_slices, spans, total
@@ -55,6 +55,8 @@ class Items:
     landmarks: Sequence[Array]
     """Their content, whitened, transposed: (D or r, L)."""
     kernel: ContentKernel
+    block_rows: int = 0
+    """Items of a block; 0: as many as suit the backend."""
 
     @classmethod
     def of(
@@ -66,6 +68,7 @@ class Items:
         landmarks: Sequence[Float32],
         kernel: ContentKernel,
         reserve: int = 0,
+        block_rows: int = 0,
     ) -> Self:
         """The training items of `ds`; `reserve` bytes of the device are left free by the features."""
         ids, put = ds.train_items, backend.asarray
@@ -73,7 +76,7 @@ class Items:
         across = [put(np.ascontiguousarray(x.T)) for x in landmarks]
         return cls(
             backend, tables, ids, put(ids), put(np.ascontiguousarray(ds.available[ids].T)),
-            [put(x) for x in centres.values()], [put(x) for x in axes], across, kernel,
+            [put(x) for x in centres.values()], [put(x) for x in axes], across, kernel, block_rows,
         )  # fmt: skip
 
     @cached_property
@@ -92,7 +95,7 @@ class Items:
 
     def blocks(self, span: slice) -> Iterator[slice]:
         """Items of a span whose similarities are made together."""
-        for block in row_slices(span.stop - span.start, BLOCK_ROWS[self.backend.name]):
+        for block in row_slices(span.stop - span.start, self.block_rows or BLOCK_ROWS[self.backend.name]):
             yield slice(span.start + block.start, span.start + block.stop)
 
     def similar(self, block: slice) -> Array:
@@ -204,16 +207,20 @@ def targets(
 ) -> Targets:
     """Sums with Q = B^T R^T R B G, G = K bases[0] of the first set, some columns of Q at a time."""
     L, base, sets = items.n_landmarks, bases[0], Sets(items, weights, bases)
-    step = columns_at_a_time(len(items.ids), L, base.dtype, column_bytes or COLUMN_BYTES[items.backend.name])
+    step = columns_at_a_time(len(items.ids), L, base.dtype, _column_bytes(items, column_bytes))
     found = [_some_targets(sets, pairs, smoother, part, engine) for part in row_slices(L, step)]
     products = [np.hstack(parts) for parts in zip(*(each.products for each in found), strict=True)]
     return Targets(products, np.hstack([each.smoothed for each in found]))
 
 
+def _column_bytes(items: Items, given: int | None) -> int:
+    return COLUMN_BYTES[items.backend.name] if given is None else given
+
+
 def columns_at_a_time(n: int, L: int, dtype: DTypeLike, column_bytes: int) -> int:
-    """Columns of Q that fit `column_bytes`, a multiple of 64 unless it is all."""
+    """Columns of Q that fit `column_bytes`, a multiple of LEAST_SIMILARITIES unless it is all."""
     fit = column_bytes // max(n * np.dtype(dtype).itemsize, 1)
-    return L if fit >= L else max(64, fit // 64 * 64)
+    return L if fit >= L else max(LEAST_SIMILARITIES, fit // LEAST_SIMILARITIES * LEAST_SIMILARITIES)
 
 
 def _some_targets(sets: Sets, pairs: Pairs, smoother: Smoother, columns: slice, engine: Engine) -> Targets:

@@ -20,7 +20,7 @@ from milk_np.models.kernel_profile.choice import START_NOISE, ContentKernel, cho
 from milk_np.models.kernel_profile.content import content_of
 from milk_np.models.kernel_profile.held_out import HeldOut
 from milk_np.models.kernel_profile.limits import CHOICE_ITEMS, HELD_ITEMS
-from milk_np.models.kernel_profile.need import MOST_IN_MEMORY, PRECISE_ITEMS
+from milk_np.models.kernel_profile.need import MOST_IN_MEMORY, PRECISE_ITEMS, Plan
 from milk_np.models.kernel_profile.pairs import Pairs
 from milk_np.models.kernel_profile.ridge import owned_sets
 from milk_np.models.kernel_profile.samples import pairs_with, smoothed_gram, users_of
@@ -60,11 +60,13 @@ def fit_profile(
     centres: Mapping[str, Vectors],
     settings: KernelProfileSettings,
     tell: Tell = _silent,
+    plan: Plan | None = None,
     pairs: Pairs | None = None,
 ) -> Arrays:
     """The arrays named by PARAMETERS, and the landmarks' content; `tell` hears of the phases.
 
-    `pairs` are those of `ds` where they lie elsewhere than in this process; their engine makes the sums over items too.
+    On the host, `plan` says how much is worked on at once. `pairs` are those of `ds` where they lie elsewhere than in
+    this process; their engine makes the sums over items too.
     """
     tell("smoothing histories", 0.0)
     backend, items = get_backend(settings.device, settings.threads), ds.train_items
@@ -82,11 +84,13 @@ def fit_profile(
     landmarks = [whitened(x, each) for x, each in zip(landmarks, axes, strict=True)]
     sets = owned_sets(ds.available)[: 1 if settings.owned_sets == "whole" else None]
     tell("regressions by owned modalities", SHARES[2])
-    blocks = Items.of(ds, backend, centres, axes, landmarks, kernel)
-    fitted = fit_by_blocks(blocks, pairs, smoother, sets, landmarks, settings.profile_width, engine=pairs.engine)
+    rows, column_bytes = (plan.rows, plan.column_bytes) if plan and backend.name == "cpu" else (0, None)
+    blocks = Items.of(ds, backend, centres, axes, landmarks, kernel, block_rows=rows)
+    width, engine = settings.profile_width, pairs.engine
+    fitted = fit_by_blocks(blocks, pairs, smoother, sets, landmarks, width, column_bytes=column_bytes, engine=engine)
     tell("vectors of items", SHARES[3])
     popularity = pairs.popularity()
-    history = table_of_zeros((ds.n_items, fitted.coefficients.shape[2]))
+    history = table_of_zeros((ds.n_items, fitted.coefficients.shape[2]), plan.in_memory if plan else None)
     factor = np.maximum(popularity, 1) ** -settings.rarity
     mean_item = collect(fitted, backend, factor, popularity, items, history)
     return {
@@ -116,9 +120,10 @@ def fit_smoother(pairs: Pairs, settings: KernelProfileSettings) -> Smoother:
     return Smoother.fit(pairs, **options, tolerance=TOLERANCES[precise], dtype=dtype).astype(np.float32)
 
 
-def table_of_zeros(shape: tuple[int, int]) -> Vectors:
-    """Zeros (n, K): in memory, or if there are many on disk, in a file without a name that goes with them."""
-    if shape[0] * shape[1] <= MOST_IN_MEMORY:
+def table_of_zeros(shape: tuple[int, int], most: int | None = None) -> Vectors:
+    """Zeros (n, K): in memory, or if there are more than `most` on disk, in a file without a name that goes with
+    them."""
+    if shape[0] * shape[1] <= (MOST_IN_MEMORY if most is None else most):
         return np.zeros(shape, np.float32)
     with TemporaryFile() as file:
         return np.memmap(file, np.float32, "w+", shape=shape)

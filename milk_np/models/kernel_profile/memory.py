@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+from milk_np.errors import SettingsError
 from milk_np.machine.memory import KERNELS
-from milk_np.models.kernel_profile.need import Need
+from milk_np.models.kernel_profile.need import Need, plan_for
 from milk_np.models.kernel_profile.settings import KernelProfileSettings
+from milk_np.text import bytes_text
 
-_FLOAT = 4
 _ELSEWHERE = "fit on a machine with more memory"
 _NARROWER = "lower --landmarks or --profile-width"
 _LOWER_RANK = "lower --smoothing-rank"
@@ -21,7 +23,9 @@ ADVICE = {
     "held-out items": "give --whitening and --kernel-noise, so that they aren't chosen",
     "similarities": _NARROWER,
     "vectors": _NARROWER,
-    "vectors of users": _NARROWER,
+    "axes of the vectors": _NARROWER,
+    "the whole width": "give a number to --width",
+    "evaluation": _ELSEWHERE,
 }
 """By purpose, what makes its need smaller."""
 
@@ -36,6 +40,34 @@ def training_bytes(
     widths: Sequence[int],
 ) -> dict[str, int]:
     """Bytes that fitting adds to the loaded data set, by purpose: what is held throughout, and the largest step."""
-    need = Need(settings, n_users, n_items, n_items - n_new_items, n_train_pairs, widths).total()
-    users = _FLOAT * n_users * (min(settings.profile_width, settings.landmarks) + 2 * max(settings.cutoffs))
-    return {"compiled kernels": KERNELS // 2, **need, "vectors of users": users}
+    need = need_of(
+        settings, n_users=n_users, n_items=n_items, n_new_items=n_new_items, n_train_pairs=n_train_pairs, widths=widths
+    ).total()
+    return {"compiled kernels": KERNELS // 2, **need}
+
+
+def need_of(
+    settings: KernelProfileSettings,
+    *,
+    n_users: int,
+    n_items: int,
+    n_new_items: int,
+    n_train_pairs: int,
+    widths: Sequence[int],
+) -> Need:
+    """The need of a fit under the plan that `settings.memory` asks for."""
+    need = Need(settings, n_users, n_items, n_items - n_new_items, n_train_pairs, widths)
+    given = settings.memory_bytes
+    return need if given is None else plan_for(need, given - KERNELS // 2)
+
+
+def refuse_too_little(settings: KernelProfileSettings, **sizes: Any) -> None:
+    """Raise SettingsError if a fit can't do with `settings.memory`."""
+    given, need = settings.memory_bytes, training_bytes(settings, **sizes)
+    if given is None or sum(need.values()) <= given:
+        return
+    largest, least = max(need, key=lambda name: need[name]), bytes_text(1.01 * sum(need.values()))
+    raise SettingsError(
+        f"memory (--memory): got {settings.memory}, expected at least {least} for these data and settings; the largest "
+        f"part is {largest} ({bytes_text(need[largest])}): {ADVICE[largest]}"
+    )

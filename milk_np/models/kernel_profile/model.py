@@ -37,7 +37,7 @@ from milk_np.errors import SettingsError
 from milk_np.files import require
 from milk_np.files.schema import FLOATS, Field, Schema
 from milk_np.kernels.blas import one_blas_thread
-from milk_np.models.base import Vectors
+from milk_np.models.base import Vectors, data_sizes
 from milk_np.models.kernel_profile import memory
 from milk_np.models.kernel_profile.by_ranks import RanksEngine
 from milk_np.models.kernel_profile.choice import ContentKernel
@@ -177,6 +177,7 @@ class KernelProfile(KernelProfileSignature, StoredModel):
         """Raises SettingsError if weights or exponents are given, but not one for each modality (one exponent may be
         for all), DeviceError without the device."""
         get_backend(self.settings.device, self.settings.threads)
+        memory.refuse_too_little(self.settings, **data_sizes(ds))
         self._check_modalities("modality_weights", ds, shared=False)
         self._check_modalities("whitening", ds, shared=True)
 
@@ -203,9 +204,10 @@ class KernelProfile(KernelProfileSignature, StoredModel):
             self._ds, self._catalogue, self._items = ds, Catalogue.of(ds), None
             self.imputer, self._arrays = MeanImputer().fit(ds), {}
             with one_blas_thread():
-                self._arrays = fit_profile(ds, self._centres, self.settings, phases, pairs)
+                plan = memory.need_of(self.settings, **data_sizes(ds)).plan
+                self._arrays = fit_profile(ds, self._centres, self.settings, phases, plan, pairs)
                 phases("axes of the vectors", BALANCING)
-                self._arrays = balanced(self, ds)
+                self._arrays = balanced(self, ds, plan.in_memory)
             if run is not None and self.ranks.first:
                 self.save(run.model)
         return self

@@ -25,6 +25,7 @@ class KernelProfileSignature:
             seed: int = 0,
             profile_width: int = 1024,
             width: str = "full",
+            memory: str = "",
             landmarks: int = 1024,
             smoothing: float = 100.0,
             smoothing_rank: int = 64,
@@ -58,6 +59,9 @@ class KernelProfileSignature:
             width : str
                 numbers of a vector that are kept: a number; auto: the least that ranks held-out training items about as
                 well; full: all
+            memory : str
+                most memory of the fit on top of the data set, such as 2GB: smaller blocks, vectors on disk; not given:
+                what is fastest
             landmarks : int
                 number of landmarks: training items that content is compared with
             smoothing : float

@@ -61,13 +61,16 @@ class Model(Protocol):
         """Vectors of items by their features."""
 
 
-def balanced(model: Model, ds: Dataset) -> Arrays:
-    """The arrays of a `model` just fitted to `ds` on balanced axes, cut to the width that its settings say."""
+def balanced(model: Model, ds: Dataset, in_memory: int | None = None) -> Arrays:
+    """The arrays of a `model` just fitted to `ds` on balanced axes, cut to the width that its settings say.
+
+    Histories of more numbers than `in_memory` go to disk.
+    """
     settings, whole = model.settings, model.arrays()
     width = _least_width(model, ds) if settings.width == "auto" else settings.most_numbers
     axes = BalancedAxes.of(_some_users(model, ds), _some_items(model, ds)).cut(width)
     shape = whole["history"].shape[0], axes.users.shape[1]
-    history = whole["history"] if shape == whole["history"].shape else table_of_zeros(shape)
+    history = whole["history"] if shape == whole["history"].shape else table_of_zeros(shape, in_memory)
     return turned_arrays(whole, axes, history)
 
 

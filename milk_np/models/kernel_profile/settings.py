@@ -8,6 +8,7 @@ from typing import ClassVar
 from milk_np.errors import SettingsError
 from milk_np.settings.option import Value, option
 from milk_np.settings.shared import Kind, Settings, Space
+from milk_np.text import size_bytes
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,11 @@ class KernelProfileSettings(Settings):
         "full", str, "kernel-profile",
         "numbers of a vector that are kept: a number; auto: the least that ranks held-out training items about as "
         "well; full: all", metavar="N|auto|full",
+    )
+    memory: str = option(
+        "", str, "kernel-profile",
+        "most memory of the fit on top of the data set, such as 2GB: smaller blocks, vectors on disk; not given: what "
+        "is fastest", metavar="SIZE",
     )
     landmarks: int = option(
         1024, int, "kernel-profile", "number of landmarks: training items that content is compared with",
@@ -84,6 +90,16 @@ class KernelProfileSettings(Settings):
             raise SettingsError(
                 f"width (--width): got {self.width!r}, expected a whole number of at least 1, auto or full"
             )
+
+        try:
+            _ = self.memory_bytes
+        except ValueError as error:
+            raise SettingsError(f"memory (--memory): {error}") from None
+
+    @property
+    def memory_bytes(self) -> int | None:
+        """Most bytes of the fit; None where no one said."""
+        return size_bytes(self.memory) if self.memory else None
 
     @property
     def most_numbers(self) -> int:

@@ -16,6 +16,7 @@ from milk_np.data import Dataset
 from milk_np.data.arrays import Split
 from milk_np.errors import DataError, DivergedError
 from milk_np.files import read_npz, write_npz_atomic
+from milk_np.files.schema import FLOATS, Field, Schema, check, check_plain
 from milk_np.settings.pretrained import PretrainedSettings
 from milk_np.training.pretraining.learners import LEARNERS
 
@@ -44,7 +45,7 @@ def pretrained(backend: Backend, ds: Dataset, how: PretrainedSettings, beside: P
     """
     name = f"{how.backbone}-{key(ds, how)}.npz"
     path = None if beside is None else beside / FOLDER / name
-    tables = _RECENT.get(name) or _read(path) or learned(backend, ds, how)
+    tables = _RECENT.get(name) or _read(path, ds) or learned(backend, ds, how)
     _remember(name, tables)
     if path is not None and not path.exists():
         _keep(path, tables)
@@ -95,14 +96,19 @@ def _remember(name: str, tables: Pretrained) -> None:
         _RECENT.pop(oldest, None)
 
 
-def _read(path: Path | None) -> Pretrained | None:
+SCHEMA: Schema = {"users": Field(FLOATS, ("U", "K")), "items": Field(FLOATS, ("I", "K"))}
+
+
+def _read(path: Path | None, ds: Dataset) -> Pretrained | None:
     """The tables in the file; None if there is none, or it is damaged and removed: they can be learned again."""
     if path is None:
         return None
     try:
         arrays, _ = read_npz(path, KIND)
-        return Pretrained(arrays["users"], arrays["items"])
-    except (DataError, KeyError):
+        check_plain(path, arrays, SCHEMA)
+        check(path, arrays, SCHEMA, {"U": ds.n_users, "I": ds.n_items})
+        return Pretrained(arrays["users"].astype(np.float32), arrays["items"].astype(np.float32))
+    except DataError:
         with suppress(OSError):
             path.unlink(missing_ok=True)
         return None
