@@ -25,7 +25,7 @@ MUTATIONS = [
     Mutation("blocks: the user's features in the place of the least axes'", KP + "by_blocks.py",
              "[put(narrow), *bases[1:]]", "bases"),
     Mutation("blocks: histories that aren't smoothed", KP + "blocks.py",
-             "        smoother.combine(smoothed, block, out)\n", ""),
+             "        smoother.combine(smoothed, span, out)\n", ""),
     Mutation("blocks: targets smoothed like histories", KP + "blocks.py",
              "smoother.apply_transposed(Q)", "smoother.apply(Q)"),
     Mutation("directions: what lies in the basis again stays", KP + "directions.py",

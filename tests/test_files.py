@@ -147,7 +147,7 @@ def tiny_disk(tmp_path: Path) -> Iterator[Path]:
     if mounted.returncode:
         pytest.skip("mounting a tmpfs is not permitted: a full disk is tested by the injected faults only")
     yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 def test_a_really_full_disk_leaves_the_old_file(tiny_disk: Path) -> None:

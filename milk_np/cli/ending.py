@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from milk_np.files.writing import remove_unfinished
 from milk_np.text import printable
 from milk_np.training.signals import ENDING, NOTICED
 
@@ -49,7 +49,8 @@ class Watch:
 
     def _end(self) -> None:
         with suppress(Exception):
-            remove_unfinished()
+            if writing := sys.modules.get("milk_np.files.writing"):  # else nothing was written; it loads NumPy
+                writing.remove_unfinished()
         with suppress(Exception):  # nobody listens, or the handler came after all and closed what this asks for
             os.write(2, f"{self._program}: error: {printable(self.advice())}\n".encode())
         os._exit(EXIT_INTERRUPTED)

@@ -101,7 +101,7 @@ def tiny_disk(tmp_path: Path) -> Iterator[Path]:
     if not mounted:
         pytest.skip("no tmpfs can be mounted here; tests/test_files.py injects a full disk into the writes")
     yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 def test_a_full_disk_ends_with_3_and_whole_files(
