@@ -222,11 +222,6 @@ PHRASES: list[tuple[str, str, list[Figure]]] = [
         r"tuned weights gave (\d+)% and (\d+)% more NDCG@20 than those printed in the paper on two .* and (\d+)% more",
         [over(data, "FTMT", "MILK", PRINTED) for data in (LASTFM, BABY, TIKTOK)],
     ),
-    (
-        "docs/models.md",
-        r"gave (\d+)% \(Last.fm 2K\) to (\d+)% \(Baby\) more than 64",
-        [beyond(data, "FTMT", KERNEL, "64-dimensional vectors") for data in (LASTFM, BABY)],
-    ),
 ]
 """Page, phrase with its figures, and what each of them is."""
 

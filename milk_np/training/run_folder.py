@@ -181,7 +181,10 @@ class OthersRun(RunFolder):
     def write_summary(self, summary: Mapping[str, object]) -> None:
         """Nothing."""
 
-    def _append(self, name: str, line: str) -> None:
+    def log(self, line: str) -> None:
+        """Nothing."""
+
+    def append_metrics(self, record: Mapping[str, object]) -> None:
         """Nothing."""
 
 

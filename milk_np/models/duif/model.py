@@ -42,6 +42,9 @@ class Duif(DuifSignature, ExtractorModel):
         width = sum(int(ds.features[name].shape[1]) for name in ds.modalities)
         super().check(self._side_by_side(ds, np.broadcast_to(np.float32(0), (ds.n_items, width))))
 
+    def _rows_of_weights(self) -> list[int]:
+        return [sum(super()._rows_of_weights())]
+
     def trainer(self, ds: Dataset) -> Trainer:
         """Impute and concatenate the modalities, and set up the step on them."""
         imputer = make_imputer(self.settings.impute).fit(ds)

@@ -224,7 +224,7 @@ class ExtractorModel(SteppedModel):
         M = sum(name.startswith("W") for name in arrays)
         require(path, arrays, *(f"b{m}" for m in range(M)))
         P, widths = arrays["P"], [len(arrays[f"W{m}"]) for m in range(M)]
-        expected = [*self.fitted_imputer().widths.values()], self.settings.dim
+        expected = self._rows_of_weights(), self.settings.dim
         if (widths, P.shape[1]) != expected:
             raise DataError(
                 f"{path}: expected W of widths {expected[0]} and {expected[1]} columns, got {widths} and {P.shape[1]}; "
@@ -233,6 +233,10 @@ class ExtractorModel(SteppedModel):
         self.params = blank_parameters(self._backend, len(P), widths, P.shape[1], scaled="scale" in arrays)
         for name, array in self.params.arrays():
             array[...] = self._backend.asarray(arrays[name])
+
+    def _rows_of_weights(self) -> list[int]:
+        """Rows of each W: the widths of the modalities."""
+        return [*self.fitted_imputer().widths.values()]
 
     # What is there after fit or load
 
