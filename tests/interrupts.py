@@ -95,7 +95,7 @@ LONG = {
     "evaluate": Long(larger, evaluate.main, ("--model", "run", "--data", "data.npz", "--json", "found.json", *ONE)),
     "recommend": Long(larger, recommend.main, ("--model", "run", *LISTS, *ONE)),
     "prepare": Long(table, prepare.main, (*PREPARED, "out.npz"), 2.0),
-    "prepare folder": Long(table, prepare.main, (*PREPARED, "out"), 2.0),
+    "prepare folder": Long(table, prepare.main, (*PREPARED, "out", "--merge-duplicates"), 2.0),
     "prepare synthetic": Long(nothing, prepare.main, BIG, 3.0),
     "tune": Long(small, tune.main, (*TUNE, "1"), 1.0),
     "tune, two workers": Long(small, tune.main, (*TUNE, "2"), 5.0),
