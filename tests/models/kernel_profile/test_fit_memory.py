@@ -13,6 +13,7 @@ from kernel_profile_cases import OPTIONS, small
 
 from milk_np.data import make_synthetic
 from milk_np.errors import SettingsError
+from milk_np.machine.memory import KERNELS
 from milk_np.models.kernel_profile import need as need_module
 from milk_np.models.kernel_profile.memory import need_of, training_bytes
 from milk_np.models.kernel_profile.model import KernelProfile
@@ -79,11 +80,12 @@ def stated(memory: str) -> int:
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the kernel doesn't tell a process's memory")
 @pytest.mark.parametrize("memory", ["", "220MB"])
 def test_a_fit_takes_what_it_says(memory: str) -> None:
-    """Within 20 %, the evaluation that follows a fit in a command apart; a small plan may take a third less."""
+    """Within 20 %, the evaluation that follows a fit in a command apart; compiled kernels may come from the disk, or from
+    a helper process, and then take next to nothing here."""
     expected = stated(memory)
     if memory:
         assert expected <= size_bytes(memory) < stated("") - 50 * MB
-    assert (0.65 if memory else 0.8) * expected < peak(memory) < 1.2 * expected
+    assert 0.8 * (expected - KERNELS // 2) < peak(memory) < 1.2 * expected
 
 
 def test_smaller_blocks_and_vectors_on_disk_change_scores_by_rounding(monkeypatch: pytest.MonkeyPatch) -> None:
