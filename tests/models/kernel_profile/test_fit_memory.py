@@ -80,7 +80,7 @@ def stated(memory: str) -> int:
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the kernel doesn't tell a process's memory")
 @pytest.mark.parametrize("memory", ["", "220MB"])
 def test_a_fit_takes_what_it_says(memory: str) -> None:
-    """Within 20 %, the evaluation that follows a fit in a command apart; compiled kernels may come from the disk, or from
+    """Within 20 %, the evaluation that follows a fit in a command apart; compiled kernels may come from the disk or
     a helper process, and then take next to nothing here."""
     expected = stated(memory)
     if memory:
