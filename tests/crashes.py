@@ -32,7 +32,7 @@ threads.prepare(["--threads", "1"])
 from file_system import DIED, FileSystem, Plan, Tally
 from forked import Ended, call
 from job_cases import JOBS, Job, contents, damage, fresh, inside, quietly
-from records import Record, write_record
+from records import Record, reported
 from warm import without_threads
 
 ENDS = ("before", "amid", "power")
@@ -188,10 +188,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(found or "as never stopped")
             return int(bool(found))
         record = run(names, kinds, None if given.all else given.points, given.seed, Path(folder))
-    print(record.text())
-    if given.record:
-        write_record(given.record, record)
-    return int(bool(record.wrong))
+    return reported(record, given.record)
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ threads.prepare(["--threads", "1"])
 
 from forked import Child
 from fuzz_kinds import KINDS, LOADERS, REFUSED, Files, WrongError, outcome
-from records import Record, write_record
+from records import Record, reported
 from warm import without_threads
 
 PATIENCE = 30.0
@@ -232,10 +232,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 Bench(names[0], Path(place) / "guided", given.seed), 60 * (given.minutes or 1), given.seed
             )
         record = run(names, given.seed, cases, given.minutes, Path(place))
-    print(record.text())
-    if given.record:
-        write_record(given.record, record)
-    return int(bool(record.wrong))
+    return reported(record, given.record)
 
 
 if __name__ == "__main__":

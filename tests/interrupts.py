@@ -30,7 +30,7 @@ from crashes import WrongError
 from forked import Child, Ended, call
 from job_cases import PREPARED, damage, data, fresh, inside, quietly
 from kills import members
-from records import Record, write_record
+from records import Record, reported
 
 from milk_np.cli import evaluate, prepare, recommend, reproduce, train, tune
 from milk_np.data import make_synthetic
@@ -228,10 +228,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as folder:
         record = run(given.job or list(LONG), given.count, given.seed, given.anew, given.within, Path(folder))
-    print(record.text())
-    if given.record:
-        write_record(given.record, record)
-    return int(bool(record.wrong))
+    return reported(record, given.record)
 
 
 if __name__ == "__main__":

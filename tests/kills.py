@@ -28,7 +28,7 @@ sys.path[:0] = [str(HERE), str(HERE / "hardening")]
 from crashes import Bench, WrongError
 from forked import Child, Ended
 from job_cases import JOBS, fresh
-from records import Record, write_record
+from records import Record, reported
 
 from milk_np.training.run_folder import RunFolder
 
@@ -163,10 +163,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as folder:
         record = run(given.job or list(JOBS), given.count, given.seed, given.anew, Path(folder))
-    print(record.text())
-    if given.record:
-        write_record(given.record, record)
-    return int(bool(record.wrong))
+    return reported(record, given.record)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -25,12 +25,6 @@ from subjects import epoch, sampling, topk  # noqa: E402
 from worker import Timing, Worker  # noqa: E402
 
 from milk_np.machine.environment import cpu_flags  # noqa: E402
-
-SPEC = spec_from_file_location("benchmarks_run", BENCHMARKS / "run.py")  # by its file: others have a `run` too
-assert SPEC is not None
-assert SPEC.loader is not None
-run = module_from_spec(SPEC)
-SPEC.loader.exec_module(run)
 
 MACHINE = {"cpu", "cores", "instructions", "caches", "clock_ghz", "memory_gib", "system", "python", "versions"}
 SMALL = shapes.Shape("small", users=40, items=30, pairs=200, widths=(6, 5, 4), dim=3, batch=32, alpha=0.5)

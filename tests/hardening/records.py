@@ -29,6 +29,14 @@ def write_record(path: Path, record: Record) -> None:
     path.write_text(json.dumps([*map(asdict, found), asdict(record)], indent=1) + "\n")
 
 
+def reported(record: Record, path: Path | None) -> int:
+    """Print a record, keep it in the file if one is given; 1 if anything was wrong, as an exit code."""
+    print(record.text())
+    if path:
+        write_record(path, record)
+    return int(bool(record.wrong))
+
+
 def read_records(path: Path) -> list[Record]:
     """All records in a file; none if there is no file."""
     return [Record(**each) for each in json.loads(path.read_text())] if path.exists() else []
