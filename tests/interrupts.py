@@ -94,12 +94,12 @@ LONG = {
     "train best": Long(larger, train.main, (*ON, "--preset", "best", *ONE), 1.5),
     "evaluate": Long(larger, evaluate.main, ("--model", "run", "--data", "data.npz", "--json", "found.json", *ONE)),
     "recommend": Long(larger, recommend.main, ("--model", "run", *LISTS, *ONE)),
-    "prepare": Long(table, prepare.main, (*PREPARED, "out.npz"), 2.0),
+    "prepare": Long(table, prepare.main, (*PREPARED, "out.npz", "--merge-duplicates"), 2.0),
     "prepare folder": Long(table, prepare.main, (*PREPARED, "out", "--merge-duplicates"), 2.0),
     "prepare synthetic": Long(nothing, prepare.main, BIG, 3.0),
     "tune": Long(small, tune.main, (*TUNE, "1"), 1.0),
     "tune, two workers": Long(small, tune.main, (*TUNE, "2"), 5.0),
-    "reproduce": Long(small, reproduce.main, REPRODUCE, 1.0),
+    "reproduce": Long(larger, reproduce.main, REPRODUCE, 1.0),
 }
 BY_WORKERS = ("tune, two workers",)
 """Jobs whose workers start anew: these are measured in a process of their own, whose group gets the signal too."""

@@ -22,6 +22,8 @@ from milk_np.text import nearest
 
 Kind = Literal["steps", "closed form", "untrained"]
 Space = Mapping[str, tuple[Value, ...]]
+MOST_SEEDS = 10_000
+"""Most runs of one command that are counted up from a seed."""
 
 
 class _Spelled(type):
@@ -132,6 +134,8 @@ class Settings(metaclass=_Spelled):
             )
         if not self.topk:
             raise SettingsError("topk (--topk): got an empty list, expected at least one list length")
+        if isinstance(self.seeds, int) and self.seeds > MOST_SEEDS:
+            raise SettingsError(f"seeds (--seeds): got {self.seeds:,}, expected at most {MOST_SEEDS:,} runs")
         if not self.seed_list or len(set(self.seed_list)) < len(self.seed_list):
             raise SettingsError(
                 f"seeds (--seeds): got {self.seeds!r}, expected a number of at least 1 or distinct seeds"

@@ -214,6 +214,7 @@ def serve_on() -> int:
 
 def _after(count: int) -> list[Any]:
     """What a service answers after so many changes."""
+    Path("other.jsonl").unlink(missing_ok=True)  # of one that was killed here
     each = Service(lambda: load(Path("run/model.npz")), os.devnull if count == 0 else "other.jsonl")
     try:
         for what, items in CHANGES[:count]:

@@ -133,6 +133,7 @@ def test_bounds_are_kept(name: str, value: Any) -> None:
         ("topk", ()),
         ("seeds", (1, 1)),
         ("seeds", 0),
+        ("seeds", 2**62),
         ("seeds", ()),
         ("valid_metric", "ndcg"),
         ("valid_metric", "ndcg@0"),

@@ -93,6 +93,10 @@ def of_mapping(given: Mapping[str, Any], name: str, where: str, id_name: str, co
     known = list(given)
     at = id_column(known, id_name, where)
     ids = np.asarray(given[at])
+    if ids.ndim != 1 or ids.dtype.kind not in "USOiu":
+        raise ModalityError(
+            f"{where}: ids in {at!r}: expected one text or whole number a row, got {ids.dtype} of shape {ids.shape}"
+        )
     if column is None:
         flat = [
             key

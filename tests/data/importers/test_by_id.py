@@ -10,6 +10,7 @@ import pytest
 from raw_cases import FEATURES, PAIRS, pairs_of, words, write_features, write_table
 
 from milk_np.data import Dataset, Preparation, from_folder, from_tables
+from milk_np.data.importers.vectors import of_mapping
 from milk_np.errors import DataError, ModalityError, SettingsError
 
 NAMED = [(f"u{u}", f"p{i:02d}") for u, i in PAIRS]
@@ -227,3 +228,9 @@ def test_a_set_for_production_gives_up_no_items(tmp_path: Path) -> None:
     assert (ds.split == 0).all()
     assert set(ds.item_split.tolist()) <= {0, 3}
     assert ds.meta["new_items"] == 0
+
+
+@pytest.mark.parametrize("ids", [np.zeros(2, "f4,i4"), np.zeros(2), np.array([["a"], ["b"]]), np.ones(2, bool)])
+def test_ids_that_are_no_texts_or_whole_numbers_are_refused(ids: Any) -> None:
+    with pytest.raises(ModalityError, match=r"here: ids in 'item_ids': expected one text or whole number a row"):
+        of_mapping({"item_ids": ids, "image": np.ones((2, 3), np.float32)}, "image", "here", "item", None)
