@@ -117,8 +117,8 @@ def together(cycle: Callable[[int], None], seconds: float, seed: int) -> tuple[C
                 wrong.append(f"thread {number}: {error!r}")
             done += 1
             tried["cycles in threads"] += 1
-            if number == 0 and done == 50:
-                before[0] = memory()
+            if number == 0 and not before[0] and time.monotonic() > until - 2 / 3 * seconds:
+                before[0] = memory()  # not at once: every thread has memory of its own, about 8 MiB, and keeps it
             time.sleep(pauses.uniform(0, 0.01))
 
     workers = [threading.Thread(target=work, args=(number,)) for number in range(THREADS)]
