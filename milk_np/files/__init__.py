@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+import sys
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -171,11 +172,20 @@ def _read_entry(
                 return read_rows(file, rows)
             array: np.ndarray[Any, np.dtype[Any]] = npy.read_array(file, allow_pickle=False)
             file.read()  # the archive's checksum is compared at the end of the entry
+            _check_text(array)
             return array
     except OSError:
         raise
     except Exception as error:  # a damaged header raises nearly anything: MemoryError, SyntaxError, struct.error ...
         raise DataError(f"{path}: entry {name.removesuffix('.npy')!r} can't be read ({error})") from error
+
+
+def _check_text(array: np.ndarray[Any, np.dtype[Any]]) -> None:
+    """Raise ValueError for a number that is no character: Python's own functions fail on one in many ways."""
+    if array.dtype.kind == "U" and array.dtype.isnative and array.dtype.itemsize:
+        most = int(array.ravel().view(np.uint32).max(initial=0))
+        if most > sys.maxunicode:
+            raise ValueError(f"it holds the number {most} in the place of a character")
 
 
 def _write_zip(file: BinaryIO, arrays: Mapping[str, Any]) -> None:

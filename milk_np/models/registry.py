@@ -238,7 +238,7 @@ def stored_settings(values: Mapping[str, object], source: str, name: str | None 
     name = name or str(values.get("model", DEFAULT))
     cls, normal = settings_class(name), normal_keys(values, spellings(name), source)
     mine = {k: v for k, v in normal.items() if k in cls.options()}
-    if mine.get("preset") not in cls.presets:
+    if mine.get("preset") not in tuple(cls.presets):  # an edited file may have anything there
         mine.pop("preset", None)
     return cls(**cast(dict[str, Any], {**mine, "model": name}))
 

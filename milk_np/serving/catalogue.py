@@ -20,7 +20,7 @@ from milk_np.serving.prints import item_prints, pairs_print, training_lengths
 ARRAYS = ("item_split", "seen_indptr", "seen_items")
 SCHEMA: Schema = {
     "item_split": Field(WHOLE, ("I",), low=0, below=Split.UNSEEN + 1),
-    "seen_indptr": Field(WHOLE, ("U+1",), offsets_of="seen_items"),
+    "seen_indptr": Field("i", ("U+1",), offsets_of="seen_items"),
     "seen_items": Field(WHOLE, ("n",), low=0, below="I"),
     "user_ids": Field("U", ("U",), optional=True),
     "item_ids": Field("U", ("I",), optional=True),

@@ -286,6 +286,8 @@ def contents(folder: Path) -> dict[str, object]:
 
 def content(path: Path) -> object:
     """What a file holds: bytes, or JSON without times; nothing of pages and logs but that they are whole."""
+    if any(part.endswith(".tmp") for part in path.parts):  # unfinished when the process died
+        return path.read_bytes()
     if path.name in APPENDED:
         return "appended"
     if path.suffix == ".html":
@@ -293,7 +295,8 @@ def content(path: Path) -> object:
     if path.name in ("env.json", "results.json", "results.csv", "results.md", "results.tex"):
         return bool(path.read_bytes())
     if path.name == "metrics.jsonl":  # a resumed run sorts the keys
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        *lines, _torn = path.read_text(encoding="utf-8").split("\n")  # readers pass over a line without its end
+        return [json.loads(line) for line in lines]
     if path.suffix == ".json":
         return without_times(json.loads(path.read_text(encoding="utf-8")))
     return without_history(path) if path.name == "last.npz" else path.read_bytes()

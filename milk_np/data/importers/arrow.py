@@ -57,10 +57,16 @@ class ArrowTable:
             raise DataError(f"{path}: can't be read as Parquet ({error}); write or copy it again") from error
 
         def scan(columns: list[str]) -> Iterator[Any]:
+            seen = 0
             try:
-                yield from found.to_batches(columns=columns, batch_size=_BATCH)
+                for batch in found.to_batches(columns=columns, batch_size=_BATCH):
+                    seen += len(batch)
+                    if seen <= rows:
+                        yield batch
             except (arrow.ArrowException, OSError) as error:
                 raise DataError(f"{path}: can't be read as Parquet ({error}); write or copy it again") from error
+            if seen != rows:
+                raise DataError(f"{path}: expected {rows:,} rows, got {seen:,} of {', '.join(columns)}; copy it again")
 
         return cls(str(path), found.schema, rows, scan)
 

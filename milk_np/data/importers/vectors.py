@@ -42,7 +42,7 @@ class Vectors:
     def of_array(cls, rows: Any, where: str, ids: Column | None = None) -> Vectors:
         """Rows of an array (n, D)."""
         array = np.asarray(rows) if not isinstance(rows, np.ndarray) else rows
-        if array.ndim != 2 or array.dtype.kind != "f":
+        if array.ndim != 2 or array.dtype.kind != "f" or not array.shape[1]:
             raise ModalityError(
                 f"{where}: expected a 2-D array of floats (items x width), got {array.dtype} of shape {array.shape}"
             )
@@ -93,10 +93,8 @@ def of_mapping(given: Mapping[str, Any], name: str, where: str, id_name: str, co
     known = list(given)
     at = id_column(known, id_name, where)
     ids = np.asarray(given[at])
-    if ids.ndim != 1 or ids.dtype.kind not in "USOiu":
-        raise ModalityError(
-            f"{where}: ids in {at!r}: expected one text or whole number a row, got {ids.dtype} of shape {ids.shape}"
-        )
+    if ids.dtype.kind not in "USOiu":
+        raise ModalityError(f"{where}: ids in {at!r}: expected texts or whole numbers, got {ids.dtype}")
     if column is None:
         flat = [
             key

@@ -230,7 +230,7 @@ def test_a_set_for_production_gives_up_no_items(tmp_path: Path) -> None:
     assert ds.meta["new_items"] == 0
 
 
-@pytest.mark.parametrize("ids", [np.zeros(2, "f4,i4"), np.zeros(2), np.array([["a"], ["b"]]), np.ones(2, bool)])
+@pytest.mark.parametrize("ids", [np.zeros(2, "f4,i4"), np.zeros(2), np.ones(2, bool)])
 def test_ids_that_are_no_texts_or_whole_numbers_are_refused(ids: Any) -> None:
-    with pytest.raises(ModalityError, match=r"here: ids in 'item_ids': expected one text or whole number a row"):
+    with pytest.raises(ModalityError, match=r"here: ids in 'item_ids': expected texts or whole numbers"):
         of_mapping({"item_ids": ids, "image": np.ones((2, 3), np.float32)}, "image", "here", "item", None)
