@@ -4,6 +4,8 @@ from __future__ import annotations
 
 MOST_SETS = 15
 """Sets of owned modalities up to which all get a regression of their own: those of four modalities."""
+SETS_PER_MODALITY = 3
+"""Of more modalities, as many sets for each: room for all but one, for each alone, and as many again."""
 TRIED = (0.0, 0.5, 1.0)
 """Exponents of whitening that are tried where none is given."""
 CHOICE_ITEMS = 512
@@ -14,3 +16,9 @@ HELD_LANDMARKS = 512
 """Most landmarks among them: for a choice the kernel may be coarser."""
 HELD_USERS = 4096
 """Most users whose lists of held-out items are looked at, in each fold."""
+
+
+def most_sets(M: int) -> int:
+    """Sets of owned modalities of `M` that get a regression of their own, at most: linear in M, not 2^M."""
+    every = int(2**M) - 1
+    return every if every <= MOST_SETS else max(MOST_SETS, SETS_PER_MODALITY * M)

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from milk_np.models.kernel_profile.limits import CHOICE_ITEMS, HELD_ITEMS, HELD_LANDMARKS, HELD_USERS, MOST_SETS, TRIED
+from milk_np.models.kernel_profile.limits import (
+    CHOICE_ITEMS,
+    HELD_ITEMS,
+    HELD_LANDMARKS,
+    HELD_USERS,
+    MOST_SETS,
+    TRIED,
+    most_sets,
+)
 from milk_np.models.kernel_profile.settings import KernelProfileSettings
 from milk_np.models.kernel_profile.spans import user_spans
 from milk_np.settings.metrics import METRICS
@@ -145,8 +153,8 @@ class Need:
     @property
     def sets(self) -> int:
         """Sets of owned modalities."""
-        every = int(2 ** len(self.widths)) - 1
-        return every if every <= MOST_SETS else min(every, self.n_items + len(self.widths) + 1)
+        M = len(self.widths)
+        return most_sets(M) if 2**M - 1 <= MOST_SETS else min(most_sets(M), self.n_items + M + 1)
 
     def _sparse(self, size: int) -> int:
         """Of a product with the pairs: some columns of a span of users and of all items, and what spans add up to."""

@@ -15,10 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from milk_np.models.base import Floats
-from milk_np.models.kernel_profile.limits import MOST_SETS
+from milk_np.models.kernel_profile.limits import MOST_SETS, most_sets
 
 Owned = NDArray[np.bool_]
 
+MOST_OFTEN = 1024
+"""Sets of owned modalities among which those that get a regression are chosen."""
 JITTER = 1e-4
 """Share of its mean that is added to the diagonal of K_L: equal items leave it singular, and similarities in float32 a
 little less than that."""
@@ -33,7 +35,8 @@ def jittered(among: Floats) -> Floats:
 def owned_sets(available: Owned) -> Owned:
     """Sets of modalities (S, M) to fit a regression for, that of all modalities first.
 
-    All there are where M allows; otherwise those that occur in `available` (I, M), and each modality alone.
+    All there are where M allows; otherwise all modalities, each alone, and those that occur in `available` (I, M), or
+    if they are too many, those that say most of its items: S is at most `most_sets` of M.
     """
     M = available.shape[1]
     if 2**M - 1 <= MOST_SETS:
@@ -42,9 +45,31 @@ def owned_sets(available: Owned) -> Owned:
         for row, members in enumerate(chosen):
             sets[row, list(members)] = True
         return sets
-    found = np.vstack([np.ones((1, M), np.bool_), np.eye(M, dtype=np.bool_), available])
-    sets = np.unique(found, axis=0)
+    always = np.vstack([np.ones((1, M), np.bool_), np.eye(M, dtype=np.bool_)])
+    sets = np.unique(np.vstack([always, _most_telling(available, always, most_sets(M))]), axis=0)
     return sets[np.argsort(-sets.sum(axis=1), kind="stable")]
+
+
+def _most_telling(available: Owned, always: Owned, most: int) -> Owned:
+    """Sets that occur in `available` (I, M) and, with those of `always`, are at most `most`.
+
+    One after the other, that by which the items' regressions gain most modalities in all. Only the MOST_OFTEN that
+    occur most often are looked at: 2^M may.
+    """
+    found, counts = np.unique(available[available.any(axis=1)], axis=0, return_counts=True)
+    often = np.argsort(-counts, kind="stable")[:MOST_OFTEN]
+    found, counts = found[often], counts[often]
+    sizes = found.sum(axis=1)
+    inside = ~(found[:, None] & ~found[None]).any(axis=2)  # [a, b]: whether items that own b own all of a
+    best = np.where(found.all(axis=1), sizes, np.minimum(sizes, 1))
+    chosen: list[int] = []
+    for _ in range(most - len(always)):
+        gains = (inside * np.maximum(sizes[:, None] - best, 0)) @ counts
+        if not gains.any():
+            break
+        chosen.append(int(np.argmax(gains)))
+        best = np.maximum(best, inside[chosen[-1]] * sizes[chosen[-1]])
+    return found[chosen]
 
 
 def choose_sets(available: Owned, sets: Owned) -> NDArray[np.intp]:

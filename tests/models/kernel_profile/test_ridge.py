@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from in_memory import Ridge
 
+from milk_np.models.kernel_profile.limits import most_sets
 from milk_np.models.kernel_profile.ridge import JITTER, choose_sets, owned_sets, weighted
 
 NOISE = 0.5
@@ -108,6 +109,38 @@ def test_every_possible_item_of_five_modalities_gets_a_set_of_its_own_modalities
     given = sets[choose_sets(items, sets)]
     assert not (given & ~items).any()
     assert given.sum(axis=1).tolist() == sizes
+
+
+@pytest.mark.parametrize("M", [5, 8, 10, 16])
+def test_sets_of_many_modalities_grow_with_their_number_alone(M: int) -> None:
+    items = np.random.default_rng(M).random((3000, M)) < 0.5
+    sets = owned_sets(items)
+    assert len(sets) == most_sets(M) == max(15, 3 * M)
+    assert sets[0].all()
+    assert {tuple(row) for row in np.eye(M, dtype=np.bool_)} <= {tuple(row) for row in sets}
+    assert len(np.unique(sets, axis=0)) == len(sets)
+    some = items[items.any(axis=1)]
+    assert not (sets[choose_sets(some, sets)] & ~some).any()
+
+
+def test_the_sets_that_say_most_are_kept() -> None:
+    """Nearly all items own the first seven of eight; the rest is one of each set."""
+    every = np.array([[i >> m & 1 for m in range(8)] for i in range(1, 256)], np.bool_)
+    often = np.array([[1] * 7 + [0]] * 500 + [[0] * 4 + [1] * 4] * 400, np.bool_)
+    sets = owned_sets(np.vstack([every, often]))
+    assert len(sets) == 24
+    assert {tuple(often[0]), tuple(often[-1])} <= {tuple(row) for row in sets}
+
+
+def test_items_that_lack_one_of_many_modalities_all_get_a_regression_of_their_own() -> None:
+    M = 9
+    items = np.vstack([np.ones((1, M), np.bool_), ~np.eye(M, dtype=np.bool_)])
+    sets = owned_sets(items)
+    np.testing.assert_array_equal(sets[choose_sets(items, sets)], items)
+
+
+def test_an_item_without_content_asks_for_no_set() -> None:
+    assert owned_sets(np.zeros((3, 6), np.bool_)).any(axis=1).all()
 
 
 def test_modalities_that_are_not_owned_are_left_out() -> None:
