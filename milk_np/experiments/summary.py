@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from milk_np.evaluation.significance import Values, holm, mean_and_deviation, paired
+from milk_np.experiments.exposed import Exposed
 from milk_np.experiments.published import printed, printed_loss
 from milk_np.experiments.reproduce import DataSet, Reproduction
 from milk_np.experiments.runs import Run
@@ -73,6 +74,8 @@ class Table:
     baselines: dict[tuple[str, str, str], str] = field(default_factory=dict)
     costs: dict[tuple[str, str], Cost] = field(default_factory=dict)
     """What a fit took, by protocol and label."""
+    exposed: dict[str, Exposed] = field(default_factory=dict)
+    """Which share of the lists' places the groups of items get, by protocol; no entry where all are of one group."""
     settings: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     """Settings of a variant under a protocol that differ from the defaults, in repeat 0."""
     seconds: float = 0.0
@@ -102,7 +105,17 @@ def summarise(whole: Reproduction, ds: DataSet, experiment: Experiment) -> Table
         table.seconds += sum(summary.get("seconds", 0.0) for summary in summaries)
     if experiment.kind == "protocols":
         _add_losses(table)
+    for protocol in experiment.protocols:
+        _add_exposure(table, found, protocol)
     return table
+
+
+def _add_exposure(table: Table, found: Found, protocol: str) -> None:
+    longest = max(int(metric.split("@")[1]) for metric in table.experiment.metrics)
+    summaries = {label: [found.store.get(run) for run in found.runs[protocol, label]] for label in table.labels}
+    exposed = Exposed.of(summaries, longest)
+    if exposed is not None:
+        table.exposed[protocol] = exposed
 
 
 class Found:

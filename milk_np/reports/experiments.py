@@ -126,8 +126,9 @@ def _why_not(ds: DataSet, experiment: Experiment) -> str:
 def _data_set(table: Table) -> list[Markup]:
     shown = [page.plots(*plots_of(table))]
     for title, head, rows in plain(table):
-        protocol = title.split(",")[0]
-        shown.append(page.table(title, head, rows, _best(table, protocol)))
+        protocol, what = title.split(",")[:2]
+        best = frozenset[int]() if what.startswith(" exposure") else _best(table, protocol)
+        shown.append(page.table(title, head, rows, best))
     settings = {f"{label}, {protocol}": _settings(found) for (protocol, label), found in table.settings.items()}
     note = f"{table.runs} runs, {numbers.duration(table.seconds)} of training in total"
     shown.append(page.more(f"Settings ({note})", page.key_values("Settings that differ from the defaults", settings)))
@@ -251,6 +252,10 @@ def _table_json(table: Table) -> dict[str, Any]:
         "costs": [
             {"protocol": p, "variant": label, "core_seconds": _finite(cost.core_seconds), "bytes": _finite(cost.bytes)}
             for (p, label), cost in table.costs.items()
+        ],
+        "exposure": [
+            {"protocol": p, "k": found.k, "items": found.items, "pairs": found.pairs, "places": found.places}
+            for p, found in table.exposed.items()
         ],
         "settings": settings,
     }

@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 
+from milk_np.experiments.exposed import Exposed
 from milk_np.experiments.summary import Cell, Table
 from milk_np.reports import numbers
 from milk_np.text import printable
@@ -32,7 +33,17 @@ def to_csv(tables: Sequence[Table]) -> str:
                 cost = table.costs[protocol, label]
                 shown = (_known(cost.core_seconds), _known(cost.bytes))
                 writer.writerow([*place, *_numbers(cell, table.baselines[column]), *shown])
+        writer.writerows(_exposure_lines(table))
     return out.getvalue()
+
+
+def _exposure_lines(table: Table) -> Iterator[list[object]]:
+    """Shares of places by protocol, variant and group; what isn't known of them stays empty."""
+    for protocol, exposed in table.exposed.items():
+        for label, shares in exposed.places.items():
+            for group, values in shares.items():
+                place = (table.experiment.name, _plain_cell(table.data.name), protocol, group, label)
+                yield [*place, f"exposure@{exposed.k}", *_numbers(Cell(values), ""), "", ""]
 
 
 def _plain_cell(text: str) -> str:
@@ -100,11 +111,24 @@ Plain = tuple[str, list[str], list[list[str]]]
 
 
 def plain(table: Table) -> Iterator[Plain]:
-    """Title, heading and rows, as text, of each part of a table: one part per protocol."""
-    if table.experiment.kind == "groups":
-        yield from (_by_group(table, protocol) for protocol in table.experiment.protocols)
-    else:
-        yield from (_by_metric(table, protocol) for protocol in table.experiment.protocols)
+    """Title, heading and rows, as text, of each part of a table: one per protocol, and one of its exposure."""
+    part = _by_group if table.experiment.kind == "groups" else _by_metric
+    for protocol in table.experiment.protocols:
+        yield part(table, protocol)
+        if protocol in table.exposed:
+            yield _exposure(table.exposed[protocol], protocol)
+
+
+def _exposure(exposed: Exposed, protocol: str) -> Plain:
+    """The share of places that each group gets, below its shares of the candidates and of the pairs."""
+    groups = list(exposed.pairs)
+    shares = {"share of the candidates": exposed.items, "share of the test pairs": exposed.pairs}
+    rows = [[name, *(numbers.metric(found[group]) for group in groups)] for name, found in shares.items()]
+    for label, places in exposed.places.items():
+        cells = [Cell(places[group]) for group in groups]
+        rows.append([label, *(numbers.spread(cell.mean, cell.deviation) for cell in cells)])
+    title = f"{protocol}, exposure: share of the top-{exposed.k} places by number of missing modalities"
+    return title, ["variant", *groups], rows
 
 
 def _by_metric(table: Table, protocol: str) -> Plain:

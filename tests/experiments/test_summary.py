@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from scipy import stats
 from milk_np.data import make_synthetic
 from milk_np.experiments.catalogue import FIG4, FIG5
 from milk_np.experiments.claims import Judged, judge
+from milk_np.experiments.exposed import Exposed
 from milk_np.experiments.reproduce import Reproduction, ReproductionPlan
 from milk_np.experiments.runs import Result
 from milk_np.experiments.summary import Cost, summarise
@@ -50,8 +53,69 @@ def plant(whole: Reproduction, run, level: float) -> None:  # type: ignore[no-un
     metrics = {name: float(values.mean()) for name in ("ndcg@20", "recall@20", "ndcg@10")}
     summary = {**run.identity(), "test": {**metrics, "slices": {}}, "valid": metrics, "seconds": 1.0}
     summary |= {"core_seconds": 9.0, "fit_core_seconds": 1.5 + run.draw, "fit_bytes": None if run.draw else 3 * 2**20}
+    if run.settings.protocol != "FTFT":
+        summary["test"]["exposure"] = exposure(level, run.draw)
     users = np.arange(USERS)
     whole.store.put(run, Result(summary, {"users": users, "ndcg@20": values, "recall@20": values}))
+
+
+def exposure(level: float, draw: int) -> dict[str, dict[str, float]]:
+    """Complete items get `level` and a hundredth for each draw of the places, but half of the pairs."""
+    top = level + draw / 100
+    return {
+        "complete": {"items": 0.6, "pairs": 0.5, "top20": top},
+        "one missing": {"items": 0.4, "pairs": 0.5, "top20": 1 - top},
+    }
+
+
+def test_exposure_stands_beside_the_table(whole: Reproduction) -> None:
+    table = summarise(whole, whole.data[0], FIG5)
+    assert table is not None
+    assert list(table.exposed) == ["FTMT"]  # all items of FTFT are complete
+    exposed = table.exposed["FTMT"]
+    assert exposed.k == 20
+    assert exposed.items == pytest.approx({"complete": 0.6, "one missing": 0.4})
+    assert exposed.places["MILK"]["complete"] == pytest.approx([0.4, 0.41, 0.42])
+    parts = [part for part in plain(table) if "exposure" in part[0]]
+    assert [title.split(",")[0] for title, _, _ in parts] == ["FTMT"]
+    _, head, rows = parts[0]
+    assert head == ["variant", "complete", "one missing"]
+    assert rows[:2] == [
+        ["share of the candidates", "0.6000", "0.4000"],
+        ["share of the test pairs", "0.5000", "0.5000"],
+    ]
+    assert ["MILK", "0.4100 ± 0.0100", "0.5900 ± 0.0100"] in rows
+    assert len(rows) == 2 + len(table.labels)
+
+
+def test_exposure_is_in_every_file(whole: Reproduction) -> None:
+    write_reports(whole, ["milk-reproduce"])
+    out = whole.plan.out
+    assert "share of the top-20 places" in (out / "report.html").read_text()
+    assert "share of the top-20 places" in (out / "results.md").read_text()
+    assert "share of the top-20 places" in (out / "results.tex").read_text()
+    every = list(csv.DictReader((out / "results.csv").read_text().splitlines()))
+    lines = [line for line in every if line["metric"] == "exposure@20"]
+    mine = [line for line in lines if line["label"] == "MILK" and line["experiment"] == "fig5"]
+    assert [(line["items"], float(line["mean"])) for line in mine] == [
+        ("complete", pytest.approx(0.41)),
+        ("one missing", pytest.approx(0.59)),
+    ]
+    assert all(None not in line for line in lines)
+    tables = json.loads((out / "results.json").read_text())["tables"]
+    places = {each["experiment"]: each["exposure"][0]["places"] for each in tables}
+    assert places["fig4"]["MILK"]["complete"] == pytest.approx([0.4, 0.41, 0.42])
+
+
+def test_exposure_that_is_not_known_is_left_out() -> None:
+    one, two = ({"test": {"exposure": exposure(level, 0)}} for level in (0.2, 0.3))
+    found = Exposed.of({"a": [one, two], "b": [{"test": {}}, {"diverged": "nan"}]}, 20)
+    assert found is not None
+    assert found.places == {"a": {"complete": [0.2, 0.3], "one missing": [0.8, 0.7]}}
+    assert Exposed.of({"a": [one]}, 10) is None
+    assert Exposed.of({"b": [{"test": {}}]}, 20) is None
+    del two["test"]["exposure"]["one missing"]
+    assert Exposed.of({"a": [two]}, 20) is None
 
 
 def test_a_table_has_means_effects_and_tests(whole: Reproduction) -> None:
