@@ -17,12 +17,13 @@ from milk_np.models.kernel_profile.blocks import Items
 from milk_np.models.kernel_profile.by_blocks import collect, fit_by_blocks
 from milk_np.models.kernel_profile.by_ranking import choose_by_ranking
 from milk_np.models.kernel_profile.choice import START_NOISE, ContentKernel, choose, normalised
-from milk_np.models.kernel_profile.content import content_of
+from milk_np.models.kernel_profile.content import content_of, similarities
+from milk_np.models.kernel_profile.exposure import evened, modality_gains, set_gains
 from milk_np.models.kernel_profile.held_out import HeldOut
 from milk_np.models.kernel_profile.limits import CHOICE_ITEMS, HELD_ITEMS
 from milk_np.models.kernel_profile.need import MOST_IN_MEMORY, PRECISE_ITEMS, Plan
 from milk_np.models.kernel_profile.pairs import Pairs
-from milk_np.models.kernel_profile.ridge import owned_sets
+from milk_np.models.kernel_profile.ridge import owned_sets, weighted
 from milk_np.models.kernel_profile.samples import pairs_with, smoothed_gram, users_of
 from milk_np.models.kernel_profile.settings import KernelProfileSettings
 from milk_np.models.kernel_profile.smoother import Smoother
@@ -33,13 +34,13 @@ from milk_np.rng import generator
 Tell = Callable[[str, float], None]
 """What hears that a phase begins, and which share of the work is done."""
 
-PARAMETERS = ("history", "mean_item", "sets", "coefficients", "kernel", "error")
+PARAMETERS = ("history", "mean_item", "sets", "coefficients", "offset", "kernel", "error")
 """Arrays of a model, beside those of each modality: `axes0`, ... (D_m, r) of its whitening, r = 0 where it has none,
 and `landmark0`, ... (L, r or D_m), the landmarks' content under it.
 
 history (I, K), h times popularity^-rarity, zero for new items; mean_item (K,), its mean over all training pairs; sets
-(S, M) of modalities; coefficients (S, L, K); kernel (2 + 2 M,): scale, noise, weights, exponents of the whitening;
-error: leave-one-out, as a share.
+(S, M) of modalities; coefficients (S, L, K), and offset (S, K), which is added to what they give; kernel (2 + 2 M,):
+scale, noise, weights, exponents of the whitening; error: leave-one-out, as a share.
 """
 TOLERANCES = {True: 1e-6, False: 1e-3}
 """Residuals of its directions, as shares of the largest eigenvalue."""
@@ -79,7 +80,7 @@ def fit_profile(
     candidates = candidate_axes(landmarks, settings.whitening)
     content, owned = content_of(centres, ds, items[some]), ds.available[items[some]]
     tell("choosing the kernel", SHARES[1])
-    kernel, error = choose_kernel(pairs, smoother, content, candidates, owned, some, settings)
+    kernel, error, gains = choose_kernel(pairs, smoother, content, candidates, owned, some, settings)
     axes = [each[exponent] for each, exponent in zip(candidates, kernel.whitening, strict=True)]
     landmarks = [whitened(x, each) for x, each in zip(landmarks, axes, strict=True)]
     sets = owned_sets(ds.available)[: 1 if settings.owned_sets == "whole" else None]
@@ -93,16 +94,34 @@ def fit_profile(
     history = table_of_zeros((ds.n_items, fitted.coefficients.shape[2]), plan.in_memory if plan else None)
     factor = np.maximum(popularity, 1) ** -settings.rarity
     mean_item = collect(fitted, backend, factor, popularity, items, history)
+    coefficients, offset = _evened(fitted.coefficients, landmarks, sets, kernel, gains, settings)
     return {
         "history": history,
         "mean_item": mean_item,
         "sets": sets,
-        "coefficients": fitted.coefficients,
+        "coefficients": coefficients,
+        "offset": offset,
         "kernel": np.array([kernel.scale, kernel.noise, *kernel.weights, *kernel.whitening]),
         "error": np.array(error),
         **{f"landmark{m}": x for m, x in enumerate(landmarks)},
         **{f"axes{m}": x for m, x in enumerate(axes)},
     }
+
+
+def _evened(
+    coefficients: Vectors,
+    landmarks: Sequence[Vectors],
+    sets: NDArray[np.bool_],
+    kernel: ContentKernel,
+    gains: NDArray[np.float64],
+    settings: KernelProfileSettings,
+) -> tuple[Vectors, Vectors]:
+    """Coefficients and offset under the `gains` (M,) of what items lack; the landmarks stand for all items."""
+    if not settings.even_exposure:
+        return coefficients, np.zeros((len(sets), coefficients.shape[2]), np.float32)
+    similar = similarities(landmarks, landmarks, kernel.scale)
+    means = np.stack([weighted(similar, kernel.weights, owned).mean(axis=0) for owned in sets])
+    return evened(coefficients, means, set_gains(gains, sets, settings.even_exposure))
 
 
 def fit_smoother(pairs: Pairs, settings: KernelProfileSettings) -> Smoother:
@@ -137,8 +156,8 @@ def choose_kernel(
     owned: NDArray[np.bool_],
     some: NDArray[np.intp],
     settings: KernelProfileSettings,
-) -> tuple[ContentKernel, float]:
-    """The kernel that the settings leave open, and its leave-one-out error.
+) -> tuple[ContentKernel, float, NDArray[np.float64]]:
+    """The kernel that the settings leave open, its leave-one-out error, and the gain of what lacks each modality (M,).
 
     `content` of each modality, not whitened, and `owned` (n, M) are those of `some` (n,) training items in a random
     order; `axes` are those of each modality's whitening by exponent, which come from all landmarks: they know nothing
@@ -160,9 +179,12 @@ def choose_kernel(
         tuple(next(iter(each)) for each in axes),
     )
     kernel, error = least_error(start, free)
-    if "noise" not in free and all(len(each) == 1 for each in axes):
-        return kernel, error
+    gains, chosen = np.ones(len(content)), "noise" in free or any(len(each) > 1 for each in axes)
+    if not chosen and not settings.even_exposure:
+        return kernel, error, gains
     R, rng = pairs_with(pairs, some), generator(settings.seed, "held out")
     held_out = HeldOut(R, smoother.on_host(), some, content, axes, owned, settings.landmarks, rng)
-    ranked = choose_by_ranking(held_out, kernel, [sorted(each) for each in axes], noise="noise" in free)
-    return least_error(ranked, frozenset())
+    if chosen:
+        ranked = choose_by_ranking(held_out, kernel, [sorted(each) for each in axes], noise="noise" in free)
+        kernel, error = least_error(ranked, frozenset())
+    return kernel, error, modality_gains(held_out, kernel) if settings.even_exposure else gains

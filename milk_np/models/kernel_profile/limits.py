@@ -16,6 +16,8 @@ HELD_LANDMARKS = 512
 """Most landmarks among them: for a choice the kernel may be coarser."""
 HELD_USERS = 4096
 """Most users whose lists of held-out items are looked at, in each fold."""
+EVEN_USERS = 1024
+"""Of these, most whose lists the gains of even exposure are found by."""
 
 
 def most_sets(M: int) -> int:

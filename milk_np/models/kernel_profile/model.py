@@ -9,7 +9,8 @@ the users' vectors R B F (F^T F + noise I)^-1 in the space of the regression's f
 history of item j:  h = B F (F^T F + noise I)^-1 W              (n, K)
 targets:            T = B^T R^T P (P^T P)^-1, P = R h           (n, K), the columns of R B as combinations of P's
 user u:             p_u = sum over her items of h_j popularity_j^-rarity, and `prior` times the mean over all pairs
-new item:           z = k(x)^T C, C the regression of T on the modalities that the item owns
+new item:           z = k(x)^T C, C the regression of T on the modalities that the item owns; spread around their mean
+                    by a gain where exposure is to be even (`.exposure`)
 score:              p_u . z
 
 in other coordinates (`milk_np.serving.axes`) of which the first say most, and cut to `width` of them. Here popularity_j
@@ -60,13 +61,13 @@ class KernelProfile(KernelProfileSignature, HistoryModel):
     """Users described by what they chose, items by what their owned modalities say of it; fitted in one pass.
 
     Settings: `profile_width` (K), `width`, `landmarks`, `smoothing`, `smoothing_rank`, `smoothing_power`, `rarity`,
-    `prior`, `owned_sets`, `kernel_scale`, `kernel_noise`, `modality_weights`, `whitening`, and `seed`, which draws the
-    landmarks. Where they are unset, the weights are chosen by the leave-one-out error, noise and whitening by ranking
-    held-out items. Sums over items and pairs, made by blocks, and ranking run on `device`; what is chosen on samples,
-    and all that is of landmarks by landmarks, on the host. The bits of a fit on the host don't depend on the number of
-    threads. The products that make an item's vector are BLAS's, whose rounding depends on a row's place among others:
-    an item's vector, and its scores, may differ by rounding (float32) when other items are encoded with it, and those
-    of equal items may. A user's vector is the same to the bit.
+    `prior`, `owned_sets`, `kernel_scale`, `kernel_noise`, `modality_weights`, `whitening`, `even_exposure`, and `seed`,
+    which draws the landmarks. Where they are unset, the weights are chosen by the leave-one-out error, noise and
+    whitening by ranking held-out items. Sums over items and pairs, made by blocks, and ranking run on `device`; what is
+    chosen on samples, and all that is of landmarks by landmarks, on the host. The bits of a fit on the host don't
+    depend on the number of threads. The products that make an item's vector are BLAS's, whose rounding depends on a
+    row's place among others: an item's vector, and its scores, may differ by rounding (float32) when other items are
+    encoded with it, and those of equal items may. A user's vector is the same to the bit.
 
     Attributes
     ----------
@@ -81,6 +82,7 @@ class KernelProfile(KernelProfileSignature, HistoryModel):
         "mean_item": Field(FLOATS, ("K",)),
         "sets": Field("b", ("S", "M")),
         "coefficients": Field(FLOATS, ("S", "*", "K")),
+        "offset": Field(FLOATS, ("S", "K"), optional=True),
         "kernel": Field(FLOATS, ("*",)),
         "landmark#": Field(FLOATS, ("L", "*")),
         "axes#": Field(FLOATS, ("*", "*")),
@@ -124,7 +126,7 @@ class KernelProfile(KernelProfileSignature, HistoryModel):
 
     @one_blas_thread()
     def _encode(self, rows: list[Vectors], owned: NDArray[np.bool_]) -> Vectors:
-        """z = k(x)^T coefficients, with the regression of the modalities that each item owns."""
+        """z = k(x)^T coefficients + offset, with the regression of the modalities that each item owns."""
         arrays, kernel = self._fitted(), self.kernel
         M = len(rows)
         rows = [whitened(x, arrays[f"axes{m}"]) for m, x in enumerate(rows)]
@@ -134,6 +136,7 @@ class KernelProfile(KernelProfileSignature, HistoryModel):
         for each in np.unique(chosen):
             mine = chosen == each
             out[mine] = weighted(similar[:, mine], kernel.weights, arrays["sets"][each]) @ arrays["coefficients"][each]
+            out[mine] += arrays["offset"][each]
         return out
 
     @property
@@ -212,6 +215,8 @@ class KernelProfile(KernelProfileSignature, HistoryModel):
 
     def _parameters_of(self, source: str | Path, arrays: Mapping[str, NDArray[Any]]) -> Arrays:
         names = [*PARAMETERS, *(f"{name}{m}" for name in ("landmark", "axes") for m in range(len(self._centres)))]
+        S, _, K = np.shape(arrays["coefficients"]) if np.ndim(arrays.get("coefficients")) == 3 else (0, 0, 0)
+        arrays = {"offset": np.zeros((S, K), np.float32), **arrays}  # earlier versions had none
         require(source, arrays, *names)
         return {name: arrays[name] for name in names}
 

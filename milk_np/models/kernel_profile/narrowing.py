@@ -119,6 +119,7 @@ def turned_arrays(arrays: Arrays, axes: BalancedAxes, history: Vectors) -> Array
         "history": turned(arrays["history"], axes.users, history),
         "mean_item": turned(arrays["mean_item"][None], axes.users)[0],
         "coefficients": coefficients.reshape(S, L, -1),
+        "offset": turned(arrays["offset"], axes.items),
     }
 
 

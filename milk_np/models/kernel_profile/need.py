@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from milk_np.models.kernel_profile.limits import (
     CHOICE_ITEMS,
+    EVEN_USERS,
     HELD_ITEMS,
     HELD_LANDMARKS,
     HELD_USERS,
@@ -166,11 +167,12 @@ class Need:
         M, D, most = len(self.widths), sum(self.widths), max(self.widths)
         axes = (1 if self.settings.whitening else len(TRIED)) * sum(min(self.landmarks, d) * d for d in self.widths)
         content = _FLOAT * (min(self.n, HELD_ITEMS) * D + self.landmarks * (D + most) + axes + 3 * most**2)
-        if self.settings.whitening and self.settings.kernel_noise:
+        even = 3 * min(self.U, EVEN_USERS) if self.settings.even_exposure else 0
+        if self.settings.whitening and self.settings.kernel_noise and not even:
             return content + (M + 4) * _DOUBLE * min(self.n, CHOICE_ITEMS) ** 2
         tried = 1 if self.settings.whitening else len(TRIED)
         landmarks, users = min(self.landmarks, HELD_LANDMARKS), min(self.U, HELD_USERS)
-        each = most + (tried * M + M + 4) * landmarks + users
+        each = most + (tried * M + M + 4) * landmarks + users + even
         return content + _FLOAT * min(self.n, HELD_ITEMS) * each
 
 

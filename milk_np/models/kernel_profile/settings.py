@@ -82,6 +82,11 @@ class KernelProfileSettings(Settings):
         "whitening strength per modality, or one for all: 0 none, 1 full; if not given, chosen from 0, 0.5, 1 by "
         "ranking held-out training items", low=0, high=1, many="yes", metavar="X,X",
     )
+    even_exposure: float = option(
+        0.0, float, "kernel-profile",
+        "how far items that lack modalities are lifted towards the places that they are chosen for: 0 not, 1 as far "
+        "as held-out training items say", low=0, high=1,
+    )
     # fmt: on
 
     def _check_together(self) -> None:
