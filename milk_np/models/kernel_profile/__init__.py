@@ -20,7 +20,7 @@ limits         how much is computed at once
 choice         weights of the modalities by the leave-one-out error
 held_out       how a kernel would rank training items that are held out
 by_ranking     noise and whitening by that
-exposure       gains for items that lack modalities, lest the others take their places
+exposure       what lifts items that lack modalities, lest the others take their places
 =============  =========================================================================================
 
 Symbols: n training items, L landmarks, R (U, n) the training pairs as zeros and ones.

@@ -1,27 +1,26 @@
 """Even exposure: items that lack modalities get about as many places as they are chosen.
 
 Less content says less of an item, so that its scores are nearer to those of the mean item, and the top of the lists
-goes to items of which more is known. With z' the mean vector of items that own a set of modalities, their vectors
-become
+goes to items of which more is known. With z' the mean vector of items, an item's vector becomes
 
-z' + gain (z - z'),  gain = product over the modalities that the set lacks of gain_m^strength
+z + strength * (sum over the modalities that it lacks of lift_m) * z'
 
-The gains are found on held-out training items: gain_m grows for as long as items that lack modality m have a smaller
-share of the places of all lists than of the pairs. Being part of the items' vectors, they need nothing where lists are
-made. Scores that rank best are shrunk by right, so that evening costs accuracy where all regressions are good ones.
+and each user's score of it grows by that many of their mean scores: the order among items that lack the same stays. The
+lifts are found on held-out training items, where items that lack modality m are to have the same share of the places of
+all lists as of the pairs. The strength is the largest of STRENGTHS at which these rank no worse, or is given. Being
+part of the items' vectors, none of it is to be known where lists are made.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from milk_np.models.base import Floats, Vectors
-from milk_np.models.kernel_profile.choice import ContentKernel
+from milk_np.models.kernel_profile.held_out import ndcg
 from milk_np.models.kernel_profile.limits import EVEN_USERS
 
 Owned = NDArray[np.bool_]
@@ -29,94 +28,119 @@ Numbers = NDArray[np.intp]
 
 PLACES = 20
 """Length of the lists."""
+STRENGTHS = (0.25, 0.5, 0.75, 1.0)
+"""Those that are tried where none is given, beside 0."""
 LOOKS = 10
-"""Times that the lists are looked at."""
-PACE = 0.5
-"""A gain is multiplied by (share of pairs / share of places)^PACE after each look."""
-MOST_GAIN = 4.0
+"""Times that the lists are looked at, at most."""
+CLOSE = 0.01
+"""Logarithm of (share of pairs / share of places) that is near enough to 0."""
+START_SLOPE = 0.5
+"""Of that logarithm against a lift, where nothing is known of it yet."""
+MOST_STEP = 1.0
+MOST_LIFT = 4.0
 LEAST_PAIRS = 50
-"""Pairs with items that lack a modality below which its gain stays 1: their places are chance."""
+"""Pairs with items that lack a modality below which its lift stays 0: their places are chance."""
 
 
-class Held(Protocol):
-    """What of `milk_np.models.kernel_profile.held_out.HeldOut` is used here."""
+@dataclass(frozen=True, eq=False)
+class Fold:
+    """Scores of some users for held-out items."""
 
-    sets: Owned
-    which: Numbers
-    folds: Sequence[Any]
+    scores: Vectors
+    """(U, N)."""
+    lacks: Owned
+    """(N, M)."""
+    user: Numbers
+    """(P,) and `item` (P,): their pairs."""
+    item: Numbers
+    means: Vectors = field(init=False)
+    """(U, 1), each user's mean score."""
 
-    def scores(self, kernel: ContentKernel) -> list[Vectors]:
-        """Of each fold's users for its items."""
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "means", self.scores.mean(axis=1, keepdims=True))
 
+    def lifted(self, lifts: Floats) -> Vectors:
+        """The scores (U, N) under `lifts` (M,)."""
+        out: Vectors = self.scores + self.means * (self.lacks @ lifts).astype(np.float32)
+        return out
 
-def modality_gains(held_out: Held, kernel: ContentKernel) -> Floats:
-    """For each modality the gain (M,) of items that lack it, at strength 1."""
-    M = held_out.sets.shape[1]
-    lists = [
-        _Lists.of(scores, ~held_out.sets[held_out.which[fold.inside]])
-        for scores, fold in zip(held_out.scores(kernel), held_out.folds, strict=True)
-        if scores.shape[1] > PLACES
-    ]
-    pairs = sum((_lacking(held_out, fold) for fold in held_out.folds), np.zeros(M + 1))
-    free = (pairs[:M] >= LEAST_PAIRS) & bool(lists)
-    log = np.zeros(M)
-    for _ in range(LOOKS if free.any() else 0):
-        places = sum((each.places(log) for each in lists), np.zeros(M + 1))
-        ratio = pairs[:M] / pairs[M] * places[M] / np.maximum(places[:M], 1)
-        log[free] += PACE * np.log(ratio[free])
-        log = np.clip(log, -np.log(MOST_GAIN), np.log(MOST_GAIN))
-    gains: Floats = np.exp(log)
-    return gains
+    def pairs(self) -> Floats:
+        """Pairs with items that lack each modality, and all: (M + 1,)."""
+        return _counts(self.lacks[self.item])
 
-
-def _lacking(held_out: Held, fold: Any) -> Floats:
-    """Pairs of the users of a fold that are looked at with items that lack each modality, and with all: (M + 1,)."""
-    items = np.flatnonzero(fold.inside)[fold.item[fold.user < EVEN_USERS]]
-    return _counts(~held_out.sets[held_out.which[items]])
+    def places(self, lifts: Floats) -> Floats:
+        """The same of the places of the users' lists."""
+        listed = np.argpartition(-self.lifted(lifts), PLACES, axis=1)[:, :PLACES]
+        return _counts(self.lacks[listed.ravel()])
 
 
 def _counts(lacks: Owned) -> Floats:
     return np.append(lacks.sum(axis=0), len(lacks)).astype(np.float64)
 
 
-@dataclass(frozen=True, eq=False)
-class _Lists:
-    """Scores of users for held-out items, as they are spread around their means over items that lack the same."""
+def folds_of(ranked: Iterable[tuple[Vectors, Owned, Numbers, Numbers]]) -> list[Fold]:
+    """Those folds that hold more items than a list, with the first EVEN_USERS of their users.
 
-    lacks: Owned
-    """(N, M)."""
-    means: Vectors
-    """(U, N)."""
-    spread: Vectors
-    """(U, N)."""
-
-    @classmethod
-    def of(cls, scores: Vectors, lacks: Owned) -> Self:
-        """For `scores` (U, N)."""
-        scores, means = scores[:EVEN_USERS], np.empty_like(scores[:EVEN_USERS])
-        for alike in np.unique(lacks, axis=0):
-            mine = (lacks == alike).all(axis=1)
-            means[:, mine] = scores[:, mine].mean(axis=1, keepdims=True)
-        return cls(lacks, means, scores - means)
-
-    def places(self, log: Floats) -> Floats:
-        """Places of items that lack each modality, and all places: (M + 1,), under the logarithms of gains (M,)."""
-        scores = self.means + self.spread * np.exp(self.lacks @ log).astype(np.float32)
-        listed = np.argpartition(-scores, PLACES, axis=1)[:, :PLACES]
-        return _counts(self.lacks[listed.ravel()])
-
-
-def set_gains(gains: Floats, sets: Owned, strength: float) -> Floats:
-    """The gain (S,) of each of `sets` (S, M), from those of the modalities that it lacks."""
-    out: Floats = np.exp(strength * (~sets @ np.log(gains)))
+    `ranked` is what `milk_np.models.kernel_profile.held_out.HeldOut.ranked` says of each.
+    """
+    out = []
+    for scores, lacks, user, item in ranked:
+        some = user < EVEN_USERS
+        if scores.shape[1] > PLACES and some.any():
+            out.append(Fold(scores[:EVEN_USERS], lacks, user[some], item[some]))
     return out
 
 
-def evened(coefficients: Vectors, means: Floats, gains: Floats) -> tuple[Vectors, Vectors]:
-    """Coefficients (S, L, K) times `gains` (S,), and what is added to each set's vectors (S, K).
+def even_lifts(folds: Sequence[Fold], M: int) -> Floats:
+    """The lift (M,) of items that lack each of `M` modalities, at strength 1.
 
-    `means` (S, L) are the mean similarities of items to the landmarks, of which the mean vectors are made.
+    A secant's step for each modality at a time, as if the places of items that lack one knew nothing of the others'.
     """
-    centres = np.einsum("sl,slk->sk", means, coefficients.astype(np.float64))
-    offset = (1 - gains)[:, None] * centres
-    return (coefficients * gains[:, None, None].astype(np.float32)), offset.astype(np.float32)
+    lifts = np.zeros(M)
+    if not folds:
+        return lifts
+    pairs = np.sum([fold.pairs() for fold in folds], axis=0)
+    free = pairs[:M] >= LEAST_PAIRS
+
+    def missing(lifts: Floats) -> Floats:
+        places = np.sum([fold.places(lifts) for fold in folds], axis=0)
+        ratio = pairs[:M] / pairs[M] * places[M] / np.maximum(places[:M], 1)
+        return np.log(ratio, out=np.zeros(M), where=free)
+
+    left, slope = missing(lifts), np.full(M, START_SLOPE)
+    for _ in range(LOOKS):
+        if np.abs(left).max(initial=0) < CLOSE:
+            break
+        after = np.clip(lifts + np.clip(left / slope, -MOST_STEP, MOST_STEP), -MOST_LIFT, MOST_LIFT)
+        still = missing(after)
+        slope = _slope(slope, after - lifts, left - still)
+        lifts, left = after, still
+    return lifts
+
+
+def _slope(slope: Floats, step: Floats, gained: Floats) -> Floats:
+    """What the last step says of the `slope`, at most 4 times more or less than before; the same where it was short."""
+    far = np.abs(step) > CLOSE
+    seen = np.divide(gained, step, out=slope.copy(), where=far)
+    return np.clip(seen, slope / 4, slope * 4)
+
+
+def safe_strength(folds: Sequence[Fold], lifts: Floats) -> float:
+    """The largest of STRENGTHS at which NDCG is by no more than a standard error below that of no lifts; or 0."""
+    if not lifts.any():
+        return 0.0
+    before = _ndcg(folds, 0 * lifts)
+    for strength in sorted(STRENGTHS, reverse=True):
+        lost = before - _ndcg(folds, strength * lifts)
+        if lost.mean() <= lost.std() / np.sqrt(len(lost)):
+            return strength
+    return 0.0
+
+
+def _ndcg(folds: Sequence[Fold], lifts: Floats) -> Floats:
+    return np.concatenate([ndcg(fold.lifted(lifts), fold.user, fold.item) for fold in folds])
+
+
+def offsets(lifts: Floats, sets: Owned, mean_item: Floats) -> Vectors:
+    """What is added to the vectors of items of each of `sets` (S, M): (S, K), for the `mean_item` vector (K,)."""
+    return ((~sets @ lifts)[:, None] * mean_item).astype(np.float32)

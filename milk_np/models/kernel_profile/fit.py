@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from milk_np.backends.select import get_backend
 from milk_np.data import Dataset
 from milk_np.files import Arrays
-from milk_np.models.base import Vectors
+from milk_np.models.base import Floats, Vectors
 from milk_np.models.kernel_profile.blocks import Items
 from milk_np.models.kernel_profile.by_blocks import collect, fit_by_blocks
 from milk_np.models.kernel_profile.by_ranking import choose_by_ranking
 from milk_np.models.kernel_profile.choice import START_NOISE, ContentKernel, choose, normalised
 from milk_np.models.kernel_profile.content import content_of, similarities
-from milk_np.models.kernel_profile.exposure import evened, modality_gains, set_gains
+from milk_np.models.kernel_profile.exposure import even_lifts, folds_of, offsets, safe_strength
 from milk_np.models.kernel_profile.held_out import HeldOut
 from milk_np.models.kernel_profile.limits import CHOICE_ITEMS, HELD_ITEMS
 from milk_np.models.kernel_profile.need import MOST_IN_MEMORY, PRECISE_ITEMS, Plan
@@ -80,7 +80,7 @@ def fit_profile(
     candidates = candidate_axes(landmarks, settings.whitening)
     content, owned = content_of(centres, ds, items[some]), ds.available[items[some]]
     tell("choosing the kernel", SHARES[1])
-    kernel, error, gains = choose_kernel(pairs, smoother, content, candidates, owned, some, settings)
+    kernel, error, lifts = choose_kernel(pairs, smoother, content, candidates, owned, some, settings)
     axes = [each[exponent] for each, exponent in zip(candidates, kernel.whitening, strict=True)]
     landmarks = [whitened(x, each) for x, each in zip(landmarks, axes, strict=True)]
     sets = owned_sets(ds.available)[: 1 if settings.owned_sets == "whole" else None]
@@ -94,13 +94,12 @@ def fit_profile(
     history = table_of_zeros((ds.n_items, fitted.coefficients.shape[2]), plan.in_memory if plan else None)
     factor = np.maximum(popularity, 1) ** -settings.rarity
     mean_item = collect(fitted, backend, factor, popularity, items, history)
-    coefficients, offset = _evened(fitted.coefficients, landmarks, sets, kernel, gains, settings)
     return {
         "history": history,
         "mean_item": mean_item,
         "sets": sets,
-        "coefficients": coefficients,
-        "offset": offset,
+        "coefficients": fitted.coefficients,
+        "offset": _offset(lifts, sets, fitted.coefficients, landmarks, kernel),
         "kernel": np.array([kernel.scale, kernel.noise, *kernel.weights, *kernel.whitening]),
         "error": np.array(error),
         **{f"landmark{m}": x for m, x in enumerate(landmarks)},
@@ -108,20 +107,15 @@ def fit_profile(
     }
 
 
-def _evened(
-    coefficients: Vectors,
-    landmarks: Sequence[Vectors],
-    sets: NDArray[np.bool_],
-    kernel: ContentKernel,
-    gains: NDArray[np.float64],
-    settings: KernelProfileSettings,
-) -> tuple[Vectors, Vectors]:
-    """Coefficients and offset under the `gains` (M,) of what items lack; the landmarks stand for all items."""
-    if not settings.even_exposure:
-        return coefficients, np.zeros((len(sets), coefficients.shape[2]), np.float32)
+def _offset(
+    lifts: Floats, sets: NDArray[np.bool_], coefficients: Vectors, landmarks: Sequence[Vectors], kernel: ContentKernel
+) -> Vectors:
+    """What is added to the vectors of each set of modalities: (S, K); the landmarks stand for all items."""
+    if not lifts.any():
+        return np.zeros((len(sets), coefficients.shape[2]), np.float32)
     similar = similarities(landmarks, landmarks, kernel.scale)
-    means = np.stack([weighted(similar, kernel.weights, owned).mean(axis=0) for owned in sets])
-    return evened(coefficients, means, set_gains(gains, sets, settings.even_exposure))
+    mean_item = weighted(similar, kernel.weights, sets[0]).mean(axis=0) @ coefficients[0]
+    return offsets(lifts, sets, mean_item)
 
 
 def fit_smoother(pairs: Pairs, settings: KernelProfileSettings) -> Smoother:
@@ -156,8 +150,8 @@ def choose_kernel(
     owned: NDArray[np.bool_],
     some: NDArray[np.intp],
     settings: KernelProfileSettings,
-) -> tuple[ContentKernel, float, NDArray[np.float64]]:
-    """The kernel that the settings leave open, its leave-one-out error, and the gain of what lacks each modality (M,).
+) -> tuple[ContentKernel, float, Floats]:
+    """The kernel that the settings leave open, its leave-one-out error, and the lift of what lacks each modality (M,).
 
     `content` of each modality, not whitened, and `owned` (n, M) are those of `some` (n,) training items in a random
     order; `axes` are those of each modality's whitening by exponent, which come from all landmarks: they know nothing
@@ -179,12 +173,16 @@ def choose_kernel(
         tuple(next(iter(each)) for each in axes),
     )
     kernel, error = least_error(start, free)
-    gains, chosen = np.ones(len(content)), "noise" in free or any(len(each) > 1 for each in axes)
-    if not chosen and not settings.even_exposure:
-        return kernel, error, gains
+    lifts, chosen = np.zeros(len(content)), "noise" in free or any(len(each) > 1 for each in axes)
+    if not chosen and not settings.evens_exposure:
+        return kernel, error, lifts
     R, rng = pairs_with(pairs, some), generator(settings.seed, "held out")
     held_out = HeldOut(R, smoother.on_host(), some, content, axes, owned, settings.landmarks, rng)
     if chosen:
         ranked = choose_by_ranking(held_out, kernel, [sorted(each) for each in axes], noise="noise" in free)
         kernel, error = least_error(ranked, frozenset())
-    return kernel, error, modality_gains(held_out, kernel) if settings.even_exposure else gains
+    if settings.evens_exposure:
+        folds = folds_of(held_out.ranked(kernel))
+        lifts = even_lifts(folds, len(content))
+        lifts *= safe_strength(folds, lifts) if settings.exposure_strength is None else settings.exposure_strength
+    return kernel, error, lifts

@@ -14,7 +14,7 @@ only have to rank.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -130,6 +130,11 @@ class HeldOut:
         """Of each fold's users for its items, (U, items inside)."""
         sorted_ = self._scores(kernel)
         return [x[:, np.argsort(fold.order)] for x, fold in zip(sorted_, self.folds, strict=True)]
+
+    def ranked(self, kernel: ContentKernel) -> Iterator[tuple[Vectors, NDArray[np.bool_], Numbers, Numbers]]:
+        """Of each fold `scores` (U, N), the modalities (N, M) that its items are held out without, and pairs (P,)."""
+        for scores, fold in zip(self.scores(kernel), self.folds, strict=True):
+            yield scores, ~self.sets[self.which[fold.inside]], fold.user, fold.item
 
     def ndcg(self, kernel: ContentKernel) -> Floats:
         """NDCG at CUTOFF of every user in every fold with an item of hers."""

@@ -9,8 +9,8 @@ the users' vectors R B F (F^T F + noise I)^-1 in the space of the regression's f
 history of item j:  h = B F (F^T F + noise I)^-1 W              (n, K)
 targets:            T = B^T R^T P (P^T P)^-1, P = R h           (n, K), the columns of R B as combinations of P's
 user u:             p_u = sum over her items of h_j popularity_j^-rarity, and `prior` times the mean over all pairs
-new item:           z = k(x)^T C, C the regression of T on the modalities that the item owns; spread around their mean
-                    by a gain where exposure is to be even (`.exposure`)
+new item:           z = k(x)^T C, C the regression of T on the modalities that the item owns; and
+                    what lifts items that lack some, where exposure is to be even (`.exposure`)
 score:              p_u . z
 
 in other coordinates (`milk_np.serving.axes`) of which the first say most, and cut to `width` of them. Here popularity_j

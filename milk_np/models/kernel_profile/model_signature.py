@@ -37,7 +37,7 @@ class KernelProfileSignature:
             kernel_noise: float = 0.0,
             modality_weights: Sequence[float] = (),
             whitening: Sequence[float] = (),
-            even_exposure: float = 0.0,
+            even_exposure: str = "0",
             valid_metric: str = "ndcg@10",
             topk: Sequence[int] = (10, 20),
             candidates: Literal["all", "split"] = "all",
@@ -87,9 +87,9 @@ class KernelProfileSignature:
             whitening : Sequence[float]
                 whitening strength per modality, or one for all: 0 none, 1 full; if not given, chosen from 0, 0.5, 1 by
                 ranking held-out training items
-            even_exposure : float
+            even_exposure : str
                 how far items that lack modalities are lifted towards the places that they are chosen for: 0 not, 1 as
-                far as held-out training items say
+                far as held-out training items say; auto: as far as these rank no worse
             valid_metric : str
                 validation metric that picks the best epoch
             topk : Sequence[int]

@@ -167,7 +167,7 @@ class Need:
         M, D, most = len(self.widths), sum(self.widths), max(self.widths)
         axes = (1 if self.settings.whitening else len(TRIED)) * sum(min(self.landmarks, d) * d for d in self.widths)
         content = _FLOAT * (min(self.n, HELD_ITEMS) * D + self.landmarks * (D + most) + axes + 3 * most**2)
-        even = 3 * min(self.U, EVEN_USERS) if self.settings.even_exposure else 0
+        even = 3 * min(self.U, EVEN_USERS) if self.settings.evens_exposure else 0
         if self.settings.whitening and self.settings.kernel_noise and not even:
             return content + (M + 4) * _DOUBLE * min(self.n, CHOICE_ITEMS) ** 2
         tried = 1 if self.settings.whitening else len(TRIED)

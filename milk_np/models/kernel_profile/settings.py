@@ -82,10 +82,10 @@ class KernelProfileSettings(Settings):
         "whitening strength per modality, or one for all: 0 none, 1 full; if not given, chosen from 0, 0.5, 1 by "
         "ranking held-out training items", low=0, high=1, many="yes", metavar="X,X",
     )
-    even_exposure: float = option(
-        0.0, float, "kernel-profile",
+    even_exposure: str = option(
+        "0", str, "kernel-profile",
         "how far items that lack modalities are lifted towards the places that they are chosen for: 0 not, 1 as far "
-        "as held-out training items say", low=0, high=1,
+        "as held-out training items say; auto: as far as these rank no worse", metavar="X|auto",
     )
     # fmt: on
 
@@ -96,6 +96,10 @@ class KernelProfileSettings(Settings):
                 f"width (--width): got {self.width!r}, expected a whole number of at least 1, auto or full"
             )
 
+        if not _is_strength(self.even_exposure):
+            raise SettingsError(
+                f"even_exposure (--even-exposure): got {self.even_exposure!r}, expected a number from 0 to 1, or auto"
+            )
         try:
             _ = self.memory_bytes
         except ValueError as error:
@@ -105,6 +109,16 @@ class KernelProfileSettings(Settings):
     def memory_bytes(self) -> int | None:
         """Most bytes of the fit; None where no one said."""
         return size_bytes(self.memory) if self.memory else None
+
+    @property
+    def exposure_strength(self) -> float | None:
+        """How far exposure is evened; None where held-out items say it."""
+        return None if self.even_exposure == "auto" else float(self.even_exposure)
+
+    @property
+    def evens_exposure(self) -> bool:
+        """Whether it is."""
+        return self.exposure_strength != 0
 
     @property
     def most_numbers(self) -> int:
@@ -120,3 +134,11 @@ class KernelProfileSettings(Settings):
     def tuning_space(self) -> Space:
         """How histories are completed; the rest is chosen from the data."""
         return {"smoothing": (30.0, 100.0, 300.0), "smoothing_rank": (32, 64, 128)}
+
+
+def _is_strength(text: str) -> bool:
+    """Whether `text` is auto or a number from 0 to 1."""
+    try:
+        return text == "auto" or 0 <= float(text) <= 1
+    except ValueError:
+        return False

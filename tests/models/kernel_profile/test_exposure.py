@@ -1,78 +1,98 @@
-"""Even exposure: gains of items that lack modalities, and what they make of the items' vectors."""
+"""Even exposure: what lifts items that lack modalities, and what it makes of the items' vectors."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from kernel_profile_cases import OPTIONS, small
 
 from milk_np.data import Dataset
+from milk_np.errors import SettingsError
 from milk_np.files import read_npz, write_npz_atomic
-from milk_np.models.kernel_profile.choice import ContentKernel
-from milk_np.models.kernel_profile.exposure import LEAST_PAIRS, MOST_GAIN, evened, modality_gains, set_gains
-from milk_np.models.kernel_profile.held_out import _sets
+from milk_np.models.kernel_profile import exposure as module
+from milk_np.models.kernel_profile.exposure import (
+    LEAST_PAIRS,
+    MOST_LIFT,
+    PLACES,
+    STRENGTHS,
+    Fold,
+    even_lifts,
+    folds_of,
+    offsets,
+    safe_strength,
+)
 from milk_np.models.kernel_profile.model import KernelProfile
 from milk_np.models.stored import load
 from milk_np.serving.index import ItemIndex
 
-KERNEL = ContentKernel(1.0, 1.0, (0.5, 0.5), (0.0, 0.0))
+GIVEN = {"whitening": (0.0, 0.0), "kernel_noise": 0.3}
 
 
-def planted(shrunk: float, users: int = 300, items: int = 400, seed: int = 0) -> SimpleNamespace:
-    """Two folds whose users choose what they score highest, before items without the second modality are shrunk."""
-    rng = np.random.default_rng(seed)
-    sets, which = _sets(2), rng.choice([0, 1], 2 * items)  # all, the first alone
-    folds, scores = [], []
-    for f in range(2):
-        inside = np.arange(2 * items) // items == f
-        values = rng.standard_normal((users, items))
+def planted(lowered: tuple[float, ...], users: int = 300, items: int = 400, seed: int = 0) -> list[Fold]:
+    """Two folds whose users choose what they score highest, before items lose `lowered` times their mean score.
+
+    Three fifths of the items lack nothing, the others one of the modalities each.
+    """
+    rng, M, out = np.random.default_rng(seed), len(lowered), []
+    for _ in range(2):
+        mean = rng.uniform(1, 3, (users, 1))
+        values = mean * (1 + 0.5 * rng.standard_normal((users, items)))
+        values += mean - values.mean(axis=1, keepdims=True)
+        lacks = np.vstack([np.zeros((1, M), np.bool_), np.eye(M, dtype=np.bool_)])[
+            rng.choice(M + 1, items, p=[0.6, *(0.4 / M,) * M])
+        ]
         user, item = np.nonzero(values >= -np.partition(-values, 19, axis=1)[:, 19:20])
-        values[:, which[inside] == 1] *= shrunk
-        folds.append(SimpleNamespace(inside=inside, user=user, item=item))
-        scores.append((values + 5 * rng.standard_normal((users, 1))).astype(np.float32))
-    return SimpleNamespace(sets=sets, which=which, folds=folds, scores=lambda _: scores)
+        values -= mean * (lacks @ np.array(lowered))
+        out.append(Fold(values.astype(np.float32), lacks, user, item))
+    return out
 
 
-@pytest.mark.parametrize("shrunk", [1.0, 0.8, 0.6, 1.25])
-def test_the_gain_undoes_what_shrinks_the_scores(shrunk: float) -> None:
-    held = planted(shrunk)
-    lacks = ~held.sets[held.which]
-    assert not lacks[:, 0].any()  # so that nothing is known of the first one's gain
-    assert modality_gains(held, KERNEL) == pytest.approx([1.0, 1 / shrunk], rel=0.05)
+@pytest.mark.parametrize("lowered", [(0.0, 0.0), (0.3, 0.8), (-0.4, 0.5), (0.2,), (0.1, 0.2, 0.6)])
+def test_the_lifts_undo_what_lowers_the_scores(lowered: tuple[float, ...]) -> None:
+    folds = planted(lowered)
+    kept = 1 - np.mean([fold.lacks.mean(axis=0) @ lowered for fold in folds])  # of the mean score
+    found = even_lifts(folds, len(lowered))
+    np.testing.assert_allclose(found, np.array(lowered) / kept, atol=0.06)
+    pairs, places = (np.sum(each, axis=0) for each in zip(*((f.pairs(), f.places(found)) for f in folds), strict=True))
+    np.testing.assert_allclose(places / places[-1], pairs / pairs[-1], rtol=0.03)
 
 
-def test_gains_are_bounded_and_stay_where_little_is_known() -> None:
-    assert modality_gains(planted(0.01), KERNEL)[1] == pytest.approx(MOST_GAIN)
-    few = planted(0.5, users=2, items=300)
-    assert sum((few.which[np.flatnonzero(f.inside)[f.item]] == 1).sum() for f in few.folds) < LEAST_PAIRS
-    np.testing.assert_array_equal(modality_gains(few, KERNEL), [1, 1])
-    short = planted(0.5, items=20)  # lists that hold all items
-    np.testing.assert_array_equal(modality_gains(short, KERNEL), [1, 1])
+def test_lifts_are_bounded_and_stay_where_little_is_known() -> None:
+    assert even_lifts(planted((40.0,)), 1)[0] == MOST_LIFT
+    few = planted((0.5,), users=3)
+    assert sum(fold.pairs()[0] for fold in few) < LEAST_PAIRS
+    np.testing.assert_array_equal(even_lifts(few, 1), 0)
+    np.testing.assert_array_equal(even_lifts([], 2), [0, 0])
+    assert safe_strength([], np.zeros(2)) == 0
 
 
-def test_sets_multiply_the_gains_of_what_they_lack() -> None:
+def test_as_far_as_held_out_items_rank_no_worse() -> None:
+    helped = planted((0.8,))
+    lifts = even_lifts(helped, 1)
+    assert safe_strength(helped, lifts) == max(STRENGTHS)
+    assert safe_strength(helped, 40 * lifts) < max(STRENGTHS)
+    assert safe_strength(planted((0.0,)), np.array([4.0])) == 0
+
+
+def test_folds_without_more_items_than_a_list_say_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "EVEN_USERS", 7)
+    fold = planted((0.5,))[0]
+    ranked = fold.scores, fold.lacks, fold.user, fold.item
+    short = fold.scores[:, :PLACES], fold.lacks[:PLACES], fold.user[:3], fold.item[:3] % PLACES
+    nobody = fold.scores, fold.lacks, fold.user[:0], fold.item[:0]
+    (found,) = folds_of([ranked, short, nobody])
+    assert found.scores.shape == (7, 400)
+    assert found.user.max() == 6
+    np.testing.assert_array_equal(found.item, fold.item[fold.user < 7])
+
+
+def test_offsets_add_up_over_what_a_set_lacks() -> None:
     sets = np.array([[1, 1, 1], [1, 0, 1], [0, 0, 1]], np.bool_)
-    gains = np.array([2.0, 3.0, 5.0])
-    np.testing.assert_allclose(set_gains(gains, sets, 1.0), [1, 3, 6])
-    np.testing.assert_allclose(set_gains(gains, sets, 0.5), [1, 3**0.5, 6**0.5])
-    np.testing.assert_array_equal(set_gains(gains, sets, 0.0), 1)
-
-
-def test_vectors_are_spread_around_their_mean() -> None:
-    rng = np.random.default_rng(0)
-    similar, coefficients = rng.random((2, 9, 4)), rng.standard_normal((2, 4, 3)).astype(np.float32)
-    gains = np.array([1.0, 1.7])
-    found, offset = evened(coefficients, similar.mean(axis=1), gains)
-    assert (found.dtype, offset.dtype) == (np.float32, np.float32)
-    for s in range(2):
-        z = similar[s] @ coefficients[s]
-        expected = z.mean(axis=0) + gains[s] * (z - z.mean(axis=0))
-        np.testing.assert_allclose(similar[s] @ found[s] + offset[s], expected, rtol=1e-5)
-    np.testing.assert_array_equal(found[0], coefficients[0])
-    np.testing.assert_array_equal(offset[0], 0)
+    found = offsets(np.array([2.0, 3.0, 5.0]), sets, np.array([1.0, -0.5]))
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, [[0, 0], [3, -1.5], [5, -2.5]])
 
 
 @pytest.fixture(scope="module")
@@ -82,25 +102,28 @@ def ds() -> Dataset:
 
 @pytest.fixture(scope="module")
 def models(ds: Dataset) -> tuple[KernelProfile, KernelProfile]:
-    """Plain and even, with gains that the module says."""
-    given = {"whitening": (0.0, 0.0), "kernel_noise": 0.3}
+    """Plain, and even at half of the strength, with lifts that are given."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("milk_np.models.kernel_profile.fit.modality_gains", lambda *_: np.array([1.5, 3.0]))
-        return tuple(KernelProfile(**OPTIONS, **given, even_exposure=x).fit(ds) for x in (0.0, 1.0))
+        patch.setattr("milk_np.models.kernel_profile.fit.even_lifts", lambda *_: np.array([1.0, -3.0]))
+        plain, even = (KernelProfile(**OPTIONS, **GIVEN, even_exposure=x).fit(ds) for x in ("0", "0.5"))
+    return plain, even
 
 
-def test_complete_items_stay_and_the_others_are_spread(
-    ds: Dataset, models: tuple[KernelProfile, KernelProfile]
-) -> None:
+def test_scores_grow_by_mean_scores(ds: Dataset, models: tuple[KernelProfile, KernelProfile]) -> None:
     plain, even = models
-    P, before, after = plain.user_factors(), plain.item_factors(), even.item_factors()
-    old, new = P @ before.T, even.user_factors() @ after.T
-    whole = ds.available.all(axis=1)
-    np.testing.assert_allclose(new[:, whole], old[:, whole], atol=1e-4 * np.abs(old).max())
-    for m, gain in enumerate((1.5, 3.0)):
-        mine = ~ds.available[:, m]
-        spread = np.var(new[:, mine], axis=1).sum() / np.var(old[:, mine], axis=1).sum()
-        assert spread == pytest.approx(gain**2, rel=1e-3)
+    old = plain.user_factors() @ plain.item_factors().T
+    new = even.user_factors() @ even.item_factors().T
+    complete = {name: ds.features[name][ds.train_items] for name in ds.modalities}
+    centred = plain.encode_items(complete, np.ones((len(ds.train_items), 2), np.bool_))
+    owned = ds.available[ds.train_items]
+    # Where landmarks lack a modality, the mean is taken with its row at zero, which the regression was fitted with.
+    mean = (plain.user_factors() @ centred.T)[:, owned.all(axis=1)].mean(axis=1)
+    for lacking, lift in (([False, False], 0.0), ([True, False], 0.5), ([False, True], -1.5)):
+        mine = (~ds.available == lacking).all(axis=1)
+        assert mine.any()
+        grown = (new - old)[:, mine]
+        np.testing.assert_allclose(grown, np.broadcast_to(grown[:, :1], grown.shape), atol=1e-4 * np.abs(old).max())
+        np.testing.assert_allclose(grown[:, 0], lift * mean, atol=0.2 * np.abs(mean).max())
 
 
 def test_an_even_model_serves_the_same_everywhere(
@@ -125,5 +148,20 @@ def test_files_of_earlier_versions_have_no_offset(models: tuple[KernelProfile, K
     arrays, meta = read_npz(tmp_path / "model.npz", "model")
     assert not arrays.pop("offset").any()
     write_npz_atomic(tmp_path / "old.npz", arrays, {**meta, "kind": "model"})
-    old = load(tmp_path / "old.npz")
-    np.testing.assert_array_equal(old.item_factors(), models[0].item_factors())
+    np.testing.assert_array_equal(load(tmp_path / "old.npz").item_factors(), models[0].item_factors())
+
+
+def test_held_out_items_say_how_far(ds: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With everything else given, the items are held out for this alone."""
+    monkeypatch.setattr("milk_np.models.kernel_profile.fit.even_lifts", lambda *_: np.array([1.0, -3.0]))
+    monkeypatch.setattr("milk_np.models.kernel_profile.fit.safe_strength", lambda *_: 0.5)
+    auto = KernelProfile(**OPTIONS, **GIVEN, even_exposure="auto").fit(ds)
+    given = KernelProfile(**OPTIONS, **GIVEN, even_exposure="0.5").fit(ds)
+    assert given.arrays()["offset"].any()
+    np.testing.assert_array_equal(auto.arrays()["offset"], given.arrays()["offset"])
+
+
+@pytest.mark.parametrize("wrong", ["more", "", "nan", "-0.1", "1.5"])
+def test_wrong_strengths_are_refused(wrong: str) -> None:
+    with pytest.raises(SettingsError, match=r"--even-exposure.*expected a number from 0 to 1, or auto"):
+        KernelProfile(even_exposure=wrong)
