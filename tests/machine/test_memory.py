@@ -83,7 +83,7 @@ def test_a_kernel_profile_is_told_what_shrinks_its_need() -> None:
     assert total(best, n_items=20_000) > total(best) > total(best.replace(landmarks=64, whitening=(0.0,)))
     for settings, n_items, advice in (
         (best, 200_000, r"similarities .*lower --landmarks or --profile-width"),
-        (best, 9000, r"held-out items .*give --whitening and --kernel-noise"),
+        (best, 9000, r"held-out items .*give --whitening, --kernel-noise"),
         (best.replace(landmarks=64), 10**6, r"directions of the smoothing .*lower --smoothing-rank"),
     ):
         need = bytes_of(settings, **(SIZES | {"n_users": 20_000, "n_items": n_items, "widths": (8, 8)}))

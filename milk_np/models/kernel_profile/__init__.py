@@ -20,7 +20,10 @@ limits         how much is computed at once
 choice         weights of the modalities by the leave-one-out error
 held_out       how a kernel would rank training items that are held out
 by_ranking     noise and whitening by that
+ranked         scores for held-out items
+lengths        items that stand out more alike
 exposure       what lifts items that lack modalities, lest the others take their places
+adjusting      both
 =============  =========================================================================================
 
 Symbols: n training items, L landmarks, R (U, n) the training pairs as zeros and ones.

@@ -14,21 +14,20 @@ part of the items' vectors, none of it is to be known where lists are made.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from milk_np.models.base import Floats, Vectors
 from milk_np.models.kernel_profile.held_out import ndcg
-from milk_np.models.kernel_profile.limits import EVEN_USERS
+from milk_np.models.kernel_profile.ranked import Ranked
 
 Owned = NDArray[np.bool_]
 Numbers = NDArray[np.intp]
 
 PLACES = 20
 """Length of the lists."""
-STRENGTHS = (0.25, 0.5, 0.75, 1.0)
+STRENGTHS = (0.5, 0.75, 1.0)
 """Those that are tried where none is given, beside 0."""
 LOOKS = 10
 """Times that the lists are looked at, at most."""
@@ -42,53 +41,35 @@ LEAST_PAIRS = 50
 """Pairs with items that lack a modality below which its lift stays 0: their places are chance."""
 
 
-@dataclass(frozen=True, eq=False)
 class Fold:
-    """Scores of some users for held-out items."""
+    """Scores of some users for held-out items, and their mean scores."""
 
-    scores: Vectors
-    """(U, N)."""
-    lacks: Owned
-    """(N, M)."""
-    user: Numbers
-    """(P,) and `item` (P,): their pairs."""
-    item: Numbers
-    means: Vectors = field(init=False)
-    """(U, 1), each user's mean score."""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "means", self.scores.mean(axis=1, keepdims=True))
+    def __init__(self, ranked: Ranked) -> None:
+        self.ranked = ranked
+        self.means = ranked.scores.mean(axis=1, keepdims=True)
 
     def lifted(self, lifts: Floats) -> Vectors:
         """The scores (U, N) under `lifts` (M,)."""
-        out: Vectors = self.scores + self.means * (self.lacks @ lifts).astype(np.float32)
+        out: Vectors = self.ranked.scores + self.means * (self.ranked.lacks @ lifts).astype(np.float32)
         return out
 
     def pairs(self) -> Floats:
         """Pairs with items that lack each modality, and all: (M + 1,)."""
-        return _counts(self.lacks[self.item])
+        return _counts(self.ranked.lacks[self.ranked.item])
 
     def places(self, lifts: Floats) -> Floats:
         """The same of the places of the users' lists."""
         listed = np.argpartition(-self.lifted(lifts), PLACES, axis=1)[:, :PLACES]
-        return _counts(self.lacks[listed.ravel()])
+        return _counts(self.ranked.lacks[listed.ravel()])
 
 
 def _counts(lacks: Owned) -> Floats:
     return np.append(lacks.sum(axis=0), len(lacks)).astype(np.float64)
 
 
-def folds_of(ranked: Iterable[tuple[Vectors, Owned, Numbers, Numbers]]) -> list[Fold]:
-    """Those folds that hold more items than a list, with the first EVEN_USERS of their users.
-
-    `ranked` is what `milk_np.models.kernel_profile.held_out.HeldOut.ranked` says of each.
-    """
-    out = []
-    for scores, lacks, user, item in ranked:
-        some = user < EVEN_USERS
-        if scores.shape[1] > PLACES and some.any():
-            out.append(Fold(scores[:EVEN_USERS], lacks, user[some], item[some]))
-    return out
+def folds_of(ranked: Iterable[Ranked]) -> list[Fold]:
+    """Those that have pairs and more items than a list."""
+    return [Fold(each) for each in ranked if each.scores.shape[1] > PLACES and len(each.user)]
 
 
 def even_lifts(folds: Sequence[Fold], M: int) -> Floats:
@@ -126,21 +107,13 @@ def _slope(slope: Floats, step: Floats, gained: Floats) -> Floats:
 
 
 def safe_strength(folds: Sequence[Fold], lifts: Floats) -> float:
-    """The largest of STRENGTHS at which NDCG is by no more than a standard error below that of no lifts; or 0."""
+    """The largest of STRENGTHS at which NDCG is not below that without lifts; 0 if there is none."""
     if not lifts.any():
         return 0.0
-    before = _ndcg(folds, 0 * lifts)
-    for strength in sorted(STRENGTHS, reverse=True):
-        lost = before - _ndcg(folds, strength * lifts)
-        if lost.mean() <= lost.std() / np.sqrt(len(lost)):
-            return strength
-    return 0.0
+    before = _ndcg(folds, 0 * lifts).mean()
+    fine = [strength for strength in STRENGTHS if _ndcg(folds, strength * lifts).mean() >= before]
+    return max(fine, default=0.0)
 
 
 def _ndcg(folds: Sequence[Fold], lifts: Floats) -> Floats:
-    return np.concatenate([ndcg(fold.lifted(lifts), fold.user, fold.item) for fold in folds])
-
-
-def offsets(lifts: Floats, sets: Owned, mean_item: Floats) -> Vectors:
-    """What is added to the vectors of items of each of `sets` (S, M): (S, K), for the `mean_item` vector (K,)."""
-    return ((~sets @ lifts)[:, None] * mean_item).astype(np.float32)
+    return np.concatenate([ndcg(fold.lifted(lifts), fold.ranked.user, fold.ranked.item) for fold in folds])

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from milk_np.backends.select import get_backend
 from milk_np.data import Dataset
 from milk_np.files import Arrays
-from milk_np.models.base import Floats, Vectors
+from milk_np.models.base import Vectors
+from milk_np.models.kernel_profile.adjusting import Adjusted, adjustment
 from milk_np.models.kernel_profile.blocks import Items
 from milk_np.models.kernel_profile.by_blocks import collect, fit_by_blocks
 from milk_np.models.kernel_profile.by_ranking import choose_by_ranking
 from milk_np.models.kernel_profile.choice import START_NOISE, ContentKernel, choose, normalised
 from milk_np.models.kernel_profile.content import content_of, similarities
-from milk_np.models.kernel_profile.exposure import even_lifts, folds_of, offsets, safe_strength
 from milk_np.models.kernel_profile.held_out import HeldOut
 from milk_np.models.kernel_profile.limits import CHOICE_ITEMS, HELD_ITEMS
 from milk_np.models.kernel_profile.need import MOST_IN_MEMORY, PRECISE_ITEMS, Plan
@@ -34,13 +34,17 @@ from milk_np.rng import generator
 Tell = Callable[[str, float], None]
 """What hears that a phase begins, and which share of the work is done."""
 
-PARAMETERS = ("history", "mean_item", "sets", "coefficients", "offset", "kernel", "error")
+ADJUSTING = ("centre", "metric", "length_power", "lifts")
+"""Those by which the items' vectors are adjusted (`.lengths`, `.exposure`), which files of earlier versions don't have:
+centre (K,), the mean vector of complete items; metric (K,), mean squares of users' vectors of unit length along each
+axis; length_power; lifts (M,)."""
+PARAMETERS = ("history", "mean_item", "sets", "coefficients", "kernel", "error", *ADJUSTING)
 """Arrays of a model, beside those of each modality: `axes0`, ... (D_m, r) of its whitening, r = 0 where it has none,
 and `landmark0`, ... (L, r or D_m), the landmarks' content under it.
 
 history (I, K), h times popularity^-rarity, zero for new items; mean_item (K,), its mean over all training pairs; sets
-(S, M) of modalities; coefficients (S, L, K), and offset (S, K), which is added to what they give; kernel (2 + 2 M,):
-scale, noise, weights, exponents of the whitening; error: leave-one-out, as a share.
+(S, M) of modalities; coefficients (S, L, K); kernel (2 + 2 M,): scale, noise, weights, exponents of the whitening;
+error: leave-one-out, as a share.
 """
 TOLERANCES = {True: 1e-6, False: 1e-3}
 """Residuals of its directions, as shares of the largest eigenvalue."""
@@ -80,7 +84,7 @@ def fit_profile(
     candidates = candidate_axes(landmarks, settings.whitening)
     content, owned = content_of(centres, ds, items[some]), ds.available[items[some]]
     tell("choosing the kernel", SHARES[1])
-    kernel, error, lifts = choose_kernel(pairs, smoother, content, candidates, owned, some, settings)
+    kernel, error, adjusted = choose_kernel(pairs, smoother, content, candidates, owned, some, settings)
     axes = [each[exponent] for each, exponent in zip(candidates, kernel.whitening, strict=True)]
     landmarks = [whitened(x, each) for x, each in zip(landmarks, axes, strict=True)]
     sets = owned_sets(ds.available)[: 1 if settings.owned_sets == "whole" else None]
@@ -99,7 +103,10 @@ def fit_profile(
         "mean_item": mean_item,
         "sets": sets,
         "coefficients": fitted.coefficients,
-        "offset": _offset(lifts, sets, fitted.coefficients, landmarks, kernel),
+        "centre": _mean_item_vector(fitted.coefficients[0], landmarks, kernel),
+        "metric": np.zeros(fitted.coefficients.shape[2], np.float32),
+        "length_power": np.array(adjusted.power),
+        "lifts": adjusted.lifts,
         "kernel": np.array([kernel.scale, kernel.noise, *kernel.weights, *kernel.whitening]),
         "error": np.array(error),
         **{f"landmark{m}": x for m, x in enumerate(landmarks)},
@@ -107,15 +114,12 @@ def fit_profile(
     }
 
 
-def _offset(
-    lifts: Floats, sets: NDArray[np.bool_], coefficients: Vectors, landmarks: Sequence[Vectors], kernel: ContentKernel
-) -> Vectors:
-    """What is added to the vectors of each set of modalities: (S, K); the landmarks stand for all items."""
-    if not lifts.any():
-        return np.zeros((len(sets), coefficients.shape[2]), np.float32)
+def _mean_item_vector(coefficients: Vectors, landmarks: Sequence[Vectors], kernel: ContentKernel) -> Vectors:
+    """Of complete items, for which the landmarks stand: (K,), from the whole set's coefficients (L, K)."""
     similar = similarities(landmarks, landmarks, kernel.scale)
-    mean_item = weighted(similar, kernel.weights, sets[0]).mean(axis=0) @ coefficients[0]
-    return offsets(lifts, sets, mean_item)
+    mean = weighted(similar, kernel.weights, np.ones(len(landmarks), np.bool_)).mean(axis=0)
+    out: Vectors = (mean @ coefficients).astype(np.float32)
+    return out
 
 
 def fit_smoother(pairs: Pairs, settings: KernelProfileSettings) -> Smoother:
@@ -150,8 +154,8 @@ def choose_kernel(
     owned: NDArray[np.bool_],
     some: NDArray[np.intp],
     settings: KernelProfileSettings,
-) -> tuple[ContentKernel, float, Floats]:
-    """The kernel that the settings leave open, its leave-one-out error, and the lift of what lacks each modality (M,).
+) -> tuple[ContentKernel, float, Adjusted]:
+    """The kernel that the settings leave open, its leave-one-out error, and how items' vectors are adjusted.
 
     `content` of each modality, not whitened, and `owned` (n, M) are those of `some` (n,) training items in a random
     order; `axes` are those of each modality's whitening by exponent, which come from all landmarks: they know nothing
@@ -173,16 +177,12 @@ def choose_kernel(
         tuple(next(iter(each)) for each in axes),
     )
     kernel, error = least_error(start, free)
-    lifts, chosen = np.zeros(len(content)), "noise" in free or any(len(each) > 1 for each in axes)
-    if not chosen and not settings.evens_exposure:
-        return kernel, error, lifts
+    chosen = "noise" in free or any(len(each) > 1 for each in axes)
+    if not chosen and not settings.adjusts:
+        return kernel, error, Adjusted(settings.score_power or 0.0, np.zeros(len(content)))
     R, rng = pairs_with(pairs, some), generator(settings.seed, "held out")
     held_out = HeldOut(R, smoother.on_host(), some, content, axes, owned, settings.landmarks, rng)
     if chosen:
         ranked = choose_by_ranking(held_out, kernel, [sorted(each) for each in axes], noise="noise" in free)
         kernel, error = least_error(ranked, frozenset())
-    if settings.evens_exposure:
-        folds = folds_of(held_out.ranked(kernel))
-        lifts = even_lifts(folds, len(content))
-        lifts *= safe_strength(folds, lifts) if settings.exposure_strength is None else settings.exposure_strength
-    return kernel, error, lifts
+    return kernel, error, adjustment(held_out, kernel, settings)

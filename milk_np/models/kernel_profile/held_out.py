@@ -14,7 +14,7 @@ only have to rank.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,7 @@ from milk_np.kernels.cpu.tasks import side_by_side
 from milk_np.models.base import Floats, Vectors
 from milk_np.models.kernel_profile.choice import ContentKernel
 from milk_np.models.kernel_profile.limits import HELD_LANDMARKS, HELD_USERS
+from milk_np.models.kernel_profile.ranked import Ranked
 from milk_np.models.kernel_profile.ridge import choose_sets, jittered
 from milk_np.models.kernel_profile.smoothing import Smoothing
 from milk_np.models.kernel_profile.whitening import whitened
@@ -131,10 +132,12 @@ class HeldOut:
         sorted_ = self._scores(kernel)
         return [x[:, np.argsort(fold.order)] for x, fold in zip(sorted_, self.folds, strict=True)]
 
-    def ranked(self, kernel: ContentKernel) -> Iterator[tuple[Vectors, NDArray[np.bool_], Numbers, Numbers]]:
-        """Of each fold `scores` (U, N), the modalities (N, M) that its items are held out without, and pairs (P,)."""
-        for scores, fold in zip(self.scores(kernel), self.folds, strict=True):
-            yield scores, ~self.sets[self.which[fold.inside]], fold.user, fold.item
+    def ranked(self, kernel: ContentKernel, users: int) -> list[Ranked]:
+        """`scores` of the first `users` users of each fold, and what is known of the items."""
+        return [
+            Ranked(scores, ~self.sets[self.which[fold.inside]], fold.user, fold.item).of_first(users)
+            for scores, fold in zip(self.scores(kernel), self.folds, strict=True)
+        ]
 
     def ndcg(self, kernel: ContentKernel) -> Floats:
         """NDCG at CUTOFF of every user in every fold with an item of hers."""

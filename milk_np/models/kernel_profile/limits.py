@@ -17,7 +17,7 @@ HELD_LANDMARKS = 512
 HELD_USERS = 4096
 """Most users whose lists of held-out items are looked at, in each fold."""
 EVEN_USERS = 1024
-"""Of these, most whose lists the gains of even exposure are found by."""
+"""Of these, most whose lists decide how vectors of items are adjusted."""
 
 
 def most_sets(M: int) -> int:

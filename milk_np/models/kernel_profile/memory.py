@@ -20,7 +20,7 @@ ADVICE = {
     "sorting pairs": _ELSEWHERE,
     "smoothing": _LOWER_RANK,
     "directions of the smoothing": _LOWER_RANK,
-    "held-out items": "give --whitening and --kernel-noise, so that they aren't chosen",
+    "held-out items": "give --whitening, --kernel-noise, --length-power and --even-exposure: they aren't chosen then",
     "similarities": _NARROWER,
     "vectors": _NARROWER,
     "axes of the vectors": _NARROWER,

@@ -9,8 +9,9 @@ the users' vectors R B F (F^T F + noise I)^-1 in the space of the regression's f
 history of item j:  h = B F (F^T F + noise I)^-1 W              (n, K)
 targets:            T = B^T R^T P (P^T P)^-1, P = R h           (n, K), the columns of R B as combinations of P's
 user u:             p_u = sum over her items of h_j popularity_j^-rarity, and `prior` times the mean over all pairs
-new item:           z = k(x)^T C, C the regression of T on the modalities that the item owns; and
-                    what lifts items that lack some, where exposure is to be even (`.exposure`)
+new item:           z = k(x)^T C, C the regression of T on the modalities that the item owns, adjusted by what
+                    held-out items say of lists: its length (`.lengths`), and what lifts it if it lacks some
+                    modalities (`.exposure`)
 score:              p_u . z
 
 in other coordinates (`milk_np.serving.axes`) of which the first say most, and cut to `width` of them. Here popularity_j
@@ -40,6 +41,7 @@ from milk_np.kernels.blas import one_blas_thread
 from milk_np.models.base import Vectors, data_sizes
 from milk_np.models.by_history import HistoryModel
 from milk_np.models.kernel_profile import memory
+from milk_np.models.kernel_profile.adjusting import adjusted, unadjusted
 from milk_np.models.kernel_profile.by_ranks import RanksEngine
 from milk_np.models.kernel_profile.choice import ContentKernel
 from milk_np.models.kernel_profile.content import content, content_of, item_blocks, similarities
@@ -61,13 +63,14 @@ class KernelProfile(KernelProfileSignature, HistoryModel):
     """Users described by what they chose, items by what their owned modalities say of it; fitted in one pass.
 
     Settings: `profile_width` (K), `width`, `landmarks`, `smoothing`, `smoothing_rank`, `smoothing_power`, `rarity`,
-    `prior`, `owned_sets`, `kernel_scale`, `kernel_noise`, `modality_weights`, `whitening`, `even_exposure`, and `seed`,
-    which draws the landmarks. Where they are unset, the weights are chosen by the leave-one-out error, noise and
-    whitening by ranking held-out items. Sums over items and pairs, made by blocks, and ranking run on `device`; what is
-    chosen on samples, and all that is of landmarks by landmarks, on the host. The bits of a fit on the host don't
-    depend on the number of threads. The products that make an item's vector are BLAS's, whose rounding depends on a
-    row's place among others: an item's vector, and its scores, may differ by rounding (float32) when other items are
-    encoded with it, and those of equal items may. A user's vector is the same to the bit.
+    `prior`, `owned_sets`, `kernel_scale`, `kernel_noise`, `modality_weights`, `whitening`, `length_power`,
+    `even_exposure`, and `seed`, which draws the landmarks. Where they are unset, the weights are chosen by the
+    leave-one-out error, noise, whitening, the power of lengths and how far exposure is evened by ranking held-out
+    items. Sums over items and pairs, made by blocks, and ranking run on `device`; what is chosen on samples, and all
+    that is of landmarks by landmarks, on the host. The bits of a fit on the host don't depend on the number of threads.
+    The products that make an item's vector are BLAS's, whose rounding depends on a row's place among others: an item's
+    vector, and its scores, may differ by rounding (float32) when other items are encoded with it, and those of equal
+    items may. A user's vector is the same to the bit.
 
     Attributes
     ----------
@@ -82,7 +85,10 @@ class KernelProfile(KernelProfileSignature, HistoryModel):
         "mean_item": Field(FLOATS, ("K",)),
         "sets": Field("b", ("S", "M")),
         "coefficients": Field(FLOATS, ("S", "*", "K")),
-        "offset": Field(FLOATS, ("S", "K"), optional=True),
+        "centre": Field(FLOATS, ("K",), optional=True),
+        "metric": Field(FLOATS, ("K",), optional=True),
+        "length_power": Field(FLOATS, (), optional=True),
+        "lifts": Field(FLOATS, ("M",), optional=True),
         "kernel": Field(FLOATS, ("*",)),
         "landmark#": Field(FLOATS, ("L", "*")),
         "axes#": Field(FLOATS, ("*", "*")),
@@ -126,7 +132,7 @@ class KernelProfile(KernelProfileSignature, HistoryModel):
 
     @one_blas_thread()
     def _encode(self, rows: list[Vectors], owned: NDArray[np.bool_]) -> Vectors:
-        """z = k(x)^T coefficients + offset, with the regression of the modalities that each item owns."""
+        """z = k(x)^T coefficients, with the regression of the modalities that each item owns, adjusted."""
         arrays, kernel = self._fitted(), self.kernel
         M = len(rows)
         rows = [whitened(x, arrays[f"axes{m}"]) for m, x in enumerate(rows)]
@@ -136,8 +142,7 @@ class KernelProfile(KernelProfileSignature, HistoryModel):
         for each in np.unique(chosen):
             mine = chosen == each
             out[mine] = weighted(similar[:, mine], kernel.weights, arrays["sets"][each]) @ arrays["coefficients"][each]
-            out[mine] += arrays["offset"][each]
-        return out
+        return adjusted(out, ~arrays["sets"][chosen], arrays)
 
     @property
     def kernel(self) -> ContentKernel:
@@ -180,9 +185,11 @@ class KernelProfile(KernelProfileSignature, HistoryModel):
             self.imputer, self._arrays = MeanImputer().fit(ds), {}
             with one_blas_thread():
                 plan = memory.need_of(self.settings, **data_sizes(ds)).plan
-                self._arrays = fit_profile(ds, self._centres, self.settings, phases, plan, pairs)
+                fitted = fit_profile(ds, self._centres, self.settings, phases, plan, pairs)
                 phases("axes of the vectors", BALANCING)
-                self._arrays = balanced(self, ds, plan.in_memory)
+                chosen = {name: fitted[name] for name in ("length_power", "lifts")}
+                self._arrays = {**fitted, **{name: np.zeros_like(x) for name, x in chosen.items()}}
+                self._arrays = {**balanced(self, ds, plan.in_memory), **chosen}
             if run is not None and self.ranks.first:
                 self.save(run.model)
         return self
@@ -215,8 +222,7 @@ class KernelProfile(KernelProfileSignature, HistoryModel):
 
     def _parameters_of(self, source: str | Path, arrays: Mapping[str, NDArray[Any]]) -> Arrays:
         names = [*PARAMETERS, *(f"{name}{m}" for name in ("landmark", "axes") for m in range(len(self._centres)))]
-        S, _, K = np.shape(arrays["coefficients"]) if np.ndim(arrays.get("coefficients")) == 3 else (0, 0, 0)
-        arrays = {"offset": np.zeros((S, K), np.float32), **arrays}  # earlier versions had none
+        arrays = {**unadjusted(len(self._centres), np.shape(arrays.get("mean_item"))), **arrays}
         require(source, arrays, *names)
         return {name: arrays[name] for name in names}
 

@@ -37,7 +37,8 @@ class KernelProfileSignature:
             kernel_noise: float = 0.0,
             modality_weights: Sequence[float] = (),
             whitening: Sequence[float] = (),
-            even_exposure: str = "0",
+            length_power: str = "auto",
+            even_exposure: str = "auto",
             valid_metric: str = "ndcg@10",
             topk: Sequence[int] = (10, 20),
             candidates: Literal["all", "split"] = "all",
@@ -87,6 +88,9 @@ class KernelProfileSignature:
             whitening : Sequence[float]
                 whitening strength per modality, or one for all: 0 none, 1 full; if not given, chosen from 0, 0.5, 1 by
                 ranking held-out training items
+            length_power : str
+                vectors of items are divided by (root mean square of their scores)^X; 0: not at all; auto: 0, 0.25 or
+                0.5, by ranking held-out training items
             even_exposure : str
                 how far items that lack modalities are lifted towards the places that they are chosen for: 0 not, 1 as
                 far as held-out training items say; auto: as far as these rank no worse

@@ -79,8 +79,9 @@ def _least_width(model: Model, ds: Dataset) -> int:
     kernel, seed = model.kernel, model.settings.seed
     known = with_held_out(ds, seed)
     settings = model.settings.replace(
-        width="full", kernel_noise=kernel.noise, modality_weights=kernel.weights, whitening=kernel.whitening
-    )
+        width="full", kernel_noise=kernel.noise, modality_weights=kernel.weights, whitening=kernel.whitening,
+        length_power="0", even_exposure="0",
+    )  # fmt: skip
     trial = type(model)(settings).fit(known)  # type: ignore[call-arg]
     users, items, user, item = ranking_pairs(known, seed)
     return least_width(trial.user_factors(users), trial.item_factors(items), user, item)
@@ -119,7 +120,8 @@ def turned_arrays(arrays: Arrays, axes: BalancedAxes, history: Vectors) -> Array
         "history": turned(arrays["history"], axes.users, history),
         "mean_item": turned(arrays["mean_item"][None], axes.users)[0],
         "coefficients": coefficients.reshape(S, L, -1),
-        "offset": turned(arrays["offset"], axes.items),
+        "centre": turned(arrays["centre"][None], axes.items)[0],
+        "metric": axes.strength.astype(np.float32),
     }
 
 

@@ -167,12 +167,12 @@ class Need:
         M, D, most = len(self.widths), sum(self.widths), max(self.widths)
         axes = (1 if self.settings.whitening else len(TRIED)) * sum(min(self.landmarks, d) * d for d in self.widths)
         content = _FLOAT * (min(self.n, HELD_ITEMS) * D + self.landmarks * (D + most) + axes + 3 * most**2)
-        even = 3 * min(self.U, EVEN_USERS) if self.settings.evens_exposure else 0
-        if self.settings.whitening and self.settings.kernel_noise and not even:
+        adjusted = 3 * min(self.U, EVEN_USERS) if self.settings.adjusts else 0
+        if self.settings.whitening and self.settings.kernel_noise and not adjusted:
             return content + (M + 4) * _DOUBLE * min(self.n, CHOICE_ITEMS) ** 2
         tried = 1 if self.settings.whitening else len(TRIED)
         landmarks, users = min(self.landmarks, HELD_LANDMARKS), min(self.U, HELD_USERS)
-        each = most + (tried * M + M + 4) * landmarks + users + even
+        each = most + (tried * M + M + 4) * landmarks + users + adjusted
         return content + _FLOAT * min(self.n, HELD_ITEMS) * each
 
 

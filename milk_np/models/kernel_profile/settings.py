@@ -17,7 +17,7 @@ class KernelProfileSettings(Settings):
 
     kind: ClassVar[Kind] = "closed form"
     compiles: ClassVar[str] = "kernel profile"
-    revision: ClassVar[int] = 3
+    revision: ClassVar[int] = 4
     title: ClassVar[str] = "kernel profile"
     presets: ClassVar[dict[str, dict[str, Value]]] = {"best": {}}
 
@@ -82,8 +82,13 @@ class KernelProfileSettings(Settings):
         "whitening strength per modality, or one for all: 0 none, 1 full; if not given, chosen from 0, 0.5, 1 by "
         "ranking held-out training items", low=0, high=1, many="yes", metavar="X,X",
     )
+    length_power: str = option(
+        "auto", str, "kernel-profile",
+        "vectors of items are divided by (root mean square of their scores)^X; 0: not at all; auto: 0, 0.25 or 0.5, by "
+        "ranking held-out training items", metavar="X|auto",
+    )
     even_exposure: str = option(
-        "0", str, "kernel-profile",
+        "auto", str, "kernel-profile",
         "how far items that lack modalities are lifted towards the places that they are chosen for: 0 not, 1 as far "
         "as held-out training items say; auto: as far as these rank no worse", metavar="X|auto",
     )
@@ -96,10 +101,12 @@ class KernelProfileSettings(Settings):
                 f"width (--width): got {self.width!r}, expected a whole number of at least 1, auto or full"
             )
 
-        if not _is_strength(self.even_exposure):
-            raise SettingsError(
-                f"even_exposure (--even-exposure): got {self.even_exposure!r}, expected a number from 0 to 1, or auto"
-            )
+        for name in ("length_power", "even_exposure"):
+            if not _is_share(getattr(self, name)):
+                raise SettingsError(
+                    f"{name} (--{name.replace('_', '-')}): got {getattr(self, name)!r}, expected a number from 0 to 1, "
+                    "or auto"
+                )
         try:
             _ = self.memory_bytes
         except ValueError as error:
@@ -111,6 +118,11 @@ class KernelProfileSettings(Settings):
         return size_bytes(self.memory) if self.memory else None
 
     @property
+    def score_power(self) -> float | None:
+        """The power of the items' lengths; None where held-out items say it."""
+        return None if self.length_power == "auto" else float(self.length_power)
+
+    @property
     def exposure_strength(self) -> float | None:
         """How far exposure is evened; None where held-out items say it."""
         return None if self.even_exposure == "auto" else float(self.even_exposure)
@@ -119,6 +131,11 @@ class KernelProfileSettings(Settings):
     def evens_exposure(self) -> bool:
         """Whether it is."""
         return self.exposure_strength != 0
+
+    @property
+    def adjusts(self) -> bool:
+        """Whether held-out items say how vectors of items are adjusted."""
+        return self.evens_exposure or self.score_power is None
 
     @property
     def most_numbers(self) -> int:
@@ -136,7 +153,7 @@ class KernelProfileSettings(Settings):
         return {"smoothing": (30.0, 100.0, 300.0), "smoothing_rank": (32, 64, 128)}
 
 
-def _is_strength(text: str) -> bool:
+def _is_share(text: str) -> bool:
     """Whether `text` is auto or a number from 0 to 1."""
     try:
         return text == "auto" or 0 <= float(text) <= 1

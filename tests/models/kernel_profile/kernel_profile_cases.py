@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from milk_np.data import Dataset, apply_protocol, make_synthetic
 
-OPTIONS = {"topk": (5,), "valid_metric": "ndcg@5", "smoothing": 5.0}
+OPTIONS = {"topk": (5,), "valid_metric": "ndcg@5", "smoothing": 5.0, "length_power": "0", "even_exposure": "0"}
 WIDTHS = {"image": 9, "text": 5, "audio": 6, "video": 4, "tags": 7}
 EMPTY = 30
 """A user without any pair, so that R has fewer directions than users and the smoothing at full rank is exact."""

@@ -11,7 +11,7 @@ from kernel_profile_cases import OPTIONS, small
 from milk_np.data import Dataset
 from milk_np.errors import SettingsError
 from milk_np.files import read_npz, write_npz_atomic
-from milk_np.models.kernel_profile import exposure as module
+from milk_np.models.kernel_profile.adjusting import adjusted
 from milk_np.models.kernel_profile.exposure import (
     LEAST_PAIRS,
     MOST_LIFT,
@@ -20,14 +20,14 @@ from milk_np.models.kernel_profile.exposure import (
     Fold,
     even_lifts,
     folds_of,
-    offsets,
     safe_strength,
 )
 from milk_np.models.kernel_profile.model import KernelProfile
+from milk_np.models.kernel_profile.ranked import Ranked
 from milk_np.models.stored import load
 from milk_np.serving.index import ItemIndex
 
-GIVEN = {"whitening": (0.0, 0.0), "kernel_noise": 0.3}
+GIVEN = {**OPTIONS, "whitening": (0.0, 0.0), "kernel_noise": 0.3, "length_power": "0"}
 
 
 def planted(lowered: tuple[float, ...], users: int = 300, items: int = 400, seed: int = 0) -> list[Fold]:
@@ -45,14 +45,14 @@ def planted(lowered: tuple[float, ...], users: int = 300, items: int = 400, seed
         ]
         user, item = np.nonzero(values >= -np.partition(-values, 19, axis=1)[:, 19:20])
         values -= mean * (lacks @ np.array(lowered))
-        out.append(Fold(values.astype(np.float32), lacks, user, item))
+        out.append(Fold(Ranked(values.astype(np.float32), lacks, user, item)))
     return out
 
 
 @pytest.mark.parametrize("lowered", [(0.0, 0.0), (0.3, 0.8), (-0.4, 0.5), (0.2,), (0.1, 0.2, 0.6)])
 def test_the_lifts_undo_what_lowers_the_scores(lowered: tuple[float, ...]) -> None:
     folds = planted(lowered)
-    kept = 1 - np.mean([fold.lacks.mean(axis=0) @ lowered for fold in folds])  # of the mean score
+    kept = 1 - np.mean([fold.ranked.lacks.mean(axis=0) @ lowered for fold in folds])  # of the mean score
     found = even_lifts(folds, len(lowered))
     np.testing.assert_allclose(found, np.array(lowered) / kept, atol=0.06)
     pairs, places = (np.sum(each, axis=0) for each in zip(*((f.pairs(), f.places(found)) for f in folds), strict=True))
@@ -76,23 +76,32 @@ def test_as_far_as_held_out_items_rank_no_worse() -> None:
     assert safe_strength(planted((0.0,)), np.array([4.0])) == 0
 
 
-def test_folds_without_more_items_than_a_list_say_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "EVEN_USERS", 7)
-    fold = planted((0.5,))[0]
-    ranked = fold.scores, fold.lacks, fold.user, fold.item
-    short = fold.scores[:, :PLACES], fold.lacks[:PLACES], fold.user[:3], fold.item[:3] % PLACES
-    nobody = fold.scores, fold.lacks, fold.user[:0], fold.item[:0]
-    (found,) = folds_of([ranked, short, nobody])
-    assert found.scores.shape == (7, 400)
-    assert found.user.max() == 6
-    np.testing.assert_array_equal(found.item, fold.item[fold.user < 7])
+def test_folds_without_more_items_than_a_list_say_nothing() -> None:
+    each = planted((0.5,))[0].ranked
+    short = Ranked(each.scores[:, :PLACES], each.lacks[:PLACES], each.user[:3], each.item[:3] % PLACES)
+    (found,) = folds_of([each, short, each.of_first(0)])
+    assert found.ranked is each
 
 
-def test_offsets_add_up_over_what_a_set_lacks() -> None:
-    sets = np.array([[1, 1, 1], [1, 0, 1], [0, 0, 1]], np.bool_)
-    found = offsets(np.array([2.0, 3.0, 5.0]), sets, np.array([1.0, -0.5]))
+def test_only_the_first_users_are_looked_at() -> None:
+    each = planted((0.5,))[0].ranked
+    some = each.of_first(7)
+    assert some.scores.shape == (7, 400)
+    assert some.user.max() == 6
+    np.testing.assert_array_equal(some.item, each.item[each.user < 7])
+
+
+def test_lifts_add_up_over_what_an_item_lacks() -> None:
+    lacks = np.array([[0, 0, 0], [0, 1, 0], [1, 1, 0]], np.bool_)
+    arrays = {
+        "length_power": np.zeros(()),
+        "centre": np.array([1.0, -0.5], np.float32),
+        "metric": np.zeros(2, np.float32),
+        "lifts": np.array([2.0, 3.0, 5.0]),
+    }
+    found = adjusted(np.ones((3, 2), np.float32), lacks, arrays)
     assert found.dtype == np.float32
-    np.testing.assert_allclose(found, [[0, 0], [3, -1.5], [5, -2.5]])
+    np.testing.assert_allclose(found, [[1, 1], [4, -0.5], [6, -1.5]])
 
 
 @pytest.fixture(scope="module")
@@ -104,8 +113,8 @@ def ds() -> Dataset:
 def models(ds: Dataset) -> tuple[KernelProfile, KernelProfile]:
     """Plain, and even at half of the strength, with lifts that are given."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("milk_np.models.kernel_profile.fit.even_lifts", lambda *_: np.array([1.0, -3.0]))
-        plain, even = (KernelProfile(**OPTIONS, **GIVEN, even_exposure=x).fit(ds) for x in ("0", "0.5"))
+        patch.setattr("milk_np.models.kernel_profile.adjusting.even_lifts", lambda *_: np.array([1.0, -3.0]))
+        plain, even = (KernelProfile(**{**GIVEN, "even_exposure": x}).fit(ds) for x in ("0", "0.5"))
     return plain, even
 
 
@@ -134,7 +143,7 @@ def test_an_even_model_serves_the_same_everywhere(
     np.testing.assert_allclose(model.encode_items(features, ds.available), model.item_factors(), atol=1e-4)
     model.save(tmp_path / "model.npz")
     again = load(tmp_path / "model.npz")
-    np.testing.assert_array_equal(again.arrays()["offset"], model.arrays()["offset"])
+    np.testing.assert_array_equal(again.arrays()["lifts"], model.arrays()["lifts"])
     for one, two in (
         (again.recommend(k=5), model.recommend(k=5)),
         (again.similar_items([0, 7], 4), model.similar_items([0, 7], 4)),
@@ -143,25 +152,40 @@ def test_an_even_model_serves_the_same_everywhere(
         np.testing.assert_array_equal(one.found.astype(str), two.found.astype(str))
 
 
-def test_files_of_earlier_versions_have_no_offset(models: tuple[KernelProfile, KernelProfile], tmp_path: Path) -> None:
+def test_files_of_earlier_versions_adjust_nothing(models: tuple[KernelProfile, KernelProfile], tmp_path: Path) -> None:
     models[0].save(tmp_path / "model.npz")
     arrays, meta = read_npz(tmp_path / "model.npz", "model")
-    assert not arrays.pop("offset").any()
+    assert not arrays.pop("lifts").any()
+    assert not arrays.pop("length_power")
+    for name in ("centre", "metric"):
+        del arrays[name]
     write_npz_atomic(tmp_path / "old.npz", arrays, {**meta, "kind": "model"})
     np.testing.assert_array_equal(load(tmp_path / "old.npz").item_factors(), models[0].item_factors())
 
 
 def test_held_out_items_say_how_far(ds: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     """With everything else given, the items are held out for this alone."""
-    monkeypatch.setattr("milk_np.models.kernel_profile.fit.even_lifts", lambda *_: np.array([1.0, -3.0]))
-    monkeypatch.setattr("milk_np.models.kernel_profile.fit.safe_strength", lambda *_: 0.5)
-    auto = KernelProfile(**OPTIONS, **GIVEN, even_exposure="auto").fit(ds)
-    given = KernelProfile(**OPTIONS, **GIVEN, even_exposure="0.5").fit(ds)
-    assert given.arrays()["offset"].any()
-    np.testing.assert_array_equal(auto.arrays()["offset"], given.arrays()["offset"])
+    monkeypatch.setattr("milk_np.models.kernel_profile.adjusting.even_lifts", lambda *_: np.array([1.0, -3.0]))
+    monkeypatch.setattr("milk_np.models.kernel_profile.adjusting.safe_strength", lambda *_: 0.5)
+    auto = KernelProfile(**{**GIVEN, "even_exposure": "auto"}).fit(ds)
+    given = KernelProfile(**{**GIVEN, "even_exposure": "0.5"}).fit(ds)
+    np.testing.assert_array_equal(given.arrays()["lifts"], [0.5, -1.5])
+    np.testing.assert_array_equal(auto.item_factors(), given.item_factors())
 
 
+@pytest.mark.parametrize("name", ["even_exposure", "length_power"])
 @pytest.mark.parametrize("wrong", ["more", "", "nan", "-0.1", "1.5"])
-def test_wrong_strengths_are_refused(wrong: str) -> None:
-    with pytest.raises(SettingsError, match=r"--even-exposure.*expected a number from 0 to 1, or auto"):
-        KernelProfile(even_exposure=wrong)
+def test_wrong_strengths_are_refused(name: str, wrong: str) -> None:
+    with pytest.raises(SettingsError, match=rf"--{name.replace('_', '-')}.*expected a number from 0 to 1, or auto"):
+        KernelProfile(**{name: wrong})
+
+
+def test_lengths_are_even_before_items_are_lifted(ds: Dataset, models: tuple[KernelProfile, KernelProfile]) -> None:
+    """With a power of 1, the root mean square of an item's scores is the same for all complete items."""
+    model = KernelProfile(**{**GIVEN, "length_power": "1"}).fit(ds)
+    P = model.user_factors()[np.unique(ds.user[ds.split == 0])]
+    P = P / np.linalg.norm(models[0].user_factors()[np.unique(ds.user[ds.split == 0])], axis=1, keepdims=True)
+    old = np.sqrt(((P @ models[0].item_factors().T) ** 2).mean(axis=0))
+    new = np.sqrt(((P @ model.item_factors().T) ** 2).mean(axis=0))
+    assert old.std() / old.mean() > 0.05
+    assert new.std() / new.mean() < 0.3 * old.std() / old.mean()
