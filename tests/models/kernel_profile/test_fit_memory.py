@@ -23,7 +23,9 @@ from milk_np.text import size_bytes
 
 MB = 2**20
 SIZES = {"n_users": 20_000, "n_items": 60_000, "n_new_items": 10_000, "n_train_pairs": 300_000, "widths": (24, 16)}
-GIVEN = {"whitening": (0.0,), "kernel_noise": 1.0, "landmarks": 512}
+GIVEN = {
+    "whitening": (0.0,), "kernel_noise": 1.0, "landmarks": 512, "length_power": "0", "even_exposure": "0",
+}  # fmt: skip
 """Nothing is left to choose, which takes as long and always the same."""
 CHILD = """
 import sys
@@ -39,10 +41,10 @@ split[np.setdiff1d(np.arange(n), item)] = 3
 user, item = np.r_[user, new % U], np.r_[item, new]
 rows = {name: rng.standard_normal((I, width), dtype=np.float32) for name, width in (("a", 24), ("b", 16))}
 ds = Dataset(user, item, split[item], split, ("a", "b"), rows, np.ones((I, 2), bool))
-given = dict(whitening=(0.0,), kernel_noise=1.0, landmarks=512, memory=sys.argv[1])
+given = dict(whitening=(0.0,), kernel_noise=1.0, landmarks=512, length_power="0", even_exposure="0")
 print("begin", flush=True)
 sys.stdin.readline()
-KernelProfile(**given).fit(ds)
+KernelProfile(**given, memory=sys.argv[1]).fit(ds)
 """
 
 
