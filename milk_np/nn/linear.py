@@ -1,20 +1,45 @@
 """Linear layers: of rows that are at hand, and of rows of a feature table, which are never built.
 
-Products of `linear` are BLAS's, whose last bits depend on processor, shape and threads. Those of `linear_rows` are the
-engine's kernels: the same bits for any number of threads on the host.
+Products of arrays are BLAS's, whose last bits depend on processor, shape and threads. Those of `Rows` and `linear_rows`
+are the engine's kernels: the same bits for any number of threads on the host.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from milk_np.nn.arrays import Array, array_module
+from milk_np.nn.arrays import Array, array_module, on_device
+from milk_np.nn.embedding import distinct, embedding_backward, embedding_forward
 
 
-def linear_forward(x: Array, W: Array, b: Array | None = None) -> tuple[Array, Any]:
+class Rows(NamedTuple):
+    """Rows (n, D) of a feature table that a linear layer takes in place of an array: each distinct one counts once.
+
+    `kernels` and `table` as in `linear_rows_forward`; `ids`: the distinct rows; `slot` (n): the place of each of the n
+    rows among them, None if they are as many, in their order.
+    """
+
+    kernels: Any
+    table: tuple[Array, ...]
+    ids: Array
+    slot: Array | None
+
+    @classmethod
+    def of(cls, kernels: Any, table: tuple[Array, ...], ids: Array) -> Rows:
+        """The rows `ids` (n), which may repeat."""
+        if on_device(ids):
+            return cls(kernels, table, ids.astype(np.int32), None)
+        found, slot = distinct(ids)
+        return cls(kernels, table, found.astype(np.int32), slot)
+
+
+def linear_forward(x: Array | Rows, W: Array, b: Array | None = None) -> tuple[Array, Any]:
     """out (n, K) = x W + b, with x (n, D), W (D, K), b (K) or none."""
+    if isinstance(x, Rows):
+        return _of_rows_forward(x, W, b)
     out = x @ W
     if b is not None:
         out += b
@@ -22,10 +47,46 @@ def linear_forward(x: Array, W: Array, b: Array | None = None) -> tuple[Array, A
 
 
 def linear_backward(dout: Array, cache: Any, *, need_dx: bool = True) -> tuple[Array, Array, Array]:
-    """dx (n, D), None if it isn't needed; dW (D, K); db (K), None where there is no b."""
+    """dx (n, D), None if it isn't needed or x are `Rows`; dW (D, K); db (K), None where there is no b."""
     x, W, biased = cache
+    if isinstance(x, Rows):
+        return None, *_of_rows_backward(dout, W, biased)
     dx = dout @ W.T if need_dx else None
     return dx, x.T @ dout, dout.sum(axis=0) if biased else None
+
+
+def _of_rows_forward(x: Rows, W: Array, b: Array | None) -> tuple[Array, Any]:
+    zeros = array_module(W).zeros(W.shape[1], W.dtype) if b is None else b
+    out, of_product = linear_rows_forward(x.kernels, x.table, x.ids, W, zeros)
+    of_slots = None
+    if x.slot is not None:
+        out, of_slots = embedding_forward(out, x.slot)
+    return out, (x, (of_product, of_slots), b is not None)
+
+
+def _of_rows_backward(dout: Array, cache: Any, biased: bool) -> tuple[Array, Array]:
+    of_product, of_slots = cache
+    dW, db = linear_rows_backward(dout if of_slots is None else embedding_backward(dout, of_slots), of_product)
+    return dW, db if biased else None
+
+
+def parts_forward(parts: Sequence[Array | Rows], W: Array, b: Array | None = None) -> tuple[Array, Any]:
+    """out (n, K) = [parts] W + b: parts (n, D_p) side by side, arrays or `Rows`, without being put there."""
+    widths = [part.table[0].shape[1] if isinstance(part, Rows) else part.shape[1] for part in parts]
+    ends = np.cumsum(widths).tolist()
+    out, caches = None, []
+    for part, first, end in zip(parts, [0, *ends], ends, strict=False):
+        product, cache = linear_forward(part, W[first:end], b if out is None else None)
+        out = product if out is None else out + product
+        caches.append(cache)
+    return out, caches
+
+
+def parts_backward(dout: Array, caches: Any, *, need_dx: bool = True) -> tuple[list[Array], Array, Array]:
+    """The parts' gradients, None where one isn't needed or has none; dW (D, K); db (K), None where there is no b."""
+    parts, weights, biases = zip(*(linear_backward(dout, cache, need_dx=need_dx) for cache in caches), strict=True)
+    dW = weights[0] if len(weights) == 1 else array_module(dout).concatenate(weights)
+    return list(parts), dW, biases[0]
 
 
 def linear_rows_forward(kernels: Any, table: tuple[Array, ...], ids: Array, W: Array, b: Array) -> tuple[Array, Any]:

@@ -24,6 +24,7 @@ from milk_np.nn.embedding import RowGradient, embedding_backward, embedding_forw
 from milk_np.nn.linear import concat_backward, concat_forward, linear_backward, linear_forward
 from milk_np.nn.losses import bpr_backward, bpr_forward
 from milk_np.nn.margins import margin_backward, margin_forward, sampled_dot_backward, sampled_dot_forward
+from milk_np.nn.penalty import penalise
 from milk_np.nn.row_norm import row_norm_backward, row_norm_forward
 
 Tables = Mapping[str, Array]
@@ -91,12 +92,12 @@ def objective(tables: Tables, batch: Batch, widths: tuple[int, ...], weights: We
     contrast, dq, dv = contrast_term(q, v, batch, weights)
     ranking, dp, more_q, more_v = ranking_term(p, q, v, batch, 1 - weights.contrast)
     gradients = generate_backward(dq + more_q, of_q)
-    gradients = {name: gradient + weights.reg * tables[name] for name, gradient in gradients.items()}
+    penalty = penalise(tables, gradients, GENERATOR, weights.reg / 2)
     rows = {
         "P": RowGradient(batch.people, dp + weights.reg * p),
         "Q": RowGradient(batch.ids, dv + more_v + weights.reg * v),
     }
-    penalty = weights.reg / 2 * sum((x * x).sum() for x in (p, v, *(tables[name] for name in GENERATOR)))
+    penalty = penalty + weights.reg / 2 * sum((x * x).sum() for x in (p, v))
     return [contrast, ranking, penalty], rows | gradients
 
 
