@@ -15,6 +15,7 @@ with own_folder():
     from milk_np.kernels.cpu.als import solve_rows
     from milk_np.kernels.cpu.candidates import candidate_dots, candidate_dots_backward, draw_distinct
     from milk_np.kernels.cpu.content import content_rows, exponentials, weighted_sum, whiten_rows
+    from milk_np.kernels.cpu.contrast import nce
     from milk_np.kernels.cpu.descent import add_penalty, momentum_step
     from milk_np.kernels.cpu.extract import extract, extract_all, extract_all_backward, extract_backward, gather
     from milk_np.kernels.cpu.gram import add_gram, add_products, combine, multiply
@@ -29,6 +30,7 @@ with own_folder():
     )
     from milk_np.kernels.cpu.lists import sum_lists, transpose_lists
     from milk_np.kernels.cpu.margins import margins, margins_backward_items, margins_backward_users
+    from milk_np.kernels.cpu.masking import mask_numbers
     from milk_np.kernels.cpu.normalise import batch_norm, batch_norm_backward
     from milk_np.kernels.cpu.penalties import alignment, regulariser
     from milk_np.kernels.cpu.places import places
@@ -77,8 +79,10 @@ __all__ = [
     "margins",
     "margins_backward_items",
     "margins_backward_users",
+    "mask_numbers",
     "momentum_step",
     "multiply",
+    "nce",
     "owned_mean",
     "owned_mean_backward",
     "places",

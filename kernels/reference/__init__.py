@@ -4,6 +4,7 @@ from milk_np.kernels.reference.adam import adam, adam_catch_up, adam_rows
 from milk_np.kernels.reference.als import solve_rows
 from milk_np.kernels.reference.candidates import candidate_dots, candidate_dots_backward, draw_distinct
 from milk_np.kernels.reference.content import content_rows, exponentials, weighted_sum, whiten_rows
+from milk_np.kernels.reference.contrast import nce
 from milk_np.kernels.reference.descent import add_penalty, momentum_step
 from milk_np.kernels.reference.extract import extract, extract_all, extract_all_backward, extract_backward, gather
 from milk_np.kernels.reference.gram import add_gram, add_products, combine, multiply
@@ -18,6 +19,7 @@ from milk_np.kernels.reference.histories import (
 )
 from milk_np.kernels.reference.lists import sum_lists, transpose_lists
 from milk_np.kernels.reference.margins import margins, margins_backward_items, margins_backward_users
+from milk_np.kernels.reference.masking import mask_numbers
 from milk_np.kernels.reference.normalise import batch_norm, batch_norm_backward
 from milk_np.kernels.reference.penalties import alignment, regulariser
 from milk_np.kernels.reference.places import places
@@ -58,8 +60,10 @@ __all__ = [
     "margins",
     "margins_backward_items",
     "margins_backward_users",
+    "mask_numbers",
     "momentum_step",
     "multiply",
+    "nce",
     "owned_mean",
     "owned_mean_backward",
     "places",

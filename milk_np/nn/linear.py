@@ -35,6 +35,18 @@ class Rows(NamedTuple):
         found, slot = distinct(ids)
         return cls(kernels, table, found.astype(np.int32), slot)
 
+    @classmethod
+    def whole(cls, kernels: Any, x: Array) -> Rows:
+        """All rows of an array x (n, D)."""
+        return cls(kernels, whole(x), array_module(x).arange(len(x), dtype=np.int32), None)
+
+    def dense(self) -> Array:
+        """The rows as an array (n, D)."""
+        xp = array_module(self.ids)
+        rows = self.ids if self.slot is None else self.ids[self.slot]
+        raw = self.table[0]
+        return self.kernels.gather(*self.table, rows, xp.empty((len(rows), raw.shape[1]), raw.dtype))
+
 
 def linear_forward(x: Array | Rows, W: Array, b: Array | None = None) -> tuple[Array, Any]:
     """out (n, K) = x W + b, with x (n, D), W (D, K), b (K) or none."""

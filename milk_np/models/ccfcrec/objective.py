@@ -21,7 +21,7 @@ from milk_np.nn.activations import leaky_relu_backward, leaky_relu_forward
 from milk_np.nn.arrays import Array, array_module
 from milk_np.nn.contrastive import nce_backward, nce_forward
 from milk_np.nn.embedding import RowGradient, embedding_backward, embedding_forward
-from milk_np.nn.linear import concat_backward, concat_forward, linear_backward, linear_forward
+from milk_np.nn.linear import Rows, concat_backward, concat_forward, linear_backward, linear_forward
 from milk_np.nn.losses import bpr_backward, bpr_forward
 from milk_np.nn.margins import margin_backward, margin_forward, sampled_dot_backward, sampled_dot_forward
 from milk_np.nn.penalty import penalise
@@ -29,6 +29,7 @@ from milk_np.nn.row_norm import row_norm_backward, row_norm_forward
 
 Tables = Mapping[str, Array]
 Gradients = dict[str, Any]
+Content = Array | list[Rows]
 
 GENERATOR = ("Wp", "Wa", "ba", "Wb", "bb")
 PARTS = ("contrast", "ranking", "penalty")
@@ -37,13 +38,14 @@ PARTS = ("contrast", "ranking", "penalty")
 class Batch(NamedTuple):
     """B pairs over n distinct items and n_u distinct users.
 
-    kernels: what sampled scores are computed with; x (n_i, D): content of the pairs' own items, `own` (B) the place of
+    kernels: what sampled scores are computed with; x (n_i, D): content of the pairs' own items, an array
+    or `Rows` of each modality, `own` (B) the place of
     each; ids (n) and people (n_u), distinct; slots (B, G + 1, 1 + N): places in `ids`, the last group being the item's
     own, each beginning with its positive, -1 for none; user and other (B): places in `people` of u and w, -1 for no w.
     """
 
     kernels: Any
-    x: Array
+    x: Content
     own: Array
     ids: Array
     people: Array
@@ -61,11 +63,12 @@ class Weights:
     reg: float
 
 
-def generate_forward(tables: Tables, x: Array, widths: tuple[int, ...]) -> tuple[Array, Any]:
+def generate_forward(tables: Tables, x: Content, widths: tuple[int, ...]) -> tuple[Array, Any]:
     """q (n, K) of content x (n, D), whose modalities are `widths` wide."""
     ends = [int(end) for end in np.cumsum(widths)[:-1]]
-    xp = array_module(x)
-    pairs = zip(xp.split(x, ends, axis=1), xp.split(tables["Wp"], ends), strict=True)
+    xp = array_module(tables["Wp"])
+    each = x if isinstance(x, list) else xp.split(x, ends, axis=1)
+    pairs = zip(each, xp.split(tables["Wp"], ends), strict=True)
     parts, of_parts = zip(*(linear_forward(part, W) for part, W in pairs), strict=True)
     joined, of_joined = concat_forward(list(parts))
     hidden, first = linear_forward(joined, tables["Wa"], tables["ba"])
