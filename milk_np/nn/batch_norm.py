@@ -89,8 +89,8 @@ def _compiled(x: Array, gamma: Array | None, beta: Array | None, running: Runnin
     unit, out = np.empty_like(x, order="C"), np.empty_like(x, order="C")
     scale = np.ones(K, x.dtype) if gamma is None else gamma
     shift = np.zeros(K, x.dtype) if beta is None else beta
-    rows = np.ascontiguousarray(x)
-    host_kernels().batch_norm(rows, scale, shift, running.eps, mean, var, inverse, unit, out)
+    given = (np.ascontiguousarray(array) for array in (x, scale, shift))
+    host_kernels().batch_norm(*given, running.eps, mean, var, inverse, unit, out)
     running.move(mean, var, len(x))
     return out, (unit, inverse, gamma, beta is not None, True)
 
@@ -100,5 +100,6 @@ def _compiled_back(
 ) -> tuple[Array, Array | None, Array | None]:
     scale = np.ones(len(inverse), unit.dtype) if gamma is None else gamma
     dx, dgamma, dbeta = np.empty_like(unit), np.empty_like(inverse), np.empty_like(inverse)
-    host_kernels().batch_norm_backward(np.ascontiguousarray(dout), unit, inverse, scale, dx, dgamma, dbeta)
+    dout, scale = np.ascontiguousarray(dout), np.ascontiguousarray(scale)
+    host_kernels().batch_norm_backward(dout, unit, inverse, scale, dx, dgamma, dbeta)
     return dx, None if gamma is None else dgamma, dbeta if shifted else None

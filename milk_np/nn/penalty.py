@@ -19,6 +19,6 @@ def penalise(tables: Mapping[str, Array], gradients: dict[str, Array], names: Se
 def _penalise(table: Array, gradients: dict[str, Array], name: str, weight: float) -> Any:
     gradient = gradients[name]
     if compiled(table, gradient) and table.flags.c_contiguous and gradient.flags.c_contiguous:
-        return host_kernels().add_penalty(table, gradient, weight)
+        return table.dtype.type(host_kernels().add_penalty(table, gradient, weight))
     gradients[name] = gradient + (2 * weight) * table
     return (table * table).sum()

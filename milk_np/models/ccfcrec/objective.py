@@ -38,10 +38,10 @@ PARTS = ("contrast", "ranking", "penalty")
 class Batch(NamedTuple):
     """B pairs over n distinct items and n_u distinct users.
 
-    kernels: what sampled scores are computed with; x (n_i, D): content of the pairs' own items, an array
-    or `Rows` of each modality, `own` (B) the place of
-    each; ids (n) and people (n_u), distinct; slots (B, G + 1, 1 + N): places in `ids`, the last group being the item's
-    own, each beginning with its positive, -1 for none; user and other (B): places in `people` of u and w, -1 for no w.
+    kernels: what sampled scores are computed with; x (n_i, D): content of the pairs' own items, an array or `Rows` of
+    each modality, `own` (B) the place of each; ids (n) and people (n_u), distinct; slots (B, G + 1, 1 + N): places in
+    `ids`, the last group being the item's own, each beginning with its positive, -1 for none; user and other (B):
+    places in `people` of u and w, -1 for no w.
     """
 
     kernels: Any
