@@ -93,7 +93,7 @@ def penalty(nn, s):
         out = nn.penalty.penalise({"W": W, "b": b}, gradients, ("W", "b"), 0.3)
         return out, lambda dout: [dout * gradients[name] for name in ("W", "b")]
 
-    return [s.normal(s.n, s.K), s.normal(s.K)], call
+    return [s.normal(s.n, s.K), s.normal(s.n)], call
 
 
 @block("linear")
