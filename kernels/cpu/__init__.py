@@ -31,6 +31,7 @@ with own_folder():
     from milk_np.kernels.cpu.lists import sum_lists, transpose_lists
     from milk_np.kernels.cpu.margins import margins, margins_backward_items, margins_backward_users
     from milk_np.kernels.cpu.masking import mask_numbers
+    from milk_np.kernels.cpu.matmul import matmul, matmul_transposed
     from milk_np.kernels.cpu.normalise import batch_norm, batch_norm_backward
     from milk_np.kernels.cpu.penalties import alignment, regulariser
     from milk_np.kernels.cpu.places import places
@@ -80,6 +81,8 @@ __all__ = [
     "margins_backward_items",
     "margins_backward_users",
     "mask_numbers",
+    "matmul",
+    "matmul_transposed",
     "momentum_step",
     "multiply",
     "nce",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numba import njit, prange
+from numpy.typing import NDArray
 
 from milk_np.kernels.arrays import Floats
 from milk_np.kernels.cpu.sampling import _mix64
@@ -12,16 +13,14 @@ from milk_np.kernels.reference.sampling import GOLDEN
 WORDS = 1024
 """Words of a task, four numbers each."""
 
-_SIXTEEN, _LANE = np.uint64(16), np.uint64(0xFFFF)
-
 
 def mask_numbers(key: int, kept: int, factor: float, x: Floats, out: Floats) -> None:
     """`out`, C-contiguous, from `x`."""
-    _mask(np.uint64(key), np.uint64(kept), x.dtype.type(factor), np.ascontiguousarray(x).reshape(-1), out.reshape(-1))
+    _mask(np.uint64(key), np.uint32(kept), x.dtype.type(factor), np.ascontiguousarray(x).reshape(-1), out.reshape(-1))
 
 
 @njit(parallel=True, cache=True)
-def _mask(key: np.uint64, kept: np.uint64, factor: float, x: Floats, out: Floats) -> None:
+def _mask(key: np.uint64, kept: np.uint32, factor: float, x: Floats, out: Floats) -> None:
     n = len(x)
     for task in prange((n + 4 * WORDS - 1) // (4 * WORDS)):
         words = np.empty(WORDS, np.uint64)
@@ -29,6 +28,11 @@ def _mask(key: np.uint64, kept: np.uint64, factor: float, x: Floats, out: Floats
         for w in range(WORDS):
             words[w] = _mix64(key + GOLDEN * np.uint64(first + w))
         low = 4 * first
-        for t in range(min(4 * WORDS, n - low)):
-            lane = (words[t >> 2] >> (_SIXTEEN * np.uint64(t & 3))) & _LANE
-            out[low + t] = factor * x[low + t] if lane < kept else 0
+        _use(words.view(np.uint16), kept, factor, x[low : min(n, low + 4 * WORDS)], out[low : min(n, low + 4 * WORDS)])
+
+
+@njit(cache=True)
+def _use(lanes: NDArray[np.uint16], kept: np.uint32, factor: float, x: Floats, out: Floats) -> None:
+    zero = x.dtype.type(0)
+    for t in range(len(x)):
+        out[t] = factor * x[t] if np.uint32(lanes[t]) < kept else zero

@@ -20,6 +20,7 @@ from milk_np.kernels.reference.histories import (
 from milk_np.kernels.reference.lists import sum_lists, transpose_lists
 from milk_np.kernels.reference.margins import margins, margins_backward_items, margins_backward_users
 from milk_np.kernels.reference.masking import mask_numbers
+from milk_np.kernels.reference.matmul import matmul, matmul_transposed
 from milk_np.kernels.reference.normalise import batch_norm, batch_norm_backward
 from milk_np.kernels.reference.penalties import alignment, regulariser
 from milk_np.kernels.reference.places import places
@@ -61,6 +62,8 @@ __all__ = [
     "margins_backward_items",
     "margins_backward_users",
     "mask_numbers",
+    "matmul",
+    "matmul_transposed",
     "momentum_step",
     "multiply",
     "nce",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -29,6 +30,15 @@ from milk_np.training.sampler import usable_pairs
 from milk_np.training.trainer import Trainer
 
 Tables = dict[str, Array]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """One BLAS thread, and no warning of what overflows: who asked for vectors checks that they are finite."""
+    with one_blas_thread(), np.errstate(over="ignore", invalid="ignore"):
+        yield
+
+
 _PREFIX = "table_"
 
 
@@ -106,7 +116,7 @@ class ContentModel(SteppedModel):
         """Vectors (n, K) of `users`; of all U when None."""
         self._fitted()
         if "users" not in self._made:
-            with one_blas_thread():
+            with _quiet():
                 self._made["users"] = self._home(self.users_of(self.tables))
         return np.array(self._made["users"] if users is None else self._made["users"][users])
 
@@ -153,7 +163,7 @@ class ContentModel(SteppedModel):
     def _encoded(self, x: Array, ids: NDArray[np.int32] | None = None) -> Vectors:
         """Vectors of the rows x (n, D) of new items, or of the items `ids` of the data, block by block."""
         made, place = [], self.backend.asarray
-        with one_blas_thread():
+        with _quiet():
             for first in range(0, max(1, len(x if ids is None else ids)), BLOCK):
                 part = slice(first, first + BLOCK)
                 mine = None if ids is None else place(ids[part])

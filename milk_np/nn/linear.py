@@ -1,7 +1,7 @@
 """Linear layers: of rows that are at hand, and of rows of a feature table, which are never built.
 
-Products of arrays are BLAS's, whose last bits depend on processor, shape and threads. Those of `Rows` and `linear_rows`
-are the engine's kernels: the same bits for any number of threads on the host.
+Products of `Rows`, of `linear_rows` and of large float32 arrays on the host are the engine's: the same bits for any
+number of threads. Others are BLAS's, whose last bits depend on processor, shape and threads.
 """
 
 from __future__ import annotations
@@ -11,8 +11,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from milk_np.nn.arrays import Array, array_module, on_device
+from milk_np.nn.arrays import Array, array_module, compiled, host_kernels, on_device
 from milk_np.nn.embedding import distinct, embedding_backward, embedding_forward
+
+LARGE = 1 << 20
+"""Multiply-adds from which on the engine's product is worth calling."""
 
 
 class Rows(NamedTuple):
@@ -52,7 +55,7 @@ def linear_forward(x: Array | Rows, W: Array, b: Array | None = None) -> tuple[A
     """out (n, K) = x W + b, with x (n, D), W (D, K), b (K) or none."""
     if isinstance(x, Rows):
         return _of_rows_forward(x, W, b)
-    out = x @ W
+    out = product(x, W)
     if b is not None:
         out += b
     return out, (x, W, b is not None)
@@ -63,8 +66,35 @@ def linear_backward(dout: Array, cache: Any, *, need_dx: bool = True) -> tuple[A
     x, W, biased = cache
     if isinstance(x, Rows):
         return None, *_of_rows_backward(dout, W, biased)
-    dx = dout @ W.T if need_dx else None
-    return dx, x.T @ dout, dout.sum(axis=0) if biased else None
+    dx = product(dout, W.T) if need_dx else None
+    return dx, product_transposed(x, dout), dout.sum(axis=0) if biased else None
+
+
+def product(a: Array, b: Array) -> Array:
+    """a b, of a (n, D) and b (D, K)."""
+    if not _engine(a, b.shape[1], b):
+        return a @ b
+    out = np.empty((len(a), b.shape[1]), a.dtype)
+    host_kernels().matmul(_row_by_row(a), np.ascontiguousarray(b), out)
+    return out
+
+
+def product_transposed(a: Array, b: Array) -> Array:
+    """a^T b, of a (n, D) and b (n, K)."""
+    if not _engine(a, b.shape[1], b):
+        return a.T @ b
+    out = np.empty((a.shape[1], b.shape[1]), a.dtype)
+    host_kernels().matmul_transposed(_row_by_row(a), np.ascontiguousarray(b), out)
+    return out
+
+
+def _engine(a: Array, K: int, b: Array) -> bool:
+    return a.size * K >= LARGE and compiled(a, b)
+
+
+def _row_by_row(a: Array) -> Array:
+    """`a` if the numbers of a row stand together, else a copy in which they do."""
+    return a if a.strides[1] == a.itemsize else np.ascontiguousarray(a)
 
 
 def _of_rows_forward(x: Rows, W: Array, b: Array | None) -> tuple[Array, Any]:

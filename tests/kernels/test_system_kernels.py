@@ -76,7 +76,18 @@ def masking(kernels, seed, n, C, K, dtype):
     return [out]
 
 
-CASES = [sparse, norm, descent, contrast, masking]
+def matmul(kernels, seed, n, C, K, dtype):
+    """Rows of the first factor stand apart."""
+    rng = np.random.default_rng(seed)
+    x, g, w = (rng.standard_normal(shape).astype(dtype) for shape in ((n, C + 3), (n, K), (C, K)))
+    out, transposed = np.full((n, K), np.nan, dtype), np.full((C, K), np.nan, dtype)
+    frozen(x, g, w)
+    kernels.matmul(x[:, :C], w, out)
+    kernels.matmul_transposed(x[:, :C], g, transposed)
+    return [out, transposed]
+
+
+CASES = [sparse, norm, descent, contrast, masking, matmul]
 
 
 @pytest.mark.parametrize("case", CASES)

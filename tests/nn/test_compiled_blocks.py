@@ -9,7 +9,7 @@ from nn_sizes import Sizes, library, planted
 
 from milk_np.kernels import cpu
 from milk_np.nn import arrays
-from milk_np.nn.linear import Rows, linear_forward, whole
+from milk_np.nn.linear import Rows, linear_backward, linear_forward, whole
 from milk_np.nn.sgd import SGD
 from milk_np.nn.tower import Norm, first_layer, named, tower_backward, tower_forward
 
@@ -104,6 +104,17 @@ def test_a_tower_of_rows_parts_and_copies_is_the_plain_tower():
     np.testing.assert_allclose(dx, expected[:, :2], 1e-3, 1e-4)
     for name, gradient in gradients.items():
         np.testing.assert_allclose(gradient, theirs[name], 1e-3, 1e-4, err_msg=name)
+
+
+def test_large_products_are_those_of_blas(monkeypatch):
+    monkeypatch.setattr("milk_np.nn.linear.LARGE", 1)
+    rng = np.random.default_rng(4)
+    x, W, dout = (rng.standard_normal(shape).astype(np.float32) for shape in ((70, 30), (30, 33), (70, 33)))
+    for given in (x, np.asfortranarray(x), np.hstack([x, x])[:, :30]):
+        out, cache = linear_forward(given, W)
+        dx, dW, _ = linear_backward(dout, cache)
+        for mine, exact in ((out, x @ W), (dx, dout @ W.T), (dW, x.T @ dout)):
+            np.testing.assert_allclose(mine, exact, 1e-4, 1e-5)
 
 
 def test_momentum_in_one_pass_is_the_formula():

@@ -12,8 +12,8 @@ from nn_sizes import MODULES, REDUCTIONS, Sizes, library, planted
 
 PLANTED = {
     "linear": [
-        ("dout @ W.T if need_dx", "dout @ W.T * 2 if need_dx"),
-        ("return dx, x.T @ dout,", "return dx, x.T @ abs(dout),"),
+        ("product(dout, W.T) if need_dx", "product(dout, W.T) * 2 if need_dx"),
+        ("return dx, product_transposed(x, dout),", "return dx, product_transposed(x, abs(dout)),"),
         ("dout.sum(axis=0) if biased", "dout.mean(axis=0) if biased"),
         ("    kernels.extract_backward(*table, ids,", "    kernels.extract_backward(*table, ids[::-1].copy(),"),
         ("split(dout, cache, axis=1)", "split(dout[:, ::-1], cache, axis=1)"),
