@@ -67,9 +67,18 @@ def _first_places(places: NDArray[np.uint64], keys: NDArray[np.uint64], n: int) 
     for t in range(len(places)):
         places[t] = np.uint64(t)
     _rounds_of(places, keys, n)
-    for t in range(len(places)):
-        while places[t] >= np.uint64(n):
-            _rounds_of(places[t : t + 1], keys, n)
+    outside, back = np.empty_like(places), np.empty(len(places), np.int64)
+    while True:
+        count = 0
+        for t in range(len(places)):
+            if places[t] >= np.uint64(n):
+                outside[count], back[count] = places[t], t
+                count += 1
+        if not count:
+            return
+        _rounds_of(outside[:count], keys, n)
+        for t in range(count):
+            places[back[t]] = outside[t]
 
 
 @njit(cache=True)

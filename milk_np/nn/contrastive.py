@@ -11,6 +11,7 @@ import numpy as np
 
 from milk_np.errors import SettingsError
 from milk_np.nn.arrays import Array, array_module, compiled, host_kernels
+from milk_np.nn.linear import product, product_transposed
 from milk_np.nn.reduction import Reduction, reduce_backward, reduce_forward
 from milk_np.nn.softmax import exponentials
 
@@ -81,26 +82,23 @@ def info_nce_forward(
     the symmetric loss take both orders. Memory grows with n^2.
     """
     n, xp = len(a), array_module(a)
-    scores = xp.empty((n, len(b) + n * within), a.dtype)
-    scores[:, : len(b)] = a @ b.T
+    candidates = xp.concatenate([b, a]) if within else b
+    scores = product(a, candidates.T)
     if within:
-        inside = scores[:, len(b) :]
-        inside[...] = a @ a.T
         # A row isn't its own negative: far below all others, so that its share is 0 without a mask as large.
-        inside[xp.arange(n), xp.arange(n)] = float(xp.finfo(a.dtype).min) / 4 * min(1.0, temperature)
+        scores[xp.arange(n), xp.arange(n) + len(b)] = float(xp.finfo(a.dtype).min) / 4 * min(1.0, temperature)
     out, cache = nce_forward(scores, temperature, positive=xp.arange(n), reduction=reduction)
-    return out, (a, b, cache)
+    return out, (a, candidates, len(b), cache)
 
 
 def info_nce_backward(dout: Any, cache: Any) -> tuple[Array, Array]:
     """da and db (n, K)."""
-    a, b, scored = cache
+    a, candidates, others, scored = cache
     dscores = nce_backward(dout, scored)
-    across, inside = dscores[:, : len(b)], dscores[:, len(b) :]
-    da = across @ b
-    if inside.shape[1]:
-        da += (inside + inside.T) @ a
-    return da, across.T @ a
+    da, dcandidates = product(dscores, candidates), product_transposed(dscores, a)
+    if len(candidates) > others:
+        da += dcandidates[others:]
+    return da, dcandidates[:others]
 
 
 def uniformity_forward(x: Array, t: float = 2.0) -> tuple[Array, Any]:
