@@ -13,13 +13,17 @@ BLOCK = 4096
 def momentum_step(param: Floats, grad: Floats, velocity: Floats, momentum: float, lr: float) -> None:
     """One step on `param` in place."""
     kind = param.dtype.type
-    _momentum(param.ravel(), grad.ravel(), velocity.ravel(), kind(momentum), kind(lr))
+    move = _move if param.size <= BLOCK else _momentum  # waking threads takes longer than a small array
+    move(param.ravel(), grad.ravel(), velocity.ravel(), kind(momentum), kind(lr))
 
 
 def add_penalty(param: Floats, grad: Floats, weight: float) -> float:
     """The gradient of the penalty added to `grad`."""
+    twice = param.dtype.type(2 * weight)
+    if param.size <= BLOCK:
+        return float(_add_scaled(param.ravel(), grad.ravel(), twice))
     squares = np.zeros(-(-param.size // BLOCK))
-    _penalty(param.ravel(), grad.ravel(), param.dtype.type(2 * weight), squares)
+    _penalty(param.ravel(), grad.ravel(), twice, squares)
     return float(squares.sum())
 
 

@@ -98,6 +98,13 @@ def test_kernels_are_their_references(case, seed, n, C, K, dtype):
         assert_close(mine, theirs, dtype, terms=n * K)
 
 
+def test_large_tables_are_moved_in_blocks():
+    for mine, theirs in zip(
+        descent(cpu, 5, 130, 1, 200, np.float64), descent(reference, 5, 130, 1, 200, np.float64), strict=True
+    ):
+        assert_close(mine, theirs, np.float64, terms=26000)
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_bits_do_not_depend_on_threads(case):
     found, before = [], numba.get_num_threads()
