@@ -41,7 +41,7 @@ MUTATIONS = [
     Mutation("content: a missing modality is its raw row", KP + "content.py",
              "mine = owned[:, m]", "mine = np.ones(len(owned), np.bool_)"),
     Mutation("choice: errors that aren't left out", KP + "choice.py",
-             "shares = inverse / np.diag(inverse)", "shares = inverse"),
+             "    K /= np.diag(K)[:, None].copy()\n", ""),
     Mutation("whitening: large axes made larger", KP + "whitening.py", "** (-e / 2)", "** (e / 2)"),
     Mutation("profile: popular items of a history count more", KP + "fit.py",
              "** -settings.rarity", "** settings.rarity"),
