@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from milk_np.kernels.arrays import Floats
 
 MIRROR_ROWS = 64
-_POINTERS = {"potrf": 5, "potri": 5, "trtri": 6, "trsm": 11, "trmm": 11}
+_POINTERS = {"potrf": 5, "potri": 5, "trtri": 6, "trsm": 11}
 """Arguments of the routines, all of them addresses."""
 
 
@@ -42,17 +42,12 @@ def invert_triangle(factor: Floats) -> None:
 
 def divide_rows(x: Floats, factor: Floats, transposed: bool) -> None:
     """`x` (n, q) becomes x C^-1, or x C^-T if `transposed`; C is the lower triangle of `factor` (q, q)."""
-    _triangular("trsm", x, factor, b"L", transposed)
+    _divide(x, factor, b"L", transposed)
 
 
 def divide(x: Floats, factor: Floats, transposed: bool) -> None:
     """`x` (q, k) becomes C^-1 x, or C^-T x if `transposed`; C is the lower triangle of `factor` (q, q)."""
-    _triangular("trsm", x, factor, b"R", transposed)
-
-
-def multiply_rows(x: Floats, factor: Floats) -> None:
-    """`x` (n, q) becomes x C; C is the lower triangle of `factor` (q, q)."""
-    _triangular("trmm", x, factor, b"L", False)
+    _divide(x, factor, b"R", transposed)
 
 
 def solve(x: Floats, factor: Floats) -> None:
@@ -70,12 +65,12 @@ def mirror(a: Floats) -> None:
         a[rows, rest] = a[rest, rows].T
 
 
-def _triangular(name: str, x: Floats, factor: Floats, side: bytes, transposed: bool) -> None:
+def _divide(x: Floats, factor: Floats, side: bytes, transposed: bool) -> None:
     """Column by column, as the routines read memory, x is x^T and C is C^T, an upper triangle."""
     m, n, kind = x.shape[1], x.shape[0], _kind(x)
     if m and n:
         trans = b"T" if transposed else b"N"
-        _call("blas", name, x, side, b"U", trans, b"N", m, n, kind(1), factor, _leading(factor), x, _leading(x))
+        _call("blas", "trsm", x, side, b"U", trans, b"N", m, n, kind(1), factor, _leading(factor), x, _leading(x))
 
 
 def _call(library: str, name: str, like: NDArray[Any], *arguments: Any) -> int:

@@ -25,8 +25,6 @@ WEIGHTS = (0.1, 0.3, 1.0)
 START_NOISE = 0.3
 """One of NOISES, where the search begins."""
 SWEEPS = 2
-LEAST_SQUARE = 1e-12
-"""Share of its trace that is added to the diagonal of Y^T Y, which is singular where users are few."""
 
 
 @dataclass(frozen=True)
@@ -110,39 +108,28 @@ class _Errors:
     def __init__(self, cosines: Sequence[Floats], gram: Floats, scale: float) -> None:
         """`cosines` (n, n) of each modality; `gram` (n, n) is Y^T Y."""
         self._similar = [np.exp(scale * (x - 1)) for x in cosines]
-        self._root = _root(gram)
+        self._gram = gram
 
     def of(self, kernel: ContentKernel) -> Floats:
         """Mean of the errors with all modalities and of those with one of them missing, (n,)."""
         every = list(zip(kernel.weights, self._similar, strict=True))
         some = [every, *(combinations(every, len(every) - 1) if len(every) > 1 else ())]
-        out = np.empty((len(some), len(self._root)))
+        out = np.empty((len(some), len(self._gram)))
 
         def fill(s: int) -> None:
-            out[s] = _left_out(sum(w * x for w, x in some[s]), self._root, kernel.noise)
+            out[s] = _left_out(sum(w * x for w, x in some[s]), self._gram, kernel.noise)
 
         side_by_side(fill, range(len(some)))
         whole: Floats = out[0]
         return (whole + out[1:].mean(axis=0)) / 2 if len(out) > 1 else whole
 
 
-def _root(gram: Floats) -> Floats:
-    """Lower triangular H (n, n) with H H^T = `gram`, but for what lets it have one where it is singular."""
-    root: Floats = gram + max(LEAST_SQUARE * np.trace(gram), np.finfo(float).tiny) * np.eye(len(gram))
-    lapack.cholesky(root)
-    return root
-
-
-def _left_out(K: Floats, root: Floats, noise: float) -> Floats:
-    """Squares of the leave-one-out errors (n,) under kernel matrix `K`, which is overwritten; `root` is that of Y^T Y.
-
-    They are the lengths of the rows of G^-1 H, each divided by its place on the diagonal of G^-1.
-    """
+def _left_out(K: Floats, gram: Floats, noise: float) -> Floats:
+    """Squares of the leave-one-out errors (n,) under kernel matrix `K`, which is overwritten."""
     K[np.diag_indices_from(K)] += noise
     lapack.cholesky(K)
     lapack.invert_factor(K)
     lapack.mirror(K)
     K /= np.diag(K)[:, None].copy()
-    lapack.multiply_rows(K, root)
-    errors: Floats = np.einsum("ij,ij->i", K, K)
+    errors: Floats = np.einsum("ij,ij->i", K @ gram, K)
     return errors
