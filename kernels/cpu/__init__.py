@@ -16,7 +16,7 @@ with own_folder():
     from milk_np.kernels.cpu.candidates import candidate_dots, candidate_dots_backward, draw_distinct
     from milk_np.kernels.cpu.content import content_rows, exponentials, weighted_sum, whiten_rows
     from milk_np.kernels.cpu.extract import extract, extract_all, extract_all_backward, extract_backward, gather
-    from milk_np.kernels.cpu.gram import add_gram, add_products, combine, multiply
+    from milk_np.kernels.cpu.gram import add_gram, add_products, combine, multiply, multiply_triangle
     from milk_np.kernels.cpu.grouping import group
     from milk_np.kernels.cpu.histories import (
         leave_one_out,
@@ -72,6 +72,7 @@ __all__ = [
     "margins_backward_items",
     "margins_backward_users",
     "multiply",
+    "multiply_triangle",
     "owned_mean",
     "owned_mean_backward",
     "places",

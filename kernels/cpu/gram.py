@@ -15,6 +15,8 @@ from milk_np.kernels.reference.gram import SUM_ROWS
 
 WORK = 1 << 26
 """Multiplications of a part: a few milliseconds."""
+TRIANGLE = 128
+"""Columns of a triangular matrix that are multiplied together, with the rows up to their diagonal."""
 PANEL = 256
 """Columns of a sum that one thread adds up: the product of a block stays in its second-level cache."""
 
@@ -24,6 +26,16 @@ def multiply(a: Floats, b: Floats, out: Floats) -> None:
 
     def part(rows: slice) -> None:
         np.matmul(a[rows], b, out=out[rows])
+
+    side_by_side(part, row_parts(len(a), _rows_of_work(b.size)))
+
+
+def multiply_triangle(a: Floats, b: Floats, out: Floats) -> None:
+    """`multiply` for `b` (p, p) with zeros below its diagonal, most of which are left out."""
+
+    def part(rows: slice) -> None:
+        for columns in row_parts(len(b), TRIANGLE):
+            np.matmul(a[rows, : columns.stop], b[: columns.stop, columns], out=out[rows, columns])
 
     side_by_side(part, row_parts(len(a), _rows_of_work(b.size)))
 

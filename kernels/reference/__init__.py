@@ -5,7 +5,7 @@ from milk_np.kernels.reference.als import solve_rows
 from milk_np.kernels.reference.candidates import candidate_dots, candidate_dots_backward, draw_distinct
 from milk_np.kernels.reference.content import content_rows, exponentials, weighted_sum, whiten_rows
 from milk_np.kernels.reference.extract import extract, extract_all, extract_all_backward, extract_backward, gather
-from milk_np.kernels.reference.gram import add_gram, add_products, combine, multiply
+from milk_np.kernels.reference.gram import add_gram, add_products, combine, multiply, multiply_triangle
 from milk_np.kernels.reference.grouping import Groups, group
 from milk_np.kernels.reference.histories import (
     leave_one_out,
@@ -53,6 +53,7 @@ __all__ = [
     "margins_backward_items",
     "margins_backward_users",
     "multiply",
+    "multiply_triangle",
     "owned_mean",
     "owned_mean_backward",
     "places",
