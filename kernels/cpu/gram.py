@@ -62,7 +62,8 @@ def combine(own: Floats, left: Floats, z: Floats, x: Floats) -> None:
     """`x` (n, q) becomes diag(own) x + left z."""
 
     def part(rows: slice) -> None:
-        _scale_and_add(own[rows], left[rows] @ z, x[rows])
+        x[rows] *= own[rows, None]
+        x[rows] += left[rows] @ z
 
     side_by_side(part, row_parts(len(x), _rows_of_work(z.size)))
 
@@ -84,10 +85,3 @@ def _accumulate(product: Floats, out: NDArray[np.float64]) -> None:
     for i in range(out.shape[0]):
         for j in range(out.shape[1]):
             out[i, j] += product[i, j]
-
-
-@njit(cache=True, nogil=True)
-def _scale_and_add(own: Floats, added: Floats, x: Floats) -> None:
-    for i in range(x.shape[0]):
-        for j in range(x.shape[1]):
-            x[i, j] = own[i] * x[i, j] + added[i, j]

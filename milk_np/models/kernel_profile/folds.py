@@ -64,7 +64,7 @@ class Fold:
         inside = np.zeros(len(items), np.bool_)
         inside[order] = True
         parts = [(part, direct[part].astype(np.float32)) for part in row_slices(len(users), USER_ROWS)]
-        return cls(inside, order, rows, parts, left.astype(np.float32), chosen.row, chosen.col)
+        return cls(inside, order, rows, parts, left.astype(np.float32), *(x.astype(np.int64) for x in chosen.coords))
 
     def right(self, right: Vectors, features: Vectors, whole: Vectors) -> Vectors:
         """right F (r, L) without the items inside, from `whole`, that of all; `right` (r, n), `features` F (n, L)."""
