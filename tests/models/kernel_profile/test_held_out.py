@@ -10,16 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from milk_np.models.kernel_profile import held_out as module
+from milk_np.models.kernel_profile import folds as module
 from milk_np.models.kernel_profile.by_ranking import choose_by_ranking
 from milk_np.models.kernel_profile.choice import ContentKernel
+from milk_np.models.kernel_profile.folds import without_one
 from milk_np.models.kernel_profile.held_out import (
     CUTOFF,
     FOLDS,
     HeldOut,
     _sets,
     ndcg,
-    without_one,
 )
 from milk_np.models.kernel_profile.ridge import JITTER, choose_sets
 from milk_np.models.kernel_profile.smoothing import Smoothing
@@ -100,6 +100,26 @@ def test_scores_are_those_of_regressing_without_the_fold(seed: int) -> None:
         chosen = problem.R.toarray()[np.ix_(users, problem.items[fold.inside])] > 0
         values += [plain_ndcg(*each) for each in zip(found, chosen, strict=True)]
     np.testing.assert_allclose(held.ndcg(KERNEL), values, rtol=1e-12)
+
+
+def test_ranked_says_what_the_items_lack_and_who_chose_them() -> None:
+    problem = Problem()
+    held = problem.held_out()
+    every = held.ndcg(KERNEL)
+    found = held.ranked(KERNEL, 10**6)
+    np.testing.assert_array_equal(np.concatenate([ndcg(x.scores, x.user, x.item) for x in found]), every)
+    assert any(each.lacks.any() for each in found)
+    for each, fold in zip(found, held.folds, strict=True):
+        left = ~each.lacks
+        assert not (left & ~problem.owned[fold.order]).any()
+        assert left.any(axis=1).all()
+        chosen = problem.R.toarray()[np.ix_(users_of(problem, fold.inside), problem.items[fold.order])]
+        pairs = np.zeros_like(chosen)
+        pairs[each.user, each.item] = 1
+        np.testing.assert_array_equal(pairs, chosen)
+    few = held.ranked(KERNEL, 3)
+    assert {len(each.scores) for each in few} == {3}
+    assert max(each.user.max(initial=0) for each in few) <= 2
 
 
 def test_folds_share_the_items_but_landmarks() -> None:
