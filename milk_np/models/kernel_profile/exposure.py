@@ -7,8 +7,8 @@ z + strength * (sum over the modalities that it lacks of lift_m) * z'
 
 and each user's score of it grows by that many of their mean scores: the order among items that lack the same stays. The
 lifts are found on held-out training items, where items that lack modality m are to have the same share of the places of
-all lists as of the pairs. The strength is the largest of STRENGTHS at which these rank no worse, or is given. Being
-part of the items' vectors, none of it is to be known where lists are made.
+all lists as of the pairs. The strength is given, or it is the largest of STRENGTHS at which these rank no worse. Being
+part of the items' vectors, none of it has to be known where lists are made.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ Numbers = NDArray[np.intp]
 
 PLACES = 20
 """Length of the lists."""
-STRENGTHS = (0.5, 0.75, 1.0)
-"""Those that are tried where none is given, beside 0."""
+STRENGTHS = (0.25, 0.5)
+"""Those that are tried where none is given, beside 0: all the way costs more on new items than on held-out ones."""
 LOOKS = 10
 """Times that the lists are looked at, at most."""
 CLOSE = 0.01
