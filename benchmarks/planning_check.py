@@ -258,7 +258,10 @@ def fitted(ds: Dataset, sizes: Sizes, workers: int) -> tuple[dict[str, float], s
         return found
 
     settings = {"landmarks": sizes.landmarks, "threads": 1}
-    chosen = {"kernel_noise": 1.0, "modality_weights": (1.0, 1.0), "whitening": (0.0,)}
+    chosen = {
+        "kernel_noise": 1.0, "modality_weights": (1.0, 1.0), "whitening": (0.0,),
+        "length_power": "0", "even_exposure": "0",
+    }  # fmt: skip
     with cluster_of(workers) as client, patch.object(smoother, "directions", noted):
         made = []
 
