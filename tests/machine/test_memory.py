@@ -94,9 +94,14 @@ def test_a_kernel_profile_is_told_what_shrinks_its_need() -> None:
         refuse(crowd, 0, best)
     held = [
         Need(best.replace(**given), 2000, 900, 720, 30_000, (64, 32)).steps()["held-out items"]
-        for given in ({}, {"whitening": (0.5,)}, {"whitening": (0.5,), "kernel_noise": 1.0})
+        for given in (
+            {},
+            {"whitening": (0.5,)},
+            {"whitening": (0.5,), "kernel_noise": 1.0, "length_power": "0"},
+            {"whitening": (0.5,), "kernel_noise": 1.0, "length_power": "0", "even_exposure": "0"},
+        )
     ]
-    assert held[0] > held[1] > held[2]
+    assert held[0] > held[1] == held[2] > held[3]
 
 
 def test_a_kernel_profile_of_a_million_items_is_told_what_it_takes() -> None:

@@ -36,7 +36,9 @@ def adjustment(held_out: HeldOut, kernel: ContentKernel, settings: KernelProfile
     power = choose_power(ranked) if power is None else power
     if not settings.evens_exposure:
         return Adjusted(power, np.zeros(M))
-    folds = folds_of(fold.with_scores(scaled_scores(fold.scores, power)) for fold in ranked)
+    for fold in ranked:
+        fold.scores[...] = scaled_scores(fold.scores, power)
+    folds = folds_of(ranked)
     lifts, strength = even_lifts(folds, M), settings.exposure_strength
     return Adjusted(power, lifts * (safe_strength(folds, lifts) if strength is None else strength))
 

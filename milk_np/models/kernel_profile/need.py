@@ -167,7 +167,7 @@ class Need:
         M, D, most = len(self.widths), sum(self.widths), max(self.widths)
         axes = (1 if self.settings.whitening else len(TRIED)) * sum(min(self.landmarks, d) * d for d in self.widths)
         content = _FLOAT * (min(self.n, HELD_ITEMS) * D + self.landmarks * (D + most) + axes + 3 * most**2)
-        adjusted = 3 * min(self.U, EVEN_USERS) if self.settings.adjusts else 0
+        adjusted = min(self.U, EVEN_USERS) if self.settings.adjusts else 0  # three copies of one fold's scores, of four
         if self.settings.whitening and self.settings.kernel_noise and not adjusted:
             return content + (M + 4) * _DOUBLE * min(self.n, CHOICE_ITEMS) ** 2
         tried = 1 if self.settings.whitening else len(TRIED)

@@ -28,7 +28,3 @@ class Ranked:
         """The same of the first `users` users."""
         some = self.user < users
         return Ranked(self.scores[:users], self.lacks, self.user[some], self.item[some])
-
-    def with_scores(self, scores: Vectors) -> Ranked:
-        """The same with other scores (U, N)."""
-        return Ranked(scores, self.lacks, self.user, self.item)
