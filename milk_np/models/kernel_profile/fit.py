@@ -105,13 +105,16 @@ def fit_profile(
         "coefficients": fitted.coefficients,
         "kernel": np.array([kernel.scale, kernel.noise, *kernel.weights, *kernel.whitening]),
         "error": np.array(error),
-        "centre": _mean_item_vector(fitted.coefficients[0], landmarks, kernel),
-        "metric": np.zeros(fitted.coefficients.shape[2], np.float32),
-        "length_power": np.array(adjusted.power),
-        "lifts": adjusted.lifts,
+        **_adjusting(adjusted, _mean_item_vector(fitted.coefficients[0], landmarks, kernel)),
         **{f"landmark{m}": x for m, x in enumerate(landmarks)},
         **{f"axes{m}": x for m, x in enumerate(axes)},
     }
+
+
+def _adjusting(adjusted: Adjusted, centre: Vectors) -> Arrays:
+    """The arrays named by ADJUSTING; the metric is known once the axes are."""
+    metric = np.zeros(centre.shape, np.float32)
+    return {"centre": centre, "metric": metric, "length_power": np.array(adjusted.power), "lifts": adjusted.lifts}
 
 
 def _mean_item_vector(coefficients: Vectors, landmarks: Sequence[Vectors], kernel: ContentKernel) -> Vectors:
