@@ -92,7 +92,8 @@ def even_lifts(folds: Sequence[Fold], M: int) -> Floats:
     def missing(lifts: Floats) -> Floats:
         places = np.sum([fold.places(lifts) for fold in folds], axis=0)
         ratio = pairs[:M] / pairs[M] * places[M] / np.maximum(places[:M], 1)
-        return np.log(ratio, out=np.zeros(M), where=free)
+        out: Floats = np.log(ratio, out=np.zeros(M), where=free)
+        return out
 
     left, slope = missing(lifts), np.full(M, START_SLOPE)
     for _ in range(LOOKS):

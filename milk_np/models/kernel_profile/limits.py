@@ -4,8 +4,10 @@ from __future__ import annotations
 
 MOST_SETS = 15
 """Sets of owned modalities up to which all get a regression of their own: those of four modalities."""
+MANY_SETS = 31
+"""Sets of more modalities that get one, at most: those of five."""
 SETS_PER_MODALITY = 3
-"""Of more modalities, as many sets for each: room for all but one, for each alone, and as many again."""
+"""Or, where that is more, as many for each modality: room for all but one, for each alone, and as many again."""
 TRIED = (0.0, 0.5, 1.0)
 """Exponents of whitening that are tried where none is given."""
 CHOICE_ITEMS = 512
@@ -25,4 +27,4 @@ EVEN_USERS = 1024
 def most_sets(M: int) -> int:
     """Sets of owned modalities of `M` that get a regression of their own, at most: linear in M, not 2^M."""
     every = int(2**M) - 1
-    return every if every <= MOST_SETS else max(MOST_SETS, SETS_PER_MODALITY * M)
+    return every if every <= MOST_SETS else max(MANY_SETS, SETS_PER_MODALITY * M)

@@ -222,7 +222,7 @@ class KernelProfile(KernelProfileSignature, HistoryModel):
 
     def _parameters_of(self, source: str | Path, arrays: Mapping[str, NDArray[Any]]) -> Arrays:
         names = [*PARAMETERS, *(f"{name}{m}" for name in ("landmark", "axes") for m in range(len(self._centres)))]
-        arrays = {**unadjusted(len(self._centres), np.shape(arrays.get("mean_item"))), **arrays}
+        arrays = {**unadjusted(len(self._centres), np.shape(arrays.get("mean_item", 0.0))), **arrays}
         require(source, arrays, *names)
         return {name: arrays[name] for name in names}
 

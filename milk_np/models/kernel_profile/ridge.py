@@ -56,11 +56,13 @@ def _most_telling(available: Owned, always: Owned, most: int) -> Owned:
     One after the other, that by which the items' regressions gain most modalities in all. Only the MOST_OFTEN that
     occur most often are looked at: 2^M may.
     """
+    found: Owned
     found, counts = np.unique(available[available.any(axis=1)], axis=0, return_counts=True)
     often = np.argsort(-counts, kind="stable")[:MOST_OFTEN]
     found, counts = found[often], counts[often]
     sizes = found.sum(axis=1)
-    inside = ~(found[:, None] & ~found[None]).any(axis=2)  # [a, b]: whether items that own b own all of a
+    more = found[:, None] & ~found[None]
+    inside = ~more.any(axis=2)  # [a, b]: whether items that own b own all of a
     best = np.where(found.all(axis=1), sizes, np.minimum(sizes, 1))
     chosen: list[int] = []
     for _ in range(most - len(always)):
