@@ -18,7 +18,7 @@ with own_folder():
     from milk_np.kernels.cpu.contrast import nce
     from milk_np.kernels.cpu.descent import add_penalty, momentum_step
     from milk_np.kernels.cpu.extract import extract, extract_all, extract_all_backward, extract_backward, gather
-    from milk_np.kernels.cpu.gram import add_gram, add_products, combine, multiply
+    from milk_np.kernels.cpu.gram import add_gram, add_products, combine, multiply, multiply_triangle
     from milk_np.kernels.cpu.grouping import group
     from milk_np.kernels.cpu.histories import (
         leave_one_out,
@@ -85,6 +85,7 @@ __all__ = [
     "matmul_transposed",
     "momentum_step",
     "multiply",
+    "multiply_triangle",
     "nce",
     "owned_mean",
     "owned_mean_backward",

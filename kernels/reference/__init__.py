@@ -7,7 +7,7 @@ from milk_np.kernels.reference.content import content_rows, exponentials, weight
 from milk_np.kernels.reference.contrast import nce
 from milk_np.kernels.reference.descent import add_penalty, momentum_step
 from milk_np.kernels.reference.extract import extract, extract_all, extract_all_backward, extract_backward, gather
-from milk_np.kernels.reference.gram import add_gram, add_products, combine, multiply
+from milk_np.kernels.reference.gram import add_gram, add_products, combine, multiply, multiply_triangle
 from milk_np.kernels.reference.grouping import Groups, group
 from milk_np.kernels.reference.histories import (
     leave_one_out,
@@ -66,6 +66,7 @@ __all__ = [
     "matmul_transposed",
     "momentum_step",
     "multiply",
+    "multiply_triangle",
     "nce",
     "owned_mean",
     "owned_mean_backward",
