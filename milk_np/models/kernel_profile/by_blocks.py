@@ -73,13 +73,13 @@ def fit_by_blocks(
     similar, weights = similarities(landmarks, landmarks, kernel.scale), [items.weights(owned) for owned in sets]
     roots = [jittered(weighted(similar, kernel.weights, owned)) for owned in sets]
     side_by_side(lapack.cholesky, roots)
-    inverses = _inverses(roots)
-    bases = [put(inverse.T) for inverse in inverses]
+    narrow, *others = _inverses(roots)
+    bases = [put(inverse.T) for inverse in (narrow, *others)]
+    del others
     factors = normals(items, weights, bases, engine)
     for gram in factors:
         gram[np.diag_indices_from(gram)] += kernel.noise
     side_by_side(lapack.cholesky, factors)
-    narrow = inverses[0]
     _by_columns(narrow, lambda x, _: lapack.solve(x, factors[0]))  # N^-1 C^-1
     sums = targets(items, pairs, smoother, weights, [put(narrow.T), *bases[1:]], column_bytes, engine)
     variance, W = principal_axes(sums.products[0], width, LEAST_AXIS[np.dtype(dtype).char])
