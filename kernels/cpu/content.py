@@ -10,6 +10,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from milk_np.kernels.arrays import Floats, Ints
+from milk_np.kernels.cpu.half import widened
 from milk_np.kernels.cpu.tasks import in_threads, row_parts
 from milk_np.kernels.reference.content import SHORTEST_ROW
 
@@ -45,15 +46,11 @@ def _rows(raw: Floats, rows: Ints, owned: NDArray[np.bool_], centre: Float32, ou
 
 @njit(cache=True, nogil=True)
 def _half_rows(raw: NDArray[np.uint16], rows: Ints, owned: NDArray[np.bool_], centre: Float32, out: Float32) -> None:
-    """`_rows` for float16, whose bits `raw` holds; see `milk_np.kernels.cpu.extract`."""
+    """`_rows` for float16, whose bits `raw` holds."""
     for r in range(len(rows)):
         if owned[r]:
-            bits = out[r].view(np.uint32)
             for d in range(out.shape[1]):
-                half = np.uint32(raw[rows[r], d])
-                bits[d] = ((half & np.uint32(0x8000)) << np.uint32(16)) | ((half & np.uint32(0x7FFF)) << np.uint32(13))
-            for d in range(out.shape[1]):
-                out[r, d] = out[r, d] * np.float32(2.0**112) - centre[d]
+                out[r, d] = widened(raw[rows[r], d]) - centre[d]
             _to_unit(out[r], _squares(out[r]))
         else:
             out[r] = 0
