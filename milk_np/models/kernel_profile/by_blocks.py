@@ -93,8 +93,13 @@ def fit_by_blocks(
 
 def _inverses(roots: Sequence[Floats]) -> list[Floats]:
     """C^-1 (L, L) of every C, the lower triangles of `roots`."""
-    out = [np.tril(root) for root in roots]
-    side_by_side(lapack.invert_triangle, out)
+    out = [root.copy() for root in roots]
+
+    def invert(root: Floats) -> None:
+        lapack.clear_above(root)
+        lapack.invert_triangle(root)
+
+    side_by_side(invert, out)
     return out
 
 
@@ -134,7 +139,7 @@ def principal_axes(gram: Floats, width: int, least: float) -> tuple[Floats, Floa
 
     Those of less than the share `least` of the longest one's variance are left out.
     """
-    variance, axes = linalg.eigh((gram + gram.T) / 2)
+    variance, axes = linalg.eigh((gram + gram.T) / 2, driver="evd")
     first = max(0, len(variance) - width)
     keep = np.flatnonzero(variance > least * variance[-1])
     keep = keep[keep >= first][::-1]
