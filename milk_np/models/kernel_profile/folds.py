@@ -35,10 +35,8 @@ class Fold:
     (r, n) of the smoothing, direct + left right is Y, but that it is zero in the columns of the items inside."""
     left: Vectors
     user: Numbers
-    """(P,) and `item` (P,): the pairs of users with items inside, by their number among these."""
+    """(P,) and `item` (P,): the pairs of users with items inside, by their number in `order`."""
     item: Numbers
-    at: Numbers
-    """(P,) where the items of the pairs stand in `order`."""
 
     @classmethod
     def of(
@@ -66,8 +64,7 @@ class Fold:
         inside = np.zeros(len(items), np.bool_)
         inside[order] = True
         parts = [(part, direct[part].astype(np.float32)) for part in row_slices(len(users), USER_ROWS)]
-        user, at = (x.astype(np.int64) for x in chosen.coords)
-        return cls(inside, order, rows, parts, left.astype(np.float32), user, np.argsort(np.argsort(order))[at], at)
+        return cls(inside, order, rows, parts, left.astype(np.float32), *(x.astype(np.int64) for x in chosen.coords))
 
     def right(self, right: Vectors, features: Vectors, whole: Vectors) -> Vectors:
         """right F (r, L) without the items inside, from `whole`, that of all; `right` (r, n), `features` F (n, L)."""

@@ -93,7 +93,7 @@ class HeldOut:
     def ndcg(self, kernel: ContentKernel) -> Floats:
         """NDCG at CUTOFF of every user in every fold with an item of hers."""
         found = zip(self._scores(kernel), self.folds, strict=True)
-        return np.concatenate([ndcg(scores, fold.user, fold.at) for scores, fold in found])
+        return np.concatenate([ndcg(scores, fold.user, fold.item) for scores, fold in found])
 
     def _scores(self, kernel: ContentKernel) -> list[Vectors]:
         """`scores` with the items inside of each fold in its `order`; the next call overwrites them."""
