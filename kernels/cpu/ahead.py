@@ -72,6 +72,7 @@ PLANS: dict[str, dict[str, Signature]] = {
         "extract.column_sums": (_F2, _F1),
         "adam._adam_rows": (_F2, _F2, _F2, _F2, _L1, _I1, _single, _single, _int),
         "adam._adam": (_F1, _F1, _F1, _F1, _single, _single),
+        "adam._update": (_F1, _F1, _F1, _F1, _single, _single),
         "packing._pack_gradient": (_F2, _F1, _F1),
         "products._backward": (_L1, _F1, _F2, _bool, _L1, _int),
     },

@@ -43,7 +43,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
 @pytest.mark.parametrize("plan", ahead.PLANS)
 def test_a_run_reaches_every_kernel_of_its_plan_with_these_types(plan: str) -> None:
     ds = apply_protocol(
-        make_synthetic(150, 160, 2400, {"image": 20, "text": 12}, new_items=0.3, seed=3), "FTMT", seed=1
+        make_synthetic(150, 160, 2400, {"image": 600, "text": 12}, new_items=0.3, seed=3), "FTMT", seed=1
     )
     evaluate(make_model(make_settings(RUNS[plan] | {"topk": (10,)})).fit(ds), ds, topk=(10,))
     rng = np.random.default_rng(0)  # vectors as wide as those of more items than these
