@@ -112,7 +112,7 @@ class HeldOut:
 
     def _fill_in(self, s: int, shared: SharedFeatures, noise: float) -> None:
         """Fill in the scores of the items held out with set `s`."""
-        features, tasks = shared.of(s), []
+        features, tasks = shared.of(s), list[tuple[int, slice, slice, Vectors]]()
 
         def solve(f: int) -> None:
             fold = self.folds[f]
