@@ -21,6 +21,7 @@ FORMAT = 2
 REQUIRED = ("user", "item", "split", "item_split", "modalities", "available")
 OPTIONAL = ("user_ids", "item_ids")
 FEATURE = "feature_"
+PAIRS = ("user", "item", "split")
 
 
 @contextmanager
@@ -35,7 +36,7 @@ def naming(path: Path) -> Iterator[None]:
 
 
 def read_arrays(path: Path, check: bool = True) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Arrays and meta of a data set, from an `.npz` or a folder; features of a folder stay on disk.
+    """Arrays and meta of a data set, from an `.npz` or a folder; features and pairs of a folder stay on disk.
 
     An `.npz` has checksums of its own. Those of a folder are compared here, of the features only if `check`.
 
@@ -132,7 +133,7 @@ def read_part(path: Path, check: bool) -> tuple[dict[str, Any], dict[str, Any]]:
         if lost := sorted(set(stored) - set(names)):
             raise DataError(f"{lost[0]}.npy: no such file, though meta.json has its checksum; copy the folder again")
         checksums.verify(path, stored, [k for k in known if check or not k.startswith(FEATURE)])
-    arrays = {k: read_npy(path / f"{k}.npy", mmap=k.startswith(FEATURE)) for k in known}
+    arrays = {k: read_npy(path / f"{k}.npy", mmap=k.startswith(FEATURE) or k in PAIRS) for k in known}
     if "modalities" in arrays:
         _check_feature_keys(arrays)
     return arrays, meta

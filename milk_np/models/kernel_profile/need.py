@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from milk_np.models.kernel_profile.limits import CHOICE_ITEMS, HELD_ITEMS, HELD_LANDMARKS, HELD_USERS, MOST_SETS, TRIED
+from milk_np.models.kernel_profile.limits import (
+    CHOICE_ITEMS,
+    FOLDS,
+    HELD_ITEMS,
+    HELD_LANDMARKS,
+    HELD_USERS,
+    KEPT_BYTES,
+    MOST_SETS,
+    TRIED,
+    held_sets,
+)
 from milk_np.models.kernel_profile.settings import KernelProfileSettings
 from milk_np.models.kernel_profile.spans import user_spans
 from milk_np.settings.metrics import METRICS
@@ -162,8 +172,14 @@ class Need:
             return content + (M + 4) * _DOUBLE * min(self.n, CHOICE_ITEMS) ** 2
         tried = 1 if self.settings.whitening else len(TRIED)
         landmarks, users = min(self.landmarks, HELD_LANDMARKS), min(self.U, HELD_USERS)
-        each = most + (tried * M + M + 4) * landmarks + users
-        return content + _FLOAT * min(self.n, HELD_ITEMS) * each
+        each = most + (tried * M + M + 1) * landmarks + users
+        return content + _FLOAT * min(self.n, HELD_ITEMS) * each + self._shared(landmarks, users)
+
+    def _shared(self, landmarks: int, users: int) -> int:
+        """What kernels that differ in noise alone share, of all sets of modalities or of one."""
+        of_a_set = _FLOAT * landmarks * (min(self.n, HELD_ITEMS) + FOLDS * users + (FOLDS + 2) * landmarks)
+        every = of_a_set * held_sets(len(self.widths))
+        return every if every <= KEPT_BYTES else of_a_set
 
 
 def plan_for(need: Need, limit: float) -> Need:

@@ -26,7 +26,8 @@ little less than that."""
 
 def jittered(among: Floats) -> Floats:
     """`among` (L, L), the landmarks' similarities, with JITTER on the diagonal."""
-    out: Floats = among + JITTER * np.trace(among) / len(among) * np.eye(len(among))
+    out = among.copy()
+    out[np.diag_indices_from(out)] += JITTER * np.trace(among) / len(among)
     return out
 
 
