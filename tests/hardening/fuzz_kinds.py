@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from milk_np.data.importers.tables import from_tables
 from milk_np.errors import MilkError
 from milk_np.machine import threads
 from milk_np.models.registry import load_settings, make_model, make_settings
-from milk_np.models.stored import load
+from milk_np.models.stored import StoredModel, load
 from milk_np.service.core import Service
 from milk_np.serving.recommend import recommend_blocks
 
@@ -266,12 +267,18 @@ def served(folder: Path) -> None:
     )
 
 
+@cache
+def _unchanged_model() -> StoredModel:
+    """The model of the service, which no case changes."""
+    return load("run/model.npz")
+
+
 def use_journal() -> None:
     """Begin a service on a journal, ask it and change something."""
-    each = Service(lambda: load("run/model.npz"), "journal.jsonl")
+    each = Service(_unchanged_model, "journal.jsonl")
     each.recommend(["u1"], 3, candidates="all")
     each.put({"mine": {"image": [1.0] * 5, "text": None}})
-    again = Service(lambda: load("run/model.npz"), "journal.jsonl")
+    again = Service(_unchanged_model, "journal.jsonl")
     if "mine" not in again.added:
         raise WrongError("a change was lost")
 
