@@ -22,7 +22,7 @@ import sys
 import time
 import traceback
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "hardening"))
@@ -225,6 +225,16 @@ def one(name: str, seed: int, number: int, folder: Path, keep: Path | None) -> i
     return int(bool(found))
 
 
+def led(names: Sequence[str], seed: int, minutes: float, folder: Path, record: Path | None) -> Iterator[int]:
+    """Let coverage lead the changes of each kind for its share of the time; gives exit codes."""
+    import guided
+
+    for name in names:
+        bench = Bench(name, folder / name.replace(" ", "-"), seed)
+        ready()
+        yield reported(guided.run(bench, 60 * minutes / len(names), seed), record)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse the line, run, write the record down; 1 if anything was wrong."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -234,7 +244,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--kind", action="append", choices=list(KINDS), help="kinds (default: all); may be repeated")
     parser.add_argument("--case", type=int, help="with --kind: this case alone")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="with --case: write its changed files there")
-    parser.add_argument("--guided", action="store_true", help="with --kind: let coverage lead the changes")
+    parser.add_argument("--guided", action="store_true", help="let coverage lead the changes")
     parser.add_argument("--record", type=Path, help="JSON file for the counts")
     given = parser.parse_args(argv)
     names = given.kind or list(KINDS)
@@ -243,11 +253,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if given.case is not None:
             return one(names[0], given.seed, given.case, Path(place), given.keep)
         if given.guided:
-            import guided
-
-            return guided.run(
-                Bench(names[0], Path(place) / "guided", given.seed), 60 * (given.minutes or 1), given.seed
-            )
+            return max(led(names, given.seed, given.minutes or 1, Path(place), given.record))
         record = run(names, given.seed, cases, given.minutes, Path(place))
     return reported(record, given.record)
 
