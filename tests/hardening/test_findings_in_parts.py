@@ -14,6 +14,8 @@ from fuzz_kinds import cli
 from job_cases import data, in_parts, in_shards, inside, model
 
 from milk_np.cli import merge, recommend
+from milk_np.cli.fresh import read_new_items
+from milk_np.data.importers.log import column_of
 from milk_np.data.shards import load_shards, shard_sizes
 from milk_np.errors import DataError, ModalityError
 from milk_np.models.stored import load
@@ -169,6 +171,19 @@ def test_rows_of_new_items_are_checked_before_their_lengths_are_compared(tmp_pat
             ask({"text": rows})
     with pytest.raises(ModalityError, match="text: expected"):
         trained.with_items(["n1", "n2"], {"text": rows})
+
+
+@pytest.mark.parametrize("kind", ["f4,i4", "f4", "?", "S2", "M8[s]"])
+def test_ids_of_new_items_are_texts_or_whole_numbers(tmp_path: Path, kind: str) -> None:
+    model(tmp_path)
+    np.savez(tmp_path / "new.npz", text=np.ones((2, 4), np.float32), item_ids=np.zeros(2, kind))
+    with pytest.raises(DataError, match=r"new\.npz: items: expected a list of ids, texts or whole numbers"):
+        read_new_items(str(tmp_path / "new.npz"), ("image", "text"))
+
+
+def test_ids_of_a_log_that_are_no_text_are_told() -> None:
+    with pytest.raises(DataError, match="expected ids as UTF-8 text"):
+        column_of(np.array([b"a", b"\xff"]), "column item")
 
 
 def test_a_set_in_shards_is_still_read(tmp_path: Path) -> None:
