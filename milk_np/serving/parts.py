@@ -110,7 +110,7 @@ def _alike(paths: Sequence[Path]) -> Iterator[Table]:
     first: dict[str, str] = {}
     for path in paths:
         for table in tables_of(path):
-            found = {name: column.dtype.kind for name, column in table.items()}
+            found: dict[str, str] = {name: column.dtype.kind for name, column in table.items()}
             first = first or found
             if found != first:
                 names = ", ".join(first)
