@@ -125,8 +125,7 @@ def read_part(path: Path, check: bool) -> tuple[dict[str, Any], dict[str, Any]]:
     """Those arrays of a data set that a folder has, and its meta; see `read_arrays`."""
     if not (path / "meta.json").exists():
         raise DataError("the folder has no meta.json, so it isn't a data set; import raw files with milk-prepare first")
-    refuse_special(path / "meta.json")
-    meta = parse_meta(_guarded((path / "meta.json").read_text, "meta.json"))
+    meta = read_meta(path / "meta.json")
     names = tuple(sorted(p.stem for p in path.glob("*.npy")))
     stored, known = meta.pop(checksums.KEY, {}), [k for k in names if _known(k)]
     if isinstance(stored, dict):
@@ -166,6 +165,12 @@ def _check_feature_keys(arrays: dict[str, Any]) -> None:
         raise ModalityError(
             f"array {key} isn't listed in modalities ({', '.join(map(str, names))}); add its name there or remove it"
         )
+
+
+def read_meta(file: Path) -> dict[str, Any]:
+    """Meta of a folder from its file; errors of `parse_meta`, and DataError for a file that can't be read."""
+    refuse_special(file)
+    return parse_meta(_guarded(lambda: file.read_text(encoding="utf-8"), file.name))
 
 
 def parse_meta(text: str) -> dict[str, Any]:
