@@ -21,7 +21,7 @@ MUTATIONS = [
     Mutation("ridge: the least set in place of the largest", KP + "ridge.py",
              "np.argmax(fits, axis=1)", "fits.shape[1] - 1 - np.argmax(fits[:, ::-1], axis=1)"),
     Mutation("blocks: coefficients of the features, not of the similarities", KP + "by_blocks.py",
-             "        lapack.divide(x, root, transposed=True)\n        out[", "        lapack.divide(x, root, transposed=False)\n        out["),
+             "divide(x, root, transposed=True)\n        out[", "divide(x, root, transposed=False)\n        out["),
     Mutation("blocks: the user's features in the place of the least axes'", KP + "by_blocks.py",
              "[put(narrow.T), *bases[1:]]", "bases"),
     Mutation("blocks: histories that aren't smoothed", KP + "blocks.py",

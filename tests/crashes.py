@@ -2,6 +2,7 @@
 
     python tests/crashes.py --all                        # every job, every operation, every kind of fault
     python tests/crashes.py --points 80 --seed 3         # so many of them, drawn
+    python tests/crashes.py --states                     # every end of every job, from what one run of it leaves
     python tests/crashes.py --job train --at 17 --what amid
 
 Kinds: `before`, the process ends before the operation, which is after the one before it; `amid`, in the middle of a
@@ -15,8 +16,8 @@ import argparse
 import errno
 import os
 import random
+import shutil
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -30,10 +31,11 @@ from milk_np.machine import threads
 threads.prepare(["--threads", "1"])
 
 from file_system import DIED, FileSystem, Plan, Tally
-from forked import Ended, call
+from forked import Ended, call, scratch
 from job_cases import JOBS, Job, contents, damage, fresh, inside, quietly
 from records import Record, reported
-from warm import without_threads
+from states import Keeper, Point, points_by_state
+from warm import ready, without_threads
 
 ENDS = ("before", "amid", "power")
 ERRORS = ("EIO", "ENOSPC", "EDQUOT", "EINTR", "ENOSPC+", "EDQUOT+", "short")
@@ -65,22 +67,39 @@ class Bench:
         fresh(self.place, self.start)
         with inside(self.place), without_threads():
             quietly(self.job.run)  # here, so that forked processes find everything loaded
+        ready()
         tally = Tally()
         self.expect(self._run(None, tally), (0,))
         self.whole, self.operations = contents(self.place), tally.names()
 
     def _run(self, plan: Plan | None, tally: Tally | None = None) -> Ended:
+        return self._on(lambda: FileSystem(self.place, plan, tally))
+
+    def _on(self, make: Callable[[], FileSystem]) -> Ended:
+        """Run the job from its beginning on a file system."""
         fresh(self.place, self.start)
 
         def body() -> int:
             os.chdir(self.place)
-            system = FileSystem(self.place, plan, tally)
+            system = make()
             system.install()
             code = self.job.run()
             system.finish()
             return code
 
         return call(body)
+
+    def states(self) -> dict[Path, list[Point]]:
+        """What the ends of the job leave: different folders, each with the points that leave it so."""
+        kept = self.folder / "kept"
+        self.expect(self._on(lambda: Keeper(self.place, kept)), (0,))
+        self.expect_same()
+        return points_by_state(kept)
+
+    def check_state(self, state: Path, points: Sequence[Point]) -> str:
+        """What is wrong if the process ended at one of the points, all of which leave this folder."""
+        fresh(self.place, state)
+        return self._judged(*points[0], lambda: None)
 
     def go_on(self) -> Ended:
         """Let the job go on."""
@@ -104,8 +123,13 @@ class Bench:
 
     def check(self, at: int, kind: str) -> str:
         """What is wrong after that fault; empty if nothing is."""
+        ended = (DIED,) if kind in ENDS else (0, 3)
+        return self._judged(at, kind, lambda: self.expect(self._run(plan_of(at, kind)), ended))
+
+    def _judged(self, at: int, kind: str, broken: Callable[[], None]) -> str:
+        """What is wrong with what the job that is `broken` there leaves, and with what it comes to when it goes on."""
         try:
-            self.expect(self._run(plan_of(at, kind)), (DIED,) if kind in ENDS else (0, 3))
+            broken()
             self.expect_whole()
             self.expect(self.go_on(), (0,))
             self.expect_same()
@@ -170,10 +194,27 @@ def run(names: Sequence[str], kinds: Sequence[str], count: int | None, seed: int
     return Record("crashes", dict(tried), wrong, seed, time.perf_counter() - start)
 
 
+def run_states(names: Sequence[str], seed: int, root: Path) -> Iterator[Record]:
+    """Every end of each job, ends that leave equal folders together; for each, what was tried, and what went wrong."""
+    for name in names:
+        start, wrong = time.perf_counter(), list[str]()
+        bench = Bench(JOBS[name], root / name.replace(" ", "-"))
+        states = bench.states()
+        tried = {"ends": sum(map(len, states.values())), "different folders after ends": len(states)}
+        print(f"{name}: {len(bench.operations)} operations", flush=True)
+        for state, points in states.items():
+            if found := bench.check_state(state, points):
+                wrong.append(found)
+                print(f"WRONG {found}", flush=True)
+        shutil.rmtree(bench.folder)
+        yield Record("crashes", tried, wrong, seed, time.perf_counter() - start)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse the line, try, write the record down; 1 if anything was lost."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--all", action="store_true", help="every point")
+    parser.add_argument("--states", action="store_true", help="every end, from what one run of each job leaves")
     parser.add_argument("--points", type=int, default=5, help="points of each job (default: 5)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the points that are drawn (default: 0)")
     parser.add_argument("--job", action="append", choices=list(JOBS), help="jobs (default: all); may be repeated")
@@ -181,12 +222,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--at", type=int, help="with --job and --what: this operation alone, and show what is wrong")
     parser.add_argument("--record", type=Path, help="JSON file for the counts")
     given = parser.parse_args(argv)
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch() as folder:
         names, kinds = given.job or list(JOBS), given.what or KINDS
         if given.at is not None:
             found = Bench(JOBS[names[0]], Path(folder) / "job").check(given.at, kinds[0])
             print(found or "as never stopped")
             return int(bool(found))
+        if given.states:
+            return max([reported(record, given.record) for record in run_states(names, given.seed, Path(folder))])
         record = run(names, kinds, None if given.all else given.points, given.seed, Path(folder))
     return reported(record, given.record)
 

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import argparse
 import gc
-import os
 import random
 import resource
 import sys
-import tempfile
 import threading
 import time
 from collections import Counter
@@ -26,6 +24,7 @@ from milk_np.machine import threads
 threads.prepare(["--threads", "2"])
 
 import numpy as np
+from forked import scratch
 from job_cases import model
 from records import Record, write_record
 
@@ -142,7 +141,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--record", type=Path, help="JSON file for the counts")
     given = parser.parse_args(argv)
     start = time.perf_counter()
-    with tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as place:
+    with scratch() as place:
         model(Path(place))
         cycle = Cycle(Path(place))
         tried, wrong = (

@@ -19,11 +19,10 @@ import resource
 import shutil
 import struct
 import sys
-import tempfile
 import time
 import traceback
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "hardening"))
@@ -32,18 +31,18 @@ from milk_np.machine import threads
 
 threads.prepare(["--threads", "1"])
 
-from forked import Child
+from forked import Child, scratch
 from fuzz_kinds import KINDS, LOADERS, REFUSED, Files, WrongError, outcome
 from records import Record, reported
-from warm import without_threads
+from warm import ready, without_threads
 
 PATIENCE = 30.0
 """Seconds that a case may take."""
 MEMORY = 2 << 30
 """Bytes that a case may ask for."""
 SHOWN = 2
-BATCH = 2000
-"""Cases of a process."""
+TURN, MANY = 5.0, 20_000
+"""Seconds of a kind's turn, and the most cases in one."""
 
 
 class Bench:
@@ -164,25 +163,43 @@ def _size() -> int:
     return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 
 
+class Turns:
+    """A kind's turns, each about as long as those of the others; `most` is the number of its cases, None for no end."""
+
+    def __init__(self, bench: Bench, most: int | None) -> None:
+        self.runner, self.what = Runner(bench), "loader cases" if bench.name in LOADERS else "whole commands"
+        if most is not None and bench.name not in LOADERS:
+            most = min(most, max(20, most // 20))
+        self._next, self._many, self._most = 0, 20, sys.maxsize if most is None else most
+
+    @property
+    def over(self) -> bool:
+        """Whether there are enough cases."""
+        return self._next >= self._most
+
+    def take(self) -> int:
+        """Run the cases of a turn; how many there were."""
+        began, many = time.perf_counter(), min(self._many, self._most - self._next)
+        self.runner.run(self._next, self._next + many)
+        self._next += many
+        self._many = max(1, min(MANY, int(many * TURN / (time.perf_counter() - began))))
+        return many
+
+
 def run(names: Sequence[str], seed: int, cases: int | None, minutes: float | None, folder: Path) -> Record:
     """Run cases of every kind in turn, until there are enough or the time is over."""
     start, tried, wrong, kinds = time.perf_counter(), Counter[str](), list[str](), Counter[str]()
-    runners = [Runner(Bench(name, folder / name.replace(" ", "-"), seed)) for name in names]
-    number, until = 0, None if minutes is None else start + 60 * minutes
-    while (cases is None or number < cases) and (until is None or time.perf_counter() < until):
-        for runner in runners:
-            many = BATCH if runner.bench.name in LOADERS else BATCH // 20
-            first = number if many == BATCH else number // 20
-            last = min(first + many, cases or sys.maxsize)
-            runner.run(first, last)
-            tried["loader cases" if many == BATCH else "whole commands"] += max(0, last - first)
-            for each in runner.wrong:
-                show(each, kinds)
-            wrong += runner.wrong
-            runner.wrong = []
-            if until is not None and time.perf_counter() >= until:
-                break
-        number += BATCH
+    waiting = [Turns(Bench(name, folder / name.replace(" ", "-"), seed), cases) for name in names]
+    ready()
+    until = float("inf") if minutes is None else start + 60 * minutes
+    while waiting and time.perf_counter() < until:
+        turn = waiting.pop(0)
+        tried[turn.what] += turn.take()
+        for each in turn.runner.wrong:
+            show(each, kinds)
+        wrong += turn.runner.wrong
+        turn.runner.wrong = []
+        waiting += [] if turn.over else [turn]
     return Record("fuzz", dict(tried), wrong, seed, time.perf_counter() - start)
 
 
@@ -208,6 +225,16 @@ def one(name: str, seed: int, number: int, folder: Path, keep: Path | None) -> i
     return int(bool(found))
 
 
+def led(names: Sequence[str], seed: int, minutes: float, folder: Path, record: Path | None) -> Iterator[int]:
+    """Let coverage lead the changes of each kind for its share of the time; gives exit codes."""
+    import guided
+
+    for name in names:
+        bench = Bench(name, folder / name.replace(" ", "-"), seed)
+        ready()
+        yield reported(guided.run(bench, 60 * minutes / len(names), seed), record)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse the line, run, write the record down; 1 if anything was wrong."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -217,20 +244,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--kind", action="append", choices=list(KINDS), help="kinds (default: all); may be repeated")
     parser.add_argument("--case", type=int, help="with --kind: this case alone")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="with --case: write its changed files there")
-    parser.add_argument("--guided", action="store_true", help="with --kind: let coverage lead the changes")
+    parser.add_argument("--guided", action="store_true", help="let coverage lead the changes")
     parser.add_argument("--record", type=Path, help="JSON file for the counts")
     given = parser.parse_args(argv)
     names = given.kind or list(KINDS)
     cases = given.cases or (None if given.minutes else 100)
-    with tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as place:
+    with scratch() as place:
         if given.case is not None:
             return one(names[0], given.seed, given.case, Path(place), given.keep)
         if given.guided:
-            import guided
-
-            return guided.run(
-                Bench(names[0], Path(place) / "guided", given.seed), 60 * (given.minutes or 1), given.seed
-            )
+            return max(led(names, given.seed, given.minutes or 1, Path(place), given.record))
         record = run(names, given.seed, cases, given.minutes, Path(place))
     return reported(record, given.record)
 

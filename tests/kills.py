@@ -15,7 +15,6 @@ import random
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -26,7 +25,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE / "hardening")]
 
 from crashes import Bench, WrongError
-from forked import Child, Ended
+from forked import Child, Ended, scratch
 from job_cases import JOBS, fresh
 from records import Record, reported
 
@@ -161,7 +160,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--job", action="append", choices=list(JOBS), help="jobs (default: all); may be repeated")
     parser.add_argument("--record", type=Path, help="JSON file for the counts")
     given = parser.parse_args(argv)
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch() as folder:
         record = run(given.job or list(JOBS), given.count, given.seed, given.anew, Path(folder))
     return reported(record, given.record)
 

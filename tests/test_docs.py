@@ -23,8 +23,20 @@ GUIDES = sorted((ROOT / "docs").glob("*.md"))
 CARDS = sorted((ROOT / "docs" / "models").glob("*.md"))
 LINKED = [README, *GUIDES, BENCHMARKS / "README.md"]
 PAGES = [*LINKED, *CARDS, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
-OTHERS = {"milk-np", "milk-count", "--strict", "--anew", "--guided", "--run"}
-"""The package, the command that CONTRIBUTING.md shows how to write, and an option of mypy."""
+OTHERS = {
+    "milk-np",
+    "milk-count",
+    "--strict",
+    "--anew",
+    "--guided",
+    "--run",
+    "--preload",
+    "--states",
+    "--kind",
+    "--case",
+    "--job",
+}
+"""The package, the command that CONTRIBUTING.md shows how to write, options of mypy, gunicorn and the harnesses."""
 MOST_WORDS = 1100
 
 pytestmark = pytest.mark.skipif(

@@ -65,6 +65,14 @@ def mirror(a: Floats) -> None:
         a[rows, rest] = a[rest, rows].T
 
 
+def clear_above(a: Floats) -> None:
+    """The upper triangle of `a` (n, n) becomes zero."""
+    for start in range(0, len(a), MIRROR_ROWS):
+        rows, stop = slice(start, start + MIRROR_ROWS), start + MIRROR_ROWS
+        a[rows, rows] = np.tril(a[rows, rows])
+        a[rows, stop:] = 0
+
+
 def _divide(x: Floats, factor: Floats, side: bytes, transposed: bool) -> None:
     """Column by column, as the routines read memory, x is x^T and C is C^T, an upper triangle."""
     m, n, kind = x.shape[1], x.shape[0], _kind(x)

@@ -28,7 +28,8 @@ def sparse_product(indptr: Ints, indices: Ints, weights: Floats, x: Floats, out:
             for k in range(len(total)):
                 total[k] = 0
             for at in range(indptr[r], indptr[r + 1]):
-                prefetch_row(x, np.int64(indices[min(at + AHEAD, last)]))
+                ahead = at + AHEAD if at + AHEAD < last else last
+                prefetch_row(x, np.int64(indices[ahead]))
                 _add(total, weights[at], x[indices[at]])
 
 

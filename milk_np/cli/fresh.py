@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from milk_np.cli.rejects import Place
+from milk_np.data.storage import naming
 from milk_np.errors import DataError
 from milk_np.files import load_arrays
+from milk_np.serving.identity import texts
 from milk_np.text import nearest
 
 _IDS = "item_ids"
@@ -81,7 +83,8 @@ def read_new_items(path: str, modalities: tuple[str, ...]) -> NewItems:
     owned = _owned(path, rows, modalities)
     if ids is not None and np.shape(ids) != (len(owned),):
         raise DataError(f"{path}: expected {len(owned)} {_IDS}, one per item, got shape {np.shape(ids)}")
-    names = None if ids is None else np.asarray(ids).astype(np.str_).tolist()
+    with naming(given):
+        names = None if ids is None else texts(ids, "item")
     return NewItems(path, names, rows, owned, np.arange(1, len(owned) + 1))
 
 
@@ -101,7 +104,7 @@ def _read(path: Path, modalities: tuple[str, ...]) -> _Read:
 def _folder(path: Path) -> _Read:
     """A folder with one `.npy` per modality, and ids in item_ids.npy or item_ids.txt."""
     from milk_np.data.importers.columns import read_id_file
-    from milk_np.data.storage import naming, read_npy
+    from milk_np.data.storage import read_npy
 
     with naming(path):
         arrays = {file.stem: read_npy(file) for file in sorted(path.glob("*.npy")) if file.stem != _IDS}

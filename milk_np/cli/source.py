@@ -194,9 +194,10 @@ class Source:
 
     def _encoded(self, new: NewItems) -> Vectors:
         with naming(Path(new.file)):
+            vectors = self.model.encode_items(new.features, new.owned)  # which checks the rows
             if isinstance(self.model, (OnData, StoredModel)):
                 self.model.check_scale(new.features, new.owned)
-            return self.model.encode_items(new.features, new.owned)
+            return vectors
 
 
 def open_source(model: str, data: str | None, device: str, skip: bool = False) -> Source:

@@ -96,7 +96,7 @@ class Dataset(Arrays, Tabular):
 
     @classmethod
     def load(cls, path: str | PathLike[str], *, check_features: bool = True) -> Dataset:
-        """Read a data set from an `.npz` file, or from a folder whose features are then memory-mapped.
+        """Read a data set from an `.npz` file, or from a folder whose features and pairs are then memory-mapped.
 
         Of a data set in shards it reads all; see `milk_np.data.shards` for some of them.
 

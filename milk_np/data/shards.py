@@ -22,14 +22,21 @@ from milk_np.data import storage
 from milk_np.data.arrays import PAIRS_HASH
 from milk_np.data.dataset import Dataset
 from milk_np.errors import DataError, SettingsError
-from milk_np.files import refuse_special
+from milk_np.files.schema import WHOLE, Field, check
 from milk_np.files.writing import sync
 from milk_np.ranks.group import shares
 
 SHARDS = "shards"
 """Where `meta.json` has the number of users of each shard."""
+_MOST_USERS = 1 << 31
 ITEMS, USERS = "items", "users-{:05d}"
-_OF_USERS = ("user", "item", "split", "user_ids")
+_OF_USERS = {
+    "user": Field(WHOLE, ("n",), low=0, below="U"),
+    "item": Field(WHOLE, ("n",), low=0),
+    "split": Field(WHOLE, ("n",), low=0),
+    "user_ids": Field("U", ("U",)),
+}
+"""Arrays of a shard of n pairs and U users."""
 
 
 def write_shards(ds: Dataset, path: str | PathLike[str], count: int) -> Path:
@@ -78,10 +85,9 @@ def shard_sizes(path: str | PathLike[str]) -> list[int]:
     file = Path(path) / "meta.json"
     if not file.is_file():
         return []
-    refuse_special(file)
     with storage.naming(file):
-        sizes = storage.parse_meta(file.read_text(encoding="utf-8")).get(SHARDS, [])
-    if not isinstance(sizes, list) or not all(isinstance(n, int) and n > 0 for n in sizes):
+        sizes = storage.read_meta(file).get(SHARDS, [])
+    if not isinstance(sizes, list) or not all(type(n) is int and 0 < n <= _MOST_USERS for n in sizes):
         raise DataError(f"{file}: {SHARDS}: expected numbers of users, got {sizes!r}; prepare the data again")
     return sizes
 
@@ -93,12 +99,17 @@ def load_shards(path: str | PathLike[str], chosen: Sequence[int] | None = None, 
     """
     path, sizes = Path(path), shard_sizes(path)
     numbers = range(len(sizes)) if chosen is None else chosen
+    if not sizes or any(number >= len(sizes) for number in numbers):
+        raise DataError(
+            f"{path}: expected shards {', '.join(map(str, numbers))}, it has {len(sizes)}; prepare it again"
+        )
     with storage.naming(path):
         items, meta = storage.read_part(path / ITEMS, check)
         parts = [_shard(path / USERS.format(number), sizes[number]) for number in numbers]
     before = np.cumsum([0, *(sizes[number] for number in numbers)])
     arrays = {name: np.concatenate([part[name] for part in parts]) for name in ("item", "split", "user_ids")}
-    arrays["user"] = np.concatenate([p["user"] + np.int32(n) for p, n in zip(parts, before[:-1], strict=True)])
+    users = [part["user"].astype(np.int32) + np.int32(n) for part, n in zip(parts, before[:-1], strict=True)]
+    arrays["user"] = np.concatenate(users)
     names = tuple(items.pop("modalities").tolist())
     features = {name: items.pop(storage.FEATURE + name) for name in names}
     with storage.naming(path):
@@ -108,10 +119,5 @@ def load_shards(path: str | PathLike[str], chosen: Sequence[int] | None = None, 
 def _shard(folder: Path, n_users: int) -> dict[str, Any]:
     with storage.naming(folder):
         arrays, _ = storage.read_part(folder, True)
-        if absent := [name for name in _OF_USERS if name not in arrays]:
-            raise DataError(f"no array {', '.join(absent)}; prepare the data again")
-        if len(arrays["user_ids"]) != n_users:
-            raise DataError(
-                f"expected {n_users} users as in meta.json, got {len(arrays['user_ids'])}; prepare it again"
-            )
+        check(folder, arrays, _OF_USERS, {"U": n_users})
     return arrays

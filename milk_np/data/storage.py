@@ -21,6 +21,7 @@ FORMAT = 2
 REQUIRED = ("user", "item", "split", "item_split", "modalities", "available")
 OPTIONAL = ("user_ids", "item_ids")
 FEATURE = "feature_"
+PAIRS = ("user", "item", "split")
 
 
 @contextmanager
@@ -35,7 +36,7 @@ def naming(path: Path) -> Iterator[None]:
 
 
 def read_arrays(path: Path, check: bool = True) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Arrays and meta of a data set, from an `.npz` or a folder; features of a folder stay on disk.
+    """Arrays and meta of a data set, from an `.npz` or a folder; features and pairs of a folder stay on disk.
 
     An `.npz` has checksums of its own. Those of a folder are compared here, of the features only if `check`.
 
@@ -124,15 +125,14 @@ def read_part(path: Path, check: bool) -> tuple[dict[str, Any], dict[str, Any]]:
     """Those arrays of a data set that a folder has, and its meta; see `read_arrays`."""
     if not (path / "meta.json").exists():
         raise DataError("the folder has no meta.json, so it isn't a data set; import raw files with milk-prepare first")
-    refuse_special(path / "meta.json")
-    meta = parse_meta(_guarded((path / "meta.json").read_text, "meta.json"))
+    meta = read_meta(path / "meta.json")
     names = tuple(sorted(p.stem for p in path.glob("*.npy")))
     stored, known = meta.pop(checksums.KEY, {}), [k for k in names if _known(k)]
     if isinstance(stored, dict):
         if lost := sorted(set(stored) - set(names)):
             raise DataError(f"{lost[0]}.npy: no such file, though meta.json has its checksum; copy the folder again")
         checksums.verify(path, stored, [k for k in known if check or not k.startswith(FEATURE)])
-    arrays = {k: read_npy(path / f"{k}.npy", mmap=k.startswith(FEATURE)) for k in known}
+    arrays = {k: read_npy(path / f"{k}.npy", mmap=k.startswith(FEATURE) or k in PAIRS) for k in known}
     if "modalities" in arrays:
         _check_feature_keys(arrays)
     return arrays, meta
@@ -165,6 +165,12 @@ def _check_feature_keys(arrays: dict[str, Any]) -> None:
         raise ModalityError(
             f"array {key} isn't listed in modalities ({', '.join(map(str, names))}); add its name there or remove it"
         )
+
+
+def read_meta(file: Path) -> dict[str, Any]:
+    """Meta of a folder from its file; errors of `parse_meta`, and DataError for a file that can't be read."""
+    refuse_special(file)
+    return parse_meta(_guarded(lambda: file.read_text(encoding="utf-8"), file.name))
 
 
 def parse_meta(text: str) -> dict[str, Any]:

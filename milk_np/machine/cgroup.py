@@ -26,12 +26,12 @@ def cgroup_folders(root: Path, own: Path, controller: str) -> list[Path]:
     """
     folders = [root, root / controller]
     for line in read(own).splitlines():
-        _, names, group = line.split(":", 2)
-        if names and controller not in names.split(","):
+        _, names, group = (*line.split(":", 2), "", "")[:3]
+        if (names and controller not in names.split(",")) or not group:
             continue
-        base = root / controller if names else root
-        path = base / group.lstrip("/")
-        folders += [path, *(parent for parent in path.parents if parent.is_relative_to(base))]
+        for base in (root / controller, root / names) if names else (root,):  # mounted by one name, or all together
+            path = base / group.lstrip("/")
+            folders += [path, *(parent for parent in path.parents if parent.is_relative_to(base))]
     return folders
 
 
@@ -40,25 +40,29 @@ def _quota(folder: Path) -> float:
     quota, _, period = read(folder / "cpu.max").partition(" ")
     if not quota:
         quota, period = read(folder / "cpu.cfs_quota_us"), read(folder / "cpu.cfs_period_us")
-    if not quota.isdecimal() or not period.isdecimal() or int(quota) == 0 or int(period) == 0:
-        return math.inf
-    return int(quota) / int(period)
+    allowed, of = _number(quota), _number(period)
+    return allowed / of if allowed and of else math.inf
 
 
 def _headroom(folder: Path) -> float:
     """Limit minus use of one control group; file pages that the kernel can drop don't count as used."""
-    limit = read(folder / "memory.max") or read(folder / "memory.limit_in_bytes")
-    used = read(folder / "memory.current") or read(folder / "memory.usage_in_bytes")
-    if not limit.isdecimal() or not used.isdecimal():
+    limit = _number(read(folder / "memory.max") or read(folder / "memory.limit_in_bytes"))
+    used = _number(read(folder / "memory.current") or read(folder / "memory.usage_in_bytes"))
+    if limit is None or used is None:
         return math.inf
     fields = dict(line.split(" ", 1) for line in read(folder / "memory.stat").splitlines() if " " in line)
-    droppable = fields.get("total_inactive_file") or fields.get("inactive_file", "0")
-    return max(0, int(limit) - int(used) + int(droppable))
+    droppable = _number(fields.get("total_inactive_file") or fields.get("inactive_file", ""))
+    return max(0, limit - used + (droppable or 0))
+
+
+def _number(text: str) -> int | None:
+    """A number as the kernel writes it, below 2^64; None of anything else, such as max."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 21 else None
 
 
 def read(path: Path) -> str:
     """Text of a small file without surrounding whitespace; empty if it can't be read."""
     try:
         return path.read_text().strip()
-    except (OSError, UnicodeDecodeError):
+    except (OSError, ValueError):  # a name with a zero byte, or no text
         return ""

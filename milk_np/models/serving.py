@@ -97,8 +97,9 @@ class Serving(Recommender):
         """
         known = self.catalogue
         wanted = np.arange(known.n_users) if users is None else known.users.numbers(users)
+        vectors = self.encode_items(features, available)  # which checks the rows
         self.check_scale(features, available)
-        return lists.score_items(self, known, self.encode_items(features, available), wanted)
+        return lists.score_items(self, known, vectors, wanted)
 
     def recommend_users_for_new_items(self, features: Features, k: int = 20, available: Owned = None) -> Ranked:
         """The best `k` users for each item that wasn't in the data; `features` as in `score_items`.
@@ -106,8 +107,9 @@ class Serving(Recommender):
         The queries are rows of the features.
         """
         known = self.catalogue
+        vectors = self.encode_items(features, available)
         self.check_scale(features, available)
-        found = lists.users_for_new_items(self, known, self.encode_items(features, available), k)
+        found = lists.users_for_new_items(self, known, vectors, k)
         return found.named(_as_they_are, known.users.names, "new_item", "user")
 
     def _candidates(self, candidates: str | IdList) -> str | NDArray[np.int32]:

@@ -147,8 +147,9 @@ class StoredModel(Estimator, Serving):
 
         Raises DataError for an id that is there already, and what `encode_items` raises.
         """
+        vectors = self.encode_items(features, available)  # which checks the rows
         self.check_scale(features, available)
-        return Pool(self, self.catalogue, texts(ids, "item"), self.encode_items(features, available))
+        return Pool(self, self.catalogue, texts(ids, "item"), vectors)
 
     @property
     @abstractmethod

@@ -50,7 +50,7 @@ class BalancedAxes:
         G_u, G_z = second_moment(users, unit=True), second_moment(items)
         G_u[np.diag_indices_from(G_u)] += FLOOR * np.trace(G_u) / len(G_u) or 1.0
         H = linalg.cholesky(G_u, lower=True)
-        values, Q = linalg.eigh(H.T @ G_z @ H)
+        values, Q = linalg.eigh(H.T @ G_z @ H, driver="evd")
         values, Q = np.maximum(values[::-1], 0), Q[:, ::-1]
         scale = np.maximum(values, LEAST * values[:1]) ** 0.25 if values[0] > 0 else np.ones_like(values)
         return cls(linalg.solve_triangular(H, Q, lower=True, trans="T") * scale, H @ Q / scale, np.sqrt(values))

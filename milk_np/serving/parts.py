@@ -11,18 +11,22 @@ import json
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from milk_np.errors import DataError
+from milk_np.errors import DataError, MilkError
+from milk_np.files import refuse_special
 from milk_np.files.writing import write_atomic
 from milk_np.serving.output import Table, parquet_module, write_parquet, write_table
 
 KEY = b"milk_np"
 _SHOWN = 10
+_KINDS = ("string", "large_string", "int", "uint", "float", "double")
+"""Beginnings of the types of columns, as Arrow names them."""
 
 
 @dataclass(frozen=True)
@@ -54,24 +58,41 @@ def write_part(path: str | Path, tables: Iterable[Table], part: Part) -> None:
 def read_part(path: str | Path) -> Part:
     """Which part a file holds. Raises DataError if it isn't one."""
     parquet = parquet_module()
+    refuse_special(path)
     try:
         found = json.loads((parquet.read_schema(path).metadata or {})[KEY])
-        return Part(int(found["number"]), int(found["of"]), dict(found["about"]))
+        part = Part(int(found["number"]), int(found["of"]), dict(found["about"]))
+        if not 1 <= part.number <= part.of:
+            raise ValueError(f"it says that it is part {part.name}")
+        return part
     except Exception as error:  # a damaged file raises nearly anything
         raise DataError(f"{path}: expected a part of lists, as milk-recommend --shard writes it ({error})") from error
 
 
 def tables_of(path: str | Path) -> Iterator[Table]:
-    """Columns of a part, one batch of rows at a time."""
+    """Columns of a part, one batch of rows at a time. Raises DataError if they can't be read, or aren't lists."""
     parquet = parquet_module()
-    with parquet.ParquetFile(path) as file:
-        for batch in file.iter_batches():
-            yield {name: _column(batch.column(name)) for name in batch.schema.names}
+    try:
+        with parquet.ParquetFile(path) as file:
+            for batch in file.iter_batches():
+                yield {name: _column(name, batch.column(name)) for name in batch.schema.names}
+    except (MilkError, GeneratorExit):
+        raise
+    except Exception as error:  # as above
+        raise DataError(f"{path}: its lists can't be read ({error}); make the part again") from error
 
 
-def _column(column: Any) -> NDArray[Any]:
-    texts = str(column.type) in ("string", "large_string")
-    return np.array(column.to_pylist(), np.str_) if texts else column.to_numpy()
+def _column(name: str, column: Any) -> NDArray[Any]:
+    """One column of ids, numbers or scores; ValueError for anything else, and for values that are missing."""
+    kind = str(column.type)
+    if column.null_count or not kind.startswith(_KINDS):
+        raise ValueError(f"column {name!r}: expected text or numbers, got {column.null_count} missing of {kind}")
+    if kind.endswith("string"):
+        return np.array(column.to_pylist(), np.str_)
+    array: NDArray[Any] = column.to_numpy()
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise ValueError(f"column {name!r}: expected finite numbers, got NaN or infinity")
+    return array
 
 
 def merge(paths: Sequence[Path], out: str | Path) -> int:
@@ -80,8 +101,21 @@ def merge(paths: Sequence[Path], out: str | Path) -> int:
     Raises DataError if one is missing, there twice, or made of something else than the others.
     """
     ordered = complete(paths)
-    write_table(out, (table for path in ordered for table in tables_of(path)))
+    write_table(out, _alike(ordered))
     return len(ordered)
+
+
+def _alike(paths: Sequence[Path]) -> Iterator[Table]:
+    """The tables of all files, which have to have the same columns."""
+    first: dict[str, str] = {}
+    for path in paths:
+        for table in tables_of(path):
+            found: dict[str, str] = {name: column.dtype.kind for name, column in table.items()}
+            first = first or found
+            if found != first:
+                names = ", ".join(first)
+                raise DataError(f"{path}: expected the columns {names} of {paths[0]}, got {', '.join(found) or 'none'}")
+            yield table
 
 
 def complete(paths: Sequence[Path]) -> list[Path]:
@@ -97,11 +131,12 @@ def complete(paths: Sequence[Path]) -> list[Path]:
         if part.number in found:
             raise DataError(f"{path}: is part {part.name}, and so is {found[part.number]}; give each part once")
         found[part.number] = path
-    missing = [f"{number}/{first.of}" for number in range(1, first.of + 1) if number not in found]
-    if missing:
-        more = f" and {len(missing) - _SHOWN:,} more" if len(missing) > _SHOWN else ""
+    if missing := first.of - len(found):
+        absent = (f"{number}/{first.of}" for number in range(1, first.of + 1) if number not in found)
+        more = f" and {missing - _SHOWN:,} more" if missing > _SHOWN else ""
         raise DataError(
-            f"missing {', '.join(missing[:_SHOWN])}{more} of {first.of:,} parts; make each with milk-recommend --shard"
+            f"missing {', '.join(islice(absent, _SHOWN))}{more} of {first.of:,} parts; make each with "
+            "milk-recommend --shard"
         )
     return [found[number] for number in sorted(found)]
 

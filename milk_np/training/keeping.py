@@ -10,7 +10,6 @@ Where the data are in shards, each rank writes the tables of its own shards, and
 
 from __future__ import annotations
 
-import json
 import secrets
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
@@ -22,6 +21,7 @@ import numpy as np
 from milk_np.data.share import Share
 from milk_np.errors import DataError
 from milk_np.files import Arrays, read_npz, write_json_atomic, write_npz_atomic
+from milk_np.files.parsing import json_object
 from milk_np.files.pieces import Pieces
 
 PARTS = "parts.json"
@@ -115,9 +115,9 @@ def parts_of(folder: Path) -> tuple[str, list[int]]:
     """The token and the number of users of each shard of a folder of parts. DataError if it can't be read."""
     file = folder / PARTS
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        found = json_object(file)
         token, users = str(found["token"]), [int(n) for n in found["users"]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (DataError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise DataError(f"{file}: expected the list of a folder's parts ({error}); train again") from error
     if not token.isalnum() or not users:
         raise DataError(f"{file}: expected a token and numbers of users, got {token!r} and {users}; train again")

@@ -18,10 +18,13 @@ from milk_np.experiments.runs import Result, Run, base, execute, masked
 from milk_np.experiments.store import Store
 from milk_np.models.milk.settings import MilkSettings
 from milk_np.models.registry import adapted, make_settings
+from milk_np.training.pretraining import cache
 
 SETTINGS = MilkSettings(
     protocol="FTMT", dim=8, batch_size=128, max_epochs=4, eval_every=2, topk=(5,), valid_metric="ndcg@5", lr=0.02
 )
+
+SHORT = {"dim": 8, "max_epochs": 1, "backbone_epochs": 1, "topk": (5,), "valid_metric": "ndcg@5", "content": "unit"}
 
 
 @pytest.fixture(scope="module")
@@ -147,3 +150,19 @@ def test_a_revision_of_a_model_makes_its_runs_anew(monkeypatch: pytest.MonkeyPat
     before = [run.key for run in runs]
     monkeypatch.setattr(type(runs[1].settings), "revision", runs[1].settings.revision + 1)
     assert [run.key == key for run, key in zip(runs, before, strict=True)] == [True, False]
+
+
+def test_runs_share_pretrained_tables(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By files: another process, or a later command, finds them."""
+    learned, calls = cache.learned, []
+    monkeypatch.setattr(cache, "learned", lambda *given: calls.append(given) or learned(*given))
+    runs = [
+        Run(path, base(path).content_hash, 0.2, 0, make_settings({"model": name, "protocol": protocol, **SHORT}))
+        for name, protocol in (("heater", "FTMT"), ("gar", "FTMT"), ("gorec", "MTMT"))
+    ]
+    store = Store(tmp_path / "out" / "runs")
+    for run in runs:
+        cache._RECENT.clear()
+        run_all([run], store, 1, lambda text: None, "runs")
+    assert len(calls) == 1
+    assert len(list((tmp_path / "out" / "pretrained").iterdir())) == 1

@@ -11,8 +11,10 @@ import traceback
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO, Any, NoReturn
 
+MEMORY = Path("/dev/shm")
 UNEXPECTED = 99
 """Exit code of a function that raised."""
 
@@ -64,6 +66,11 @@ class Child:
             shown.seek(0)
             said = shown.read().decode(errors="replace")
         return Ended(os.waitstatus_to_exitcode(status), said, hung)
+
+
+def scratch() -> tempfile.TemporaryDirectory[str]:
+    """A folder for a harness, in memory where there is such a file system: disks take longer than the cases do."""
+    return tempfile.TemporaryDirectory(dir=MEMORY if os.access(MEMORY, os.W_OK) else None)
 
 
 def call(body: Callable[[], int | None], seconds: float = 120.0) -> Ended:

@@ -12,24 +12,27 @@ from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import mutants
 import numpy as np
-from job_cases import CHANGES, MILK, QUIET, SEARCH, SIZES, data, inside, model, quietly, raw
+from job_cases import CHANGES, MILK, QUIET, SEARCH, SIZES, data, in_parts, in_shards, inside, model, quietly, raw
 from mutants import changed_bytes, changed_json, changed_lines, changed_npy, changed_npz, changed_table
 
-from milk_np.cli import evaluate, prepare, recommend, reproduce, train
+from milk_np.cli import evaluate, merge, prepare, recommend, reproduce, train, tune
 from milk_np.data import Dataset
 from milk_np.data.importers.preparation import Preparation
 from milk_np.data.importers.tables import from_tables
+from milk_np.data.shards import load_shards
 from milk_np.errors import MilkError
 from milk_np.machine import threads
 from milk_np.models.registry import load_settings, make_model, make_settings
-from milk_np.models.stored import load
+from milk_np.models.stored import StoredModel, load
 from milk_np.service.core import Service
+from milk_np.serving.parts import KEY
 from milk_np.serving.recommend import recommend_blocks
 
 Files = dict[str, bytes]
@@ -111,13 +114,25 @@ def change_folder(rng: random.Random, files: Files) -> Files:
     """An array or the meta of a folder, mostly with the checksum that it has now."""
     changed = one_of(any__npy=rarely(changed_npy), meta__json=changed_json)(rng, files)
     if rng.random() < 0.85:
-        with suppress(ValueError, KeyError, TypeError, RecursionError):
-            meta = json.loads(changed["set/meta.json"])
-            for name, content in changed.items():
-                if name.endswith(".npy"):
-                    meta["checksums"][Path(name).stem] = f"{zlib.crc32(content):08x}"
-            changed["set/meta.json"] = json.dumps(meta).encode()
+        for name, content in changed.items():
+            if name.endswith(".npy") and content is not files[name]:
+                _seal(changed, name, content)
     return changed
+
+
+def _seal(files: Files, name: str, content: bytes) -> None:
+    """Give the meta beside an array its checksum, if the meta can still be read."""
+    meta = f"{name.rpartition('/')[0]}/meta.json"
+    with suppress(ValueError, KeyError, TypeError, RecursionError):
+        value = json.loads(files[meta])
+        value["checksums"][Path(name).stem] = f"{zlib.crc32(content):08x}"
+        files[meta] = json.dumps(value).encode()
+
+
+def use_shards() -> int:
+    """Load a data set in shards, all of it and a part."""
+    load_shards("shards", [1])
+    return _digest(load_shards("shards"))
 
 
 # Models
@@ -217,6 +232,7 @@ def change_parquet(rng: random.Random, content: bytes) -> bytes:
     if rng.random() < 0.3:
         return changed_bytes(rng, content)
     table = pq.read_table(io.BytesIO(content))
+    kept = table.schema.metadata
     at = rng.randrange(table.num_columns)
     name, size = table.column_names[at], table.num_rows
     columns: tuple[Callable[[], Any], ...] = (
@@ -246,9 +262,32 @@ def change_parquet(rng: random.Random, content: bytes) -> bytes:
                 table = table.slice(0, rng.choice((0, 1)))
             case _:
                 table = table.set_column(at, name, column)
+    table = table.replace_schema_metadata(kept)
     file = io.BytesIO()
     pq.write_table(table, file)
     return file.getvalue()
+
+
+def shards_trained(folder: Path) -> None:
+    """`run/` of data in shards, a model in a folder of parts."""
+    in_shards(folder)
+    with inside(folder):
+        quietly(lambda: train.main(["--data", "shards", "--out", "run", *MILK, *QUIET]))
+
+
+def change_part(rng: random.Random, content: bytes) -> bytes:
+    """A part of lists with other columns, or that says otherwise of what it is a part."""
+    import pyarrow as pa
+    from pyarrow import parquet as pq
+
+    if rng.random() < 0.5:
+        return change_parquet(rng, content)
+    table, file = pq.read_table(io.BytesIO(content)), io.BytesIO()
+    about = (table.schema.metadata or {}).get(KEY, b"{}")
+    with suppress(pa.ArrowException, ValueError):
+        pq.write_table(table.replace_schema_metadata({KEY: changed_json(rng, about)}), file)
+        return file.getvalue()
+    return content
 
 
 # Services, lists, results
@@ -266,12 +305,18 @@ def served(folder: Path) -> None:
     )
 
 
+@cache
+def _unchanged_model() -> StoredModel:
+    """The model of the service, which no case changes."""
+    return load("run/model.npz")
+
+
 def use_journal() -> None:
     """Begin a service on a journal, ask it and change something."""
-    each = Service(lambda: load("run/model.npz"), "journal.jsonl")
+    each = Service(_unchanged_model, "journal.jsonl")
     each.recommend(["u1"], 3, candidates="all")
     each.put({"mine": {"image": [1.0] * 5, "text": None}})
-    again = Service(lambda: load("run/model.npz"), "journal.jsonl")
+    again = Service(_unchanged_model, "journal.jsonl")
     if "mine" not in again.added:
         raise WrongError("a change was lost")
 
@@ -301,6 +346,15 @@ def reproduced(folder: Path) -> None:
 _ONE = ("--repeats", "1", "--systems", "milk", "--new-items", "0.6")
 REPRODUCE = ("table4", "--data", "data.npz", "--out", "results", *_ONE, *SEARCH)
 
+
+def tuned(folder: Path) -> None:
+    """`tuned/` of a search."""
+    data(folder)
+    with inside(folder):
+        quietly(lambda: tune.main(list(TUNE)))
+
+
+TUNE = ("--data", "data.npz", "--out", "tuned", "--models", "milk", *SEARCH, "--quiet")
 
 # Command lines
 
@@ -372,6 +426,7 @@ KINDS: dict[str, Kind] = {
     "data, bytes": Kind(data, one_of(data__npz=changed_bytes), lambda: use_data("data.npz"), sealed=True),
     "folder": Kind(data_folder, change_folder, lambda: use_data("set")),
     "folder, bytes": Kind(data_folder, one_of(any__npy=changed_bytes), lambda: use_data("set"), sealed=True),
+    "shards": Kind(in_shards, change_folder, use_shards),
     "model": Kind(model, one_of(model__npz=rarely(changed_npz)), use_model),
     "model, bytes": Kind(model, one_of(model__npz=changed_bytes), use_model, sealed=True),
     "model milk": Kind(trained_by(*MILK), one_of(model__npz=rarely(changed_npz)), use_model),
@@ -416,11 +471,23 @@ KINDS: dict[str, Kind] = {
         one_of(any__json=changed_json, any__npz=rarely(changed_npz)),
         lambda: cli(reproduce.main, *REPRODUCE, "--report-only"),
     ),
+    "model in parts": Kind(
+        shards_trained,
+        one_of(parts__json=changed_json, any__npz=rarely(changed_npz)),
+        lambda: cli(recommend.main, "--model", "run", "--users", "all", "--topk", "3"),
+    ),
+    "parts": Kind(in_parts, one_of(any__parquet=change_part), lambda: cli(merge.main, "lists", "--out", "all.csv")),
+    "tuned": Kind(
+        tuned,
+        one_of(any__json=changed_json, any__toml=changed_lines, any__npz=rarely(changed_npz)),
+        lambda: cli(tune.main, *TUNE),
+    ),
     "lines": Kind(for_lines, change_line, use_line),
 }  # fmt: skip
 if find_spec("uvicorn") is None:
     del KINDS["titles"]
-LOADERS = tuple(name for name in KINDS if name not in ("run", "ids", "new items", "results", "lines"))
+COMMANDS = ("run", "ids", "new items", "results", "model in parts", "parts", "tuned", "lines")
+LOADERS = tuple(name for name in KINDS if name not in COMMANDS)
 """Kinds that call readers; the others are whole commands."""
 
 

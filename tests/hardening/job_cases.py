@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from milk_np.cli import evaluate, export, prepare, recommend, reproduce, train, tune, update
+from milk_np.cli import evaluate, export, merge, prepare, recommend, reproduce, train, tune, update
 from milk_np.data import Dataset, make_synthetic
 from milk_np.files import write_text_atomic
 from milk_np.models.stored import load
@@ -27,8 +28,10 @@ from milk_np.training.run_folder import RunFolder
 SIZES = ("--dim", "4", "--batch-size", "128", "--max-epochs", "3", "--eval-every", "1", "--topk", "5")
 MILK = ("--protocol", "FTMT", *SIZES)
 QUIET = ("--quiet", "--threads", "1")
-TIMES = {"seconds", "core_seconds", "fit_core_seconds", "fit_bytes", "size"}
+TIMES = {"seconds", "core_seconds", "fit_core_seconds", "fit_bytes", "size", "token"}
 """What differs from run to run in JSON files."""
+TOKEN = r"\.[0-9a-f]{16}\.npz$"
+"""The end of a file's name that says to which version of a folder in parts it belongs."""
 APPENDED = {"log.txt", "journal.jsonl", "told"}
 """Files that a resumed run writes on in: what they hold tells of the stop, too."""
 
@@ -115,6 +118,28 @@ def trained(name: str, *line: str, begin: Callable[[Path], Any] = data) -> Job:
 
 def void(_value: object) -> None:
     """Nothing."""
+
+
+def in_shards(folder: Path) -> None:
+    """`shards/`, a data set for several machines."""
+    data(folder)
+    with inside(folder):
+        quietly(lambda: prepare.main(["data.npz", "--out", "shards", "--shards", "2", "--quiet"]))
+
+
+def in_parts(folder: Path) -> None:
+    """`lists/`, two parts of the lists of `run/`."""
+    model(folder)
+    (folder / "lists").mkdir()
+    with inside(folder):
+        for number in (1, 2):
+            quietly(lambda: recommend.main([*part(number), *QUIET]))  # noqa: B023
+
+
+def part(number: int) -> tuple[str, ...]:
+    """The line of a part of two."""
+    out = ("--shard", f"{number}/2", "--out", f"lists/{number}.parquet")
+    return ("--model", "run", "--users", "all", "--topk", "5", *out)
 
 
 def two_models(folder: Path) -> None:
@@ -230,6 +255,7 @@ def _answered(each: Service) -> int:
     return 0
 
 
+STEPPED, CLOSED = ("gar", "micro", "clcrec", "duif"), ("svd-ridge", "feature-ials", "marec", "content-knn")
 JOBS = {
     job.name: job
     for job in (
@@ -238,6 +264,13 @@ JOBS = {
         trained("train best", "--preset", "best", "--topk", "5"),
         trained("train final", "--final", *SIZES[:-2]),
         trained("train pretrained", "--model", "heater", *SIZES),
+        *(trained(f"train {name}", "--model", name, *SIZES) for name in STEPPED),
+        *(trained(f"train {name}", "--model", name, "--topk", "5") for name in CLOSED),
+        trained("train shards", "--data", "shards", *MILK, begin=in_shards),
+        again("prepare shards", in_shards, prepare.main, "data.npz", "--out", "shards", "--shards", "3",
+              whole=("shards",)),
+        again("recommend shard", in_parts, recommend.main, *part(2), *QUIET, whole=("lists/2.parquet",)),
+        again("merge", in_parts, merge.main, "lists", "--out", "lists.csv", "--quiet", whole=("lists.csv",)),
         again("prepare file", older(raw, *PREPARED, "out.npz"), prepare.main, *PREPARED, "out.npz", whole=("out.npz",)),
         again("prepare folder", older(raw, *PREPARED, "out"), prepare.main, *PREPARED, "out", whole=("out",)),
         again("prepare synthetic", lambda folder: None, prepare.main, *BIG, "out", whole=("out",)),
@@ -280,8 +313,11 @@ def quietly(body: Callable[[], int]) -> None:
 
 def contents(folder: Path) -> dict[str, object]:
     """What each file of a folder holds, as far as it doesn't depend on the time or on a stop."""
-    found = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {str(path.relative_to(folder)): content(path) for path in found}
+    found: dict[str, object] = {}
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        name = re.sub(TOKEN, ".TOKEN.npz", str(path.relative_to(folder)))
+        found[f"{name}, a second one" if name in found else name] = content(path)
+    return found
 
 
 def content(path: Path) -> object:
@@ -299,7 +335,7 @@ def content(path: Path) -> object:
         return [json.loads(line) for line in lines]
     if path.suffix == ".json":
         return without_times(json.loads(path.read_text(encoding="utf-8")))
-    return without_history(path) if path.name == "last.npz" else path.read_bytes()
+    return without_history(path) if "last" in (path.stem, path.parent.name) else path.read_bytes()
 
 
 def without_times(value: Any) -> Any:

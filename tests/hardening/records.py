@@ -31,7 +31,7 @@ def write_record(path: Path, record: Record) -> None:
 
 def reported(record: Record, path: Path | None) -> int:
     """Print a record, keep it in the file if one is given; 1 if anything was wrong, as an exit code."""
-    print(record.text())
+    print(record.text(), flush=True)
     if path:
         write_record(path, record)
     return int(bool(record.wrong))

@@ -130,6 +130,34 @@ def test_files_that_may_not_grow_are_told(folder: Path) -> None:
     assert not list(folder.rglob("*.tmp"))
 
 
+GROUP = """
+mkdir groups
+echo 67108864 >groups/memory.max
+echo 1048576 >groups/memory.current
+echo 50000 100000 >groups/cpu.max
+mount --bind groups /sys/fs/cgroup
+"""
+
+
+def test_a_small_control_group_is_seen(folder: Path) -> None:
+    """Its files are made up: they are read, and nothing enforces them."""
+    line = namespaces("user", "map-root-user", "mount")
+    if not Path("/sys/fs/cgroup").is_dir():
+        pytest.skip("this system has no folder for control groups")
+    program = f"""
+import contextlib, io
+from milk_np.cli import train
+from milk_np.machine import memory, threads
+cores, said = threads.allowed_cores(), io.StringIO()
+with contextlib.redirect_stderr(said):
+    code = train.main(["--data", "data.npz", "--out", "out/run", {", ".join(map(repr, MILK))}, "--quiet"])
+print(cores, int(memory.available_bytes()), code, said.getvalue())
+"""
+    cores, available, code, said = run(folder, *line, before=GROUP, program=program).split(" ", 3)
+    assert (cores, available, code) == ("1", str(63 << 20), "5")
+    assert "63.0 MB is available" in said
+
+
 def lists_of(trained: StoredModel) -> bytes:
     return trained.recommend(["u1", "u2"], 4, candidates="all").found.tobytes()
 

@@ -119,3 +119,36 @@ def test_bytes_decide_choices() -> None:
     assert [first.choice("abcdefgh") for _ in range(6)] == [same.choice("abcdefgh") for _ in range(6)]
     assert [other.choice("abcdefgh") for _ in range(3)] == ["a"] * 3
     assert other.random() == 0
+
+
+def nested(data: bytes) -> int:
+    """Fails for one of four thousand million."""
+    if data[0] == 0x4D and data[1] == 0x49:
+        if data[2] == 0x4C:
+            if data[3] == 0x4B:
+                raise ValueError("found")
+            return 3
+        return 2
+    return 0
+
+
+def test_coverage_leads_to_what_chance_would_not_find(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    guided = pytest.importorskip("guided")
+    pytest.importorskip("atheris", reason="the extra fuzz is not installed")
+    kind = Kind(
+        lambda folder: (folder / "file").write_text("----") and None,
+        lambda rng, files: {"file": bytes(rng.getrandbits(8) for _ in range(4))},
+        lambda: nested(Path("file").read_bytes()),
+    )
+    monkeypatch.setitem(KINDS, "planted", kind)
+    monkeypatch.chdir(tmp_path)
+    found = guided.run(Bench("planted", tmp_path / "bench", 0), 120, 7, __name__)
+    assert found.tried[guided.WHAT] > 100
+    assert len(found.wrong) == 1
+    assert "ValueError at" in found.wrong[0]
+
+
+def test_functions_and_methods_of_a_package_are_led_by() -> None:
+    guided = pytest.importorskip("guided")
+    found = {function.__qualname__ for function in guided.functions("milk_np.data")}
+    assert {"Dataset.load", "Dataset.statistics", "Arrays.n_users"} <= found

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 
-from milk_np.kernels.cpu import parallel
+from milk_np.kernels import blas
+from milk_np.kernels.cpu import disk_cache, parallel
+from milk_np.models import registry
 
 
 @contextmanager
@@ -17,3 +21,12 @@ def without_threads() -> Iterator[None]:
         yield
     finally:
         parallel._Process.forked = before
+
+
+def ready() -> None:
+    """Everything is loaded: forked processes needn't look for it again, nor collect what is here."""
+    for module, name in ((disk_cache, "place"), (blas, "openblas_pools"), (registry, "spellings")):
+        if not hasattr(getattr(module, name), "cache_info"):
+            setattr(module, name, cache(getattr(module, name)))
+    gc.collect()
+    gc.freeze()

@@ -143,7 +143,10 @@ def column_of(values: Any, where: str, ids: bool = True) -> Any:
     if array.dtype.kind in "fM" and not ids:
         return array.astype("datetime64[us]") if array.dtype.kind == "M" else array
     if array.dtype.kind == "S":
-        array = np.char.decode(array, "utf-8")
+        try:
+            array = np.char.decode(array, "utf-8")
+        except UnicodeDecodeError as error:
+            raise DataError(f"{where}: expected ids as UTF-8 text, got bytes that aren't ({error})") from None
     if array.dtype.kind != "U":
         raise DataError(f"{where}: expected integers or strings, got {array.dtype}; cast the ids as they are meant")
     column = coded(array.astype(np.str_))

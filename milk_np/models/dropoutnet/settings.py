@@ -16,6 +16,7 @@ class DropoutNetSettings(PretrainedSettings):
     """What decides the result of DropoutNet."""
 
     title: ClassVar[str] = "DropoutNet"
+    revision: ClassVar[int] = 1  # an epoch is a tenth of a pass
 
     # fmt: off
     model: str = option("dropoutnet", str, "model", "model to train", choices=("dropoutnet",), metavar="NAME")

@@ -209,6 +209,8 @@ def targets(
     L, base, sets = items.n_landmarks, bases[0], Sets(items, weights, bases, first=False)
     step = columns_at_a_time(len(items.ids), L, base.dtype, _column_bytes(items, column_bytes))
     found = [_some_targets(sets, pairs, smoother, part, engine) for part in row_slices(L, step)]
+    if len(found) == 1:
+        return found[0]
     products = [np.hstack(parts) for parts in zip(*(each.products for each in found), strict=True)]
     return Targets(products, np.hstack([each.smoothed for each in found]))
 

@@ -73,13 +73,13 @@ def fit_by_blocks(
     similar, weights = similarities(landmarks, landmarks, kernel.scale), [items.weights(owned) for owned in sets]
     roots = [jittered(weighted(similar, kernel.weights, owned)) for owned in sets]
     side_by_side(lapack.cholesky, roots)
-    inverses = _inverses(roots)
-    bases = [put(inverse.T) for inverse in inverses]
+    narrow, *others = _inverses(roots)
+    bases = [put(inverse.T) for inverse in (narrow, *others)]
+    del others
     factors = normals(items, weights, bases, engine)
     for gram in factors:
         gram[np.diag_indices_from(gram)] += kernel.noise
     side_by_side(lapack.cholesky, factors)
-    narrow = inverses[0]
     _by_columns(narrow, lambda x, _: lapack.solve(x, factors[0]))  # N^-1 C^-1
     sums = targets(items, pairs, smoother, weights, [put(narrow.T), *bases[1:]], column_bytes, engine)
     variance, W = principal_axes(sums.products[0], width, LEAST_AXIS[np.dtype(dtype).char])
@@ -93,8 +93,13 @@ def fit_by_blocks(
 
 def _inverses(roots: Sequence[Floats]) -> list[Floats]:
     """C^-1 (L, L) of every C, the lower triangles of `roots`."""
-    out = [np.tril(root) for root in roots]
-    side_by_side(lapack.invert_triangle, out)
+    out = [root.copy() for root in roots]
+
+    def invert(root: Floats) -> None:
+        lapack.clear_above(root)
+        lapack.invert_triangle(root)
+
+    side_by_side(invert, out)
     return out
 
 
@@ -134,7 +139,7 @@ def principal_axes(gram: Floats, width: int, least: float) -> tuple[Floats, Floa
 
     Those of less than the share `least` of the longest one's variance are left out.
     """
-    variance, axes = linalg.eigh((gram + gram.T) / 2)
+    variance, axes = linalg.eigh((gram + gram.T) / 2, driver="evd")
     first = max(0, len(variance) - width)
     keep = np.flatnonzero(variance > least * variance[-1])
     keep = keep[keep >= first][::-1]

@@ -26,7 +26,7 @@ from milk_np.kernels.cpu.tasks import side_by_side
 from milk_np.models.base import Floats, Vectors
 from milk_np.models.kernel_profile.choice import ContentKernel
 from milk_np.models.kernel_profile.folds import Fold, without_one
-from milk_np.models.kernel_profile.limits import HELD_LANDMARKS
+from milk_np.models.kernel_profile.limits import FOLDS, HELD_LANDMARKS
 from milk_np.models.kernel_profile.ranked import Ranked
 from milk_np.models.kernel_profile.ridge import choose_sets
 from milk_np.models.kernel_profile.shared_features import Memory, SharedFeatures
@@ -35,7 +35,6 @@ from milk_np.models.kernel_profile.whitening import whitened
 
 Numbers = NDArray[np.intp]
 
-FOLDS = 4
 LEAST_NOISE = 0.01
 CUTOFF = 20
 
@@ -121,7 +120,7 @@ class HeldOut:
 
     def _fill_in(self, s: int, shared: SharedFeatures, noise: float) -> None:
         """Fill in the scores of the items held out with set `s`."""
-        features, tasks = shared.of(s), []
+        features, tasks = shared.of(s), list[tuple[int, slice, slice, Vectors]]()
 
         def solve(f: int) -> None:
             fold = self.folds[f]

@@ -16,6 +16,8 @@ HELD_ITEMS = 8192
 """Most training items of which some are held out in turn."""
 HELD_LANDMARKS = 512
 """Most landmarks among them: for a choice the kernel may be coarser."""
+FOLDS = 4
+"""Parts of the other items, each of which is held out in turn."""
 HELD_USERS = 4096
 """Most users whose lists of held-out items are looked at, in each fold."""
 KEPT_BYTES = 1 << 28
@@ -28,3 +30,8 @@ def most_sets(M: int) -> int:
     """Sets of owned modalities of `M` that get a regression of their own, at most: linear in M, not 2^M."""
     every = int(2**M) - 1
     return every if every <= MOST_SETS else max(MANY_SETS, SETS_PER_MODALITY * M)
+
+
+def held_sets(M: int) -> int:
+    """Sets of `M` modalities that items are held out with: all, all but one, and each alone."""
+    return 1 + (M if M > 2 else 0) + (M if M > 1 else 0)

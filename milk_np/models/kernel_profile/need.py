@@ -8,11 +8,14 @@ from dataclasses import dataclass, replace
 from milk_np.models.kernel_profile.limits import (
     CHOICE_ITEMS,
     EVEN_USERS,
+    FOLDS,
     HELD_ITEMS,
     HELD_LANDMARKS,
     HELD_USERS,
+    KEPT_BYTES,
     MOST_SETS,
     TRIED,
+    held_sets,
     most_sets,
 )
 from milk_np.models.kernel_profile.settings import KernelProfileSettings
@@ -167,13 +170,19 @@ class Need:
         M, D, most = len(self.widths), sum(self.widths), max(self.widths)
         axes = (1 if self.settings.whitening else len(TRIED)) * sum(min(self.landmarks, d) * d for d in self.widths)
         content = _FLOAT * (min(self.n, HELD_ITEMS) * D + self.landmarks * (D + most) + axes + 3 * most**2)
-        adjusted = min(self.U, EVEN_USERS) if self.settings.adjusts else 0  # three copies of one fold's scores, of four
+        adjusted = 3 * min(self.U, EVEN_USERS) // FOLDS if self.settings.adjusts else 0  # copies of one fold's scores
         if self.settings.whitening and self.settings.kernel_noise and not adjusted:
             return content + (M + 4) * _DOUBLE * min(self.n, CHOICE_ITEMS) ** 2
         tried = 1 if self.settings.whitening else len(TRIED)
         landmarks, users = min(self.landmarks, HELD_LANDMARKS), min(self.U, HELD_USERS)
-        each = most + (tried * M + M + 4) * landmarks + users + adjusted
-        return content + _FLOAT * min(self.n, HELD_ITEMS) * each
+        each = most + (tried * M + M + 1) * landmarks + users + adjusted
+        return content + _FLOAT * min(self.n, HELD_ITEMS) * each + self._shared(landmarks, users)
+
+    def _shared(self, landmarks: int, users: int) -> int:
+        """What kernels that differ in noise alone share, of all sets of modalities or of one."""
+        of_a_set = _FLOAT * landmarks * (min(self.n, HELD_ITEMS) + FOLDS * users + (FOLDS + 2) * landmarks)
+        every = of_a_set * held_sets(len(self.widths))
+        return every if every <= KEPT_BYTES else of_a_set
 
 
 def plan_for(need: Need, limit: float) -> Need:

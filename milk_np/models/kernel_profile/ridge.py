@@ -28,7 +28,8 @@ little less than that."""
 
 def jittered(among: Floats) -> Floats:
     """`among` (L, L), the landmarks' similarities, with JITTER on the diagonal."""
-    out: Floats = among + JITTER * np.trace(among) / len(among) * np.eye(len(among))
+    out = among.copy()
+    out[np.diag_indices_from(out)] += JITTER * np.trace(among) / len(among)
     return out
 
 
@@ -62,7 +63,7 @@ def _most_telling(available: Owned, always: Owned, most: int) -> Owned:
     found, counts = found[often], counts[often]
     sizes = found.sum(axis=1)
     more = found[:, None] & ~found[None]
-    inside = ~more.any(axis=2)  # [a, b]: whether items that own b own all of a
+    inside: Owned = np.logical_not(more.any(axis=2))  # [a, b]: whether items that own b own all of a
     best = np.where(found.all(axis=1), sizes, np.minimum(sizes, 1))
     chosen: list[int] = []
     for _ in range(most - len(always)):

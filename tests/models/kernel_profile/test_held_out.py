@@ -16,11 +16,11 @@ from milk_np.models.kernel_profile.choice import ContentKernel
 from milk_np.models.kernel_profile.folds import without_one
 from milk_np.models.kernel_profile.held_out import (
     CUTOFF,
-    FOLDS,
     HeldOut,
     _sets,
     ndcg,
 )
+from milk_np.models.kernel_profile.limits import FOLDS, held_sets
 from milk_np.models.kernel_profile.ridge import JITTER, choose_sets
 from milk_np.models.kernel_profile.smoothing import Smoothing
 from milk_np.models.kernel_profile.whitening import candidate_axes, whitened
@@ -141,6 +141,7 @@ def test_half_of_the_items_lack_one_of_what_they_own(M: int) -> None:
     assert not several.any() or 0.45 < lost.mean() < 0.55
     sets = _sets(M)
     np.testing.assert_array_equal(np.sort(-sets.sum(axis=1)), -sets.sum(axis=1))
+    assert len(sets) == held_sets(M)
     assert len(np.unique(sets, axis=0)) == len(sets) == {1: 1, 2: 3, 3: 7, 5: 11}[M]
     some = left.any(axis=1)
     taken = sets[choose_sets(left[some], sets)]
