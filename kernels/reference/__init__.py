@@ -8,11 +8,13 @@ from milk_np.kernels.reference.extract import extract, extract_all, extract_all_
 from milk_np.kernels.reference.gram import add_gram, add_products, combine, multiply
 from milk_np.kernels.reference.grouping import Groups, group
 from milk_np.kernels.reference.histories import (
+    histories_backward,
     leave_one_out,
     leave_one_out_backward,
     owned_mean,
     owned_mean_backward,
     read_histories,
+    sum_histories,
     sum_rows,
 )
 from milk_np.kernels.reference.lists import sum_lists, transpose_lists
@@ -47,6 +49,7 @@ __all__ = [
     "extract_backward_shared",
     "gather",
     "group",
+    "histories_backward",
     "leave_one_out",
     "leave_one_out_backward",
     "margins",
@@ -61,6 +64,7 @@ __all__ = [
     "risk",
     "shuffle",
     "solve_rows",
+    "sum_histories",
     "sum_lists",
     "sum_rows",
     "top_k",

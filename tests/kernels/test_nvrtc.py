@@ -46,7 +46,7 @@ def variants() -> Iterator[tuple[str, dict[str, str | int]]]:
         yield family, {}
     for shape, listed in product(SEARCH_SHAPES, (1, 8)):
         yield "search", dict(zip(SEARCH_NAMES, (*shape, listed), strict=True))
-    for family in ("adam", "extract", "lists", "margins", "penalties", "risk"):
+    for family in ("adam", "extract", "histories", "lists", "margins", "penalties", "risk"):
         for real, vec in (("float", 4), ("float", 2), ("float", 1), ("double", 2), ("double", 1)):
             for half in (0, 1) if family == "extract" else (0,):
                 yield family, {"REAL": real, "VEC": vec} | ({"HALF": half} if family == "extract" else {})
