@@ -13,7 +13,7 @@ import sys
 
 from planting import Mutation, Proof, run
 
-TESTS = ("kernels", "extract", "topk", "search", "budget", "objective", "histories", "training")
+TESTS = ("kernels", "extract", "topk", "search", "prune", "budget", "objective", "histories", "training")
 
 
 def _cuda(file: str, name: str, old: str, new: str) -> Mutation:
@@ -52,11 +52,11 @@ MUTATIONS = [
         "fetch(items, column, N, k, K, x);\n        __syncthreads();", "fetch(items, column, N, k, K, x);"),
     _cuda("topk.cu", "scores: no barrier before the next tile",
         "sum[a][b]);\n        __syncthreads();", "sum[a][b]);"),
-    _cuda("topk.cu", "selection: no barrier before the waiting are counted",
+    _cuda("selection.cuh", "selection: no barrier before the waiting are counted",
         "= mine;\n        __syncthreads();", "= mine;"),
-    _cuda("topk.cu", "selection: a barrier only for threads with an item",
+    _cuda("selection.cuh", "selection: a barrier only for threads with an item",
         "= mine;\n        __syncthreads();", "= mine;\n        if (item < N) __syncthreads();"),
-    _cuda("topk.cu", "selection: excluded items may be read before they are struck out",
+    _cuda("selection.cuh", "selection: excluded items may be read before they are struck out",
         "    if (threadIdx.x == 0) *waiting = 0;\n    __syncthreads();\n    u64 worst",
         "    if (threadIdx.x == 0) *waiting = 0;\n    u64 worst"),
     _cuda("search.cu", "no barrier before a slice is multiplied",
@@ -206,8 +206,43 @@ MUTATIONS = [
     _cuda("histories.cu", "profiles: gradient of g without the length", "Real(factor * total)", "Real(total)"),
     _cuda("histories.cu", "profiles: gradient of g from every lane",
         "mine && my_lane(lanes) == 0 ? double(along)", "mine ? double(along)"),
+    _cuda("prune.cu", "bytes: rounded towards zero", "rintf(value * inverse)", "truncf(value * inverse)"),
+    _cuda("prune.cu", "bytes: what is lost forgotten", "lost = fmaf(-whole, scale, value);", "lost = 0.0f;"),
+    _cuda("prune.cu", "bytes: sign of a byte in its neighbour", "(int(whole) & 255) << 8 * i", "int(whole) << 8 * i"),
+    _cuda("prune.cu", "bytes: numbers behind the row's end", "value = i < left ? x[i] : 0.0f", "value = x[i]"),
+    _cuda("prune.cu", "bytes: rows behind the last not zero", "there = r < n ? K : 0;", "there = K;"),
+    _cuda("prune.cu", "bytes: NaN passes", "bad = bad || !(fabsf(row[k]) <= LARGEST);",
+        "bad = bad || fabsf(row[k]) > LARGEST;"),
+    _cuda("prune.cu", "bounds: the item's rounding forgotten", "(p.kept * v.lost + ", "("),
+    _cuda("prune.cu", "bounds: the query's rounding forgotten", "p.lost * v.length + rounding", "rounding"),
+    _cuda("prune.cu", "bounds: no barrier before a slice is multiplied",
+        "at, z);\n        __syncthreads();", "at, z);"),
+    _cuda("prune.cu", "bounds: no barrier before the next slice",
+        "sum);\n        __syncthreads();", "sum);"),
+    _cuda("prune.cu", "bounds: a warp's columns are its neighbour's",
+        "threadIdx.x / 32 % 2 * 64", "threadIdx.x / 64 % 2 * 64"),
+    _cuda("prune.cu", "lists: later items by the first one's number", "unsigned(first) + item);", "item);"),
+    _cuda("prune.cu", "lists: excluded items have a bound",
+        "if (item >= 0 && item < N) row[item] = minus_infinity();", ";"),
+    _cuda("prune.cu", "lists: excluded items are in the first span", "i64 item = exclude[at] - first;",
+        "i64 item = exclude[at];"),
+    _cuda("prune.cu", "lists: bounds of the highest taken for scores",
+        "if (key[at]) key[at] = query.key(0xffffffffu - unsigned(key[at]));", ";"),
+    _cuda("prune.cu", "lists: an item whose bound is the limit is left out", "row[item] >= limit && row[item] > minus",
+        "row[item] > limit && row[item] > minus"),
+    _cuda("prune.cu", "lists: no barrier before keys are written over",
+        "    __syncthreads();  // all have read what is written next\n", ""),
+    _cuda("prune.cu", "lists: no barrier before what is found is counted",
+        "key[at] = u64(item);\n        }\n    __syncthreads();", "key[at] = u64(item);\n        }"),
+    _cuda("prune.cu", "lists: too many items for the room", "|| count > 2 * KEPT)", ")"),
+    _cuda("prune.cu", "lists: a query that isn't in bytes has a list", "if (sizes[q].scale < 0 || count", "if (count"),
+    _cuda("prune.cu", "lists: what earlier items left is forgotten",
+        "    read_list(index, score, k, key);\n    for", "    for"),
+    _cuda("prune.cu", "lists: keys behind the last are sorted too",
+        "key[at] = 0;\n    __syncthreads();\n    sort_keys(key, size);",
+        ";\n    __syncthreads();\n    sort_keys(key, size);"),
     _cuda("topk.cu", "long lists: later turns begin anew", "        limit = key[KEPT - 1];\n", ""),
-    _cuda("topk.cu", "selection: no room for what waits", "KEPT - THREADS) {", "KEPT) {"),
+    _cuda("selection.cuh", "selection: no room for what waits", "KEPT - THREADS) {", "KEPT) {"),
 ]  # fmt: skip
 
 

@@ -50,6 +50,8 @@ def variants() -> Iterator[tuple[str, dict[str, str | int]]]:
         for real, vec in (("float", 4), ("float", 2), ("float", 1), ("double", 2), ("double", 1)):
             for half in (0, 1) if family == "extract" else (0,):
                 yield family, {"REAL": real, "VEC": vec} | ({"HALF": half} if family == "extract" else {})
+    for vec in (4, 1):
+        yield "prune", {"VEC": vec}
     for vec, kvec, half in product((4, 2, 1), (4, 1), (0, 1)):
         yield "products", {"VEC": vec, "KVEC": kvec, "HALF": half}
     for half in (0, 1):
