@@ -13,7 +13,7 @@ import sys
 
 from planting import Mutation, Proof, run
 
-TESTS = ("kernels", "extract", "topk", "search", "prune", "budget", "objective", "histories", "training")
+TESTS = ("kernels", "extract", "topk", "search", "prune", "budget", "objective", "histories", "profile", "training")
 
 
 def _cuda(file: str, name: str, old: str, new: str) -> Mutation:
@@ -241,6 +241,9 @@ MUTATIONS = [
     _cuda("prune.cu", "lists: keys behind the last are sorted too",
         "key[at] = 0;\n    __syncthreads();\n    sort_keys(key, size);",
         ";\n    __syncthreads();\n    sort_keys(key, size);"),
+    _cuda("places.cu", "equal scores before the item", "(row[j] > own) + (row[j] >= own)", "2 * (row[j] > own) + 1"),
+    _cuda("places.cu", "a lane's count alone", "    more = sum_lanes(more, 32);\n", ""),
+    _cuda("places.cu", "every user is the first", "scores + user[p] * candidates", "scores"),
     _cuda("topk.cu", "long lists: later turns begin anew", "        limit = key[KEPT - 1];\n", ""),
     _cuda("selection.cuh", "selection: no room for what waits", "KEPT - THREADS) {", "KEPT) {"),
 ]  # fmt: skip

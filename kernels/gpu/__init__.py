@@ -19,6 +19,7 @@ from milk_np.kernels.gpu.histories import (
 from milk_np.kernels.gpu.lists import sum_lists, transpose_lists
 from milk_np.kernels.gpu.margins import margins, margins_backward_items, margins_backward_users
 from milk_np.kernels.gpu.penalties import alignment, regulariser
+from milk_np.kernels.gpu.places import places
 from milk_np.kernels.gpu.risk import risk
 from milk_np.kernels.gpu.sampling import draw_batch, shuffle
 from milk_np.kernels.gpu.topk import top_k
@@ -49,6 +50,7 @@ __all__ = [
     "multiply",
     "owned_mean",
     "owned_mean_backward",
+    "places",
     "read_histories",
     "regulariser",
     "risk",

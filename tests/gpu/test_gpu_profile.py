@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from gpu_cases import EMULATOR, ORDERS, Guarded, counted, gpu, home, kernel_module, put, thread_order
 from kernel_cases import assert_close
+from test_held_out import KERNEL, Problem
 
 import milk_np.kernels.reference as reference
 from milk_np.backends.numba import NumpyBackend
@@ -19,6 +21,8 @@ from milk_np.models.kernel_profile import smoother as smoothing_module
 from milk_np.models.kernel_profile.blocks import Items
 from milk_np.models.kernel_profile.by_blocks import Fitted, collect, fit_by_blocks
 from milk_np.models.kernel_profile.choice import ContentKernel
+from milk_np.models.kernel_profile.held_out import HeldOut
+from milk_np.models.kernel_profile.held_out_on_device import DeviceHeldOut
 from milk_np.models.kernel_profile.model import KernelProfile
 from milk_np.models.kernel_profile.pairs import Pairs
 from milk_np.models.kernel_profile.ridge import owned_sets
@@ -135,6 +139,24 @@ def test_products(n: int, dtype: Any, batch: int, monkeypatch: pytest.MonkeyPatc
         run(gpu, put, guarded.array)
         assert_close(guarded.home(), expected, dtype, terms=n)
     compare(lambda k, to, out: k.multiply(to(a), to(z), out), 0, (n, 7), dtype)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("candidates", [1, 31, 33, 200])
+def test_places(candidates: int, order: int) -> None:
+    """Few levels, so that scores tie; NaN, which is nowhere."""
+    rng = np.random.default_rng(candidates)
+    scores = rng.integers(0, 9, (7, candidates)).astype(np.float32)
+    scores[3, 0] = np.nan
+    user, item = rng.integers(0, 7, 50).astype(np.int32), rng.integers(0, candidates, 50)
+    user[0], item[0] = 3, 0
+    expected, found = np.empty(50, np.int64), put(np.full(50, -9, np.int64))
+    reference.places(scores, user, item, expected)
+    with thread_order(order):
+        gpu.places(put(scores), put(user), put(item), found)
+    np.testing.assert_array_equal(home(found), expected)
+    empty = put(np.zeros(0, np.int64))
+    gpu.places(put(scores), empty, empty, put(np.zeros(0, np.int64)))
 
 
 # The whole fit
@@ -354,3 +376,47 @@ def test_vectors_cost_the_features_and_the_vectors(fitted: Any, tmp_path: Any) -
         work()
         assert EMULATOR.stats.h2d_bytes <= there
         assert EMULATOR.stats.d2h_bytes == back
+
+
+# What is chosen on samples
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_held_out_items_are_ranked_as_on_the_host(seed: int) -> None:
+    problem = Problem(seed)
+    host, backend = problem.held_out(seed), get_backend("gpu")
+    given = problem.R, problem.smoothing, problem.items, problem.content, problem.axes, problem.owned, 1024
+    device = DeviceHeldOut(backend, *given, np.random.default_rng(seed))
+    for exponents in ((0.0, 0.0), (0.5, 1.0), (1.0, 0.5)):
+        kernel = replace(KERNEL, whitening=exponents, noise=0.3)
+        for mine, plain in zip(device.scores(kernel), host.scores(kernel), strict=True):
+            close(mine, plain)
+        np.testing.assert_allclose(device.ndcg(kernel), host.ndcg(kernel), atol=1e-12)
+
+
+@counted
+def test_a_kernel_that_is_tried_costs_what_is_of_landmarks_by_landmarks() -> None:
+    """Nothing of items or users by landmarks crosses the bus; places of pairs come home."""
+    problem, backend = Problem(0), get_backend("gpu")
+    given = problem.R, problem.smoothing, problem.items, problem.content, problem.axes, problem.owned, 1024
+    device = DeviceHeldOut(backend, *given, np.random.default_rng(0))
+    sets, L, folds = len(np.unique(device.which)), device.cosines[0][0.0].shape[1], len(device.folds)
+    EMULATOR.stats.reset()
+    device.ndcg(KERNEL)
+    assert EMULATOR.stats.h2d_bytes <= sets * (4 * L * L + 8 * L * L * folds + 8)
+    pairs = sum(8 * len(fold.user) for fold in device.folds)
+    assert EMULATOR.stats.d2h_bytes <= sets * (4 * L * L + 8 * L * L * (folds + 1)) + pairs
+
+
+@pytest.mark.parametrize("protocol", ["MTMT", "FTMT"])
+def test_a_whole_fit_chooses_on_the_device_what_it_does_on_the_host(
+    protocol: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Everything left open; the host's folds aren't looked at."""
+    ds = apply_protocol(make_synthetic(150, 120, 1500, {"image": 14, "text": 9}, seed=4), protocol)
+    host = KernelProfile(landmarks=40, topk=(5,), valid_metric="ndcg@5").fit(ds)
+    monkeypatch.setattr(HeldOut, "_scores", lambda *_: pytest.fail("ranked on the host"))
+    device = KernelProfile(landmarks=40, topk=(5,), valid_metric="ndcg@5", device="gpu").fit(ds)
+    assert device.kernel == host.kernel
+    lists = [model.recommend(k=5).found for model in (host, device)]
+    assert (lists[0] == lists[1]).mean() > 0.99

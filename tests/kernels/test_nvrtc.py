@@ -42,7 +42,7 @@ def _compiler() -> None:
 
 def variants() -> Iterator[tuple[str, dict[str, str | int]]]:
     """Families with the definitions that they are compiled under."""
-    for family in ("grouping", "sampling", "search", "topk"):
+    for family in ("grouping", "places", "sampling", "search", "topk"):
         yield family, {}
     for shape, listed in product(SEARCH_SHAPES, (1, 8)):
         yield "search", dict(zip(SEARCH_NAMES, (*shape, listed), strict=True))

@@ -169,7 +169,7 @@ class Sets:
 def normals(items: Items, weights: Sequence[Array], bases: Sequence[Array], engine: Engine = LOCAL) -> list[Floats]:
     """F^T F (L, L) of every set, F = K base for its `weights` (M,) and base (L, L)."""
     found = total(engine, _normals, Sets(items, weights, bases), items.spans())
-    return [_symmetric(items.backend.to_host(each)) for each in found]
+    return [symmetric(items.backend.to_host(each)) for each in found]
 
 
 def _normals(sets: Sets, span: slice) -> list[Array]:
@@ -182,7 +182,8 @@ def _normals(sets: Sets, span: slice) -> list[Array]:
     return out
 
 
-def _symmetric(lower: Floats) -> Floats:
+def symmetric(lower: Floats) -> Floats:
+    """The symmetric matrix whose lower triangle this is."""
     return np.tril(lower) + np.tril(lower, -1).T
 
 

@@ -60,7 +60,7 @@ def fit_by_blocks(
     """
     backend, kernel = items.backend, items.kernel
     similar = similarities(landmarks, landmarks, kernel.scale)
-    inverses = [_inverse_root(weighted(similar, kernel.weights, owned)) for owned in sets]
+    inverses = [inverse_root(weighted(similar, kernel.weights, owned)) for owned in sets]
 
     def put(x: Floats) -> Array:
         return backend.asarray(np.ascontiguousarray(x), dtype)
@@ -81,7 +81,7 @@ def fit_by_blocks(
     return Fitted(coefficients, found)
 
 
-def _inverse_root(among: Floats) -> Floats:
+def inverse_root(among: Floats) -> Floats:
     """C^-1 (L, L) of the landmarks' kernel `among`."""
     root = linalg.cholesky(jittered(among), lower=True)
     inverse, _ = linalg.lapack.dtrtri(root, lower=True)

@@ -117,14 +117,19 @@ class HeldOut:
         """
         n = len(owned)
         L = min(landmarks, HELD_LANDMARKS, max(n // 2, 1))
-        self.cosines = [
-            {e: _cosines(whitened(x, A), L) for e, A in each.items()} for x, each in zip(content, axes, strict=True)
-        ]
+        self.cosines = self._cosines(content, axes, L)
         self.sets = _sets(owned.shape[1])
         self.which = choose_sets(without_one(owned, rng), self.sets)
         fold = np.concatenate([np.full(L, -1), rng.permutation(n - L) % FOLDS])
         columns = R.tocsc()
         self.folds = [Fold.of(columns, smoothing, items, fold == f, self.which, rng) for f in range(FOLDS)]
+
+    def _cosines(
+        self, content: Sequence[Vectors], axes: Sequence[Mapping[float, Vectors]], L: int
+    ) -> list[dict[float, Vectors]]:
+        return [
+            {e: _cosines(whitened(x, A), L) for e, A in each.items()} for x, each in zip(content, axes, strict=True)
+        ]
 
     def scores(self, kernel: ContentKernel) -> list[Vectors]:
         """Of each fold's users for its items, (U, items inside)."""
@@ -200,12 +205,17 @@ def ndcg(scores: Vectors, user: Numbers, item: Numbers) -> Floats:
 
     Equal scores share their places: of a user with nothing outside of the fold, all are equal.
     """
-    gain = 1 / np.log2(np.arange(2, CUTOFF + 2))
-    found, place = np.zeros(len(scores)), np.empty(len(user), np.int64)
+    place = np.empty(len(user), np.int64)
     places(scores, user, item, place)
+    return ndcg_of_places(place, user, len(scores))
+
+
+def ndcg_of_places(place: NDArray[np.int64], user: Numbers, users: int) -> Floats:
+    """NDCG at CUTOFF of each of `users` who has a pair, from the place (P,) of each pair's item among his scores."""
+    gain, found = 1 / np.log2(np.arange(2, CUTOFF + 2)), np.zeros(users)
     listed = place < CUTOFF
     np.add.at(found, user[listed], gain[place[listed]])
-    chosen = np.bincount(user, minlength=len(scores))
+    chosen = np.bincount(user, minlength=users)
     some = chosen > 0
     out: Floats = found[some] / np.cumsum(gain)[np.minimum(chosen[some], CUTOFF) - 1]
     return out

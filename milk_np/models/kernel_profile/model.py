@@ -66,11 +66,11 @@ class KernelProfile(KernelProfileSignature, StoredModel):
     Settings: `profile_width` (K), `width`, `landmarks`, `smoothing`, `smoothing_rank`, `smoothing_power`, `rarity`,
     `prior`, `owned_sets`, `kernel_scale`, `kernel_noise`, `modality_weights`, `whitening`, and `seed`, which draws the
     landmarks. Where they are unset, the weights are chosen by the leave-one-out error, noise and whitening by ranking
-    held-out items. Sums over items and pairs, made by blocks, vectors of users and items, and ranking run on `device`;
-    what is chosen on samples, and all that is of landmarks by landmarks, on the host. The bits of a fit on the host
-    don't depend on the number of threads. The products that make an item's vector are BLAS's, whose rounding depends on
-    a row's place among others: an item's vector, and its scores, may differ by rounding (float32) when other items are
-    encoded with it, and those of equal items may. A user's vector is the same to the bit.
+    held-out items. Sums over items and pairs, made by blocks, the ranking of held-out items, vectors of users and
+    items, and ranking run on `device`; all that is of landmarks by landmarks, on the host. The bits of a fit on the
+    host don't depend on the number of threads. The products that make an item's vector are BLAS's, whose rounding
+    depends on a row's place among others: an item's vector, and its scores, may differ by rounding (float32) when other
+    items are encoded with it, and those of equal items may. A user's vector is the same to the bit.
 
     Attributes
     ----------
