@@ -224,7 +224,8 @@ class KernelProfile(KernelProfileSignature, StoredModel):
         ds = ds.all_training() if final else ds
         self.check(ds)
         if self.ranks.size > 1 and pairs is None:
-            pairs = replace(Pairs.of(ds, get_backend("cpu", self.settings.threads)), engine=RanksEngine(self.ranks))
+            backend = get_backend(self.settings.device, self.settings.threads)
+            pairs = replace(Pairs.of(ds, backend), engine=RanksEngine(self.ranks))
         with Phases.of(callback, self.settings) as phases:
             self._ds, self._catalogue, self._items = ds, Catalogue.of(ds), None
             self.imputer, self._arrays = MeanImputer().fit(ds), {}
