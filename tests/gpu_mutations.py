@@ -178,8 +178,6 @@ MUTATIONS = [
         "if (r > own + wanted && r < room)"),
     _cuda("histories.cu", "numbering: groups of items of no triplet not empty", "r <= rows ? start[r] : last;",
         "r <= rows ? start[r] : last - 1;"),
-    _cuda("histories.cu", "numbering: no barrier between two sums",
-        "    sum_before(mine, parts, &total);\n    __syncthreads();", "    sum_before(mine, parts, &total);"),
     _cuda("histories.cu", "sums of histories: no barrier before they are added",
         "        parts[threadIdx.x] = sum;\n        __syncthreads();", "        parts[threadIdx.x] = sum;"),
     _cuda("histories.cu", "sums of histories: the last group's share lost", "group == 0 && g < groups; ++g",

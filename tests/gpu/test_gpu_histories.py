@@ -118,12 +118,12 @@ def test_sums_of_histories(case, order):
 @some
 @given(case=cases, order=orders_of_threads)
 def test_gradients_of_histories(case, order):
-    """By blocks of two users too, twice, so that what the first call leaves behind shows."""
+    """By few users at a time too, twice, so that what the first call leaves behind shows."""
     of = Compared(case, order)
     left, dh = of.draw(of.B, case.K), np.empty((of.n, case.K), case.dtype)
     by_origin = np.concatenate([left, np.empty((of.n_u, case.K), case.dtype)])
     reference.histories_backward(by_origin, case.by_user, of.plain[1], dh)
-    for owners in (2048, 160):
+    for owners in (2048, 20):
         for _ in range(2):
             there = Guarded((of.B + len(of.by_user.unique), case.K), case.dtype)
             mine = Guarded((of.room, case.K), case.dtype)
