@@ -209,8 +209,6 @@ MUTATIONS = [
     _cuda("prune.cu", "bytes: sign of a byte in its neighbour", "(int(whole) & 255) << 8 * i", "int(whole) << 8 * i"),
     _cuda("prune.cu", "bytes: numbers behind the row's end", "value = i < left ? x[i] : 0.0f", "value = x[i]"),
     _cuda("prune.cu", "bytes: rows behind the last not zero", "there = r < n ? K : 0;", "there = K;"),
-    _cuda("prune.cu", "bytes: NaN passes", "bad = bad || !(fabsf(row[k]) <= LARGEST);",
-        "bad = bad || fabsf(row[k]) > LARGEST;"),
     _cuda("prune.cu", "bounds: the item's rounding forgotten", "(p.kept * v.lost + ", "("),
     _cuda("prune.cu", "bounds: the query's rounding forgotten", "p.lost * v.length + rounding", "rounding"),
     _cuda("prune.cu", "bounds: no barrier before a slice is multiplied",

@@ -164,7 +164,7 @@ def choose_kernel(
     if "noise" not in free and all(len(each) == 1 for each in axes):
         return kernel, error
     R, rng = pairs_with(pairs, some), generator(settings.seed, "held out")
-    backend, given = pairs.backend, (R, smoother.on_host(), some, content, axes, owned, settings.landmarks, rng)
-    held_out = HeldOut(*given) if backend.name == "cpu" else DeviceHeldOut(backend, *given)
+    backend, parts = pairs.backend, (R, smoother.on_host(), some, content, axes, owned, settings.landmarks, rng)
+    held_out = HeldOut(*parts) if backend.name == "cpu" else DeviceHeldOut(backend, *parts)
     ranked = choose_by_ranking(held_out, kernel, [sorted(each) for each in axes], noise="noise" in free)
     return least_error(ranked, frozenset())

@@ -44,8 +44,8 @@ class DeviceFold:
         weights[direct.indices, 0] = direct.data
         lists = put(direct.indptr, np.int64), put(direct.indices, np.int32)
         pairs = put(fold.user, np.int64), put(np.argsort(fold.order)[fold.item], np.int64)
-        dense = (put(np.ascontiguousarray(x)) for x in (weights, fold.left, fold.right, fold.order))
-        return cls(backend, lists, *dense, pairs)
+        left, right = (put(np.ascontiguousarray(x)) for x in (fold.left, fold.right))
+        return cls(backend, lists, put(weights), left, right, put(fold.order), pairs)
 
     def known(self, features: Array) -> Array:
         """Y F (U, L) for the `features` F (n, L) of all items."""
