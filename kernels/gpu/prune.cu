@@ -221,12 +221,11 @@ __device__ __forceinline__ float least(const Query& query, const int* index, con
         if (key[at]) key[at] = query.key(0xffffffffu - unsigned(key[at]));
     read_list(index, score, k, key + k);
     sort_first(key, 2 * k);
-    const float found = key[k - 1] ? score_of(key[k - 1]) : minus_infinity();
-    __syncthreads();  // all have read what is written next
-    return found;
+    return key[k - 1] ? score_of(key[k - 1]) : minus_infinity();
 }
 
-// Numbers of the items whose bound isn't below `limit`, behind the first k keys; how many there are with these.
+// Numbers of the items whose bound isn't below `limit`, behind the first k keys; how many there are with these. Keys are
+// written behind a barrier: all have read what was there.
 __device__ __forceinline__ int collect(const float* row, int N, float limit, int k, u64* key, int* waiting) {
     if (threadIdx.x == 0) *waiting = k;
     __syncthreads();

@@ -106,6 +106,15 @@ def test_no_score_is_above_its_bound(kind):
     assert (bounds - exact <= 0.12 * lengths + 1e-6).all()
 
 
+def test_bounds_hold_where_rounding_points_the_same_way():
+    """One side is whole in bytes, the other loses the same number everywhere: nothing of its bound may be left out."""
+    whole, lossy = np.full((1, 300), 127, np.float32), np.full((1, 300), 0.49, np.float32)
+    lossy[0, 0] = 127
+    for query, item in ((whole, lossy), (lossy, whole)):
+        bound = home(prune.bounds_of(*map(prune.quantised, (put(query), put(item))), 1, 1, 300))[0, 0]
+        assert 127 * 127 + 299 * 127 * 0.49 <= bound
+
+
 @pytest.mark.parametrize("order", ORDERS[:2])
 @pytest.mark.parametrize("K", [1, 63, 64, 131])
 def test_rows_in_bytes(K, order):
