@@ -23,7 +23,7 @@ from typing import Any
 from ran import caches, clock_ghz
 from worker import busy_seconds
 
-from milk_np.machine.environment import vector_instructions
+from milk_np.machine.processor import vector_instructions
 
 RESULTS = Path(__file__).resolve().parent / "results"
 LIBRARIES = ("milk-np", "numpy", "scipy", "numba", "torch", "jax", "jaxlib", "faiss-cpu", "implicit")

@@ -10,7 +10,7 @@ import os
 import sys
 from pathlib import Path
 
-from milk_np.machine.environment import cpu_flags
+from milk_np.machine.processor import cpu_flags
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))  # where other kinds of processors are described
 

@@ -18,7 +18,10 @@ from harness import Outcome, machine
 from options import Options
 from ran import held
 
-SUBJECTS = ("epoch", "step", "sampling", "evaluation", "topk", "gather", "optimiser", "startup", "first-use", "memory")
+SUBJECTS = (
+    "epoch", "step", "systems", "sampling", "evaluation", "topk", "gather", "optimiser", "startup", "first-use",
+    "memory",
+)  # fmt: skip
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:

@@ -223,7 +223,8 @@ def mixed(port: int, pid: int, minutes: float, expected: Expected, row: list[flo
 def serving(path: Path, workers: int) -> tuple[subprocess.Popen[str], int]:
     """The service and its port."""
     line = [sys.executable, "-m", "milk_np.cli.serve", "--model", str(path), "--port", "0", "--workers", str(workers)]
-    service = subprocess.Popen(line, stdout=subprocess.PIPE, text=True)
+    # From the model's folder: in a checkout, Python would find its sources before the installed package.
+    service = subprocess.Popen(line, stdout=subprocess.PIPE, text=True, cwd=path.parent)
     if service.stdout is None:
         raise RuntimeError("the service has no output")
     return service, int([service.stdout.readline() for _ in range(2)][1].strip().rpartition(":")[2])

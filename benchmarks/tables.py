@@ -16,7 +16,10 @@ MARKS = {
     RESULTS / "gpu": ("<!-- gpu tables: written by tables.py -->", "<!-- end of gpu tables -->"),
 }
 """Folders of results, and where their tables go."""
-ORDER = ("epoch", "step", "sampling", "gather", "optimiser", "evaluation", "topk", "startup", "first", "memory", "gpu")
+ORDER = (
+    "epoch", "step", "systems", "sampling", "gather", "optimiser", "evaluation", "topk", "startup", "first", "memory",
+    "gpu",
+)  # fmt: skip
 
 
 def place(record: dict[str, Any]) -> tuple[int, str]:

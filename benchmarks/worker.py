@@ -26,7 +26,7 @@ LEAST_SECONDS = 0.25  # the system counts the cores' work in hundredths of a sec
 HERE = Path(__file__).resolve().parent
 RAN: dict[str, dict[str, Any]] = {}
 """What the programs that were closed really ran (`ran.instructions`), by name; emptied by who reads it."""
-SHARED = ("problem", "how", "folder", "k")  # arguments that don't tell one program from another
+SHARED = ("problem", "how", "folder", "k", "given")  # arguments that don't tell one program from another
 THREAD_LIMITS = {f"{name}_NUM_THREADS": str(THREADS) for name in ("OMP", "OPENBLAS", "MKL", "NUMBA")}
 
 

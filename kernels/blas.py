@@ -8,6 +8,7 @@ order of the sums, and so the last bits, also depend on the number of threads.
 from __future__ import annotations
 
 import ctypes
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,12 +26,20 @@ class _Limit:
     def __init__(self) -> None:
         self._lock, self._callers = threading.Lock(), 0
         self._before: list[tuple[Callable[[int], Any], int]] = []
+        self._pools: list[Pool] = []
+        self._modules = 0
+
+    def _loaded(self) -> list[Pool]:
+        """The pools, looked for again when modules were imported: a library comes with one. Steps call this often."""
+        if len(sys.modules) != self._modules:
+            self._pools, self._modules = openblas_pools(), len(sys.modules)
+        return self._pools
 
     def enter(self) -> None:
         with self._lock:
             self._callers += 1
             if self._callers == 1:
-                pools = openblas_pools()
+                pools = self._loaded()
                 self._before = [(limit, get()) for get, limit in pools]
                 for _, limit in pools:
                     limit(1)

@@ -10,7 +10,7 @@ import platform
 import sys
 from dataclasses import dataclass
 
-from milk_np.machine.environment import cpu_flags
+from milk_np.machine.processor import cpu_flags
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from peers import numpy_plain  # noqa: E402
 from subjects import epoch, sampling, topk  # noqa: E402
 from worker import Timing, Worker  # noqa: E402
 
-from milk_np.machine.environment import cpu_flags  # noqa: E402
+from milk_np.machine.processor import cpu_flags  # noqa: E402
 
 MACHINE = {"cpu", "cores", "instructions", "caches", "clock_ghz", "memory_gib", "system", "python", "versions"}
 SMALL = shapes.Shape("small", users=40, items=30, pairs=200, widths=(6, 5, 4), dim=3, batch=32, alpha=0.5)

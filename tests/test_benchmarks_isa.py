@@ -22,7 +22,7 @@ from options import Options  # noqa: E402
 from subjects import sampling, topk  # noqa: E402
 from worker import Worker  # noqa: E402
 
-from milk_np.machine.environment import cpu_flags  # noqa: E402
+from milk_np.machine.processor import cpu_flags  # noqa: E402
 
 SPEC = spec_from_file_location("benchmarks_run", BENCHMARKS / "run.py")  # by its file: others have a `run` too
 assert SPEC is not None

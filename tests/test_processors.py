@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from processor_program import MODELS
 
 from milk_np.data import apply_protocol, make_synthetic
-from milk_np.machine.environment import KINDS as VARIABLES
+from milk_np.machine.processor import KINDS as VARIABLES
 
 Results = dict[str, NDArray[np.generic]]
 PROGRAM = Path(__file__).with_name("processor_program.py")

@@ -17,7 +17,8 @@ def adam(param: Floats, grad: Floats, first: Floats, second: Floats, lr: float, 
     """One step on `param` in place."""
     kind = param.dtype.type
     size, epsilon = rates(lr, step)
-    _adam(param.ravel(), grad.ravel(), first.ravel(), second.ravel(), kind(size), kind(epsilon))
+    move = _update if param.size <= BLOCK else _adam  # waking threads takes longer than a small array
+    move(param.ravel(), grad.ravel(), first.ravel(), second.ravel(), kind(size), kind(epsilon))
 
 
 def adam_rows(

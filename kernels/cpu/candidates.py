@@ -64,17 +64,32 @@ def _round_keys(key: np.uint64) -> NDArray[np.uint64]:
 @njit(cache=True)
 def _first_places(places: NDArray[np.uint64], keys: NDArray[np.uint64], n: int) -> None:
     """The first places of the permutation of 0..n-1, each hashed: a table of hashes doesn't pay for so few."""
+    for t in range(len(places)):
+        places[t] = np.uint64(t)
+    _rounds_of(places, keys, n)
+    outside, back = np.empty_like(places), np.empty(len(places), np.int64)
+    while True:
+        count = 0
+        for t in range(len(places)):
+            if places[t] >= np.uint64(n):
+                outside[count], back[count] = places[t], t
+                count += 1
+        if not count:
+            return
+        _rounds_of(outside[:count], keys, n)
+        for t in range(count):
+            places[back[t]] = outside[t]
+
+
+@njit(cache=True)
+def _rounds_of(places: NDArray[np.uint64], keys: NDArray[np.uint64], n: int) -> None:
+    """Round by round over all places, so that several are hashed at once."""
     low, high = _halves(n)
     mask = (_ONE << low) - _ONE
-    for t in range(len(places)):
-        place = np.uint64(t)
-        while True:
-            for key in keys:
-                top = place >> low
-                place = (((place & mask) ^ (_mix64(top ^ key) & mask)) << high) | top
-            if place < np.uint64(n):
-                break
-        places[t] = place
+    for key in keys:
+        for t in range(len(places)):
+            top = places[t] >> low
+            places[t] = (((places[t] & mask) ^ (_mix64(top ^ key) & mask)) << high) | top
 
 
 @njit(parallel=True, cache=True)

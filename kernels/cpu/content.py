@@ -1,33 +1,41 @@
-"""Content of items as the kernel profile sees it (contract: kernels/reference/content.py)."""
+"""Content of items as the kernel profile sees it (contract: kernels/reference/content.py).
+
+Threads are Python's, and the code knows of none: Numba takes longer to compile what does.
+"""
 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 from numpy.typing import NDArray
 
 from milk_np.kernels.arrays import Floats, Ints
-from milk_np.kernels.cpu.tasks import row_parts, side_by_side
+from milk_np.kernels.cpu.half import widened
+from milk_np.kernels.cpu.tasks import in_threads, row_parts
 from milk_np.kernels.reference.content import SHORTEST_ROW
 
 Float32 = NDArray[np.float32]
 
-TASK_ROWS = 256
+TASK_ROWS, SUM_ROWS = 256, 64
+"""Rows of a task; those of a sum stay in the first levels of the cache."""
 REORDERED = {"reassoc", "contract"}
 """Sums over a row may be those of several numbers side by side: one order for every number of threads."""
 
 
 def content_rows(raw: Floats, rows: Ints, owned: NDArray[np.bool_], centre: Float32, out: Float32) -> None:
     """`out` (n, D): rows of `raw` less `centre`, of unit length."""
-    if raw.dtype == np.float16:
-        _half_rows(raw.view(np.uint16), rows, owned, centre, out)
-    else:
-        _rows(raw, rows, owned, centre, out)
+    half = raw.dtype == np.float16
+    table, fill = (raw.view(np.uint16), _half_rows) if half else (raw, _rows)
+
+    def part(some: slice) -> None:
+        fill(table, rows[some], owned[some], centre, out[some])
+
+    in_threads(part, row_parts(len(rows), TASK_ROWS))
 
 
-@njit(parallel=True, cache=True)
+@njit(cache=True, nogil=True)
 def _rows(raw: Floats, rows: Ints, owned: NDArray[np.bool_], centre: Float32, out: Float32) -> None:
-    for r in prange(len(rows)):
+    for r in range(len(rows)):
         if owned[r]:
             for d in range(out.shape[1]):
                 out[r, d] = raw[rows[r], d] - centre[d]
@@ -36,17 +44,13 @@ def _rows(raw: Floats, rows: Ints, owned: NDArray[np.bool_], centre: Float32, ou
             out[r] = 0
 
 
-@njit(parallel=True, cache=True)
+@njit(cache=True, nogil=True)
 def _half_rows(raw: NDArray[np.uint16], rows: Ints, owned: NDArray[np.bool_], centre: Float32, out: Float32) -> None:
-    """`_rows` for float16, whose bits `raw` holds; see `milk_np.kernels.cpu.extract`."""
-    for r in prange(len(rows)):
+    """`_rows` for float16, whose bits `raw` holds."""
+    for r in range(len(rows)):
         if owned[r]:
-            bits = out[r].view(np.uint32)
             for d in range(out.shape[1]):
-                half = np.uint32(raw[rows[r], d])
-                bits[d] = ((half & np.uint32(0x8000)) << np.uint32(16)) | ((half & np.uint32(0x7FFF)) << np.uint32(13))
-            for d in range(out.shape[1]):
-                out[r, d] = out[r, d] * np.float32(2.0**112) - centre[d]
+                out[r, d] = widened(raw[rows[r], d]) - centre[d]
             _to_unit(out[r], _squares(out[r]))
         else:
             out[r] = 0
@@ -80,12 +84,13 @@ def _to_unit(row: Float32, square: float) -> None:
 def whiten_rows(x: Float32, factors: Float32, inside: Float32) -> None:
     """`inside` (n, r), the rows of `x` (n, D) along r axes times their `factors` (r,), becomes of unit length."""
     largest = float(factors.max()) if len(factors) < x.shape[1] else 0.0
-    _whiten(x, 1 / factors.astype(np.float64), largest, inside)
+    inverse = 1 / factors.astype(np.float64)
+    in_threads(lambda rows: _whiten(x[rows], inverse, largest, inside[rows]), row_parts(len(x), TASK_ROWS))
 
 
-@njit(parallel=True, cache=True)
+@njit(cache=True, nogil=True)
 def _whiten(x: Float32, inverse: NDArray[np.float64], largest: float, inside: Float32) -> None:
-    for i in prange(len(inside)):
+    for i in range(len(inside)):
         square = _squares(inside[i])
         if largest:
             square += largest**2 * max(_squares(x[i]) - _scaled_squares(inside[i], inverse), 0.0)
@@ -102,17 +107,16 @@ def exponentials(cosines: Float32, scale: float) -> None:
         x *= np.float32(scale)
         np.exp(x, out=x)
 
-    side_by_side(part, row_parts(len(flat), TASK_ROWS))
+    in_threads(part, row_parts(len(flat), TASK_ROWS))
 
 
-@njit(parallel=True, cache=True)
 def weighted_sum(similar: Float32, weights: NDArray[np.float32], out: Float32) -> None:
     """`out` (n, L): sum over m of weights[m] similar[m]; a weight of 0 leaves its part out."""
-    M, n, L = similar.shape
-    for i in prange(n):
-        for k in range(L):
-            out[i, k] = 0
-        for m in range(M):
-            if weights[m] != 0:
-                for k in range(L):
-                    out[i, k] += weights[m] * similar[m, i, k]
+    some = np.flatnonzero(weights)
+
+    def part(rows: slice) -> None:
+        out[rows] = 0
+        for m in some:
+            out[rows] += weights[m] * similar[m, rows]
+
+    in_threads(part, row_parts(len(out), SUM_ROWS))

@@ -15,6 +15,8 @@ from milk_np.kernels.reference.gram import SUM_ROWS
 
 WORK = 1 << 26
 """Multiplications of a part: a few milliseconds."""
+TRIANGLE = 128
+"""Columns of a triangular matrix that are multiplied together, with the rows up to their diagonal."""
 PANEL = 256
 """Columns of a sum that one thread adds up: the product of a block stays in its second-level cache."""
 
@@ -24,6 +26,16 @@ def multiply(a: Floats, b: Floats, out: Floats) -> None:
 
     def part(rows: slice) -> None:
         np.matmul(a[rows], b, out=out[rows])
+
+    side_by_side(part, row_parts(len(a), _rows_of_work(b.size)))
+
+
+def multiply_triangle(a: Floats, b: Floats, out: Floats) -> None:
+    """`multiply` for `b` (p, p) with zeros below its diagonal, most of which are left out."""
+
+    def part(rows: slice) -> None:
+        for columns in row_parts(len(b), TRIANGLE):
+            np.matmul(a[rows, : columns.stop], b[: columns.stop, columns], out=out[rows, columns])
 
     side_by_side(part, row_parts(len(a), _rows_of_work(b.size)))
 
@@ -50,7 +62,8 @@ def combine(own: Floats, left: Floats, z: Floats, x: Floats) -> None:
     """`x` (n, q) becomes diag(own) x + left z."""
 
     def part(rows: slice) -> None:
-        _scale_and_add(own[rows], left[rows] @ z, x[rows])
+        x[rows] *= own[rows, None]
+        x[rows] += left[rows] @ z
 
     side_by_side(part, row_parts(len(x), _rows_of_work(z.size)))
 
@@ -72,10 +85,3 @@ def _accumulate(product: Floats, out: NDArray[np.float64]) -> None:
     for i in range(out.shape[0]):
         for j in range(out.shape[1]):
             out[i, j] += product[i, j]
-
-
-@njit(cache=True, nogil=True)
-def _scale_and_add(own: Floats, added: Floats, x: Floats) -> None:
-    for i in range(x.shape[0]):
-        for j in range(x.shape[1]):
-            x[i, j] = own[i] * x[i, j] + added[i, j]

@@ -4,7 +4,7 @@ from milk_np.kernels.gpu import replay as replay  # only a device has these
 from milk_np.kernels.gpu.adam import adam, adam_catch_up, adam_rows
 from milk_np.kernels.gpu.content import content_rows, exponentials, weighted_sum, whiten_rows
 from milk_np.kernels.gpu.extract import extract, extract_all, extract_all_backward, extract_backward, gather
-from milk_np.kernels.gpu.gram import add_gram, add_products, combine, multiply
+from milk_np.kernels.gpu.gram import add_gram, add_products, combine, multiply, multiply_triangle
 from milk_np.kernels.gpu.grouping import group
 from milk_np.kernels.gpu.histories import (
     histories_backward,
@@ -48,6 +48,7 @@ __all__ = [
     "margins_backward_items",
     "margins_backward_users",
     "multiply",
+    "multiply_triangle",
     "owned_mean",
     "owned_mean_backward",
     "places",

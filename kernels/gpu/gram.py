@@ -19,6 +19,11 @@ def multiply(a: Array, b: Array, out: Array) -> None:
     _gemm("N", a, b, out, 0.0)
 
 
+def multiply_triangle(a: Array, b: Array, out: Array) -> None:
+    """`multiply` for `b` (p, p) with zeros below its diagonal."""
+    multiply(a, b, out)
+
+
 def add_products(a: Array, b: Array, out: Array) -> None:
     """Add a^T b to `out` (p, q)."""
     _add(a.astype(np.float64), b.astype(np.float64), out)

@@ -16,6 +16,11 @@ def multiply(a: Floats, b: Floats, out: Floats) -> None:
     np.matmul(a, b, out=out)
 
 
+def multiply_triangle(a: Floats, b: Floats, out: Floats) -> None:
+    """`multiply` for `b` (p, p) with zeros below its diagonal."""
+    multiply(a, b, out)
+
+
 def add_products(a: Floats, b: Floats, out: NDArray[np.float64]) -> None:
     """Add a^T b to `out` (p, q), for `a` (n, p) and `b` (n, q); sums over SUM_ROWS rows are added up in float64."""
     for start in range(0, len(a), SUM_ROWS):

@@ -14,7 +14,8 @@ from milk_np.backends import driver as devices
 from milk_np.cli.common import EXIT_UNEXPECTED, run_command
 from milk_np.cli.parser import Parser, add_settings
 from milk_np.machine import memory, threads
-from milk_np.machine.environment import CORE, cpu_name, kernel_cache, versions
+from milk_np.machine.environment import CORE, kernel_cache, versions
+from milk_np.machine.processor import cpu_name
 from milk_np.text import VERSION, bytes_text
 
 DESCRIPTION = "Check what is installed, how the machine is used, whether the GPU works, and the gradients."

@@ -37,11 +37,11 @@ def run_all(runs: Sequence[Run], store: Store, jobs: int, say: Say, what: str) -
         jobs = 1
     if jobs == 1 or len(todo) == 1:
         for done, run in enumerate(todo, 1):
-            _keep(store, run, lambda run=run: execute(run), say, f"{what} {done}/{len(todo)}")  # type: ignore[misc]
+            _keep(store, run, lambda run=run: execute(run, store.beside), say, f"{what} {done}/{len(todo)}")  # type: ignore[misc]
         return
     with _one_thread_each(), _pool(min(jobs, len(todo))) as pool:
         with _deaf():
-            futures = {pool.submit(execute, run): run for run in todo}
+            futures = {pool.submit(execute, run, store.beside): run for run in todo}
         for done, future in enumerate(as_completed(futures), 1):
             _keep(store, futures[future], future.result, say, f"{what} {done}/{len(todo)}")
 

@@ -20,6 +20,7 @@ from milk_np.evaluation.result import Evaluation
 from milk_np.machine.memory import PeakMemory
 from milk_np.models.base import Recommender
 from milk_np.models.registry import DEFAULT, make_model
+from milk_np.models.stepped import SteppedModel
 from milk_np.settings.shared import Settings
 
 VERSION = 2
@@ -80,10 +81,13 @@ class Result:
     per_user: dict[str, Any]
 
 
-def execute(run: Run) -> Result:
-    """Do the run. Its result does not depend on the number of threads."""
+def execute(run: Run, beside: Path | None = None) -> Result:
+    """Do the run. Its result does not depend on the number of threads.
+
+    Runs that are given one folder `beside` share the pretrained tables that they have in common there.
+    """
     ds, memory, start, busy = masked(run), PeakMemory(), time.perf_counter(), time.process_time()
-    model = make_model(run.settings).fit(ds)
+    model = _made(run.settings, beside).fit(ds)
     fitted, peak = time.process_time() - busy, memory.bytes()
     test, valid = (_score(model, ds, run.settings, split) for split in (Split.TEST, Split.VALIDATION))
     took, worked = time.perf_counter() - start, time.process_time() - busy
@@ -99,6 +103,13 @@ def execute(run: Run) -> Result:
     }
     values = {name: x.astype(np.float32) for name, x in test.per_user.items() if name.split("@")[0] in KEPT}
     return Result(summary, {"users": test.users, **values})
+
+
+def _made(settings: Settings, beside: Path | None) -> Any:
+    model = make_model(settings)
+    if isinstance(model, SteppedModel):
+        model.beside = beside
+    return model
 
 
 def masked(run: Run) -> Dataset:

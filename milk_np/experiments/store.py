@@ -23,6 +23,11 @@ class Store:
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
 
+    @property
+    def beside(self) -> Path:
+        """The folder that this one stands in, where runs keep what they share."""
+        return self.folder.parent
+
     def has(self, run: Run) -> bool:
         """Whether the run is finished."""
         return self._json(run).exists()

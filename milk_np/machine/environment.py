@@ -10,13 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from milk_np.machine import threads
+from milk_np.machine.processor import KINDS, cpu_name, vector_instructions
 from milk_np.text import VERSION
 
 CORE = ("numpy", "scipy", "numba", "llvmlite")
-INSTRUCTIONS = ("avx", "avx2", "fma", "avx512f", "asimd", "sve")
-"""Vector instruction sets of processors; they decide how products are rounded."""
-KINDS = ("OPENBLAS_CORETYPE", "NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES", "NPY_DISABLE_CPU_FEATURES")
-"""Variables that make libraries treat the processor as another kind."""
 EXTRAS = ("cupy-cuda13x", "cupy-cuda12x", "pyarrow", "tqdm", "optuna", "threadpoolctl")
 
 
@@ -46,32 +43,6 @@ def versions(names: Sequence[str]) -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
-
-
-def cpu_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
-    """Model of the processor, or its architecture if the system doesn't report one."""
-    return _first_of(cpuinfo, "model name") or platform.machine()
-
-
-def cpu_flags(cpuinfo: Path = Path("/proc/cpuinfo")) -> set[str]:
-    """Features of the processor by Linux's names (avx2, avx512f, asimd, ...); empty if the system reports none."""
-    return set((_first_of(cpuinfo, "flags") or _first_of(cpuinfo, "Features")).split())
-
-
-def vector_instructions() -> list[str]:
-    """The processor's vector instruction sets."""
-    flags = cpu_flags()
-    return [name for name in INSTRUCTIONS if name in flags]
-
-
-def _first_of(cpuinfo: Path, field: str) -> str:
-    """The first value of `field`, "" if there is none."""
-    try:
-        lines = cpuinfo.read_text(errors="replace").splitlines()
-    except OSError:
-        return ""
-    values = (line.partition(":")[2].strip() for line in lines if line.partition(":")[0].strip() == field)
-    return next(values, "")
 
 
 def blas_name() -> str:

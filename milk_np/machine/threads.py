@@ -15,6 +15,7 @@ from typing import Any
 from milk_np.errors import SettingsError
 from milk_np.kernels.idle import let_idle_threads_sleep
 from milk_np.machine.cgroup import cgroup_cores
+from milk_np.machine.processor import use_wide_vectors
 from milk_np.ranks.launch import launched_here
 from milk_np.settings.toml import read_toml
 
@@ -28,6 +29,7 @@ def prepare(argv: Sequence[str] = ()) -> int:
     If Numba is already running, as when a command is called from Python, its threads can only be reduced.
     """
     let_idle_threads_sleep()
+    use_wide_vectors()
     asked, numba = requested(argv), sys.modules.get("numba")
     if numba is not None:
         return _limit_running(numba, asked)

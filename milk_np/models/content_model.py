@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from milk_np.backends.base import Array, Backend
 from milk_np.backends.select import get_backend
 from milk_np.data import Dataset, make_imputer
+from milk_np.data.arrays import Split
 from milk_np.files import require
 from milk_np.files.schema import FLOATS, Field, Schema
 from milk_np.kernels.blas import one_blas_thread
@@ -28,15 +30,24 @@ from milk_np.training.sampler import usable_pairs
 from milk_np.training.trainer import Trainer
 
 Tables = dict[str, Array]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """One BLAS thread, and no warning of what overflows: who asked for vectors checks that they are finite."""
+    with one_blas_thread(), np.errstate(over="ignore", invalid="ignore"):
+        yield
+
+
 _PREFIX = "table_"
 
 
 class ContentModel(SteppedModel):
     """What a system adds: tables to start from, a trainer, and the vectors of users and items.
 
-    Vectors of all users and of all items of the data are computed together, once for each state of the tables, and
-    with one BLAS thread: a vector has the same bits whoever is asked for besides, on any number of threads. Vectors of
-    items that weren't in the data agree with them to rounding.
+    Vectors of all users are computed together, those of all training items and those of all other items of the data,
+    once for each state of the tables, and with one BLAS thread: a vector has the same bits whoever is asked for
+    besides, on any number of threads. Vectors of items that weren't in the data agree with them to rounding.
     """
 
     schema: ClassVar[Schema] = {"input_clip": Field(FLOATS, (), finite=False)}
@@ -105,7 +116,7 @@ class ContentModel(SteppedModel):
         """Vectors (n, K) of `users`; of all U when None."""
         self._fitted()
         if "users" not in self._made:
-            with one_blas_thread():
+            with _quiet():
                 self._made["users"] = self._home(self.users_of(self.tables))
         return np.array(self._made["users"] if users is None else self._made["users"][users])
 
@@ -115,10 +126,27 @@ class ContentModel(SteppedModel):
         if self._x is None:
             made = self._stored_items()
         else:
-            if "items" not in self._made:
-                self._made["items"] = self._encoded(self._x, of_data=True)
-            made = self._made["items"]
+            return self._of_data(np.arange(len(self._x), dtype=np.int32) if items is None else items)
         return np.array(made if items is None else made[items])
+
+    def _of_data(self, items: NDArray[np.int32]) -> Vectors:
+        """Vectors of `items` of the data; training items are left out of an evaluation, which asks for none."""
+        old = self.catalogue.item_split == Split.TRAIN
+        place = np.where(old, np.cumsum(old), np.cumsum(~old)) - 1
+        groups = {kind: self._group(kind, old) for kind in (True, False) if (old[items] == kind).any()}
+        some = next(iter(groups.values())) if groups else self._group(False, old)
+        out = np.empty((len(items), some.shape[1]), np.float32)
+        for kind, made in groups.items():
+            mine = old[items] == kind
+            out[mine] = made[place[items[mine]]]
+        return out
+
+    def _group(self, kind: bool, old: NDArray[np.bool_]) -> Vectors:
+        """Vectors of the training items, or of all others."""
+        name = "training items" if kind else "other items"
+        if name not in self._made:
+            self._made[name] = self._encoded(self._x, np.flatnonzero(old == kind).astype(np.int32))
+        return self._made[name]
 
     def encode_items(
         self, features: Mapping[str, NDArray[Any] | None], available: NDArray[np.bool_] | None = None
@@ -130,18 +158,16 @@ class ContentModel(SteppedModel):
         imputer = self.fitted_imputer()
         x = self._inputs.of_new(imputer, features, available)
         x = self.laid_out(x, imputer.checked(features, available)[1])
-        return self._encoded(self.backend.asarray(x), of_data=False)
+        return self._encoded(self.backend.asarray(x))
 
-    def _encoded(self, x: Array, of_data: bool) -> Vectors:
-        """Vectors of the rows x (n, D), block by block."""
-        made = []
-        with one_blas_thread():
-            for first in range(0, max(1, len(x)), BLOCK):
-                part = x[first : first + BLOCK]
-                ids = np.arange(first, first + len(part), dtype=np.int32)
-                made.append(
-                    self._home(self.items_of(self.tables, part, self.backend.asarray(ids) if of_data else None))
-                )
+    def _encoded(self, x: Array, ids: NDArray[np.int32] | None = None) -> Vectors:
+        """Vectors of the rows x (n, D) of new items, or of the items `ids` of the data, block by block."""
+        made, place = [], self.backend.asarray
+        with _quiet():
+            for first in range(0, max(1, len(x if ids is None else ids)), BLOCK):
+                part = slice(first, first + BLOCK)
+                mine = None if ids is None else place(ids[part])
+                made.append(self._home(self.items_of(self.tables, x[part] if mine is None else x[mine], mine)))
         return np.concatenate(made)
 
     def _home(self, array: Array) -> Vectors:

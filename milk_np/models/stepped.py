@@ -18,7 +18,7 @@ class SteppedModel(StoredModel):
     """Early stopping, checkpoints and resuming come from the loop; a model provides `trainer` and its arrays."""
 
     beside: Path | None = None
-    """The folder that the run's folder stands in, while there is one: pretrained tables are kept there."""
+    """The folder that pretrained tables are kept in: that which a run's folder stands in, or what a caller set."""
 
     @abstractmethod
     def trainer(self, ds: Dataset) -> Trainer:
@@ -40,7 +40,7 @@ class SteppedModel(StoredModel):
 
         A `final` model trains on all items that have pairs, for all epochs, and keeps the last.
         """
-        self.beside = None if run is None else run.path.parent
+        self.beside = self.beside if run is None else run.path.parent
         ds, told = ds.all_training() if final else ds, listener_of(callback, self.settings.valid_metric)
         self.history = train(
             self, self.trainer(ds), ds, self.settings, callback=told, run=run, resume=resume, final=final

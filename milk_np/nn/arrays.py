@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from functools import cache
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -25,3 +27,14 @@ def on_device(x: Array) -> bool:
 def to_host(x: Array) -> NDArray[Any]:
     """A copy of `x` as a NumPy array."""
     return x.get() if on_device(x) else np.array(x)
+
+
+@cache
+def host_kernels() -> Any:
+    """The compiled kernels of the host, loaded when a block first has a use for them."""
+    return import_module("milk_np.kernels.cpu")
+
+
+def compiled(*arrays: Array) -> bool:
+    """Whether compiled kernels take these arrays: float32 of the host. Proofs, in float64, see the formulas."""
+    return all(isinstance(x, np.ndarray) and x.dtype == np.float32 for x in arrays)

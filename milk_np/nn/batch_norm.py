@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from milk_np.errors import SettingsError
-from milk_np.nn.arrays import Array, array_module
+from milk_np.nn.arrays import Array, array_module, compiled, host_kernels
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,8 @@ def batch_norm_forward(
 
     In training mean and variance are those of the n rows, elsewhere the running ones. No rows: nothing moves.
     """
+    if train and len(x) and compiled(x):
+        return _compiled(x, gamma, beta, running)
     if train and len(x):
         mean = x.mean(axis=0)
         centred = x - mean
@@ -69,6 +71,8 @@ def batch_norm_forward(
 def batch_norm_backward(dout: Array, cache: Any) -> tuple[Array, Array | None, Array | None]:
     """dx (n, K), dgamma (K), dbeta (K); None for a scale or shift that isn't there."""
     unit, inverse, gamma, shifted, train = cache
+    if train and len(dout) and compiled(dout, unit):
+        return _compiled_back(dout, unit, inverse, gamma, shifted)
     dgamma = None if gamma is None else (dout * unit).sum(axis=0)
     dbeta = dout.sum(axis=0) if shifted else None
     dunit = dout if gamma is None else dout * gamma
@@ -76,3 +80,26 @@ def batch_norm_backward(dout: Array, cache: Any) -> tuple[Array, Array | None, A
         along = (dunit * unit).mean(axis=0)
         dunit = dunit - dunit.mean(axis=0) - unit * along
     return dunit * inverse, dgamma, dbeta
+
+
+def _compiled(x: Array, gamma: Array | None, beta: Array | None, running: RunningStats) -> tuple[Array, Any]:
+    """The same in one go."""
+    K = x.shape[1]
+    mean, var, inverse = (np.empty(K, x.dtype) for _ in range(3))
+    unit, out = np.empty_like(x, order="C"), np.empty_like(x, order="C")
+    scale = np.ones(K, x.dtype) if gamma is None else gamma
+    shift = np.zeros(K, x.dtype) if beta is None else beta
+    given = (np.ascontiguousarray(array) for array in (x, scale, shift))
+    host_kernels().batch_norm(*given, running.eps, mean, var, inverse, unit, out)
+    running.move(mean, var, len(x))
+    return out, (unit, inverse, gamma, beta is not None, True)
+
+
+def _compiled_back(
+    dout: Array, unit: Array, inverse: Array, gamma: Array | None, shifted: bool
+) -> tuple[Array, Array | None, Array | None]:
+    scale = np.ones(len(inverse), unit.dtype) if gamma is None else gamma
+    dx, dgamma, dbeta = np.empty_like(unit), np.empty_like(inverse), np.empty_like(inverse)
+    dout, scale = np.ascontiguousarray(dout), np.ascontiguousarray(scale)
+    host_kernels().batch_norm_backward(dout, unit, inverse, scale, dx, dgamma, dbeta)
+    return dx, None if gamma is None else dgamma, dbeta if shifted else None

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from milk_np.errors import SettingsError
-from milk_np.nn.arrays import Array, array_module
+from milk_np.nn.arrays import Array, array_module, compiled, host_kernels
+from milk_np.nn.linear import product, product_transposed
 from milk_np.nn.reduction import Reduction, reduce_backward, reduce_forward
 from milk_np.nn.softmax import exponentials
 
@@ -29,11 +32,13 @@ def nce_forward(
     if not temperature > 0:
         raise SettingsError(f"temperature is {temperature}; it must be above 0")
     at = array_module(scores).arange(len(scores)), positive
-    z = scores / float(temperature)
     if mask is not None:
         mask = mask.copy()
         mask[at] = True
-    values, slope = _log_share(z, at, mask)
+    if scores.size and compiled(scores):
+        values, slope = _compiled(scores, float(temperature), positive, mask)
+    else:
+        values, slope = _log_share(scores / float(temperature), at, mask)
     out, reduced = reduce_forward(values, reduction)
     return out, (slope, float(temperature), reduced)
 
@@ -60,6 +65,14 @@ def _log_share(z: Array, at: Any, mask: Array | None) -> tuple[Array, Array]:
     return xp.where(gap > 0, xp.log(total) + gap, xp.log1p(rest)), slope
 
 
+def _compiled(scores: Array, temperature: float, positive: Array | int, mask: Array | None) -> tuple[Array, Array]:
+    """The same through a kernel, which passes over few rows at a time."""
+    values, slope = np.empty(len(scores), scores.dtype), np.empty(scores.shape, scores.dtype)
+    places = np.broadcast_to(np.asarray(positive), len(scores))
+    host_kernels().nce(scores, temperature, places, mask, slope, values)
+    return values, slope
+
+
 def info_nce_forward(
     a: Array, b: Array, temperature: float = 1.0, *, within: bool = False, reduction: Reduction = "mean"
 ) -> tuple[Array, Any]:
@@ -68,25 +81,24 @@ def info_nce_forward(
     `within` takes the other rows of a as negatives too, as MICRO does (Zhang et al. 2023). Anchors are a's alone: for
     the symmetric loss take both orders. Memory grows with n^2.
     """
-    n, xp, scores = len(a), array_module(a), a @ b.T
+    n, xp = len(a), array_module(a)
+    candidates = xp.concatenate([b, a]) if within else b
+    scores = product(a, candidates.T)
     if within:
-        inside = a @ a.T
         # A row isn't its own negative: far below all others, so that its share is 0 without a mask as large.
-        inside[xp.arange(n), xp.arange(n)] = float(xp.finfo(a.dtype).min) / 4 * min(1.0, temperature)
-        scores = xp.concatenate([scores, inside], axis=1)
+        scores[xp.arange(n), xp.arange(n) + len(b)] = float(xp.finfo(a.dtype).min) / 4 * min(1.0, temperature)
     out, cache = nce_forward(scores, temperature, positive=xp.arange(n), reduction=reduction)
-    return out, (a, b, cache)
+    return out, (a, candidates, len(b), cache)
 
 
 def info_nce_backward(dout: Any, cache: Any) -> tuple[Array, Array]:
     """da and db (n, K)."""
-    a, b, scored = cache
+    a, candidates, others, scored = cache
     dscores = nce_backward(dout, scored)
-    across, inside = dscores[:, : len(b)], dscores[:, len(b) :]
-    da = across @ b
-    if inside.shape[1]:
-        da += (inside + inside.T) @ a
-    return da, across.T @ a
+    da, dcandidates = product(dscores, candidates), product_transposed(dscores, a)
+    if len(candidates) > others:
+        da += dcandidates[others:]
+    return da, dcandidates[:others]
 
 
 def uniformity_forward(x: Array, t: float = 2.0) -> tuple[Array, Any]:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from milk_np.errors import SettingsError
 from milk_np.nn.activations import tanh_backward, tanh_forward
 from milk_np.nn.arrays import Array, array_module
-from milk_np.nn.linear import linear_backward, linear_forward
+from milk_np.nn.linear import Rows, linear_backward, linear_forward
 from milk_np.nn.softmax import mix_backward, mix_forward, softmax_backward, softmax_forward
 
 Gate = Literal["softmax", "tanh"]
@@ -15,7 +15,7 @@ GATES = {"softmax": (softmax_forward, softmax_backward), "tanh": (tanh_forward, 
 
 
 def experts_forward(
-    x: Array, W_gate: Array, b_gate: Array, W: Array, b: Array, gate: Gate = "softmax"
+    x: Array | Rows, W_gate: Array, b_gate: Array, W: Array, b: Array, gate: Gate = "softmax"
 ) -> tuple[Array, Any]:
     """out (n, K) = sum over p of g_p tanh(x W_p + b_p), with g = gate(x W_gate + b_gate).
 
@@ -25,9 +25,9 @@ def experts_forward(
         raise SettingsError(f"gate is {gate!r}; choose one of {', '.join(GATES)}")
     logits, for_gate = linear_forward(x, W_gate, b_gate)
     gates, gated = GATES[gate][0](logits)
-    hidden, for_parts = linear_forward(x, _side_by_side(W), b.reshape(-1))
-    values, tanhs = tanh_forward(hidden)
-    out, mixed = mix_forward(gates, _apart(values, len(W)))
+    hidden, for_parts = zip(*(linear_forward(x, *part) for part in zip(W, b, strict=True)), strict=True)
+    values, tanhs = tanh_forward(array_module(W).stack(hidden))
+    out, mixed = mix_forward(gates, values)
     return out, (gate, for_gate, gated, for_parts, tanhs, mixed)
 
 
@@ -36,18 +36,8 @@ def experts_backward(dout: Array, cache: Any, *, need_dx: bool = True) -> tuple[
     gate, for_gate, gated, for_parts, tanhs, mixed = cache
     dgates, dparts = mix_backward(dout, mixed)
     dx, dW_gate, db_gate = linear_backward(GATES[gate][1](dgates, gated), for_gate, need_dx=need_dx)
-    dx_parts, dW, db = linear_backward(tanh_backward(_side_by_side(dparts), tanhs), for_parts, need_dx=need_dx)
-    P, _, K = dparts.shape
-    dx = dx + dx_parts if need_dx else None
-    return dx, dW_gate, db_gate, array_module(dW).ascontiguousarray(_apart(dW, P)), db.reshape(P, K)
-
-
-def _side_by_side(x: Array) -> Array:
-    """(P, n, K) -> (n, P K), so that one product serves all experts."""
-    P, n, K = x.shape
-    return x.transpose(1, 0, 2).reshape(n, P * K)
-
-
-def _apart(x: Array, P: int) -> Array:
-    """(n, P K) -> (P, n, K), a view."""
-    return x.reshape(len(x), P, x.shape[1] // P).transpose(1, 0, 2)
+    each = zip(tanh_backward(dparts, tanhs), for_parts, strict=True)
+    dx_parts, dW, db = zip(*(linear_backward(dhidden, of, need_dx=need_dx) for dhidden, of in each), strict=True)
+    dx = dx + sum(dx_parts) if need_dx else None
+    stack = array_module(dout).stack
+    return dx, dW_gate, db_gate, stack(dW), stack(db)

@@ -13,7 +13,7 @@ from numpy.typing import DTypeLike, NDArray
 from scipy.sparse import coo_array, csr_array, diags_array, eye_array
 
 from milk_np.nn import device
-from milk_np.nn.arrays import Array, on_device
+from milk_np.nn.arrays import Array, host_kernels, on_device
 
 
 class Csr(NamedTuple):
@@ -90,10 +90,12 @@ def _mean_of_powers(matrix: Csr, x: Array, layers: int) -> Array:
 
 
 def _product(matrix: Csr, x: Array) -> Array:
-    indptr, indices, weights, columns = matrix
+    indptr, indices, weights, _ = matrix
     if on_device(x):
         return device.product(indptr, indices, weights, x)
-    return csr_array((weights, indices, indptr), shape=(len(indptr) - 1, columns)) @ x
+    out = np.empty((len(indptr) - 1, x.shape[1]), x.dtype)
+    host_kernels().sparse_product(indptr, indices, weights, np.ascontiguousarray(x), out)
+    return out
 
 
 def _compressed(matrix: Any, dtype: DTypeLike, xp: Any) -> Csr:

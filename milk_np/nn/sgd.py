@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from milk_np.errors import SettingsError
-from milk_np.nn.arrays import Array, array_module, on_device
+from milk_np.nn.arrays import Array, array_module, compiled, host_kernels, on_device
 from milk_np.nn.embedding import RowGradient, scatter_add
 from milk_np.nn.schedules import Schedule
 from milk_np.nn.tables import Optimiser, Slots, check_rows
@@ -32,6 +34,9 @@ class SGD(Optimiser):
 
     def _move(self, table: Array, gradient: Array, slots: Slots, lr: float, step: int) -> None:
         velocity = slots["velocity"]
+        if compiled(table, gradient) and table.flags.c_contiguous:
+            host_kernels().momentum_step(table, np.ascontiguousarray(gradient), velocity, self._momentum, lr)
+            return
         velocity *= self._momentum
         velocity += gradient
         table -= lr * velocity

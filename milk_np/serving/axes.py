@@ -16,7 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
-from milk_np.data.rows import precise_unit_rows, row_blocks
+from milk_np.data.rows import precise_unit_rows
+from milk_np.kernels.cpu.lapack import mirror
+from milk_np.kernels.cpu.tasks import row_parts, side_by_side
 
 Vectors = NDArray[np.float32]
 Floats = NDArray[np.float64]
@@ -26,6 +28,9 @@ FLOOR = 1e-8
 tomorrow, and must not be divided by 0."""
 LEAST = 1e-14
 """Squares of the scores along an axis count as at least this share of those along the first; less is rounding."""
+
+TASK_ROWS, TASK_COLUMNS = 512, 128
+"""Vectors that a thread turns at a time, and columns of their products that it sums."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,19 +62,31 @@ class BalancedAxes:
 
 def second_moment(blocks: Iterable[Vectors], unit: bool = False) -> Floats:
     """Mean of x x^T (K, K) over the rows of `blocks` (n, K), of unit length if `unit`; summed in float64."""
-    total: Any = 0.0
-    count = 0
+    total, count = np.zeros((0, 0)), 0
     for rows in blocks:
-        wide = precise_unit_rows(rows) if unit else rows.astype(np.float64)
-        total = total + wide.T @ wide
+        total = np.zeros((rows.shape[1],) * 2) if count == 0 else total
+        _add_squares(precise_unit_rows(rows) if unit else rows.astype(np.float64), total)
         count += len(rows)
-    out: Floats = total / max(count, 1)
-    return out
+    mirror(total)
+    total /= max(count, 1)
+    return total
+
+
+def _add_squares(rows: Floats, total: Floats) -> None:
+    """Add the lower triangle of rows^T rows to that of `total` (K, K)."""
+
+    def part(columns: slice) -> None:
+        total[columns.start :, columns] += rows[:, columns.start :].T @ rows[:, columns]
+
+    side_by_side(part, row_parts(len(total), TASK_COLUMNS))
 
 
 def turned(rows: NDArray[Any], axes: Floats, out: NDArray[np.float32] | None = None) -> Vectors:
     """`rows` (n, K) times `axes` (K, r) in float64, some rows at a time, as float32; in `out` (n, r) if it is given."""
     out = np.empty((len(rows), axes.shape[1]), np.float32) if out is None else out
-    for block in row_blocks(*rows.shape):
+
+    def part(block: slice) -> None:
         out[block] = rows[block].astype(np.float64) @ axes
+
+    side_by_side(part, row_parts(len(rows), TASK_ROWS))
     return out

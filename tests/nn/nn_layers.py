@@ -40,6 +40,62 @@ def linear_rows(nn, s):
     return [s.normal(s.D, s.K), s.normal(s.K)], call
 
 
+def _table(s, R):
+    """A virtual table of R rows, as the engine's products read it."""
+    raw = s.normal(R, s.D, scale=1).astype(np.float32)
+    arrays = raw, raw[:1], np.arange(R, dtype=np.int32), s.normal(R, scale=1).astype(np.float32)
+    return import_module(f"milk_np.kernels.{s.kernels}"), tuple(map(s.put, arrays))
+
+
+@block("linear")
+def rows_that_repeat(nn, s):
+    x = nn.linear.Rows.of(*_table(s, s.n + 2), s.ids(2 * s.n, s.n + 2))
+
+    def call(W, b):
+        out, cache = nn.linear.linear_forward(x, W, b)
+        return out, lambda dout: nn.linear.linear_backward(dout, cache)[1:]
+
+    return [s.normal(s.D, s.K), s.normal(s.K)], call
+
+
+@block("linear")
+def rows_in_order_without_bias(nn, s):
+    x = nn.linear.Rows(*_table(s, s.n), s.put(np.arange(s.n, dtype=np.int32)), None)
+
+    def call(W):
+        out, cache = nn.linear.linear_forward(x, W)
+        return out, lambda dout: nn.linear.linear_backward(dout, cache)[1]
+
+    return [s.normal(s.D, s.K)], call
+
+
+@block("linear")
+def parts(nn, s):
+    """An array, rows of a table, another array."""
+    rows = nn.linear.Rows.of(*_table(s, s.n + 2), s.ids(s.n, s.n + 2))
+
+    def call(first, last, W, b):
+        out, cache = nn.linear.parts_forward([first, rows, last], W, b)
+
+        def back(dout):
+            (dfirst, _, dlast), dW, db = nn.linear.parts_backward(dout, cache)
+            return dfirst, dlast, dW, db
+
+        return out, back
+
+    return [s.normal(s.n, 2), s.normal(s.n, 1), s.normal(s.D + 3, s.K), s.normal(s.K)], call
+
+
+@block("penalty")
+def penalty(nn, s):
+    def call(W, b):
+        gradients = {"W": s.xp.zeros_like(W), "b": s.xp.zeros_like(b), "c": b}
+        out = nn.penalty.penalise({"W": W, "b": b}, gradients, ("W", "b"), 0.3)
+        return out, lambda dout: [dout * gradients[name] for name in ("W", "b")]
+
+    return [s.normal(s.n, s.K), s.normal(s.n)], call
+
+
 @block("linear")
 def concat(nn, s):
     def call(*parts):

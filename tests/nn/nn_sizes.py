@@ -14,7 +14,7 @@ from scipy.sparse import csr_array
 
 MODULES = (
     "activations", "batch_norm", "contrastive", "dropout", "embedding", "experts", "fusion", "gaussian", "graph",
-    "linear", "losses", "margins", "row_norm", "softmax", "switch",
+    "linear", "losses", "margins", "penalty", "row_norm", "softmax", "switch",
 )  # fmt: skip
 REDUCTIONS = ("mean", "sum", "none")
 

@@ -12,11 +12,17 @@ from nn_sizes import MODULES, REDUCTIONS, Sizes, library, planted
 
 PLANTED = {
     "linear": [
-        ("dout @ W.T if need_dx", "dout @ W.T * 2 if need_dx"),
-        ("return dx, x.T @ dout,", "return dx, x.T @ abs(dout),"),
+        ("product(dout, W.T) if need_dx", "product(dout, W.T) * 2 if need_dx"),
+        ("return dx, product_transposed(x, dout),", "return dx, product_transposed(x, abs(dout)),"),
         ("dout.sum(axis=0) if biased", "dout.mean(axis=0) if biased"),
         ("    kernels.extract_backward(*table, ids,", "    kernels.extract_backward(*table, ids[::-1].copy(),"),
         ("split(dout, cache, axis=1)", "split(dout[:, ::-1], cache, axis=1)"),
+        ("return None, *_of_rows_backward(dout,", "return None, *_of_rows_backward(2 * dout,"),
+        ("embedding_backward(dout, of_slots), of_product)", "embedding_backward(dout[::-1], of_slots), of_product)"),
+        ("db if biased else None", "-db if biased else None"),
+        ("(linear_backward(dout, cache, need_dx=need_dx) for", "(linear_backward(-dout, cache, need_dx=need_dx) for"),
+        ("concatenate(weights)", "concatenate(weights[::-1])"),
+        ("dW, biases[0]", "dW, biases[0] * 2"),
     ],
     "embedding": [
         ("return scatter_add(ids, dout, R)", "return scatter_add(ids, dout[::-1], R)"),
@@ -100,10 +106,10 @@ PLANTED = {
         ("slope[at] = -rest / total", "slope[at] = rest / total"),
         ("slope[at] = -rest / total", "slope[at] = own / total"),
         ("slope /= total[:, None]", "slope /= rest[:, None] + 1"),
-        ("da = across @ b", "da = across @ a"),
-        ("da += (inside + inside.T) @ a", "da += inside @ a"),
-        ("da += (inside + inside.T) @ a", "da += inside.T @ a"),
-        ("return da, across.T @ a", "return da, across @ a"),
+        ("product(dscores, candidates), product", "product(dscores, abs(candidates)), product"),
+        ("da += dcandidates[others:]", "da += dcandidates[:others]"),
+        ("da += dcandidates[others:]", "pass"),
+        ("return da, dcandidates[:others]", "return da, 2 * dcandidates[:others]"),
         ("shares.sum(axis=1)[:, None] * x - shares @ x", "shares @ x"),
         ("shares.sum(axis=1)[:, None] * x - shares @ x", "shares.sum(axis=1)[:, None] * x"),
         ("dx *= -4 * t * dout", "dx *= -2 * t * dout"),
@@ -122,13 +128,13 @@ PLANTED = {
     ],
     "experts": [
         ("GATES[gate][1](dgates, gated)", "dgates"),
-        ("tanh_backward(_side_by_side(dparts), tanhs)", "_side_by_side(dparts)"),
-        ("dx + dx_parts if need_dx", "dx if need_dx"),
-        ("dx + dx_parts if need_dx", "dx_parts if need_dx"),
-        ("ascontiguousarray(_apart(dW, P))", "ascontiguousarray(_apart(dW, P)[::-1])"),
-        ("db.reshape(P, K)", "db.reshape(P, K)[::-1]"),
-        (" dW_gate, db_gate, array_module", " dW_gate * 2, db_gate, array_module"),
-        (" dW_gate, db_gate, array_module", " dW_gate, -db_gate, array_module"),
+        ("tanh_backward(dparts, tanhs)", "dparts"),
+        ("dx + sum(dx_parts) if need_dx", "dx if need_dx"),
+        ("dx + sum(dx_parts) if need_dx", "sum(dx_parts) if need_dx"),
+        ("stack(dW), stack(db)", "stack(dW[::-1]), stack(db)"),
+        ("stack(dW), stack(db)", "stack(dW), stack(db[::-1])"),
+        ("return dx, dW_gate, db_gate,", "return dx, dW_gate * 2, db_gate,"),
+        ("return dx, dW_gate, db_gate,", "return dx, dW_gate, -db_gate,"),
     ],
     "fusion": [
         ("dscores = softmax_backward(dweights, weighed)", "dscores = dweights"),
@@ -144,6 +150,11 @@ PLANTED = {
         ("where(mask[:, None], dout, zero), db", "where(mask[:, None], zero, dout), db"),
         ("where(mask[:, None], dout, zero), db", "where(mask[:, None], dout, dout), db"),
         ("where(mask[:, None], zero, dout) if other", "where(mask[:, None], dout, zero) if other"),
+    ],
+    "penalty": [
+        ("gradient + (2 * weight) * table", "gradient + weight * table"),
+        ("gradients[name] = gradient + (2 * weight) * table", "pass"),
+        ("(table * table).sum()", "table.sum()"),
     ],
     "graph": [
         ("return _product(cache.transposed, dout)", "return 2 * _product(cache.transposed, dout)"),
@@ -184,5 +195,5 @@ def test_every_backward_pass_has_an_error_planted(module):
         max((start, name) for start, name in starts if start <= source.index(old))[1] for old, _ in PLANTED[module]
     }
     backward = {name for _, name in starts if name.endswith(("_backward", "_backward_rows"))}
-    assert backward
+    assert backward or module == "penalty"  # whose gradient is added to another
     assert backward <= touched

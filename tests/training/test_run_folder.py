@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from milk_np.errors import DataError, SettingsError
-from milk_np.machine.environment import INSTRUCTIONS, cpu_flags, cpu_name, environment, without_home
+from milk_np.machine.environment import environment, without_home
+from milk_np.machine.processor import INSTRUCTIONS, cpu_flags, cpu_name
 from milk_np.models.milk.settings import MilkSettings
 from milk_np.models.registry import load_settings
 from milk_np.training.run_folder import RunFolder, default_folder

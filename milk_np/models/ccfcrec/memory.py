@@ -17,4 +17,6 @@ def training_bytes(settings: Any, **sizes: Any) -> dict[str, int]:
     N, B = (settings.positives + 1) * (settings.drawn + 1), settings.batch_size
     learned = K * (sizes["n_users"] + sizes["n_items"]) + K * D + M * K * H + H + H * K + K
     row = 9 * N + (30 + 3 * M) * K + 4 * H + 8 * K * min(B * N, sizes["n_items"]) // B
-    return content_bytes(settings, **sizes, learned=learned, row=row)
+    need = content_bytes(settings, **sizes, learned=learned, row=row)
+    need["rows of content"] += 4 * D * sizes["n_items"]  # once more, by modality
+    return need

@@ -31,6 +31,8 @@ from milk_np.models.ccfcrec.objective import GENERATOR, PARTS, Batch, Weights, g
 from milk_np.models.content_model import ContentModel, Tables
 from milk_np.models.stored import Arrays
 from milk_np.nn.adam import Adam, AdamRows
+from milk_np.nn.arrays import array_module
+from milk_np.nn.linear import Rows, whole
 from milk_np.nn.start import normal
 from milk_np.training.candidates import CandidateSampler, Pairs, numbered
 from milk_np.training.table_trainer import TableTrainer
@@ -76,7 +78,9 @@ class CcfcrecTrainer(TableTrainer):
 
     def __init__(self, model: Ccfcrec, ds: Dataset, x: Array) -> None:
         settings, backend, tables = model.settings, model.backend, model.tables
-        self._settings, self._widths, self._x = settings, model.widths, x
+        self._settings, self._widths = settings, model.widths
+        xp, ends = array_module(x), np.cumsum(model.widths)[:-1].tolist()
+        self._content = [whole(xp.ascontiguousarray(part)) for part in xp.split(x, ends, axis=1)]
         self._sampler = CandidateSampler(backend, ds, batch_size=settings.batch_size, seed=settings.seed)
         self._weights = Weights(settings.contrast, settings.temperature, settings.reg)
         self._rows = AdamRows({name: tables[name] for name in ROWS}, settings.lr, backend.kernels)
@@ -108,7 +112,8 @@ class CcfcrecTrainer(TableTrainer):
         mine, own = numbered(pairs.items, len(self.tables["Q"]))
         place = self.backend.asarray
         arrays = (place(array) for array in (own, ids, people, slots, *places))
-        return Batch(self.backend.kernels, self._x[place(mine)], *arrays)
+        kernels, rows = self.backend.kernels, place(mine)
+        return Batch(kernels, [Rows(kernels, content, rows, None) for content in self._content], *arrays)
 
     def _groups(self, pairs: Pairs, epoch: int, step: int) -> NDArray[np.int32]:
         """Items (B, G + 1, 1 + N): in each group a positive, then negatives; the last positive is the pair's item."""

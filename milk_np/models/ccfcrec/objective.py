@@ -21,13 +21,15 @@ from milk_np.nn.activations import leaky_relu_backward, leaky_relu_forward
 from milk_np.nn.arrays import Array, array_module
 from milk_np.nn.contrastive import nce_backward, nce_forward
 from milk_np.nn.embedding import RowGradient, embedding_backward, embedding_forward
-from milk_np.nn.linear import concat_backward, concat_forward, linear_backward, linear_forward
+from milk_np.nn.linear import Rows, concat_backward, concat_forward, linear_backward, linear_forward
 from milk_np.nn.losses import bpr_backward, bpr_forward
 from milk_np.nn.margins import margin_backward, margin_forward, sampled_dot_backward, sampled_dot_forward
+from milk_np.nn.penalty import penalise
 from milk_np.nn.row_norm import row_norm_backward, row_norm_forward
 
 Tables = Mapping[str, Array]
 Gradients = dict[str, Any]
+Content = Array | list[Rows]
 
 GENERATOR = ("Wp", "Wa", "ba", "Wb", "bb")
 PARTS = ("contrast", "ranking", "penalty")
@@ -36,13 +38,14 @@ PARTS = ("contrast", "ranking", "penalty")
 class Batch(NamedTuple):
     """B pairs over n distinct items and n_u distinct users.
 
-    kernels: what sampled scores are computed with; x (n_i, D): content of the pairs' own items, `own` (B) the place of
-    each; ids (n) and people (n_u), distinct; slots (B, G + 1, 1 + N): places in `ids`, the last group being the item's
-    own, each beginning with its positive, -1 for none; user and other (B): places in `people` of u and w, -1 for no w.
+    kernels: what sampled scores are computed with; x (n_i, D): content of the pairs' own items, an array or `Rows` of
+    each modality, `own` (B) the place of each; ids (n) and people (n_u), distinct; slots (B, G + 1, 1 + N): places in
+    `ids`, the last group being the item's own, each beginning with its positive, -1 for none; user and other (B):
+    places in `people` of u and w, -1 for no w.
     """
 
     kernels: Any
-    x: Array
+    x: Content
     own: Array
     ids: Array
     people: Array
@@ -60,11 +63,12 @@ class Weights:
     reg: float
 
 
-def generate_forward(tables: Tables, x: Array, widths: tuple[int, ...]) -> tuple[Array, Any]:
+def generate_forward(tables: Tables, x: Content, widths: tuple[int, ...]) -> tuple[Array, Any]:
     """q (n, K) of content x (n, D), whose modalities are `widths` wide."""
     ends = [int(end) for end in np.cumsum(widths)[:-1]]
-    xp = array_module(x)
-    pairs = zip(xp.split(x, ends, axis=1), xp.split(tables["Wp"], ends), strict=True)
+    xp = array_module(tables["Wp"])
+    each = x if isinstance(x, list) else xp.split(x, ends, axis=1)
+    pairs = zip(each, xp.split(tables["Wp"], ends), strict=True)
     parts, of_parts = zip(*(linear_forward(part, W) for part, W in pairs), strict=True)
     joined, of_joined = concat_forward(list(parts))
     hidden, first = linear_forward(joined, tables["Wa"], tables["ba"])
@@ -91,12 +95,12 @@ def objective(tables: Tables, batch: Batch, widths: tuple[int, ...], weights: We
     contrast, dq, dv = contrast_term(q, v, batch, weights)
     ranking, dp, more_q, more_v = ranking_term(p, q, v, batch, 1 - weights.contrast)
     gradients = generate_backward(dq + more_q, of_q)
-    gradients = {name: gradient + weights.reg * tables[name] for name, gradient in gradients.items()}
+    penalty = penalise(tables, gradients, GENERATOR, weights.reg / 2)
     rows = {
         "P": RowGradient(batch.people, dp + weights.reg * p),
         "Q": RowGradient(batch.ids, dv + more_v + weights.reg * v),
     }
-    penalty = weights.reg / 2 * sum((x * x).sum() for x in (p, v, *(tables[name] for name in GENERATOR)))
+    penalty = penalty + weights.reg / 2 * sum((x * x).sum() for x in (p, v))
     return [contrast, ranking, penalty], rows | gradients
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from milk_np.backends.select import get_backend
 from milk_np.data import Dataset, make_imputer
 from milk_np.data.arrays import Split
 from milk_np.data.imputers.base import training_owners
@@ -21,12 +20,11 @@ from milk_np.files import require
 from milk_np.files.schema import FLOATS, Field, check
 from milk_np.kernels.blas import one_blas_thread
 from milk_np.models.base import Vectors
+from milk_np.models.by_history import HistoryModel
 from milk_np.models.closed_form.memory import ADVICE, training_bytes
 from milk_np.models.closed_form.rows import content_rows
-from milk_np.models.stored import Arrays, StoredModel
+from milk_np.models.stored import Arrays
 from milk_np.serving.catalogue import Catalogue
-from milk_np.serving.histories import Ids, compressed
-from milk_np.serving.ranking import TopK, chosen_rows
 from milk_np.training.progress import Callbacks, Phases
 from milk_np.training.run_folder import RunFolder
 
@@ -45,7 +43,7 @@ class Training:
     R: Sparse
 
 
-class ClosedForm(StoredModel):
+class ClosedForm(HistoryModel):
     """A model fitted in one pass on the host; the search for the best items runs on `device`.
 
     The bits of a fit don't depend on the number of threads. A user's vector is the same to the bit whichever others
@@ -57,11 +55,6 @@ class ClosedForm(StoredModel):
     """Names of the model's own arrays; all are float64 but what `_learn` says otherwise."""
     memory_need = staticmethod(training_bytes)
     memory_advice = ADVICE
-
-    def __init__(self, settings: Any = None, **options: Any) -> None:
-        """`settings`, with `options` changed; see the model's settings for names, defaults and ranges."""
-        super().__init__(settings, **options)
-        self._arrays: Arrays = {}
 
     # What a model does
 
@@ -127,26 +120,6 @@ class ClosedForm(StoredModel):
 
     # Vectors
 
-    def user_factors(self, users: NDArray[np.int32] | None = None) -> Vectors:
-        """Vectors (n, K) of users by their training items; who has none ranks items like the mean user."""
-        indptr, items = self.catalogue.csr(Split.TRAIN)
-        if users is not None:
-            indptr, items = chosen_rows((indptr, items), np.asarray(users))
-        return self._profiles(indptr, items)
-
-    def encode_users(self, histories: Sequence[Ids]) -> Vectors:
-        """Vectors (n, K) of users who weren't in the data, from the numbers of the items they chose.
-
-        New items among them say nothing; who has no others ranks items like the mean user. Raises DataError for an item
-        out of range.
-        """
-        return self._profiles(*compressed(histories, self.catalogue.n_items))
-
-    @property
-    def serves_histories(self) -> bool:
-        """Always: a user is their history."""
-        return True
-
     def _profiles(self, indptr: NDArray[np.int64], items: NDArray[np.int32]) -> Vectors:
         average = self._fitted()["average"]
         with one_blas_thread():
@@ -176,24 +149,7 @@ class ClosedForm(StoredModel):
         with one_blas_thread():
             return self._encode(self._content(self.fitted_imputer().complete(features, available)))
 
-    @property
-    def top_k(self) -> TopK:
-        """The search for the best items on the model's device."""
-        return get_backend(self.settings.device, self.settings.threads).top_k
-
     # Files
-
-    def arrays(self) -> Arrays:
-        """The parameters, which nothing overwrites."""
-        return dict(self._arrays)
-
-    def load_arrays(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Take over what `arrays` gave."""
-        self._arrays = dict(arrays)
-
-    def save(self, path: str | Path) -> None:
-        """Write the model to `path` (.npz), atomically."""
-        self._write(path, self._arrays)
 
     def _read(self, path: str | Path, arrays: Arrays) -> None:
         super()._read(path, arrays)
@@ -206,11 +162,6 @@ class ClosedForm(StoredModel):
     def _names(self) -> list[str]:
         """Names of the arrays, as they are stored."""
         return [*self.parameters, *(f"centre{m}" for m in range(len(self.fitted_imputer().modalities))), "average"]
-
-    def _fitted(self) -> Arrays:
-        if not self._arrays:
-            raise self._unfitted()
-        return self._arrays
 
 
 _USERS = 4096

@@ -13,6 +13,8 @@ Departures from the paper or the authors' program, and why:
 - The pretrained vectors come from BPR or LightGCN, 64 numbers, in place of weighted matrix factorisation, 200.
 - 100 best and 100 random items a user in place of 2,500 each: the sets here have 1,000 to 6,000 training items.
 - 1,024 rows a batch in place of 100, at four times the rate: a tenth of the steps.
+- An epoch is a tenth of a pass over all users and their items: the best vectors come within the first passes, and
+  patience would wait ten of them for better ones.
 - Content is imputed and row-normalised before it is standardised, as for every model here.
 - The best epoch by the validation metric is kept, in place of the best sum of recalls.
 """
@@ -37,6 +39,7 @@ from milk_np.models.inputs import CLIP, standardised
 from milk_np.models.stored import Arrays
 from milk_np.nn.arrays import array_module
 from milk_np.nn.embedding import embedding_forward
+from milk_np.nn.linear import Rows, whole
 from milk_np.nn.margins import row_dot_forward
 from milk_np.nn.schedules import staircase
 from milk_np.nn.sgd import SGD
@@ -94,7 +97,7 @@ class DropoutNetTrainer(TableTrainer):
         s = self._settings = model.settings
         tables, home = model.tables, model.backend.to_host
         pairs = Pretrained(home(tables["P"]), home(tables["Q"]))
-        self._x = x
+        self._content = whole(x)
         self._sampler = ScoreSampler(model.backend, ds, pairs, top=s.top_items, batch_size=s.batch_size, seed=s.seed)
         decay = max(1, DECAY_USERS * self._sampler.rows_of_a_user // s.batch_size)
         super().__init__(model.backend, tables, {"momentum": make_optimiser(tables, s, decay)}, model.moved)
@@ -106,16 +109,17 @@ class DropoutNetTrainer(TableTrainer):
         return parts
 
     def _batch(self, epoch: int, step: int) -> Batch:
-        users, items = self._sampler.batch(epoch, step)
+        place = self._sampler.place(epoch, step)
+        users, items = self._sampler.batch(*place)
         at = {"P": users, "u": users, "Q": items, "v": items}
         rows = {name: embedding_forward(self.tables[name], ids)[0] for name, ids in at.items()}
         y, _ = row_dot_forward(rows["P"], rows["Q"])
         xp, s = array_module(users), self._settings
         keep = [
-            ~choose_rows(xp, len(users), share, s.seed, f"dropoutnet-{side}", epoch, step)
+            ~choose_rows(xp, len(users), share, s.seed, f"dropoutnet-{side}", *place)
             for side, share in (("user", s.user_dropout), ("item", s.item_dropout))
         ]
-        return Batch(rows["u"], rows["v"], self._x[items], y, *keep)
+        return Batch(rows["u"], rows["v"], Rows.of(self.backend.kernels, self._content, items), y, *keep)
 
 
 def score_deviation(P: Vectors, Q: Vectors) -> float:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from milk_np.nn.arrays import Array
-from milk_np.nn.linear import concat_forward
+from milk_np.nn.linear import Rows
 from milk_np.nn.losses import squared_error_backward, squared_error_forward
 from milk_np.nn.margins import row_dot_backward, row_dot_forward
 from milk_np.nn.switch import switch_forward
@@ -26,12 +26,12 @@ PARTS = ("error",)
 class Batch(NamedTuple):
     """B users with an item: u and v (B, K) pretrained vectors, kept where `keep_u` and `keep_v` (B) bool say so.
 
-    x (B, D) the items' content, y (B) what the tables score the two at.
+    x (B, D) the items' content, an array or `Rows`, y (B) what the tables score the two at.
     """
 
     u: Array
     v: Array
-    x: Array
+    x: Array | Rows
     y: Array
     keep_u: Array
     keep_v: Array
@@ -55,6 +55,6 @@ def user_forward(tables: Tables, u: Array, *, train: bool) -> tuple[Array, Any]:
     return tower_forward(tables, "user", u, NORM, train=train)
 
 
-def item_forward(tables: Tables, v: Array, x: Array, *, train: bool) -> tuple[Array, Any]:
+def item_forward(tables: Tables, v: Array, x: Array | Rows, *, train: bool) -> tuple[Array, Any]:
     """Vectors (n, K) of items with the pretrained ones v (n, K), zeros if there are none, and content x (n, D)."""
-    return tower_forward(tables, "item", concat_forward([v, x])[0], NORM, train=train)
+    return tower_forward(tables, "item", [v, x], NORM, train=train)

@@ -16,9 +16,12 @@ from milk_np.rng import stream_key
 from milk_np.serving.ranking import blocks
 from milk_np.training.pretraining.cache import Pretrained
 
+PARTS = 10
+"""Epochs of a pass over all users and their items."""
+
 
 class ScoreSampler:
-    """For every user with a training pair, her `top` best training items and as many random ones, once an epoch."""
+    """For every user with a training pair, her `top` best training items and as many random ones, once in a pass."""
 
     def __init__(
         self, backend: Backend, ds: Dataset, tables: Pretrained, *, top: int, batch_size: int, seed: int
@@ -28,26 +31,41 @@ class ScoreSampler:
         self._kernels: Any = backend.kernels
         self._users, self._best, self._candidates = (backend.asarray(x) for x in (users, best, ds.train_items))
         self._each, self._size, self._seed = 2 * int(best.shape[1]), batch_size, seed
-        self.examples = len(users) * self._each
+        self._rows = len(users) * self._each
+
+    @property
+    def batches(self) -> int:
+        """Batches in a pass; the last one may be smaller."""
+        return -(-self._rows // self._size)
 
     @property
     def steps(self) -> int:
-        """Batches in an epoch; the last one may be smaller."""
-        return -(-self.examples // self._size)
+        """Batches in an epoch."""
+        return -(-self.batches // PARTS)
+
+    @property
+    def examples(self) -> int:
+        """Rows of an epoch, if none of its batches is the last of a pass."""
+        return min(self._rows, self.steps * self._size)
 
     @property
     def rows_of_a_user(self) -> int:
-        """Rows that an epoch has for each user."""
+        """Rows that a pass has for each user."""
         return self._each
 
-    def batch(self, epoch: int, step: int) -> tuple[Array, Array]:
-        """Users (B) and items (B)."""
+    def place(self, epoch: int, step: int) -> tuple[int, int]:
+        """The pass, from 1, and the batch of it, from 0, of step `step` of `epoch`: passes follow without a gap."""
+        done, batch = divmod((epoch - 1) * self.steps + step, self.batches)
+        return done + 1, batch
+
+    def batch(self, turn: int, step: int) -> tuple[Array, Array]:
+        """Users (B) and items (B) of batch `step` of the pass number `turn`."""
         first = step * self._size
-        count = min(self._size, self.examples - first)
-        key = stream_key(self._seed, "dropoutnet-order", epoch)
-        rows = self._kernels.shuffle(key, first, count, self.examples)
+        count = min(self._size, self._rows - first)
+        key = stream_key(self._seed, "dropoutnet-order", turn)
+        rows = self._kernels.shuffle(key, first, count, self._rows)
         xp, top = array_module(rows), self._each // 2
-        other = words(xp, count, self._seed, "dropoutnet-items", epoch, step) % np.uint64(len(self._candidates))
+        other = words(xp, count, self._seed, "dropoutnet-items", turn, step) % np.uint64(len(self._candidates))
         user, place = rows // self._each, rows % self._each
         items = xp.where(place < top, self._best[user, place % top], self._candidates[other.astype(np.int64)])
         return self._users[user], items

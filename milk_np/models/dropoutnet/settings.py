@@ -28,7 +28,9 @@ class DropoutNetSettings(PretrainedSettings):
     lr_decay: float = option(
         0.1, float, "training", "factor of the learning rate every 100,000 users", above=0, high=1,
     )
-    max_epochs: int = option(60, int, "training", "maximum number of epochs", aliases=("epochs",), low=1)
+    max_epochs: int = option(
+        100, int, "training", "maximum number of epochs, each a tenth of all users' items", aliases=("epochs",), low=1,
+    )
     batch_size: int = option(1024, int, "training", "users with an item in a batch", low=1)
     hidden: int = option(200, int, "dropoutnet", "hidden width of the towers", low=1)
     item_dropout: float = option(

@@ -47,9 +47,10 @@ from milk_np.models.stored import Arrays
 from milk_np.nn.adam import Adam
 from milk_np.nn.arrays import array_module
 from milk_np.nn.embedding import embedding_forward
+from milk_np.nn.linear import Rows, whole
 from milk_np.nn.start import glorot, tower_start
 from milk_np.nn.tables import Optimiser
-from milk_np.nn.tower import named
+from milk_np.nn.tower import first_layer, named
 from milk_np.training.pretraining.cache import pretrained
 from milk_np.training.table_trainer import TableTrainer
 from milk_np.training.trainer import Trainer
@@ -97,7 +98,7 @@ class GarTrainer(TableTrainer):
     parts: ClassVar[tuple[str, ...]] = PARTS
 
     def __init__(self, model: Gar, ds: Dataset, x: Array) -> None:
-        self._settings, self._x = model.settings, x
+        self._settings, self._content = model.settings, whole(x)
         size, seed = model.settings.batch_size, model.settings.seed
         self._sampler = UserSampler(model.backend, ds, batch_size=size, seed=seed)
         optimisers = make_optimisers(model.tables, model.settings.lr, model.backend.kernels)
@@ -118,7 +119,8 @@ class GarTrainer(TableTrainer):
         (u, _), (v, _), (w, _) = (
             embedding_forward(self.tables[name], ids) for name, ids in (("u", users), ("v", chosen), ("v", drawn))
         )
-        return Batch(u, self._x[chosen], v, w)
+        x = first_layer(self.tables, "make", Rows.of(self.backend.kernels, self._content, chosen))
+        return Batch(u, x, v, w)
 
 
 def make_optimisers(tables: Tables, lr: float, kernels: Any = None) -> dict[str, Optimiser]:

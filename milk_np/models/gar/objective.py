@@ -19,7 +19,8 @@ from milk_np.nn.arrays import Array, array_module
 from milk_np.nn.batch_norm import RunningStats, batch_norm_backward, batch_norm_forward
 from milk_np.nn.losses import absolute_error_backward, absolute_error_forward, bpr_backward, bpr_forward
 from milk_np.nn.margins import row_dot_backward, row_dot_forward
-from milk_np.nn.tower import LEARNED, Norm, named, tower_backward, tower_forward
+from milk_np.nn.penalty import penalise
+from milk_np.nn.tower import LEARNED, Input, Norm, named, tower_backward, tower_forward
 
 Tables = Mapping[str, Array]
 Drop = tuple[Any, ...]
@@ -36,25 +37,30 @@ PARTS = ("ranking", "recommender_penalty", "fooling", "distance", "generator_pen
 
 
 class Batch(NamedTuple):
-    """B triplets: u (B, K) users, x (B, D) content and v (B, K) vectors of items they chose, w (B, K) of others."""
+    """B triplets: u (B, K) users, x (B, D) content and v (B, K) vectors of items they chose, w (B, K) of others.
+
+    x may stand for an array in the ways of `tower_forward`.
+    """
 
     u: Array
-    x: Array
+    x: Input
     v: Array
     w: Array
 
 
-def make_forward(tables: Tables, x: Array, *, train: bool, drop: Drop = STILL) -> tuple[Array, Any]:
+def make_forward(tables: Tables, x: Input, *, train: bool, drop: Drop = STILL) -> tuple[Array, Any]:
     """G(x) (n, K)."""
     return tower_forward(tables, "make", x, NORM, train=train, drop=drop)
 
 
-def side_forward(tables: Tables, side: str, x: Array, *, train: bool, drop: Drop = STILL) -> tuple[Array, Any]:
-    """One side of the recommender, (n, K): batch norm without scale, then a tower."""
+def side_forward(
+    tables: Tables, side: str, x: Array, *, train: bool, drop: Drop = STILL, copies: int = 1
+) -> tuple[Array, Any]:
+    """One side of the recommender, (n, K): batch norm without scale, then a tower; `copies` as in `tower_forward`."""
     beta, mean, var = (tables[name] for name in named(side, *FIRST))
     running = RunningStats(mean, var, NORM.momentum, NORM.eps, NORM.unbiased)
     h, of_norm = batch_norm_forward(x, None, beta, running, train=train)
-    out, of_tower = tower_forward(tables, side, h, NORM, train=train, drop=drop)
+    out, of_tower = tower_forward(tables, side, h, NORM, train=train, drop=drop, copies=copies)
     return out, (side, of_norm, of_tower)
 
 
@@ -71,16 +77,17 @@ def recommender(tables: Tables, batch: Batch, beta: float, reg: float, drop: Dro
     xp, B = array_module(batch.u), len(batch.u)
     made, _ = make_forward(tables, batch.x, train=False)
     rate, seed, name, *counters = drop
-    users, items = xp.concatenate([batch.u] * 3), xp.concatenate([batch.v, batch.w, made])
-    p, of_user = side_forward(tables, "user", users, train=True, drop=(rate, seed, f"{name}-user", *counters))
-    z, of_item = side_forward(tables, "item", items, train=True, drop=(rate, seed, f"{name}-item", *counters))
+    of_side = {side: (rate, seed, f"{name}-{side}", *counters) for side in SIDES}
+    items = xp.concatenate([batch.v, batch.w, made])
+    p, of_user = side_forward(tables, "user", batch.u, train=True, drop=of_side["user"], copies=3)
+    z, of_item = side_forward(tables, "item", items, train=True, drop=of_side["item"])
     scores, of_dot = row_dot_forward(p, z)
     chosen, drawn, fake = scores[:B], scores[B : 2 * B], scores[2 * B :]
     ranking, of_ranking = bpr_forward(chosen - (1 - beta) * fake - beta * drawn)
     slope = bpr_backward(1.0, of_ranking)
     dp, dz = row_dot_backward(xp.concatenate([slope, -beta * slope, (beta - 1) * slope]), of_dot)
     gradients = side_backward(dp, of_user)[1] | side_backward(dz, of_item)[1]
-    return [ranking, penalise(tables, gradients, OF_RECOMMENDER, reg)], gradients
+    return [ranking, penalise(tables, gradients, OF_RECOMMENDER, reg / 2)], gradients
 
 
 def generator(tables: Tables, batch: Batch, alpha: float, reg: float, drop: Drop) -> tuple[list[Any], dict[str, Any]]:
@@ -95,12 +102,5 @@ def generator(tables: Tables, batch: Batch, alpha: float, reg: float, drop: Drop
     _, dz = row_dot_backward(bpr_backward(1 - alpha, of_fooling), of_dot)
     dmade = side_backward(dz, of_item)[0] + absolute_error_backward(alpha, of_distance)[0]
     _, gradients = tower_backward(dmade, of_make, need_dx=False)
-    penalty = penalise(tables, gradients, OF_GENERATOR, reg)
+    penalty = penalise(tables, gradients, OF_GENERATOR, reg / 2)
     return [(1 - alpha) * fooling, alpha * distance, penalty], gradients
-
-
-def penalise(tables: Tables, gradients: dict[str, Array], names: tuple[str, ...], reg: float) -> Any:
-    """reg / 2 times the sum of squares of the tables `names`, and its gradient added to `gradients`."""
-    for name in names:
-        gradients[name] = gradients[name] + reg * tables[name]
-    return reg / 2 * sum((tables[name] * tables[name]).sum() for name in names)

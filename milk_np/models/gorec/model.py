@@ -46,7 +46,6 @@ from milk_np.models.gorec.objective import (
     decode_forward,
     objective,
     posterior_forward,
-    prior_forward,
 )
 from milk_np.models.inputs import moments
 from milk_np.models.stored import Arrays
@@ -54,6 +53,7 @@ from milk_np.nn.adam import Adam
 from milk_np.nn.arrays import array_module
 from milk_np.nn.embedding import embedding_forward
 from milk_np.nn.keyed import normals
+from milk_np.nn.linear import Rows, linear_forward, whole
 from milk_np.nn.start import uniform
 from milk_np.nn.switch import choose_rows, switch_forward
 from milk_np.rng import stream_key
@@ -99,7 +99,7 @@ class Gorec(GorecSignature, ContentModel):
     def items_of(self, tables: Tables, x: Array, ids: Array | None) -> Array:
         """v^ of content, at the scale of the pretrained table."""
         if self.settings.latent == "prior":
-            (z, _), _ = prior_forward(tables, x)
+            z, _ = linear_forward(x, tables["Wpm"], tables["bpm"])
         else:
             (z, _), _ = posterior_forward(tables, x, of_cluster(tables, x), train=False)
         return decode_forward(tables, x, z, train=False)[0] * tables["scale"] + tables["shift"]
@@ -113,6 +113,7 @@ class GorecTrainer(TableTrainer):
     def __init__(self, model: Gorec, x: Array) -> None:
         settings = self._settings = model.settings
         self._x, self._kernels, self._size = x, model.backend.kernels, int(settings.batch_size)
+        self._content = whole(x)
         there = (model.backend.to_host(model.tables["v"]) != 0).any(axis=1)
         self._items = model.backend.asarray(np.flatnonzero(there).astype(np.int32))
         self._weights = Weights(settings.uniformity, settings.divergence_weight, settings.divergence)
@@ -139,11 +140,11 @@ class GorecTrainer(TableTrainer):
         """Items, their vectors, and what is drawn at random."""
         settings, seed = self._settings, self._settings.seed
         ids = self._ids(epoch, step)
-        x, (v, _) = self._x[ids], embedding_forward(self.tables["v"], ids)
-        xp, seen = array_module(x), v
+        x, (v, _) = Rows(self._kernels, self._content, ids, None), embedding_forward(self.tables["v"], ids)
+        xp, seen = array_module(v), v
         if settings.clustered:
             chosen = choose_rows(xp, len(ids), settings.clustered, seed, "gorec-clustered", epoch, step)
-            seen, _ = switch_forward(chosen, of_cluster(self.tables, x), v)
+            seen, _ = switch_forward(chosen, of_cluster(self.tables, self._x[ids]), v)
         noise, prior_noise = (
             normals(xp, v.shape, v.dtype, seed, f"gorec-{name}", epoch, step) for name in ("noise", "prior-noise")
         )

@@ -28,7 +28,7 @@ from milk_np.nn.gaussian import (
     reparametrise_backward,
     reparametrise_forward,
 )
-from milk_np.nn.linear import concat_backward, concat_forward, linear_backward, linear_forward
+from milk_np.nn.linear import Rows, linear_backward, linear_forward, parts_backward, parts_forward
 from milk_np.nn.losses import (
     softmax_kl_backward,
     softmax_kl_forward,
@@ -39,6 +39,7 @@ from milk_np.nn.row_norm import row_norm_backward, row_norm_forward
 
 Tables = Mapping[str, Array]
 Gradients = dict[str, Array]
+Input = Array | Rows
 Gaussian = tuple[Array, Array]
 """Mean and logarithm of the variance, (n, K) each."""
 
@@ -51,12 +52,12 @@ PARTS = ("error", "uniformity", "divergence")
 
 
 class Batch(NamedTuple):
-    """n training items: x (n, D) content, v (n, K) CF vectors, seen (n, K) those that the encoder sees, two noises
+    """n training items: x (n, D) content, an array or `Rows`, v (n, K) CF vectors, seen (n, K) those that the encoder
 
-    (n, K), and rate, seed, name and counters of the dropout.
+    sees, two noises (n, K), and rate, seed, name and counters of the dropout.
     """
 
-    x: Array
+    x: Input
     v: Array
     seen: Array
     noise: Array
@@ -73,26 +74,25 @@ class Weights:
     kind: str
 
 
-def _normed_forward(tables: Tables, part: str, x: Array, W: str, *, train: bool) -> tuple[Array, Any]:
-    """tanh(BN(x W))."""
+def _normed_forward(tables: Tables, part: str, x: list[Input], W: str, *, train: bool) -> tuple[Array, Any]:
+    """tanh(BN([x] W)), of parts x side by side."""
     running = RunningStats(tables[f"{part}_mean"], tables[f"{part}_var"])
-    h, first = linear_forward(x, tables[W])
+    h, first = parts_forward(x, tables[W])
     h, normed = batch_norm_forward(h, tables[f"{part}_gamma"], tables[f"{part}_beta"], running, train=train)
     h, tanh = tanh_forward(h)
     return h, (part, W, first, normed, tanh)
 
 
-def _normed_backward(dout: Array, cache: Any, *, need_dx: bool) -> tuple[Array, Gradients]:
+def _normed_backward(dout: Array, cache: Any, *, need_dx: bool) -> tuple[list[Array], Gradients]:
     part, W, first, normed, tanh = cache
     dh, dgamma, dbeta = batch_norm_backward(tanh_backward(dout, tanh), normed)
-    dx, dW, _ = linear_backward(dh, first, need_dx=need_dx)
+    dx, dW, _ = parts_backward(dh, first, need_dx=need_dx)
     return dx, {W: dW, f"{part}_gamma": dgamma, f"{part}_beta": dbeta}
 
 
-def posterior_forward(tables: Tables, x: Array, seen: Array, *, train: bool) -> tuple[Gaussian, Any]:
+def posterior_forward(tables: Tables, x: Input, seen: Array, *, train: bool) -> tuple[Gaussian, Any]:
     """m and s of content x (n, D) and vectors `seen` (n, K)."""
-    both, _ = concat_forward([x, seen])
-    h, of_h = _normed_forward(tables, "e", both, "We", train=train)
+    h, of_h = _normed_forward(tables, "e", [x, seen], "We", train=train)
     mean, of_mean = linear_forward(h, tables["Wm"], tables["bm"])
     logvar, of_logvar = linear_forward(h, tables["Ws"], tables["bs"])
     return (mean, logvar), (of_h, of_mean, of_logvar)
@@ -107,7 +107,7 @@ def posterior_backward(dmean: Array, dlogvar: Array, cache: Any) -> Gradients:
     return gradients | {"Wm": dWm, "bm": dbm, "Ws": dWs, "bs": dbs}
 
 
-def prior_forward(tables: Tables, x: Array) -> tuple[Gaussian, Any]:
+def prior_forward(tables: Tables, x: Input) -> tuple[Gaussian, Any]:
     """m' and s' of content x (n, D)."""
     mean, of_mean = linear_forward(x, tables["Wpm"], tables["bpm"])
     logvar, of_logvar = linear_forward(x, tables["Wps"], tables["bps"])
@@ -123,23 +123,27 @@ def prior_backward(dmean: Array, dlogvar: Array, cache: Any) -> Gradients:
 
 
 def decode_forward(
-    tables: Tables, x: Array, z: Array, *, train: bool, drop: tuple[Any, ...] = (0.0, 0, "")
+    tables: Tables, x: Input, z: Array, *, train: bool, drop: tuple[Any, ...] = (0.0, 0, "")
 ) -> tuple[Array, Any]:
     """v^ (n, K) of content x (n, D) and z (n, K)."""
-    both, ends = concat_forward([dropout_forward(x, *drop)[0], z])
-    h, of_h = _normed_forward(tables, "d", both, "Wd", train=train)
+    h, of_h = _normed_forward(tables, "d", [_dropped(x, drop), z], "Wd", train=train)
     h, first = linear_forward(h, tables["W1"], tables["b1"])
     out, last = linear_forward(h, tables["W2"], tables["b2"])
-    return out, (ends, of_h, first, last)
+    return out, (of_h, first, last)
+
+
+def _dropped(x: Input, drop: tuple[Any, ...]) -> Input:
+    if isinstance(x, Rows) and drop[0]:
+        return Rows.whole(x.kernels, dropout_forward(x.dense(), *drop)[0])
+    return x if isinstance(x, Rows) else dropout_forward(x, *drop)[0]
 
 
 def decode_backward(dout: Array, cache: Any) -> tuple[Array, Gradients]:
     """dz (n, K), and the gradients of the decoder."""
-    ends, of_h, first, last = cache
+    of_h, first, last = cache
     dh, dW2, db2 = linear_backward(dout, last)
     dh, dW1, db1 = linear_backward(dh, first)
-    dboth, gradients = _normed_backward(dh, of_h, need_dx=True)
-    _, dz = concat_backward(dboth, ends)
+    (_, dz), gradients = _normed_backward(dh, of_h, need_dx=True)
     return dz, gradients | {"W1": dW1, "b1": db1, "W2": dW2, "b2": db2}
 
 

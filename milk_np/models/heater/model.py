@@ -35,6 +35,7 @@ from milk_np.models.inputs import standardised
 from milk_np.models.stored import Arrays
 from milk_np.nn.arrays import array_module
 from milk_np.nn.embedding import distinct, embedding_forward
+from milk_np.nn.linear import Rows, whole
 from milk_np.nn.schedules import staircase
 from milk_np.nn.sgd import SGD
 from milk_np.nn.start import tower_start, truncated
@@ -92,7 +93,7 @@ class HeaterTrainer(TableTrainer):
 
     def __init__(self, model: Heater, ds: Dataset, x: Array) -> None:
         settings = self._settings = model.settings
-        self._x, self._sampler = x, _sampler(model.backend, ds, settings)
+        self._content, self._sampler = whole(x), _sampler(model.backend, ds, settings)
         optimiser = make_optimiser(model.tables, settings, self.steps)
         super().__init__(model.backend, model.tables, {"momentum": optimiser}, model.moved)
 
@@ -109,7 +110,8 @@ class HeaterTrainer(TableTrainer):
         xp, settings = array_module(users), self._settings
         replaced = choose_rows(xp, len(users), settings.replaced, settings.seed, "heater-replaced", epoch, step)
         u, v = (embedding_forward(self.tables[name], at)[0] for name, at in (("u", users), ("v", items)))
-        return Batch(self._x[ids], slot, u, v, labels, replaced)
+        x = Rows(self.backend.kernels, self._content, ids.astype(np.int32), None)
+        return Batch(x, slot, u, v, labels, replaced)
 
 
 def _sampler(backend: Backend, ds: Dataset, settings: Any) -> PointSampler:

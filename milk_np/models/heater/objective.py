@@ -15,8 +15,10 @@ from milk_np.nn.activations import tanh_backward, tanh_forward
 from milk_np.nn.arrays import Array
 from milk_np.nn.embedding import embedding_backward, embedding_forward
 from milk_np.nn.experts import experts_backward, experts_forward
+from milk_np.nn.linear import Rows
 from milk_np.nn.losses import squared_error_backward, squared_error_forward
 from milk_np.nn.margins import row_dot_backward, row_dot_forward
+from milk_np.nn.penalty import penalise
 from milk_np.nn.switch import switch_backward, switch_forward
 from milk_np.nn.tower import LEARNED, WEIGHTS, Norm, named, tower_backward, tower_forward
 
@@ -32,11 +34,11 @@ PARTS = ("error", "distance", "penalty")
 class Batch(NamedTuple):
     """B pairs and non-pairs over n items.
 
-    x (n, D) content of the items; slot (B) the item of each row; u and v (B, K) pretrained vectors; y (B) 1 for a pair,
-    0 else; replaced (B) bool, where content stands in for v.
+    x (n, D) content of the items, an array or `Rows`; slot (B) the item of each row; u and v (B, K) pretrained vectors;
+    y (B) 1 for a pair, 0 else; replaced (B) bool, where content stands in for v.
     """
 
-    x: Array
+    x: Array | Rows
     slot: Array
     u: Array
     v: Array
@@ -44,7 +46,7 @@ class Batch(NamedTuple):
     replaced: Array
 
 
-def content_forward(tables: Tables, x: Array) -> tuple[Array, Any]:
+def content_forward(tables: Tables, x: Array | Rows) -> tuple[Array, Any]:
     """v' (n, K) of content x (n, D)."""
     W_gate, b_gate, W, b = (tables[name] for name in EXPERTS)
     mixed, of_mix = experts_forward(x, W_gate, b_gate, W, b, "tanh")
@@ -67,7 +69,7 @@ def objective(tables: Tables, batch: Batch, alpha: float, reg: float) -> tuple[l
     distance, of_distance = squared_error_forward(mine, batch.v, "sum")
     dmine = dmine + squared_error_backward(alpha, of_distance)[0]
     gradients |= content_backward(embedding_backward(dmine, of_rows), of_content)
-    penalty = penalise(tables, gradients, reg)
+    penalty = penalise(tables, gradients, PENALISED, reg)
     return [error, alpha * distance, penalty], gradients
 
 
@@ -82,10 +84,3 @@ def _error(tables: Tables, batch: Batch, mine: Array) -> tuple[Any, Array, dict[
     _, of_user_tables = tower_backward(dp, of_user, need_dx=False)
     dv, of_item_tables = tower_backward(dz, of_item)
     return error, switch_backward(dv, of_switch)[0], of_user_tables | of_item_tables
-
-
-def penalise(tables: Tables, gradients: dict[str, Array], reg: float) -> Any:
-    """reg times the sum of squares of the tables PENALISED, and its gradient added to `gradients`."""
-    for name in PENALISED:
-        gradients[name] = gradients[name] + (2 * reg) * tables[name]
-    return reg * sum((tables[name] * tables[name]).sum() for name in PENALISED)

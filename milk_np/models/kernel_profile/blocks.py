@@ -3,13 +3,14 @@
 With K (n, L) the weighted similarities that a set of owned modalities gives, C C^T the landmarks' and F = K C^-T the
 features of `milk_np.models.kernel_profile.ridge`, everything that the fit needs of the items is
 
-F^T F                      of every set             (`normals`)
-G^T Q and F^T Q            Q = B^T R^T R B G        (`targets`)
-B G W                      the history vectors      (`history`)
+F^T F                      of every set                                 (`normals`)
+G^T Q and F^T Q            Q = B^T R^T R B G, F of every other set      (`targets`)
+B G W                      the history vectors                          (`history`)
 
 with G = F N^-1 of the whole set, N = F^T F + noise I. Similarities are made anew in each pass. Products are summed in
 float64 over float32 products of 256 rows. Sums of K^T K in the place of F^T F would be cheaper; but C^-1 and N^-1
-stretch what is small in K, rounding included, and the least axes of the users would be lost in it.
+stretch what is small in K, rounding included, and the least axes of the users would be lost in it. Nor may C^-1 K^T Q
+stand for F^T Q: F has other rounding than that, and N^-1 stretches the difference (scores are off by 0.7 % on TikTok).
 
 Q is worked on some columns at a time: as many as `column_bytes` hold.
 """
@@ -138,10 +139,11 @@ class Items:
         self.backend.kernels.weighted_sum(similar, weights, out)
         return out if np.dtype(dtype) == np.float32 else out.astype(dtype)
 
-    def features(self, similar: Array, weights: Array, base: Array) -> Array:
-        """K base (n, q), for `base` (L, q)."""
+    def features(self, similar: Array, weights: Array, base: Array, triangular: bool = False) -> Array:
+        """K base (n, q), for `base` (L, q), which may be upper `triangular`."""
         out = self.backend.empty((similar.shape[1], base.shape[1]), base.dtype)
-        self.backend.kernels.multiply(self.weighted(similar, weights, base.dtype), base, out)
+        multiply = self.backend.kernels.multiply_triangle if triangular else self.backend.kernels.multiply
+        multiply(self.weighted(similar, weights, base.dtype), base, out)
         return out
 
 
@@ -158,18 +160,20 @@ class Sets:
     items: Items
     weights: Sequence[Array]
     bases: Sequence[Array]
+    first: bool = True
+    """Whether the first of the bases is C^-T like the others; else it is any matrix."""
 
     def features(self, block: slice) -> Iterator[Array]:
-        """F (n, q) of a block of items, for every set."""
+        """K base (n, q) of a block of items, for every set."""
         similar = self.items.similar(block)
-        for mine, base in zip(self.weights, self.bases, strict=True):
-            yield self.items.features(similar, mine, base)
+        for s, (weights, base) in enumerate(zip(self.weights, self.bases, strict=True)):
+            yield self.items.features(similar, weights, base, triangular=s > 0 or self.first)
 
 
 def normals(items: Items, weights: Sequence[Array], bases: Sequence[Array], engine: Engine = LOCAL) -> list[Floats]:
-    """F^T F (L, L) of every set, F = K base for its `weights` (M,) and base (L, L)."""
+    """Lower triangles of F^T F (L, L) of every set, F = K base for its `weights` (M,) and base C^-T (L, L)."""
     found = total(engine, _normals, Sets(items, weights, bases), items.spans())
-    return [symmetric(items.backend.to_host(each)) for each in found]
+    return [items.backend.to_host(each) for each in found]
 
 
 def _normals(sets: Sets, span: slice) -> list[Array]:
@@ -182,17 +186,12 @@ def _normals(sets: Sets, span: slice) -> list[Array]:
     return out
 
 
-def symmetric(lower: Floats) -> Floats:
-    """The symmetric matrix whose lower triangle this is."""
-    return np.tril(lower) + np.tril(lower, -1).T
-
-
 @dataclass(frozen=True, eq=False)
 class Targets:
     """What `targets` adds up."""
 
     products: list[Floats]
-    """Of each set F^T Q (L, L), and G^T Q in the first one's place."""
+    """G^T Q (L, L), and F^T Q of every other set."""
     smoothed: Floats
     """right^T G (r, L), of which B G is made."""
 
@@ -207,7 +206,7 @@ def targets(
     engine: Engine = LOCAL,
 ) -> Targets:
     """Sums with Q = B^T R^T R B G, G = K bases[0] of the first set, some columns of Q at a time."""
-    L, base, sets = items.n_landmarks, bases[0], Sets(items, weights, bases)
+    L, base, sets = items.n_landmarks, bases[0], Sets(items, weights, bases, first=False)
     step = columns_at_a_time(len(items.ids), L, base.dtype, _column_bytes(items, column_bytes))
     found = [_some_targets(sets, pairs, smoother, part, engine) for part in row_slices(L, step)]
     products = [np.hstack(parts) for parts in zip(*(each.products for each in found), strict=True)]
@@ -229,7 +228,7 @@ def _some_targets(sets: Sets, pairs: Pairs, smoother: Smoother, columns: slice, 
     items, backend = sets.items, sets.items.backend
     base = backend.copy(sets.bases[0][:, columns])
     Q = backend.empty((len(items.ids), base.shape[1]), base.dtype)
-    for span, rows in _features_by_spans(Sets(items, sets.weights[:1], [base]), engine):
+    for span, rows in _features_by_spans(Sets(items, sets.weights[:1], [base], first=False), engine):
         Q[span] = rows
     smoothed = smoother.apply(Q)
     pairs.gram_times(Q)
@@ -266,6 +265,6 @@ def history(
     items: Items, smoother: Smoother, weights: Array, maps: Array, smoothed: Array, engine: Engine = LOCAL
 ) -> Iterator[tuple[slice, Array]]:
     """B K maps (n, K) by spans of items, for `maps` (L, K); `smoothed` (r, K) is right^T K maps."""
-    for span, out in _features_by_spans(Sets(items, [weights], [maps]), engine):
+    for span, out in _features_by_spans(Sets(items, [weights], [maps], first=False), engine):
         smoother.combine(smoothed, span, out)
         yield span, out

@@ -3,12 +3,13 @@
 The whole set's regression gives the users' vectors their axes: with N = F^T F + noise I, C C^T the landmarks' kernel
 and G = F N^-1, the Gram matrix of R B G is G^T Q = W diag(variance) W^T, history vectors are B G W, and the targets
 T = B^T R^T R B G W / variance = Q W / variance. So the coefficients are C^-T W of the whole set, which has Q in closed
-form, and C^-T N^-1 (F^T Q) W / variance of every other.
+form, and C^-T N^-1 (F^T Q) W / variance of every other. What is of L by L is done by some columns at a time, on all
+cores: a number is one thread's alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,8 @@ from numpy.typing import DTypeLike, NDArray
 from scipy import linalg
 
 from milk_np.backends.base import Array, Backend
+from milk_np.kernels.cpu import lapack
+from milk_np.kernels.cpu.tasks import row_parts, side_by_side
 from milk_np.models.base import Floats
 from milk_np.models.kernel_profile.blocks import Items, history, normals, targets
 from milk_np.models.kernel_profile.content import similarities
@@ -30,6 +33,10 @@ Float32 = NDArray[np.float32]
 LEAST_AXIS = {"d": 1e-10, "f": 1e-7}
 """Axes of less than this share of the largest one's variance are rounding noise of float64, of float32: in float32 such
 axes have had 3e-8 at most."""
+
+
+COLUMNS = 128
+"""Columns of a task."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,34 +66,67 @@ def fit_by_blocks(
     sums over items are made by `engine`, those over users by that of `pairs`.
     """
     backend, kernel = items.backend, items.kernel
-    similar = similarities(landmarks, landmarks, kernel.scale)
-    inverses = [inverse_root(weighted(similar, kernel.weights, owned)) for owned in sets]
 
     def put(x: Floats) -> Array:
         return backend.asarray(np.ascontiguousarray(x), dtype)
 
+    similar, weights = similarities(landmarks, landmarks, kernel.scale), [items.weights(owned) for owned in sets]
+    roots = [jittered(weighted(similar, kernel.weights, owned)) for owned in sets]
+    side_by_side(lapack.cholesky, roots)
+    inverses = _inverses(roots)
     bases = [put(inverse.T) for inverse in inverses]
-    noise = kernel.noise * np.eye(len(inverses[0]))
-    weights = [items.weights(owned) for owned in sets]
-    solvers = [linalg.cho_factor(gram + noise) for gram in normals(items, weights, bases, engine)]
-    narrow = linalg.cho_solve(solvers[0], inverses[0]).T  # C^-T N^-1
-    sums = targets(items, pairs, smoother, weights, [put(narrow), *bases[1:]], column_bytes, engine)
+    factors = normals(items, weights, bases, engine)
+    for gram in factors:
+        gram[np.diag_indices_from(gram)] += kernel.noise
+    side_by_side(lapack.cholesky, factors)
+    narrow = inverses[0]
+    _by_columns(narrow, lambda x, _: lapack.solve(x, factors[0]))  # N^-1 C^-1
+    sums = targets(items, pairs, smoother, weights, [put(narrow.T), *bases[1:]], column_bytes, engine)
     variance, W = principal_axes(sums.products[0], width, LEAST_AXIS[np.dtype(dtype).char])
-    others = [
-        inverse.T @ linalg.cho_solve(solver, product @ (W / variance))
-        for inverse, solver, product in zip(inverses[1:], solvers[1:], sums.products[1:], strict=True)
-    ]
-    coefficients = np.stack([inverses[0].T @ W, *others]).astype(np.float32)
-    found = history(items, smoother, weights[0], put(narrow @ W), put(sums.smoothed @ W), engine)
+    coefficients = np.empty((len(sets), *W.shape), np.float32)
+    _whole(W, roots[0], coefficients[0])
+    for s in range(1, len(sets)):
+        _other(sums.products[s], W / variance, roots[s], factors[s], coefficients[s])
+    found = history(items, smoother, weights[0], put(_product(narrow.T, W)), put(sums.smoothed @ W), engine)
     return Fitted(coefficients, found)
 
 
-def inverse_root(among: Floats) -> Floats:
-    """C^-1 (L, L) of the landmarks' kernel `among`."""
-    root = linalg.cholesky(jittered(among), lower=True)
-    inverse, _ = linalg.lapack.dtrtri(root, lower=True)
-    out: Floats = np.tril(inverse)
+def _inverses(roots: Sequence[Floats]) -> list[Floats]:
+    """C^-1 (L, L) of every C, the lower triangles of `roots`."""
+    out = [np.tril(root) for root in roots]
+    side_by_side(lapack.invert_triangle, out)
     return out
+
+
+def _whole(W: Floats, root: Floats, out: Float32) -> None:
+    """Write the coefficients C^-T W of the whole set to `out`."""
+    x = W.copy()
+    _by_columns(x, lambda part, _: lapack.divide(part, root, transposed=True))
+    out[...] = x
+
+
+def _other(product: Floats, scaled: Floats, root: Floats, factor: Floats, out: Float32) -> None:
+    """Write the coefficients C^-T N^-1 (F^T Q) W / variance of another set to `out`."""
+
+    def fill(columns: slice) -> None:
+        x = product @ scaled[:, columns]
+        lapack.solve(x, factor)
+        lapack.divide(x, root, transposed=True)
+        out[:, columns] = x
+
+    side_by_side(fill, row_parts(out.shape[1], COLUMNS))
+
+
+def _product(a: Floats, b: Floats) -> Floats:
+    """a b."""
+    out = np.empty((len(a), b.shape[1]))
+    _by_columns(out, lambda part, columns: np.matmul(a, b[:, columns], out=part))
+    return out
+
+
+def _by_columns(x: Floats, work: Callable[[Floats, slice], Any]) -> None:
+    """`work` of the columns of `x`, some at a time, and where they stand."""
+    side_by_side(lambda columns: work(x[:, columns], columns), row_parts(x.shape[1], COLUMNS))
 
 
 def principal_axes(gram: Floats, width: int, least: float) -> tuple[Floats, Floats]:

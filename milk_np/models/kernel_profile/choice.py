@@ -15,8 +15,8 @@ from dataclasses import dataclass, field, replace
 from itertools import combinations
 
 import numpy as np
-from scipy.linalg import lapack
 
+from milk_np.kernels.cpu import lapack
 from milk_np.kernels.cpu.tasks import side_by_side
 from milk_np.models.base import Floats
 
@@ -47,7 +47,7 @@ def choose(
     `cosines` (n, n) are those of each modality's content, whitened as `start` says; `gram` (n, n) is Y^T Y; `free`
     names the settings ("noise", "weights") that may be changed from `start`.
     """
-    search = _Search(cosines, gram)
+    search = _Search(_Errors(cosines, gram, start.scale))
     best = search.descend(start, _settings(free, len(cosines)))
     return best, search.error(best) / float(np.trace(gram))
 
@@ -56,14 +56,13 @@ def choose(
 class _Search:
     """The errors of kernels, each computed once."""
 
-    cosines: Sequence[Floats]
-    gram: Floats
+    errors: _Errors
     known: dict[ContentKernel, float] = field(default_factory=dict)
 
     def error(self, kernel: ContentKernel) -> float:
         """The sum over the items left out."""
         if kernel not in self.known:
-            self.known[kernel] = float(_errors(self.cosines, self.gram, kernel).sum())
+            self.known[kernel] = float(self.errors.of(kernel).sum())
         return self.known[kernel]
 
     def descend(self, start: ContentKernel, settings: Sequence[str | int]) -> ContentKernel:
@@ -103,26 +102,34 @@ def normalised(weights: Sequence[float]) -> tuple[float, ...]:
     return tuple(float(weight / total) for weight in weights)
 
 
-def _errors(cosines: Sequence[Floats], gram: Floats, kernel: ContentKernel) -> Floats:
-    """Mean of the errors with all modalities and of those with one of them missing, (n,)."""
-    M = len(cosines)
-    parts = [w * np.exp(kernel.scale * (x - 1)) for w, x in zip(kernel.weights, cosines, strict=True)]
-    some = [tuple(parts), *(combinations(parts, M - 1) if M > 1 else ())]
-    out = np.empty((len(some), len(gram)))
+class _Errors:
+    """Errors of kernels of one scale on the same items."""
 
-    def fill(s: int) -> None:
-        out[s] = _left_out(sum(some[s], np.zeros_like(gram)), gram, kernel.noise)
+    def __init__(self, cosines: Sequence[Floats], gram: Floats, scale: float) -> None:
+        """`cosines` (n, n) of each modality; `gram` (n, n) is Y^T Y."""
+        self._similar = [np.exp(scale * (x - 1)) for x in cosines]
+        self._gram = gram
 
-    side_by_side(fill, range(len(some)))
-    whole: Floats = out[0]
-    return (whole + out[1:].mean(axis=0)) / 2 if M > 1 else whole
+    def of(self, kernel: ContentKernel) -> Floats:
+        """Mean of the errors with all modalities and of those with one of them missing, (n,)."""
+        every = list(zip(kernel.weights, self._similar, strict=True))
+        some = [every, *(combinations(every, len(every) - 1) if len(every) > 1 else ())]
+        out = np.empty((len(some), len(self._gram)))
+
+        def fill(s: int) -> None:
+            out[s] = _left_out(sum(w * x for w, x in some[s]), self._gram, kernel.noise)
+
+        side_by_side(fill, range(len(some)))
+        whole: Floats = out[0]
+        return (whole + out[1:].mean(axis=0)) / 2 if len(out) > 1 else whole
 
 
 def _left_out(K: Floats, gram: Floats, noise: float) -> Floats:
-    """Squares of the leave-one-out errors (n,) under kernel matrix `K`."""
-    factor, _ = lapack.dpotrf(K + noise * np.eye(len(K)), lower=True, overwrite_a=True)
-    lower, _ = lapack.dpotri(factor, lower=True, overwrite_c=True)
-    inverse = np.tril(lower) + np.tril(lower, -1).T
-    shares = inverse / np.diag(inverse)
-    errors: Floats = np.einsum("ij,ij->j", shares, gram @ shares)
+    """Squares of the leave-one-out errors (n,) under kernel matrix `K`, which is overwritten."""
+    K[np.diag_indices_from(K)] += noise
+    lapack.cholesky(K)
+    lapack.invert_factor(K)
+    lapack.mirror(K)
+    K /= np.diag(K)[:, None].copy()
+    errors: Floats = np.einsum("ij,ij->i", K @ gram, K)
     return errors

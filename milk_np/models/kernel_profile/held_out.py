@@ -14,20 +14,21 @@ only have to rank.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import linalg, sparse
 
-from milk_np.kernels.cpu import places
+from milk_np.kernels.cpu import lapack, places
 from milk_np.kernels.cpu.tasks import side_by_side
 from milk_np.models.base import Floats, Vectors
 from milk_np.models.kernel_profile.choice import ContentKernel
-from milk_np.models.kernel_profile.limits import HELD_LANDMARKS, HELD_USERS
-from milk_np.models.kernel_profile.ridge import choose_sets, jittered
+from milk_np.models.kernel_profile.folds import Fold, without_one
+from milk_np.models.kernel_profile.limits import HELD_LANDMARKS
+from milk_np.models.kernel_profile.ridge import choose_sets
+from milk_np.models.kernel_profile.shared_features import Memory, SharedFeatures
 from milk_np.models.kernel_profile.smoothing import Smoothing
 from milk_np.models.kernel_profile.whitening import whitened
 
@@ -38,61 +39,12 @@ LEAST_NOISE = 0.01
 CUTOFF = 20
 
 
-@dataclass(frozen=True, eq=False)
-class Fold:
-    """Items that are held out together, and the users as they are known without them."""
-
-    inside: NDArray[np.bool_]
-    """(n,) whether each of the items is held out."""
-    direct: Any
-    """(U, n), sparse; with `left` (U, r) and `right` (r, n), direct + left right is Y of the users who chose items
-    inside, zero in the columns of these."""
-    left: Vectors
-    right: Vectors
-    user: Numbers
-    """(P,) and `item` (P,): the pairs of users with items inside, by their number among these."""
-    item: Numbers
-    order: Numbers
-    """The items inside, those that are held out with the same modalities next to each other: their places among all
-    items, (items inside,)."""
-
-    @classmethod
-    def of(
-        cls,
-        R: Any,
-        smoothing: Smoothing,
-        items: Numbers,
-        inside: NDArray[np.bool_],
-        which: Numbers,
-        rng: np.random.Generator,
-    ) -> Fold:
-        """The fold `inside` (n,) of the training items `items` (n,), for at most HELD_USERS users of `R` (U, all).
-
-        `which` (n,) is the set of modalities that each item is held out with.
-        """
-        pairs = R[:, items[inside]].tocsr()
-        users = np.sort(rng.permutation(np.flatnonzero(np.diff(pairs.indptr)))[:HELD_USERS])
-        chosen = pairs[users].tocoo()
-        outside = np.ones(R.shape[1])
-        outside[items[inside]] = 0
-        known = R.tocsr()[users] @ sparse.diags_array(outside)
-        direct, left, right = (x.astype(np.float32) for x in smoothing.parts(known, items))
-        places = np.flatnonzero(inside)
-        order = places[np.argsort(which[places], kind="stable")]
-        return cls(inside, direct, left, right * ~inside, chosen.row, chosen.col, order)
-
-    def known(self, features: Vectors) -> Vectors:
-        """Y F (U, L) for the `features` F (n, L) of all items."""
-        out: Vectors = self.direct @ features + self.left @ (self.right @ features)
-        return out
-
-
 class HeldOut:
     """Folds of training items, and what ranking them says of kernels.
 
     Attributes
     ----------
-    cosines : for each modality, by exponent of its whitening, those of the items to the landmarks (n, L)
+    cosines : for each modality, by exponent of its whitening, those of the items, by folds, to the landmarks (n, L)
     sets : (S, M) bool, sets of modalities: all, all but one, and each alone
     which : (n,) the number of the set that each item is held out with
     folds : list of Fold
@@ -117,15 +69,23 @@ class HeldOut:
         """
         n = len(owned)
         L = min(landmarks, HELD_LANDMARKS, max(n // 2, 1))
-        self.cosines = self._cosines(content, axes, L)
         self.sets = _sets(owned.shape[1])
         self.which = choose_sets(without_one(owned, rng), self.sets)
         fold = np.concatenate([np.full(L, -1), rng.permutation(n - L) % FOLDS])
-        columns = R.tocsc()
-        self.folds = [Fold.of(columns, smoothing, items, fold == f, self.which, rng) for f in range(FOLDS)]
+        order = np.lexsort((self.which * (fold >= 0), fold))  # the landmarks stay in front, in their order
+        self.cosines = self._cosines((x[order] for x in content), axes, L)
+        both, ends = (R.tocsr(), R.tocsc()), np.searchsorted(fold[order], np.arange(FOLDS + 1))
+        self.folds = [
+            Fold.of(both, smoothing, items[order], slice(*ends[f : f + 2]), order[slice(*ends[f : f + 2])], rng)
+            for f in range(FOLDS)
+        ]
+        self._right = np.ascontiguousarray(smoothing.right[items[order]].T, np.float32)
+        self._found = [np.empty((len(fold.left), len(fold.order)), np.float32) for fold in self.folds]
+        self._shared: tuple[ContentKernel, SharedFeatures] | None = None
+        self._memory = Memory()
 
     def _cosines(
-        self, content: Sequence[Vectors], axes: Sequence[Mapping[float, Vectors]], L: int
+        self, content: Iterable[Vectors], axes: Sequence[Mapping[float, Vectors]], L: int
     ) -> list[dict[float, Vectors]]:
         return [
             {e: _cosines(whitened(x, A), L) for e, A in each.items()} for x, each in zip(content, axes, strict=True)
@@ -133,44 +93,55 @@ class HeldOut:
 
     def scores(self, kernel: ContentKernel) -> list[Vectors]:
         """Of each fold's users for its items, (U, items inside)."""
-        sorted_ = self._scores(kernel)
-        return [x[:, np.argsort(fold.order)] for x, fold in zip(sorted_, self.folds, strict=True)]
+        return [x[:, np.argsort(fold.order)] for x, fold in zip(self._scores(kernel), self.folds, strict=True)]
 
     def ndcg(self, kernel: ContentKernel) -> Floats:
         """NDCG at CUTOFF of every user in every fold with an item of hers."""
-        out = []
-        for scores, fold in zip(self._scores(kernel), self.folds, strict=True):
-            out.append(ndcg(scores, fold.user, np.argsort(fold.order)[fold.item]))
-        return np.concatenate(out)
+        found = zip(self._scores(kernel), self.folds, strict=True)
+        return np.concatenate([ndcg(scores, fold.user, fold.item) for scores, fold in found])
 
     def _scores(self, kernel: ContentKernel) -> list[Vectors]:
-        """`scores` with the items inside of each fold in its `order`."""
-        similar = [
-            np.float32(weight) * np.exp(np.float32(kernel.scale) * (each[exponent] - 1))
-            for weight, exponent, each in zip(kernel.weights, kernel.whitening, self.cosines, strict=True)
-        ]
-        out = [np.empty((len(fold.left), len(fold.order)), np.float32) for fold in self.folds]
+        """`scores` with the items inside of each fold in its `order`; the next call overwrites them."""
+        shared = self._shared_by(replace(kernel, noise=0.0))
         for s in np.unique(self.which):
-            owned = [k for k, mine in zip(similar, self.sets[s], strict=True) if mine]
-            self._fill_in(_features(sum(owned[1:], owned[0])), kernel.noise, s, out)
-        return out
+            self._fill_in(int(s), shared, kernel.noise)
+        return self._found
 
-    def _fill_in(self, features: Vectors, noise: float, s: int, scores: list[Vectors]) -> None:
-        """Fill in the columns of the items held out with set `s`, whose `features` (n, L) are those of all items."""
-        parts = [features[fold.order] for fold in self.folds]
-        grams = [x.T @ x for x in parts]
-        outside = features[: features.shape[1]]  # the landmarks
-        ridge = np.float32(max(noise, LEAST_NOISE)) * np.eye(outside.shape[1], dtype=np.float32)
-        whole = outside.T @ outside + sum(grams, ridge)
+    def _shared_by(self, kernel: ContentKernel) -> SharedFeatures:
+        """What kernels like `kernel` but for their noise share."""
+        if self._shared is None or self._shared[0] != kernel:
+            cosines = [each[exponent] for each, exponent in zip(self.cosines, kernel.whitening, strict=True)]
+            shared = SharedFeatures(kernel, cosines, self.folds, self._right, self.sets, self._memory)
+            self._shared = kernel, shared
+        return self._shared[1]
 
-        def fill(f: int) -> None:
+    def _fill_in(self, s: int, shared: SharedFeatures, noise: float) -> None:
+        """Fill in the scores of the items held out with set `s`."""
+        features, tasks = shared.of(s), []
+
+        def solve(f: int) -> None:
             fold = self.folds[f]
             mine = slice(*np.searchsorted(self.which[fold.order], [s, s + 1]))
             if mine.start < mine.stop:
-                solved = linalg.cho_solve(linalg.cho_factor(whole - grams[f]), parts[f][mine].T)
-                np.matmul(fold.known(features), solved, out=scores[f][:, mine])
+                rows = _solved(features.whole - features.grams[f], noise, features.rows[fold.rows][mine])
+                tasks.extend((f, users, mine, rows) for users, _ in fold.direct)
 
-        side_by_side(fill, range(len(self.folds)))
+        def rank(task: tuple[int, slice, slice, Vectors]) -> None:
+            f, users, mine, rows = task
+            np.matmul(features.known[f][users], rows.T, out=self._found[f][users, mine])
+
+        side_by_side(solve, range(len(self.folds)))
+        side_by_side(rank, tasks)
+
+
+def _solved(gram: Vectors, noise: float, features: Vectors) -> Vectors:
+    """`features` (n, L) times (gram + noise I)^-1; `gram` (L, L) is overwritten."""
+    gram[np.diag_indices_from(gram)] += np.float32(max(noise, LEAST_NOISE))
+    lapack.cholesky(gram)
+    out = features.copy()
+    lapack.divide_rows(out, gram, transposed=True)
+    lapack.divide_rows(out, gram, transposed=False)
+    return out
 
 
 def _sets(M: int) -> NDArray[np.bool_]:
@@ -179,25 +150,10 @@ def _sets(M: int) -> NDArray[np.bool_]:
     return np.vstack([np.ones((1, M), np.bool_), ~alone[: M if M > 2 else 0], alone[: M if M > 1 else 0]])
 
 
-def without_one(owned: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.bool_]:
-    """`owned` (n, M), less one at random for half of the items that own several."""
-    out = owned.copy()
-    some = np.flatnonzero((owned.sum(axis=1) > 1) & (rng.random(len(owned)) < 0.5))
-    out[some, np.argmax(rng.random(owned[some].shape) * owned[some], axis=1)] = False
-    return out
-
-
 def _cosines(rows: Vectors, L: int) -> Vectors:
     """Those of `rows` (n, D) to the first L of them, (n, L)."""
     out: Vectors = rows @ rows[:L].T
     return out
-
-
-def _features(similar: Vectors) -> Vectors:
-    """F (n, L) of items by their similarities (n, L) to the landmarks, which are the first L items."""
-    root = linalg.cholesky(jittered(similar[: similar.shape[1]].astype(np.float64)), lower=True).astype(np.float32)
-    features: Vectors = np.ascontiguousarray(linalg.solve_triangular(root, similar.T, lower=True).T)
-    return features
 
 
 def ndcg(scores: Vectors, user: Numbers, item: Numbers) -> Floats:

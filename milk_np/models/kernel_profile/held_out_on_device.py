@@ -6,19 +6,20 @@ host and its inverse comes back; the places of the pairs go home.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
-from scipy import linalg
+from scipy import linalg, sparse
 
 from milk_np.backends.base import Array, Backend
+from milk_np.kernels.cpu import lapack
 from milk_np.models.base import Floats, Vectors
-from milk_np.models.kernel_profile.blocks import symmetric
-from milk_np.models.kernel_profile.by_blocks import inverse_root
 from milk_np.models.kernel_profile.choice import ContentKernel
-from milk_np.models.kernel_profile.held_out import LEAST_NOISE, Fold, HeldOut, ndcg_of_places
+from milk_np.models.kernel_profile.folds import Fold
+from milk_np.models.kernel_profile.held_out import LEAST_NOISE, HeldOut, ndcg_of_places
+from milk_np.models.kernel_profile.ridge import jittered
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,20 +33,21 @@ class DeviceFold:
     """(n, 1) the number that `direct` has in each column."""
     left: Array
     right: Array
-    order: Array
+    """(r, n), zero for the items inside."""
     pairs: tuple[Array, Array]
-    """Users and items of the pairs, items by their place in `order`."""
 
     @classmethod
-    def of(cls, backend: Backend, fold: Fold) -> Self:
-        """A copy of `fold`."""
-        put, direct = backend.asarray, fold.direct
+    def of(cls, backend: Backend, fold: Fold, right: Vectors) -> Self:
+        """A copy of `fold`; `right` (r, n) is the smoothing's of all items, by folds."""
+        put = backend.asarray
+        direct = sparse.vstack([part for _, part in fold.direct], format="csr")
         weights = np.zeros((direct.shape[1], 1), np.float32)
         weights[direct.indices, 0] = direct.data
         lists = put(direct.indptr, np.int64), put(direct.indices, np.int32)
-        pairs = put(fold.user, np.int64), put(np.argsort(fold.order)[fold.item], np.int64)
-        left, right = (put(np.ascontiguousarray(x)) for x in (fold.left, fold.right))
-        return cls(backend, lists, put(weights), left, right, put(fold.order), pairs)
+        outside = right.copy()
+        outside[:, fold.rows] = 0
+        pairs = put(fold.user, np.int64), put(fold.item, np.int64)
+        return cls(backend, lists, put(weights), put(np.ascontiguousarray(fold.left)), put(outside), pairs)
 
     def known(self, features: Array) -> Array:
         """Y F (U, L) for the `features` F (n, L) of all items."""
@@ -66,10 +68,10 @@ class DeviceHeldOut(HeldOut):
         """`given` are the arguments of `HeldOut`."""
         self.backend: Backend = backend
         super().__init__(*given)
-        self._there = [DeviceFold.of(backend, fold) for fold in self.folds]
+        self._there = [DeviceFold.of(backend, fold, self._right) for fold in self.folds]
 
     def _cosines(
-        self, content: Sequence[Vectors], axes: Sequence[Mapping[float, Vectors]], L: int
+        self, content: Iterable[Vectors], axes: Sequence[Mapping[float, Vectors]], L: int
     ) -> list[dict[float, Array]]:
         return [self._of_modality(self.backend.asarray(x), each, L) for x, each in zip(content, axes, strict=True)]
 
@@ -116,20 +118,20 @@ class DeviceHeldOut(HeldOut):
         for s in np.unique(self.which):
             weights = np.where(self.sets[s], kernel.weights, 0)
             backend.kernels.weighted_sum(similar, backend.asarray(weights, np.float32), k)
-            self._fill_in(self._features(k), kernel.noise, s, out)
+            self._fill(self._features(k), kernel.noise, s, out)
         return out
 
     def _features(self, similar: Array) -> Array:
         """F (n, L) of items by their similarities (n, L) to the landmarks, which are the first L items."""
         backend, L = self.backend, similar.shape[1]
-        base = inverse_root(backend.to_host(similar[:L]).astype(np.float64)).T
+        base = _inverse_root(backend.to_host(similar[:L]).astype(np.float64)).T
         out = backend.empty(similar.shape, np.float32)
         backend.kernels.multiply(similar, backend.asarray(np.ascontiguousarray(base), np.float32), out)
         return out
 
-    def _fill_in(self, features: Array, noise: float, s: int, scores: list[Array]) -> None:
+    def _fill(self, features: Array, noise: float, s: int, scores: list[Array]) -> None:
         """Fill in the columns of the items held out with set `s`, whose `features` (n, L) are those of all items."""
-        parts = [features[there.order] for there in self._there]
+        parts = [features[fold.rows] for fold in self.folds]
         grams = [self._gram(part) for part in parts]
         whole = self._gram(features[: features.shape[1]]) + max(noise, LEAST_NOISE) * np.eye(features.shape[1])
         whole += sum(grams)
@@ -142,7 +144,9 @@ class DeviceHeldOut(HeldOut):
     def _gram(self, rows: Array) -> Floats:
         out = self.backend.zeros((rows.shape[1],) * 2, np.float64)
         self.backend.kernels.add_gram(rows, out)
-        return symmetric(self.backend.to_host(out))
+        found: Floats = self.backend.to_host(out)
+        lapack.mirror(found)
+        return found
 
     def _solved(self, A: Floats, rows: Array) -> Array:
         """`rows` (m, L) A^-1."""
@@ -150,3 +154,12 @@ class DeviceHeldOut(HeldOut):
         out = self.backend.empty(rows.shape, np.float64)
         self.backend.kernels.multiply(rows.astype(np.float64), self.backend.asarray(inverse), out)
         return out.astype(np.float32)
+
+
+def _inverse_root(among: Floats) -> Floats:
+    """C^-1 (L, L) of the landmarks' kernel `among`."""
+    root = jittered(among)
+    lapack.cholesky(root)
+    out: Floats = np.tril(root)
+    lapack.invert_triangle(out)
+    return out

@@ -14,3 +14,5 @@ HELD_LANDMARKS = 512
 """Most landmarks among them: for a choice the kernel may be coarser."""
 HELD_USERS = 4096
 """Most users whose lists of held-out items are looked at, in each fold."""
+KEPT_BYTES = 1 << 28
+"""Most memory for what kernels that differ in noise alone share while held-out items are ranked."""

@@ -20,7 +20,7 @@ described like one who was.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -32,13 +32,13 @@ from scipy import sparse
 from milk_np.backends.base import Backend
 from milk_np.backends.select import get_backend
 from milk_np.data import Dataset, Imputer
-from milk_np.data.arrays import Split
 from milk_np.data.imputers.constant import MeanImputer
 from milk_np.errors import SettingsError
 from milk_np.files import require
 from milk_np.files.schema import FLOATS, Field, Schema
 from milk_np.kernels.blas import one_blas_thread
 from milk_np.models.base import Vectors, data_sizes
+from milk_np.models.by_history import HistoryModel
 from milk_np.models.kernel_profile import memory
 from milk_np.models.kernel_profile.by_ranks import RanksEngine
 from milk_np.models.kernel_profile.choice import ContentKernel
@@ -51,16 +51,14 @@ from milk_np.models.kernel_profile.pairs import Pairs
 from milk_np.models.kernel_profile.ridge import choose_sets, weighted
 from milk_np.models.kernel_profile.whitening import whitened
 from milk_np.models.on_data import OnData
-from milk_np.models.stored import Arrays, StoredModel
+from milk_np.models.stored import Arrays
 from milk_np.serving.catalogue import Catalogue
-from milk_np.serving.histories import Ids, compressed
 from milk_np.serving.joining import Joined
-from milk_np.serving.ranking import TopK, chosen_rows
 from milk_np.training.progress import Callbacks, Phases
 from milk_np.training.run_folder import RunFolder
 
 
-class KernelProfile(KernelProfileSignature, StoredModel):
+class KernelProfile(KernelProfileSignature, HistoryModel):
     """Users described by what they chose, items by what their owned modalities say of it; fitted in one pass.
 
     Settings: `profile_width` (K), `width`, `landmarks`, `smoothing`, `smoothing_rank`, `smoothing_power`, `rarity`,
@@ -91,32 +89,11 @@ class KernelProfile(KernelProfileSignature, StoredModel):
     }
     memory_need = staticmethod(memory.training_bytes)
     memory_advice = memory.ADVICE
-    _arrays: Arrays = {}  # noqa: RUF012 - replaced as a whole
     _ds: Dataset | None = None
     _backend: Backend | None = None
     _on_device: DeviceVectors | None = None
 
     # Vectors
-
-    def user_factors(self, users: NDArray[np.int32] | None = None) -> Vectors:
-        """Vectors (n, K) of users by their training items; who has none ranks items like the mean user."""
-        indptr, items = self.catalogue.csr(Split.TRAIN)
-        if users is not None:
-            indptr, items = chosen_rows((indptr, items), np.asarray(users))
-        return self._profiles(indptr, items)
-
-    def encode_users(self, histories: Sequence[Ids]) -> Vectors:
-        """Vectors (n, K) of users who weren't in the data, given by the numbers of the items they chose.
-
-        New items among them say nothing; who has no others ranks items like the mean user. Raises DataError for an item
-        out of range.
-        """
-        return self._profiles(*compressed(histories, self.catalogue.n_items))
-
-    @property
-    def serves_histories(self) -> bool:
-        """Always: a user is their history."""
-        return True
 
     def _profiles(self, indptr: NDArray[np.int64], items: NDArray[np.int32]) -> Vectors:
         """Sums of the history vectors of compressed rows of items, and `prior` mean items."""
@@ -191,11 +168,6 @@ class KernelProfile(KernelProfileSignature, StoredModel):
         M = len(each) // 2
         return ContentKernel(scale, noise, tuple(each[:M]), tuple(each[M:]))
 
-    @property
-    def top_k(self) -> TopK:
-        """The search for the best items on the model's device."""
-        return get_backend(self.settings.device, self.settings.threads).top_k
-
     # Fitting
 
     def check(self, ds: Dataset) -> None:
@@ -247,14 +219,6 @@ class KernelProfile(KernelProfileSignature, StoredModel):
                 f"{', '.join(ds.modalities)}{', or one for all' if shared else ''}, got {len(values)}"
             )
 
-    def arrays(self) -> Arrays:
-        """The parameters, which nothing overwrites."""
-        return dict(self._arrays)
-
-    def load_arrays(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Take over what `arrays` gave."""
-        self._arrays = dict(arrays)
-
     @property
     def error(self) -> float:
         """The kernel's leave-one-out error as a share of what there is to predict; that of another may be less."""
@@ -267,10 +231,6 @@ class KernelProfile(KernelProfileSignature, StoredModel):
         return {**self._fitted(), "history": np.vstack([history, more])}
 
     # Files
-
-    def save(self, path: str | Path) -> None:
-        """Write the model to `path` (.npz), atomically."""
-        self._write(path, self._arrays)
 
     def _read(self, path: str | Path, arrays: Arrays) -> None:
         super()._read(path, arrays)
@@ -290,8 +250,3 @@ class KernelProfile(KernelProfileSignature, StoredModel):
     def _centres(self) -> dict[str, Vectors]:
         imputer = self.fitted_imputer()
         return {name: imputer.fitted[f"mean_{name}"] for name in imputer.modalities}
-
-    def _fitted(self) -> Arrays:
-        if not self._arrays:
-            raise self._unfitted()
-        return self._arrays

@@ -22,7 +22,8 @@ from milk_np.files import Arrays
 from milk_np.models.base import Floats, Vectors
 from milk_np.models.kernel_profile.choice import ContentKernel
 from milk_np.models.kernel_profile.fit import table_of_zeros
-from milk_np.models.kernel_profile.held_out import ndcg, without_one
+from milk_np.models.kernel_profile.folds import without_one
+from milk_np.models.kernel_profile.held_out import ndcg
 from milk_np.models.kernel_profile.on_device import turned_on
 from milk_np.rng import generator
 from milk_np.serving.axes import BalancedAxes, turned

@@ -22,7 +22,7 @@ OWN = 0.25
 """Weight of what a user chose herself, beside that of what it predicts."""
 LEAST_FREE = 1e-3
 """Of each item, at least this share is left to be predicted by the others; a share of 0 would divide by 0."""
-DENSE = 512
+DENSE = 1536
 """Users or items up to which all directions of R are computed; `milk_np.models.kernel_profile.smoother` is for more."""
 
 

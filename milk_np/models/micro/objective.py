@@ -85,15 +85,16 @@ def objective(tables: Tables, graphs: Graphs, batch: Batch, weights: Weights) ->
     """The parts of L for a batch, and the gradient of every table in LEARNED."""
     U = len(tables["P"])
     both, of_both = propagated(tables, graphs.pairs, weights.layers)
-    u, of_u = embedding_forward(both, batch.users)
-    g, of_g = embedding_forward(both, batch.ids + U)
+    xp, B = array_module(both), len(batch.users)
+    rows, of_rows = embedding_forward(both, xp.concatenate([batch.users, batch.ids + U]))
+    u, g = rows[:B], rows[B:]
     parts, caches = _neighbours_forward(tables["Q"], graphs, batch.ids)
     h, of_h = fused(tables, parts, graphs.owned[batch.ids])
     ranking, penalty, du, dz = ranking_terms(u, g + h, batch, weights.reg)
     contrast, dparts, dh = contrast_term(parts, h, batch, weights)
     of_fusion, of_unit = of_h
     more, *attention = fusion_backward(row_norm_backward(dz + dh, of_unit), of_fusion)
-    dboth = light_gcn_backward(embedding_backward(du, of_u) + embedding_backward(dz, of_g), of_both)
+    dboth = light_gcn_backward(embedding_backward(xp.concatenate([du, dz]), of_rows), of_both)
     dQ = dboth[U:] + _neighbours_backward(dparts + more, caches)
     return [ranking, penalty, contrast], {"P": dboth[:U], "Q": dQ, **dict(zip(ATTENTION, attention, strict=True))}
 

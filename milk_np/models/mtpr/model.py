@@ -33,6 +33,7 @@ from milk_np.models.mtpr.objective import PARTS, WEIGHTS, Batch, objective
 from milk_np.models.stored import Arrays
 from milk_np.nn.adam import Adam
 from milk_np.nn.embedding import distinct, embedding_backward_rows, embedding_forward
+from milk_np.nn.linear import Rows, whole
 from milk_np.nn.sgd import AdagradRows
 from milk_np.nn.start import normal
 from milk_np.nn.tables import Optimiser
@@ -83,9 +84,11 @@ class MtprTrainer(TableTrainer):
 
     def __init__(self, model: Mtpr, ds: Dataset, x: Array) -> None:
         s = self._settings = model.settings
-        self._x = x
+        self._content = whole(x)
         self._sampler = TripletSampler(model.backend, ds, negatives="train", batch_size=s.batch_size, seed=s.seed)
-        super().__init__(model.backend, model.tables, make_optimisers(model.tables, s.lr), model.moved)
+        super().__init__(
+            model.backend, model.tables, make_optimisers(model.tables, s.lr, model.backend.kernels), model.moved
+        )
 
     def learn(self, epoch: int, step: int) -> Sequence[Any]:
         """One step of both optimisers."""
@@ -93,7 +96,8 @@ class MtprTrainer(TableTrainer):
         ids, slot = distinct(items)
         P, of_P = embedding_forward(self.tables["P"], users)
         q, of_q = embedding_forward(self.tables["Q"], ids)
-        batch, s = Batch(self._x[ids], q, P, slot), self._settings
+        x = Rows(self.backend.kernels, self._content, ids.astype(np.int32), None)
+        batch, s = Batch(x, q, P, slot), self._settings
         parts, gradients = objective(self.tables, batch, s.reg, s.vector_reg)
         dP, dq = (gradients.pop(name) for name in ("P", "q"))
         rows = {"P": embedding_backward_rows(dP, of_P), "Q": embedding_backward_rows(dq, of_q)}
@@ -101,9 +105,9 @@ class MtprTrainer(TableTrainer):
         return parts
 
 
-def make_optimisers(tables: Tables, lr: float) -> dict[str, Optimiser]:
+def make_optimisers(tables: Tables, lr: float, kernels: Any = None) -> dict[str, Optimiser]:
     """Adagrad on the vectors, Adam on the weights."""
     return {
         "vectors": AdagradRows({name: tables[name] for name in VECTORS}, lr),
-        "weights": Adam({name: tables[name] for name in WEIGHTS}, lr),
+        "weights": Adam({name: tables[name] for name in WEIGHTS}, lr, kernels=kernels),
     }

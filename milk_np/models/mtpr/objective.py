@@ -15,9 +15,10 @@ from typing import Any, NamedTuple
 
 from milk_np.nn.arrays import Array, array_module
 from milk_np.nn.embedding import embedding_backward, embedding_forward
-from milk_np.nn.linear import linear_backward, linear_forward
+from milk_np.nn.linear import Rows, linear_backward, linear_forward
 from milk_np.nn.losses import bpr_backward, bpr_forward, squared_norm_backward, squared_norm_forward
 from milk_np.nn.margins import row_dot_backward, row_dot_forward
+from milk_np.nn.penalty import penalise
 
 Tables = Mapping[str, Array]
 
@@ -26,12 +27,12 @@ PARTS = ("ranking", "vectors", "weights")
 
 
 class Batch(NamedTuple):
-    """B triplets over n items: x (n, D) and q (n, K) of the items, P (B, 2K) of the users.
+    """B triplets over n items: x (n, D), an array or `Rows`, and q (n, K) of the items, P (B, 2K) of the users.
 
     `slot` (2B) says which of the items are the chosen ones, then which the drawn ones.
     """
 
-    x: Array
+    x: Array | Rows
     q: Array
     P: Array
     slot: Array
@@ -54,10 +55,8 @@ def objective(tables: Tables, batch: Batch, reg: float, vector_reg: float) -> tu
     dq, dW_q, _ = linear_backward(embedding_backward(do, of_o), of_own)
     dP, dW_u, _ = linear_backward(dboth[:B] + dboth[B:], of_user)
     gradients = {"W": linear_backward(dhidden, of_hidden, need_dx=False)[1], "W_u": dW_u, "W_q": dW_q, "W_x": dW_x}
-    for name in WEIGHTS:
-        gradients[name] = gradients[name] + (2 * reg) * tables[name]
-    vectors, of_P, of_q = penalise(batch, vector_reg)
-    weights = reg * sum((tables[name] * tables[name]).sum() for name in WEIGHTS)
+    weights = penalise(tables, gradients, WEIGHTS, reg)
+    vectors, of_P, of_q = of_vectors(batch, vector_reg)
     return [ranking, vectors, weights], gradients | {"P": dP + of_P, "q": dq + of_q}
 
 
@@ -75,7 +74,7 @@ def branches(c_i: Array, c_j: Array, o_i: Array, o_j: Array) -> tuple[Array, Arr
     return loss, xp.concatenate([dn_i + dc_i, dn_j + dc_j]), xp.concatenate([dn_i, dn_j])
 
 
-def penalise(batch: Batch, weight: float) -> tuple[Any, Array, Array]:
+def of_vectors(batch: Batch, weight: float) -> tuple[Any, Array, Array]:
     """weight times the sum over triplets of squared lengths of P_u, q_i and q_j; its gradients by P (B) and q (n)."""
     rows, of_rows = embedding_forward(batch.q, batch.slot)
     (users, of_users), (items, of_items) = (squared_norm_forward(x, "sum") for x in (batch.P, rows))

@@ -8,7 +8,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from milk_np.models.kernel_profile.choice import NOISES, ContentKernel, _errors, _left_out, choose, normalised
+from milk_np.models.kernel_profile.choice import NOISES, ContentKernel, _Errors, _left_out, choose, normalised
 
 FREE = ("noise", "weights")
 START = ContentKernel(1.0, 0.3, (0.5, 0.5), (0.0, 0.0))
@@ -24,7 +24,7 @@ def cosines(*rows: np.ndarray) -> list[np.ndarray]:
 
 
 def error(modalities: list[np.ndarray], gram: np.ndarray, kernel: ContentKernel) -> float:
-    return float(_errors(modalities, gram, kernel).sum())
+    return float(_Errors(modalities, gram, kernel.scale).of(kernel).sum())
 
 
 def brute(K: np.ndarray, Y: np.ndarray, noise: float) -> np.ndarray:
@@ -51,7 +51,7 @@ def problem() -> tuple[list[np.ndarray], np.ndarray]:
 def test_left_out_is_the_error_of_refitting_without_each_item(problem, noise: float, scale: float) -> None:
     (x, _), Y = problem
     K = np.exp(scale * (x - 1))
-    np.testing.assert_allclose(_left_out(K, Y.T @ Y, noise), brute(K, Y, noise), rtol=1e-7)
+    np.testing.assert_allclose(_left_out(K.copy(), Y.T @ Y, noise), brute(K, Y, noise), rtol=1e-7)
 
 
 def test_error_is_the_mean_of_that_with_all_and_with_one_missing() -> None:
@@ -61,9 +61,10 @@ def test_error_is_the_mean_of_that_with_all_and_with_one_missing() -> None:
     parts = [w * np.exp(2.0 * (x - 1)) for w, x in zip(kernel.weights, modalities, strict=True)]
     fewer = [brute(a + b, Y, 0.5) for a, b in combinations(parts, 2)]
     expected = (brute(sum(parts), Y, 0.5) + np.mean(fewer, axis=0)) / 2
-    np.testing.assert_allclose(_errors(modalities, Y.T @ Y, kernel), expected, rtol=1e-7)
+    np.testing.assert_allclose(_Errors(modalities, Y.T @ Y, 2.0).of(kernel), expected, rtol=1e-7)
     alone = ContentKernel(2.0, 0.5, (1.0,), (0.0,))
-    np.testing.assert_allclose(_errors(modalities[:1], Y.T @ Y, alone), brute(parts[0] / 0.5, Y, 0.5), rtol=1e-7)
+    found = _Errors(modalities[:1], Y.T @ Y, 2.0).of(alone)
+    np.testing.assert_allclose(found, brute(parts[0] / 0.5, Y, 0.5), rtol=1e-7)
 
 
 @pytest.mark.parametrize("free", [set(c) for n in range(3) for c in combinations(FREE, n)])

@@ -10,16 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from milk_np.models.kernel_profile import held_out as module
+from milk_np.models.kernel_profile import folds as module
 from milk_np.models.kernel_profile.by_ranking import choose_by_ranking
 from milk_np.models.kernel_profile.choice import ContentKernel
+from milk_np.models.kernel_profile.folds import without_one
 from milk_np.models.kernel_profile.held_out import (
     CUTOFF,
     FOLDS,
     HeldOut,
     _sets,
     ndcg,
-    without_one,
 )
 from milk_np.models.kernel_profile.ridge import JITTER, choose_sets
 from milk_np.models.kernel_profile.smoothing import Smoothing

@@ -74,8 +74,14 @@ PLANTED = [
     ("concat_backward(djoined, of_joined), of_parts", "concat_backward(-djoined, of_joined), of_parts"),
     ("generate_backward(dq + more_q, of_q)", "generate_backward(dq, of_q)"),
     ("generate_backward(dq + more_q, of_q)", "generate_backward(more_q, of_q)"),
-    ("gradient + weights.reg * tables[name]", "gradient"),
-    ("gradient + weights.reg * tables[name]", "gradient + 2 * weights.reg * tables[name]"),
+    (
+        "penalise(tables, gradients, GENERATOR, weights.reg / 2)",
+        "penalise(tables, dict(gradients), GENERATOR, weights.reg / 2)",
+    ),
+    (
+        "penalise(tables, gradients, GENERATOR, weights.reg / 2)",
+        "2 * penalise(tables, gradients, GENERATOR, weights.reg / 2)",
+    ),
     ("dp + weights.reg * p", "dp"),
     ("dp + weights.reg * p", "weights.reg * p"),
     ("dv + more_v + weights.reg * v", "dv + more_v"),

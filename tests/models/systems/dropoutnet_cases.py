@@ -44,7 +44,7 @@ def their_optimisers(tensors: Mapping[str, Any]) -> list[Any]:
 CASE = Case(
     name="dropoutnet",
     options={
-        "dim": 8, "hidden": 12, "max_epochs": 4, "batch_size": 512, "backbone_epochs": 3, "lr": 0.05, "top_items": 5,
+        "dim": 8, "hidden": 12, "max_epochs": 40, "batch_size": 128, "backbone_epochs": 3, "lr": 0.05, "top_items": 5,
         "user_dropout": 0.2,
     },
     objective="milk_np.models.dropoutnet.objective",

@@ -74,9 +74,12 @@ PLANTED = [
     ("tower_backward(dz, of_item)", "tower_backward(dp, of_item)"),
     ("switch_backward(dv, of_switch)[0]", "switch_backward(dv, of_switch)[1]"),
     ("switch_backward(dv, of_switch)[0]", "dv"),
-    ("gradients[name] + (2 * reg) * tables[name]", "gradients[name] + reg * tables[name]"),
-    ("gradients[name] + (2 * reg) * tables[name]", "(2 * reg) * tables[name]"),
-    ("    for name in PENALISED:", "    for name in MOVED:"),
+    ("penalise(tables, gradients, PENALISED, reg)", "penalise(tables, dict(gradients), PENALISED, reg)"),
+    ("penalise(tables, gradients, PENALISED, reg)", "2 * penalise(tables, gradients, PENALISED, reg)"),
+    (
+        "penalise(tables, gradients, PENALISED, reg)",
+        "penalise(tables, gradients, PENALISED[1:], reg) + reg * (tables[PENALISED[0]] ** 2).sum()",
+    ),
 ]
 
 CASE = Case(

@@ -88,7 +88,7 @@ CASE = Case(
         ("dboth[:B] + dboth[B:], of_user", "dboth[:B], of_user"),
         ("embedding_backward(dc, of_c), of_content", "embedding_backward(do, of_c), of_content"),
         ("embedding_backward(do, of_o), of_own", "embedding_backward(dc, of_o), of_own"),
-        ("gradients[name] + (2 * reg) * tables[name]", "gradients[name] + reg * tables[name]"),
+        ("penalise(tables, gradients, WEIGHTS, reg)", "2 * penalise(tables, gradients, WEIGHTS, reg)"),
         ('"P": dP + of_P', '"P": dP'),
         ('"q": dq + of_q', '"q": dq'),
         ("squared_norm_backward(weight, of_items), of_rows", "squared_norm_backward(2 * weight, of_items), of_rows"),
