@@ -25,7 +25,7 @@ class DropoutNetSignature:
             impute: Literal["zero", "mean", "map", "nearest"] = "mean",
             seed: int = 0,
             lr: float = 0.02,
-            max_epochs: int = 60,
+            max_epochs: int = 100,
             batch_size: int = 1024,
             eval_every: int = 1,
             patience: int = 10,
@@ -65,7 +65,7 @@ class DropoutNetSignature:
             lr : float
                 learning rate of momentum descent; published: 0.005 at 100 rows
             max_epochs : int
-                maximum number of epochs
+                maximum number of epochs, each a tenth of all users' items
             batch_size : int
                 users with an item in a batch
             eval_every : int
