@@ -269,7 +269,7 @@ def _device(settings: Settings) -> str:
     if device == "auto":
         problem = gpu_problem()
         device = "cpu" if problem else "gpu"
-    if device != "cpu" and settings.kind == "closed form":
+    if device != "cpu" and settings.fits_on_host:
         return f"cpu, ranking on the {device}"
     return f"{device} ({problem})" if problem else device
 

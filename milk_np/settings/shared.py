@@ -50,6 +50,8 @@ class Settings(metaclass=_Spelled):
     """
 
     kind: ClassVar[Kind] = "untrained"
+    fits_on_host: ClassVar[bool] = False
+    """Whether a fit runs on the host whatever `device` is, which then only ranks."""
     """How the model is fitted: by steps, in one pass, or not at all."""
     revision: ClassVar[int] = 0
     """Increase it when the model's settings come to mean something else: experiments then compute its results again."""

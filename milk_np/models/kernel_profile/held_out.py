@@ -14,7 +14,7 @@ only have to rank.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -72,10 +72,7 @@ class HeldOut:
         self.which = choose_sets(without_one(owned, rng), self.sets)
         fold = np.concatenate([np.full(L, -1), rng.permutation(n - L) % FOLDS])
         order = np.lexsort((self.which * (fold >= 0), fold))  # the landmarks stay in front, in their order
-        self.cosines = [
-            {e: _cosines(whitened(x[order], A), L) for e, A in each.items()}
-            for x, each in zip(content, axes, strict=True)
-        ]
+        self.cosines = self._cosines((x[order] for x in content), axes, L)
         both, ends = (R.tocsr(), R.tocsc()), np.searchsorted(fold[order], np.arange(FOLDS + 1))
         self.folds = [
             Fold.of(both, smoothing, items[order], slice(*ends[f : f + 2]), order[slice(*ends[f : f + 2])], rng)
@@ -85,6 +82,13 @@ class HeldOut:
         self._found = [np.empty((len(fold.left), len(fold.order)), np.float32) for fold in self.folds]
         self._shared: tuple[ContentKernel, SharedFeatures] | None = None
         self._memory = Memory()
+
+    def _cosines(
+        self, content: Iterable[Vectors], axes: Sequence[Mapping[float, Vectors]], L: int
+    ) -> list[dict[float, Vectors]]:
+        return [
+            {e: _cosines(whitened(x, A), L) for e, A in each.items()} for x, each in zip(content, axes, strict=True)
+        ]
 
     def scores(self, kernel: ContentKernel) -> list[Vectors]:
         """Of each fold's users for its items, (U, items inside)."""
@@ -156,12 +160,17 @@ def ndcg(scores: Vectors, user: Numbers, item: Numbers) -> Floats:
 
     Equal scores share their places: of a user with nothing outside of the fold, all are equal.
     """
-    gain = 1 / np.log2(np.arange(2, CUTOFF + 2))
-    found, place = np.zeros(len(scores)), np.empty(len(user), np.int64)
+    place = np.empty(len(user), np.int64)
     places(scores, user, item, place)
+    return ndcg_of_places(place, user, len(scores))
+
+
+def ndcg_of_places(place: NDArray[np.int64], user: Numbers, users: int) -> Floats:
+    """NDCG at CUTOFF of each of `users` who has a pair, from the place (P,) of each pair's item among his scores."""
+    gain, found = 1 / np.log2(np.arange(2, CUTOFF + 2)), np.zeros(users)
     listed = place < CUTOFF
     np.add.at(found, user[listed], gain[place[listed]])
-    chosen = np.bincount(user, minlength=len(scores))
+    chosen = np.bincount(user, minlength=users)
     some = chosen > 0
     out: Floats = found[some] / np.cumsum(gain)[np.minimum(chosen[some], CUTOFF) - 1]
     return out

@@ -9,6 +9,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from milk_np.backends.base import Array
 from milk_np.data import Dataset
 from milk_np.data.arrays import Split
 from milk_np.data.imputers.base import training_owners
@@ -24,7 +25,7 @@ from milk_np.models.milk.axes import TableRows, start_at_axes
 from milk_np.models.milk.environments import mixing
 from milk_np.models.milk.history_vectors import ARRAYS as OF_HISTORIES
 from milk_np.models.milk.history_vectors import HistoryVectors
-from milk_np.models.milk.memory import milk_bytes
+from milk_np.models.milk.memory import milk_bytes, on_device
 from milk_np.models.milk.model_signature import MilkSignature
 from milk_np.models.milk.settings import MilkSettings
 from milk_np.models.milk.users import Histories, make_users
@@ -88,7 +89,7 @@ class Milk(MilkSignature, ExtractorModel):
     def _of_histories(self) -> HistoryVectors:
         """The profiles under the current parameters."""
         if self._history_vectors is None:
-            scale, histories = np.asarray(self._fitted().scale), self.catalogue.csr(Split.TRAIN)
+            scale, histories = self._backend.to_host(self._fitted().scale), self.catalogue.csr(Split.TRAIN)
             self._history_vectors = HistoryVectors.build(self._backend, self._own_means(), scale, histories)
         return self._history_vectors
 
@@ -96,8 +97,14 @@ class Milk(MilkSignature, ExtractorModel):
         """Mean (I, K) of c^m over each item's available modalities, for all items, in blocks."""
         out = np.empty((self.catalogue.n_items, self.settings.dim), np.float32)
         for block, rows, c in self._extracted(self._tables, np.arange(len(out), dtype=np.int32)):
-            self._backend.kernels.owned_mean(c, rows, self._owned, out[block])
+            out[block] = self._mean_of(c, rows, self._owned)
         return out
+
+    def _mean_of(self, c: Array, rows: Array, owned: Array) -> Vectors:
+        """Mean (n, K) of `c` (M, n, K) over what each of the items `rows` of `owned` has, on the host."""
+        mean = self._backend.empty(c.shape[1:], np.float32)
+        self._backend.kernels.owned_mean(c, rows, owned, mean)
+        return np.asarray(self._backend.to_host(mean))
 
     # Training
 
@@ -108,6 +115,9 @@ class Milk(MilkSignature, ExtractorModel):
     def mixing(self, M: int) -> Mixing:
         """The environments of M modalities."""
         return mixing(self.settings, M)
+
+    def _device_bytes(self, ds: Dataset) -> dict[str, int]:
+        return on_device(super()._device_bytes(ds), self.settings, ds)
 
     def new_users(self, ds: Dataset) -> Users:
         """The users' part of an objective on `ds`."""
@@ -152,7 +162,7 @@ class Milk(MilkSignature, ExtractorModel):
             ids = np.arange(start, min(start + ENCODE_ROWS, len(out)), dtype=np.int32)
             tables, owned = self._new_tables(met.features(ids), met.owned(ids)), self._backend.asarray(met.owned(ids))
             for _, rows, c in self._extracted(tables, ids - np.int32(start)):  # one block
-                self._backend.kernels.owned_mean(c, rows, owned, out[start : start + len(ids)])
+                out[start : start + len(ids)] = self._mean_of(c, rows, owned)
         return out
 
     # Files
