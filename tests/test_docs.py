@@ -140,7 +140,7 @@ BESIDE = {
 """What pages need beside the package; tests/cli/test_export.py runs the recipes of docs/vectors.md."""
 
 
-NEEDED = {"milk_np.service.app": "fastapi"}
+NEEDED = dict.fromkeys(("milk_np.service.app", "milk_np.service.start"), "fastapi")
 """What parts of the package need that an extra brings."""
 
 
