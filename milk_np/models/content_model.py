@@ -182,7 +182,7 @@ class ContentModel(SteppedModel):
     def backend(self) -> Backend:
         """Backend of `settings.device`, looked for when it is first needed."""
         if self._lazy_backend is None:
-            self._lazy_backend = get_backend(self.settings.training_device, self.settings.threads)
+            self._lazy_backend = get_backend(self.settings.device, self.settings.threads)
         return self._lazy_backend
 
     def _placed(self, array: NDArray[Any]) -> Array:

@@ -244,7 +244,7 @@ class ExtractorModel(SteppedModel):
     def _backend(self) -> Backend:
         """Backend of `settings.device`, looked for when it is first needed."""
         if self._lazy_backend is None:
-            self._lazy_backend = get_backend(self.settings.training_device, self.settings.threads)
+            self._lazy_backend = get_backend(self.settings.device, self.settings.threads)
         return self._lazy_backend
 
     def _table(self, table: FeatureTable, reserve: int = 0) -> BackendTable:
