@@ -47,7 +47,9 @@ def on_device(need: dict[str, int], settings: MilkSettings, ds: Dataset) -> dict
     K, M, n_items, n_users = settings.dim, ds.n_modalities, ds.n_items, ds.n_users
     n_pairs = int((ds.split == Split.TRAIN).sum())
     B = batch_length(settings, n_pairs)
-    owners = min(B, n_users, OWNERS) // 8 * n_items  # a bit for each user in every item's row
+    owners = (
+        -(-min(B, n_users, OWNERS) // 128) * 18 * n_items
+    )  # bits of users by item, in words of 16 bytes, and an eighth
     rows = _FLOAT * K * (n_items * (2 * M + 2) + 5 * B + 2 * min(B, n_users))
     own = 3 * _FLOAT * n_users * K if settings.users == "profile" else 0
     return need | {
