@@ -160,6 +160,4 @@ def _inverse_root(among: Floats) -> Floats:
     """C^-1 (L, L) of the landmarks' kernel `among`."""
     root = jittered(among)
     lapack.cholesky(root)
-    out: Floats = np.tril(root)
-    lapack.invert_triangle(out)
-    return out
+    return lapack.inverse(root)
