@@ -29,7 +29,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from milk_np.backends.base import Backend
 from milk_np.backends.select import get_backend
 from milk_np.data import Dataset, Imputer
 from milk_np.data.imputers.constant import MeanImputer
@@ -90,7 +89,6 @@ class KernelProfile(KernelProfileSignature, HistoryModel):
     memory_need = staticmethod(memory.training_bytes)
     memory_advice = memory.ADVICE
     _ds: Dataset | None = None
-    _backend: Backend | None = None
     _on_device: DeviceVectors | None = None
 
     # Vectors
@@ -131,18 +129,16 @@ class KernelProfile(KernelProfileSignature, HistoryModel):
 
     def _device_vectors(self) -> DeviceVectors | None:
         """What makes vectors on a device; None if they are made on the host."""
-        if self._backend is None:
-            self._backend = get_backend(self.settings.device, self.settings.threads)
-        if self._backend.name == "cpu":
+        if self.backend.name == "cpu":
             return None
         arrays = self._fitted()
         if self._on_device is None or self._on_device.arrays is not arrays:
-            self._on_device = DeviceVectors(self._backend, arrays, list(self._centres.values()), self.kernel)
+            self._on_device = DeviceVectors(self.backend, arrays, list(self._centres.values()), self.kernel)
         return self._on_device
 
     def __getstate__(self) -> dict[str, Any]:
-        """For pickling and copying: what is on a device is sent there again."""
-        return {**vars(self), "_on_device": None}
+        """For pickling and copying: the device is looked for, and what is on it sent there, again."""
+        return {**vars(self), "_lazy_backend": None, "_on_device": None}
 
     def _stacked(self, parts: list[Vectors]) -> Vectors:
         return np.concatenate([np.zeros((0, self._fitted()["history"].shape[1]), np.float32), *parts])
@@ -200,7 +196,7 @@ class KernelProfile(KernelProfileSignature, HistoryModel):
             pairs = replace(Pairs.of(ds, backend), engine=RanksEngine(self.ranks))
         with Phases.of(callback, self.settings) as phases:
             self._ds, self._catalogue, self._items = ds, Catalogue.of(ds), None
-            self.imputer, self._arrays = MeanImputer().fit(ds), {}
+            self.imputer, self._arrays, self._on_device = MeanImputer().fit(ds), {}, None
             with one_blas_thread():
                 plan = memory.need_of(self.settings, **data_sizes(ds)).plan
                 self._arrays = fit_profile(ds, self._centres, self.settings, phases, plan, pairs)
