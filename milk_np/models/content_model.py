@@ -24,6 +24,7 @@ from milk_np.models.stepped import SteppedModel
 from milk_np.models.stored import Arrays
 from milk_np.serving.catalogue import Catalogue
 from milk_np.settings.shared import Settings
+from milk_np.training.pretraining.cache import Pretrained, pretrained
 from milk_np.training.sampler import usable_pairs
 from milk_np.training.trainer import Trainer
 
@@ -106,6 +107,12 @@ class ContentModel(SteppedModel):
         self.tables = {name: self._placed(start[name]) for name in self.names}
         self.moved()
         return self.learner(ds, self._x)
+
+    def pretrained(self, ds: Dataset) -> Pretrained:
+        """The tables of `settings.backbone`, learned or found."""
+        found = pretrained(self.backend, ds, self.settings, self.beside)
+        self.spared = found.spared
+        return found.tables
 
     def moved(self) -> None:
         """The tables have changed: vectors are computed again when they are needed."""
