@@ -30,10 +30,13 @@ MOST_BYTES = 1 << 28
 """Bounds at a time; a quarter of what is free, where that is less."""
 SAMPLE_QUERIES, SAMPLE_ITEMS = 64, 4096
 """What a decision looks at."""
-PRODUCT, TABLE, PAIR, QUERY = 0.07, 154.0, 30.0, 1500.0
+PRODUCT, FOURS, TABLE, PAIR, QUERY = 0.07, 0.5, 154.0, 30.0, 1500.0
 """In scores of 1,024 numbers of a search by all (40 ps at 51 TFLOP/s): a bound's product of bytes at .4 of the rate of
-int8 matrix units (2.6 ps), and, divided by K, its share of a table that is written once and read twice (6 ps for 20
-bytes); one score alone, whose 4 KB come from memory (1.2 ns); a query's share of what its block does once (60 ns)."""
+int8 matrix units (2.6 ps), and where there are none, four bytes at a time; divided by K, its share of a table that is
+written once and read twice (6 ps for 20 bytes); one score alone, whose 4 KB come from memory (1.2 ns); a query's share
+of what its block does once (60 ns)."""
+ROOM = 1024
+"""Of the items of a span that bounds may leave, on the average: half of what a block of prune.cu has room for."""
 WORTH = 0.9
 
 Search = Callable[[Array, Array, Array, Array, Array, Array], None]
@@ -53,7 +56,8 @@ class Rounded(NamedTuple):
 
 def may_pay(Q: int, N: int, K: int, k: int) -> bool:
     """Whether bounds are worth a look, by sizes alone."""
-    return NARROW <= K <= WIDE and 0 < k <= MOST and Q >= LEAST_QUERIES and max(LEAST_ITEMS, 4 * k) <= N
+    sizes = NARROW <= K <= WIDE and 0 < k <= MOST and Q >= LEAST_QUERIES and max(LEAST_ITEMS, 4 * k) <= N
+    return sizes and cost(k / N, N, K) < WORTH
 
 
 def pays(queries: Array, items: Array, k: int, search: Search) -> bool:
@@ -71,12 +75,23 @@ def pays(queries: Array, items: Array, k: int, search: Search) -> bool:
     search(some, few, *nothing, *plain)
     if made is None or not all(bool((a == b).all()) for a, b in zip(mine, plain, strict=True)):
         return False
-    return cost(int(made[0]) / (len(some) * len(few)), len(items), items.shape[1]) < WORTH
+    share, span = int(made[0]) / (len(some) * len(few)), _sizes(len(queries), len(items))[0]
+    if share * span > ROOM:  # more of a span's items would be left than a block has room for
+        return False
+    return cost(share, len(items), items.shape[1], PRODUCT if matrix_units() else FOURS) < WORTH
 
 
-def cost(share: float, N: int, K: int) -> float:
-    """Of a bounded search of N items of K numbers, of which a `share` is scored, in searches by all scores."""
-    return PRODUCT + TABLE / K + PAIR * share + QUERY * 1024 / K / N
+def matrix_units() -> bool:
+    """Whether the device multiplies bytes in matrix units, as prune.cu does from compute capability 8.0 on."""
+    return int(cupy.cuda.Device().compute_capability) >= 80
+
+
+def cost(share: float, N: int, K: int, product: float = PRODUCT) -> float:
+    """Of a bounded search of N items of K numbers, of which a `share` is scored, in searches by all scores.
+
+    `product` is what a bound takes.
+    """
+    return product + TABLE / K + PAIR * share + QUERY * 1024 / K / N
 
 
 def fill(

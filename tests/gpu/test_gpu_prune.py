@@ -215,6 +215,24 @@ def test_a_device_that_makes_other_lists_is_not_trusted(small):
     assert not prune.pays(queries, items, 5, other)
 
 
+def test_bounds_that_leave_more_than_a_block_has_room_for_do_not_pay(small, monkeypatch):
+    """A sample has fewer items than a span: every query would be lost there, and searched for twice."""
+    rng = np.random.default_rng(4)
+    queries, items = put(vectors(rng, 40, 128)), put(vectors(rng, 1200, 128))
+    assert prune.pays(queries, items, 5, topk.by_all)
+    monkeypatch.setattr(prune, "ROOM", 0)
+    assert not prune.pays(queries, items, 5, topk.by_all)
+
+
+@pytest.mark.parametrize("units", [True, False])
+def test_a_device_without_matrix_units_takes_longer_for_a_bound(small, monkeypatch, units):
+    rng = np.random.default_rng(4)
+    queries, items = put(vectors(rng, 40, 128)), put(vectors(rng, 1200, 128))
+    monkeypatch.setattr(prune, "matrix_units", lambda: units)
+    monkeypatch.setattr(prune, "FOURS", 10.0)
+    assert prune.pays(queries, items, 5, topk.by_all) == units
+
+
 def test_sizes_alone_may_say_no():
     assert prune.may_pay(10**4, 10**5, 1024, 20)
     for sizes in ((10, 10**5, 1024, 20), (10**4, 100, 1024, 20), (10**4, 10**5, 64, 20), (10**4, 10**5, 1024, 500)):

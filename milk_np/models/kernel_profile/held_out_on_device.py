@@ -160,4 +160,4 @@ def _inverse_root(among: Floats) -> Floats:
     """C^-1 (L, L) of the landmarks' kernel `among`."""
     root = jittered(among)
     lapack.cholesky(root)
-    return lapack.inverse(root)
+    return np.asarray(lapack.inverse(root), np.float64)
