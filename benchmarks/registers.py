@@ -13,14 +13,14 @@ from cupy.cuda import nvrtc
 from milk_np.kernels.gpu import launch
 
 ARCHITECTURES = (75, 80, 86, 89, 90, 100, 120)
-PLAIN = ("sampling", "grouping", "search", "topk")
-TYPED = ("extract", "products", "margins", "risk", "penalties", "adam")
+PLAIN = ("sampling", "grouping", "search", "topk", "places")
+TYPED = ("extract", "products", "margins", "risk", "penalties", "adam", "histories", "prune")
 ENTRY = re.compile(
     r"Compiling entry function '(\w+)'.*?(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads"
     r".*?Used (\d+) registers(?:[^\n]*?(\d+) bytes smem)?",
     re.DOTALL,
 )
-DYNAMIC = {"group_shared": "4 bytes an id", "search": "24576 + 512 a number of a vector"}
+DYNAMIC = {"group_shared": "4 bytes an id", "search": "24576 + 512 a number of a vector", "list_bounded": "4 a number"}
 """Shared memory that is asked for at launch."""
 
 

@@ -24,6 +24,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+import isa
+from harness import machine
+
 RESULTS = Path(__file__).parent / "results" / "sizes.json"
 ITEMS = (10_000, 100_000, 1_000_000)
 USERS_PER_ITEM, PAIRS_PER_ITEM = 10, 100
@@ -38,11 +41,13 @@ class Meter:
     def __init__(self) -> None:
         self.phases: dict[str, dict[str, float]] = {}
         self._name, self._began, self._most = "", (0.0, 0.0), 0
+        self._lock = threading.Lock()
         threading.Thread(target=self._watch, daemon=True).start()
 
     def _watch(self) -> None:
         while True:
-            self._most = max(self._most, held_bytes())
+            with self._lock:
+                self._most = max(self._most, held_bytes())
             time.sleep(0.02)
 
     def begin(self, name: str) -> None:
@@ -53,7 +58,8 @@ class Meter:
             most = max(self._most, held_bytes())
             self.phases[self._name] = {"CPU s": cpu, "wall s": wall, "held GiB": most / 2**30}
             print(f"{self._name}: {cpu:.1f} CPU s, {wall:.1f} s, {most / 2**30:.2f} GiB", file=sys.stderr, flush=True)
-        self._name, self._began, self._most = name, now, held_bytes()
+        with self._lock:
+            self._name, self._began, self._most = name, now, held_bytes()
 
 
 def held_bytes() -> int:
@@ -84,7 +90,6 @@ def worker(folder: Path, memory: str) -> dict[str, Any]:
     ds = Dataset.load(folder, check_features=False)
     model = KernelProfile(memory=memory)
     model.fit(ds, callback=lambda event: meter.begin(event.phase) if event.kind == "phase" else None)
-    fitted = sum(each["CPU s"] for each in meter.phases.values())
     meter.begin("lists")
     equal, users = lists(model, ds)
     meter.begin("")
@@ -94,12 +99,12 @@ def worker(folder: Path, memory: str) -> dict[str, Any]:
         "items": ds.n_items, "users": ds.n_users, "pairs": len(ds.user), "new items": len(ds.new_items()),
         "fit": fit | {"held GiB": max(each["held GiB"] for name, each in phases.items() if name != "lists")},
         "lists": phases["lists"] | {"users": users, "equal": equal}, "phases": phases, "memory": memory,
-        "kernel": str(model.kernel), "compiling CPU s and all before": fitted,
+        "kernel": str(model.kernel),
     }  # fmt: skip
 
 
 def lists(model: Any, ds: Any) -> tuple[float, int]:
-    """Find the lists of RANKING users; the share of places on which some lists agree with plain NumPy."""
+    """Find the lists of RANKING users; the share of some lists' items that plain NumPy lists, too."""
     import numpy as np
 
     users = np.arange(min(RANKING, ds.n_users), dtype=np.int32)
@@ -126,7 +131,8 @@ def measure(n: int, scratch: Path, memory: str) -> dict[str, Any]:
         done = subprocess.run(
             line, stdout=subprocess.PIPE, text=True, check=True, env=os.environ | {"TMPDIR": str(folder)}
         )
-        return {"set GiB": size, "building s": built, **json.loads(done.stdout.strip().splitlines()[-1])}
+        about = {"machine": machine(), "set GiB": size, "building s": built}
+        return {**about, **json.loads(done.stdout.strip().splitlines()[-1])}
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -159,6 +165,7 @@ def main() -> None:
     if given.worker:
         print(json.dumps(worker(given.worker, given.memory)))
         return
+    isa.hold("native")
     given.scratch.mkdir(parents=True, exist_ok=True)
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     for n in given.items:

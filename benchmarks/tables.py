@@ -53,9 +53,13 @@ def held(record: dict[str, Any]) -> str:
 
 
 def versions(records: list[dict[str, Any]]) -> str:
-    """Libraries that were measured, as the latest result has them."""
-    latest = max(records, key=lambda record: record["date"])["machine"]
-    return "Python " + latest["python"] + ", " + ", ".join(f"{k} {v}" for k, v in latest["versions"].items()) + "."
+    """Libraries that were measured, each as the latest result that has it."""
+    found: dict[str, str] = {}
+    for record in sorted(records, key=lambda record: record["date"]):
+        versions = record["machine"]["versions"].items()
+        found |= {name: version for name, version in versions if version != "not installed" or name not in found}
+        python = record["machine"]["python"]
+    return f"Python {python}, " + ", ".join(f"{name} {version}" for name, version in found.items()) + "."
 
 
 def filled(text: str) -> str:

@@ -40,14 +40,15 @@ def commands(minutes: float, seed: int) -> list[list[str]]:
 def rows(records: Sequence[Record]) -> list[str]:
     """Rows of the table: what was tried, how often, what was wrong, seeds, minutes."""
     found: dict[tuple[str, str], int] = defaultdict(int)
-    of: dict[str, list[Record]] = defaultdict(list)
+    of: dict[tuple[str, str], list[Record]] = defaultdict(list)
     for record in records:
-        of[record.harness].append(record)
         for what, count in record.tried.items():
-            found[record.harness, what] += count
+            if count:
+                of[record.harness, what].append(record)
+                found[record.harness, what] += count
     lines = ["| harness | tried | times | wrong | seeds | minutes |", "|---|---|---|---|---|---|"]
     for (harness, what), count in found.items():
-        mine = of[harness]
+        mine = of[harness, what]
         seeds = ", ".join(map(str, sorted({record.seed for record in mine})))
         wrong, minutes = sum(len(record.wrong) for record in mine), sum(record.seconds for record in mine) / 60
         lines.append(f"| {harness} | {what} | {count:,} | {wrong} | {seeds} | {minutes:.1f} |")

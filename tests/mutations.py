@@ -151,8 +151,8 @@ MUTATIONS = [
     ),
     *both(
         "histories: a user of one item gets a direction of rounding", "histories",
-        ("others = np.diff(start)[owner] > 1", "others = np.diff(start)[owner] > 0"),
-        ("- start[owner[t]] > 1", "- start[owner[t]] > 0"),
+        ("others = lengths[owner] > 1", "others = lengths[owner] > 0"),
+        ("others = lengths[owner[t]] > 1", "others = lengths[owner[t]] > 0"),
     ),
     *both(
         "histories: length's own gradient forgotten", "histories",
@@ -204,9 +204,10 @@ MUTATIONS = [
         ("dc += np.einsum", "dc[...] = np.einsum"),
         ("dc[m, r, k] += share", "dc[m, r, k] = share"),
     ),
-    Mutation(
-        "users: sign of the sum's gradient", "milk_np/models/milk/users.py",
-        "        users *= -1", "        users *= 1",
+    *both(
+        "histories: sign of the sum's gradient", "histories",
+        ("    users *= -1", "    users *= 1"),
+        ("    users *= -1", "    users *= 1"),
     ),
     Mutation(
         "users: own part left out of both", "milk_np/models/milk/users.py",

@@ -17,16 +17,24 @@ K = 20
 TOLERANCE = 1e-4
 """Greatest difference of a score from float64, over the length of the longest item."""
 CHECKED = 50
-SIZES = {"catalogue": (19_445, 1_410, 64), "large": (100_000, 100_000, 64), "wide": (20_000, 100_000, 1024)}
-"""Queries, items and numbers a vector."""
-TINY = {"smoke": (50, 2_000, 64), "smoke wide": (20, 300, 1024)}
+SIZES = {
+    "catalogue": (19_445, 1_410, 64),
+    "large": (100_000, 100_000, 64),
+    "wide": (20_000, 100_000, 1024),
+    "wide, falling": (20_000, 100_000, 1024),
+}
+"""Queries, items and numbers a vector; "falling" ones have their large numbers first, as on balanced axes."""
+TINY = {"smoke": (50, 2_000, 64), "smoke wide": (20, 300, 1024), "smoke wide, falling": (20, 300, 1024)}
+BOUNDED = 256
+"""Width from which on the search with bounds and that by all scores are timed apart from what the package chooses."""
 
 
 def measure(options: Options, timing: bool) -> Iterator[Outcome]:
     """Check every program at every size, then time them in turn."""
     for title, (Q, N, width) in (TINY if options.quick else SIZES).items():
         rng = np.random.default_rng(0)
-        queries, items = (rng.standard_normal((n, width), dtype=np.float32) for n in (Q, N))
+        fall = np.arange(1, width + 1, dtype=np.float32) ** -np.float32(0.5 if "falling" in title else 0)
+        queries, items = (rng.standard_normal((n, width), dtype=np.float32) * fall for n in (Q, N))
         programs, absent = searches(queries, items)
         check(programs, queries, items)
         if timing:
@@ -35,7 +43,11 @@ def measure(options: Options, timing: bool) -> Iterator[Outcome]:
 
 def searches(queries: np.ndarray, items: np.ndarray) -> tuple[dict[str, Any], dict[str, str]]:
     """Programs by name, and why others are left out."""
-    programs = {"milk_np": peer("gpu_milk").Search(queries, items, K)}
+    mine = peer("gpu_milk")
+    programs = {"milk_np": mine.Search(queries, items, K)}
+    if queries.shape[1] >= BOUNDED:
+        programs["milk_np, all scores"] = mine.AllScores(queries, items, K)
+        programs["milk_np, bounds"] = mine.Bounded(queries, items, K)
     if torch_on_gpu():
         programs["torch, matmul and topk"] = peer("gpu_torch").Search(queries, items, K)
     absent = {} if torch_on_gpu() else {"torch": "finds no GPU, or isn't installed"}

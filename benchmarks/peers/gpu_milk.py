@@ -11,6 +11,8 @@ import numpy as np
 from objective import Objective
 
 from milk_np.backends.cupy import CupyBackend
+from milk_np.kernels.gpu.prune import fill
+from milk_np.kernels.gpu.topk import by_all
 from milk_np.models.extractors.objective import parts
 from milk_np.models.milk.model import Milk
 from peers.milk_engine import dataset, settings
@@ -140,3 +142,27 @@ class Search:
     def run(self) -> tuple[Any, Any]:
         """Positions and scores on the device."""
         return self.kernel(self.queries, self.items, self.k)
+
+
+class AllScores(Search):
+    """The search by all scores, whatever bounds would say."""
+
+    def run(self) -> tuple[Any, Any]:
+        """Positions and scores on the device."""
+        return _by(by_all, self)
+
+
+class Bounded(Search):
+    """The search by bounds, whether they pay or not."""
+
+    def run(self) -> tuple[Any, Any]:
+        """Positions and scores on the device."""
+        return _by(lambda *given: fill(*given, by_all), self)
+
+
+def _by(search: Any, of: Search) -> tuple[Any, Any]:
+    """Lists that `search` fills."""
+    Q = len(of.queries)
+    index, score = cupy.full((Q, of.k), -1, np.int32), cupy.full((Q, of.k), -np.inf, np.float32)
+    search(of.queries, of.items, cupy.zeros(Q + 1, np.int64), cupy.zeros(0, np.int32), index, score)
+    return index, score

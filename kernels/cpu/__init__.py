@@ -21,11 +21,13 @@ with own_folder():
     from milk_np.kernels.cpu.gram import add_gram, add_products, combine, multiply, multiply_triangle
     from milk_np.kernels.cpu.grouping import group
     from milk_np.kernels.cpu.histories import (
+        histories_backward,
         leave_one_out,
         leave_one_out_backward,
         owned_mean,
         owned_mean_backward,
         read_histories,
+        sum_histories,
         sum_rows,
     )
     from milk_np.kernels.cpu.lists import sum_lists, transpose_lists
@@ -75,6 +77,7 @@ __all__ = [
     "extract_backward_shared",
     "gather",
     "group",
+    "histories_backward",
     "leave_one_out",
     "leave_one_out_backward",
     "margins",
@@ -96,6 +99,7 @@ __all__ = [
     "shuffle",
     "solve_rows",
     "sparse_product",
+    "sum_histories",
     "sum_lists",
     "sum_rows",
     "top_k",

@@ -10,11 +10,25 @@ from numba import njit, prange
 from numpy.typing import NDArray
 
 from milk_np.kernels.arrays import Floats, Ints
-from milk_np.kernels.reference.histories import SMALL
+from milk_np.kernels.cpu.grouping import group
+from milk_np.kernels.reference.grouping import Groups
+from milk_np.kernels.reference.histories import SMALL, HistoryLists
+
+
+def read_histories(
+    indptr: Ints, history: Ints, users: Ints, items: Ints, by_item: Groups, table: Ints, room: int
+) -> tuple[Groups, HistoryLists]:
+    """All that is extracted for a batch, and its users' lists."""
+    ids, origin, start = _all_ids(indptr, history, users, items)
+    groups = group(ids, table)
+    ends = np.full(len(groups.unique) + 1, len(items), np.int32)
+    ends[: len(by_item.start)] = by_item.start
+    lists = HistoryLists(np.diff(start), start, groups.slot, groups.start, origin[groups.order])
+    return by_item._replace(unique=groups.unique, start=ends), lists
 
 
 @njit(cache=True)
-def read_histories(indptr: Ints, history: Ints, users: Ints, items: Ints) -> tuple[Ints, Ints, Ints]:
+def _all_ids(indptr: Ints, history: Ints, users: Ints, items: Ints) -> tuple[Ints, Ints, Ints]:
     """Items of the triplets and of the users' histories, and where the gradient of each comes from."""
     B = len(items) // 2
     start = np.empty(len(users) + 1, np.int32)
@@ -45,6 +59,20 @@ def sum_rows(table: Floats, start: Ints, index: Ints, out: Floats) -> None:
                 row = table[index[position]]
                 for k in range(len(total)):
                     total[k] += row[k]
+
+
+def sum_histories(h: Floats, lists: HistoryLists, out: Floats) -> None:
+    """`out` (n_u, K): sums of the rows of `h` over the users' histories."""
+    sum_rows(h, lists.start, lists.slot, out)
+
+
+def histories_backward(by_origin: Floats, by_user: Groups, lists: HistoryLists, out: Floats) -> None:
+    """Gradient of `h` into `out` (n, K), by the transposed lists; sums over users behind the triplets' rows."""
+    B = len(by_user.slot)
+    left, users = by_origin[:B], by_origin[B:]
+    sum_rows(left, by_user.start, by_user.order, users)
+    users *= -1  # `left` is the gradient of what is taken away from the sum
+    sum_rows(by_origin, lists.owner_start, lists.owner, out)
 
 
 @njit(cache=True)
@@ -87,7 +115,7 @@ def leave_one_out(
     h: Floats,
     owner: Ints,
     positive: Ints,
-    start: Ints,
+    lengths: Ints,
     scale: Floats,
     unit: Floats,
     inverse: Floats,
@@ -102,7 +130,7 @@ def leave_one_out(
         for k in range(len(v)):
             v[k] = everything[k] - own[k]
             square += v[k] * v[k]
-        others = start[owner[t] + 1] - start[owner[t]] > 1
+        others = lengths[owner[t]] > 1
         inverse[t] = 1 / np.sqrt(square) if others else 0
         for k in range(len(v)):
             v[k] *= inverse[t]

@@ -18,8 +18,6 @@ from numpy.typing import NDArray
 from milk_np.kernels.arrays import Floats
 
 MIRROR_ROWS = 64
-_POINTERS = {"potrf": 5, "potri": 5, "trtri": 6, "trsm": 11}
-"""Arguments of the routines, all of them addresses."""
 
 
 def cholesky(a: Floats) -> None:
@@ -38,6 +36,14 @@ def invert_factor(factor: Floats) -> None:
 def invert_triangle(factor: Floats) -> None:
     """The lower triangle of `factor`, C, becomes C^-1."""
     _check(_call("lapack", "trtri", factor, b"U", b"N", len(factor), factor, _leading(factor)))
+
+
+def inverse(factor: Floats) -> Floats:
+    """C^-1 (n, n), a lower triangle with zeros above; C is the lower triangle of `factor`."""
+    out = factor.copy()
+    clear_above(out)
+    invert_triangle(out)
+    return out
 
 
 def divide_rows(x: Floats, factor: Floats, transposed: bool) -> None:
@@ -85,8 +91,8 @@ def _call(library: str, name: str, like: NDArray[Any], *arguments: Any) -> int:
     """Call the routine of the type of `like`; returns what it says of its success, if it says so."""
     info = ctypes.c_int(0)
     given = [_address(argument) for argument in arguments]
-    routine = _routine(library, ("s" if like.dtype == np.float32 else "d") + name, _POINTERS[name])
-    routine(*given, *([ctypes.byref(info)] if library == "lapack" else []))
+    given += [ctypes.byref(info)] if library == "lapack" else []
+    _routine(library, ("s" if like.dtype == np.float32 else "d") + name, len(given))(*given)
     return info.value
 
 

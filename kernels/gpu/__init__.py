@@ -6,9 +6,20 @@ from milk_np.kernels.gpu.content import content_rows, exponentials, weighted_sum
 from milk_np.kernels.gpu.extract import extract, extract_all, extract_all_backward, extract_backward, gather
 from milk_np.kernels.gpu.gram import add_gram, add_products, combine, multiply, multiply_triangle
 from milk_np.kernels.gpu.grouping import group
+from milk_np.kernels.gpu.histories import (
+    histories_backward,
+    leave_one_out,
+    leave_one_out_backward,
+    owned_mean,
+    owned_mean_backward,
+    read_histories,
+    sum_histories,
+    sum_rows,
+)
 from milk_np.kernels.gpu.lists import sum_lists, transpose_lists
 from milk_np.kernels.gpu.margins import margins, margins_backward_items, margins_backward_users
 from milk_np.kernels.gpu.penalties import alignment, regulariser
+from milk_np.kernels.gpu.places import places
 from milk_np.kernels.gpu.risk import risk
 from milk_np.kernels.gpu.sampling import draw_batch, shuffle
 from milk_np.kernels.gpu.topk import top_k
@@ -30,15 +41,24 @@ __all__ = [
     "extract_backward",
     "gather",
     "group",
+    "histories_backward",
+    "leave_one_out",
+    "leave_one_out_backward",
     "margins",
     "margins_backward_items",
     "margins_backward_users",
     "multiply",
     "multiply_triangle",
+    "owned_mean",
+    "owned_mean_backward",
+    "places",
+    "read_histories",
     "regulariser",
     "risk",
     "shuffle",
+    "sum_histories",
     "sum_lists",
+    "sum_rows",
     "top_k",
     "transpose_lists",
     "weighted_sum",

@@ -13,6 +13,7 @@ import numpy as np
 from milk_np.kernels.arrays import Array
 from milk_np.kernels.reference.adam import BETA1, BETA2, EPSILON
 from milk_np.kernels.reference.content import SHORTEST_ROW
+from milk_np.kernels.reference.histories import SMALL
 from milk_np.kernels.reference.sampling import ROUNDS, TRIES
 
 FOLDER = Path(__file__).parent
@@ -29,6 +30,7 @@ BLOCKS = (256, 128, 512)
 CONSTANTS: dict[str, dict[str, str | int | float]] = {
     "adam": {"BETA1": BETA1, "BETA2": BETA2, "EPSILON": EPSILON},
     "content": {"SHORTEST_ROW": SHORTEST_ROW},
+    "histories": {"SMALL": SMALL},
     "sampling": {"ROUNDS": ROUNDS, "TRIES": TRIES},
 }
 """Numbers of the references that the CUDA C takes over, by family."""

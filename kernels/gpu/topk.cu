@@ -6,6 +6,7 @@
 #define DEPTH 16  // elements of the vectors between two visits of shared memory
 #define THREADS 256
 #define KEPT 1024  // best keys that a block holds, and as many candidates beside them
+#include "selection.cuh"
 
 // Rows first ... first + TILE - 1 of a table, elements k ... k + DEPTH - 1, transposed and filled up with zeros.
 __device__ __forceinline__ void fetch(const float* table, i64 first, i64 rows, int k, int K, float (*tile)[TILE + 1]) {
@@ -37,38 +38,6 @@ scores(const float* __restrict__ queries, const float* __restrict__ items, int Q
             const i64 i = row + ty + 16 * a, j = column + tx + 16 * b;
             if (i < Q && j < N) out[i * N + j] = sum[a][b];
         }
-}
-
-// Keep the best of what is held and of the `waiting` candidates behind them.
-__device__ __forceinline__ void merge(u64* key, int* waiting) {
-    __syncthreads();
-    for (int at = KEPT + *waiting + threadIdx.x; at < 2 * KEPT; at += THREADS)
-        key[at] = 0;
-    __syncthreads();
-    if (threadIdx.x == 0) *waiting = 0;
-    sort_keys(key, 2 * KEPT);
-}
-
-// The KEPT best keys of a row of scores below `limit`, sorted. A candidate has to beat the worst that would be listed;
-// candidates wait in any order, which the sort of distinct keys undoes.
-__device__ __forceinline__ void find(const float* row, int N, u64 limit, int wanted, u64* key, int* waiting) {
-    for (int at = threadIdx.x; at < 2 * KEPT; at += THREADS)
-        key[at] = 0;
-    if (threadIdx.x == 0) *waiting = 0;
-    __syncthreads();
-    u64 worst = 0;
-    for (i64 first = 0; first < N; first += THREADS) {
-        const i64 item = first + threadIdx.x;
-        const u64 mine = item < N ? key_of(row[item], unsigned(item)) : 0;
-        if (mine > worst && mine < limit) key[KEPT + atomicAdd(waiting, 1)] = mine;
-        __syncthreads();
-        if (*waiting > KEPT - THREADS) {  // the next items might not find room
-            merge(key, waiting);
-            worst = key[wanted - 1];
-        }
-        __syncthreads();
-    }
-    merge(key, waiting);
 }
 
 // The k best of each row of scores, a block a query; what is excluded is taken out first. More than KEPT are found in

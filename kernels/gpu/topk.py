@@ -1,7 +1,7 @@
 """The best k items of each query (contract: kernels/reference/topk.py).
 
-Short lists are found without a table of scores (search.py). Longer ones take the scores of some queries at a time,
-then a selection.
+Short lists are found without a table of scores (search.py), those of wide vectors from fewer scores where bounds say
+that most can't be listed (prune.py). Longer ones take the scores of some queries at a time, then a selection.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import cupy
 import numpy as np
 
 from milk_np.kernels.arrays import Array
-from milk_np.kernels.gpu import search
+from milk_np.kernels.gpu import prune, search
 from milk_np.kernels.gpu.launch import kernel
 from milk_np.kernels.gpu.memory import empty, free_bytes
 
@@ -32,19 +32,28 @@ def top_k(
     Takes arrays of either memory; returns arrays on the device. A score does not depend on how queries are cut
     into blocks. Memory: the inputs and the results. Up to k = search.MOST_K: packed items and packed queries with
     their lists, both in blocks of search.MOST_BYTES at most, and at most 8 (4 k + 192) bytes for each of the 256
-    queries in work on a multiprocessor. Beyond that k: 4 N bytes for each query of a block.
+    queries in work on a multiprocessor. Beyond that k: 4 N bytes for each query of a block. Where bounds pay, K N bytes
+    for items and prune.MOST_BYTES for bounds.
     """
     queries, items = (cupy.ascontiguousarray(cupy.asarray(x, np.float32)) for x in (queries, items))
     Q, N = len(queries), len(items)
     indptr = cupy.zeros(Q + 1, np.int64) if exclude_indptr is None else cupy.asarray(exclude_indptr, np.int64)
     dropped = cupy.zeros(0, np.int32) if exclude is None else cupy.asarray(exclude, np.int32)
     index, score = cupy.full((Q, k), -1, np.int32), cupy.full((Q, k), -np.inf, np.float32)
-    if Q and N and 0 < k <= search.MOST_K:
-        chosen = search.plan(Q, N, items.shape[1], k)
-        search.search(queries, items, indptr, dropped, index, score, chosen)
-    elif N and k:
-        by_table(queries, items, indptr, dropped, index, score)
+    if prune.may_pay(Q, N, items.shape[1], k) and prune.pays(queries, items, k, by_all):
+        prune.fill(queries, items, indptr, dropped, index, score, by_all)
+    elif Q and N and k:
+        by_all(queries, items, indptr, dropped, index, score)
     return index, score
+
+
+def by_all(queries: Array, items: Array, indptr: Array, dropped: Array, index: Array, score: Array) -> None:
+    """Lists `index` and `score` (Q, k) by all scores, Q, N and k above 0."""
+    (Q, k), (N, K) = index.shape, items.shape
+    if k <= search.MOST_K:
+        search.search(queries, items, indptr, dropped, index, score, search.plan(Q, N, K, k))
+    else:
+        by_table(queries, items, indptr, dropped, index, score)
 
 
 def by_table(queries: Array, items: Array, indptr: Array, dropped: Array, index: Array, score: Array) -> None:

@@ -10,11 +10,13 @@ from milk_np.kernels.reference.extract import extract, extract_all, extract_all_
 from milk_np.kernels.reference.gram import add_gram, add_products, combine, multiply, multiply_triangle
 from milk_np.kernels.reference.grouping import Groups, group
 from milk_np.kernels.reference.histories import (
+    histories_backward,
     leave_one_out,
     leave_one_out_backward,
     owned_mean,
     owned_mean_backward,
     read_histories,
+    sum_histories,
     sum_rows,
 )
 from milk_np.kernels.reference.lists import sum_lists, transpose_lists
@@ -56,6 +58,7 @@ __all__ = [
     "extract_backward_shared",
     "gather",
     "group",
+    "histories_backward",
     "leave_one_out",
     "leave_one_out_backward",
     "margins",
@@ -77,6 +80,7 @@ __all__ = [
     "shuffle",
     "solve_rows",
     "sparse_product",
+    "sum_histories",
     "sum_lists",
     "sum_rows",
     "top_k",

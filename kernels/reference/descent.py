@@ -14,6 +14,6 @@ def momentum_step(param: Floats, grad: Floats, velocity: Floats, momentum: float
 
 
 def add_penalty(param: Floats, grad: Floats, weight: float) -> float:
-    """grad += 2 weight param, in place; returns the sum of squares of `param`, summed in float64."""
+    """grad += 2 weight param, in place; returns the sum of squares of `param`, added up in float64, block by block."""
     grad += param.dtype.type(2 * weight) * param
     return float((param * param).sum(dtype="f8"))

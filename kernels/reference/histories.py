@@ -10,23 +10,64 @@ are sums of rows by compressed lists, and so are their gradients, by the transpo
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
 from milk_np.kernels.arrays import Floats, Ints
+from milk_np.kernels.reference.grouping import Groups, group
 
 SMALL = 1e-6
 """Keeps the direction of a vanishing sum smooth; far below the length of any real one."""
+OWNERS = 2048
+"""Users of a batch whose items a device marks at a time, with a bit for each in the row of every item."""
 
 
-def read_histories(indptr: Ints, history: Ints, users: Ints, items: Ints) -> tuple[Ints, Ints, Ints]:
-    """Everything that a batch extracts: ids, origin (2B + N) int32 and start (n_u + 1) int32.
+class HistoryLists(NamedTuple):
+    """The histories of a batch's n_u distinct users, as sums over them read them.
+
+    Only `lengths` is the same in all packages; a device has other arrays in the place of the lists.
+    """
+
+    lengths: Any
+    """(n_u) int32, items of each user."""
+    start: Any
+    """(n_u + 1) int32: user s has the rows `slot[start[s]:start[s + 1]]` of what is extracted."""
+    slot: Any
+    """int32."""
+    owner_start: Any
+    """(n + 1) int32: the gradient of row r sums the rows `owner[owner_start[r]:owner_start[r + 1]]` of `by_origin`."""
+    owner: Any
+    """int32; see `histories_backward`. -1 adds nothing."""
+
+
+def read_histories(
+    indptr: Ints, history: Ints, users: Ints, items: Ints, by_item: Groups, table: Ints, room: int
+) -> tuple[Groups, HistoryLists]:
+    """Everything that a batch extracts, and the lists of its users.
 
     `indptr` (U + 1) and `history` hold every user's items; `users` (n_u) are the batch's distinct users, `items` (2B)
-    its positives, then its negatives. `ids` are `items` and then the N items of the users' histories, those of user s
-    at `start[s]:start[s + 1]`. `origin` says where the gradient of each comes from, as rows of a table that has B rows
-    of the triplets and then n_u of the users: a positive's from its triplet, which leaves it out; a negative's from
-    nowhere, -1; that of an item of a history from its user.
+    its positives, then its negatives, which `by_item` groups. Returns `by_item` with the users' other items behind its
+    own in `unique`, where their groups are empty. `table` (I) is scratch, -1 everywhere before and after. A device,
+    which can't know how many items that makes, has `room` for so many; it is never less.
+    """
+    ids, origin, start = _all_ids(indptr, history, users, items)
+    groups = group(ids, table)
+    ends = np.full(len(groups.unique) + 1, len(items), np.int32)
+    ends[: len(by_item.start)] = by_item.start
+    lengths = np.diff(start)
+    lists = HistoryLists(lengths, start, groups.slot, groups.start, origin[groups.order])
+    return by_item._replace(unique=groups.unique, start=ends), lists
+
+
+def _all_ids(indptr: Ints, history: Ints, users: Ints, items: Ints) -> tuple[Ints, Ints, Ints]:
+    """ids, origin (2B + N) int32 and start (n_u + 1) int32.
+
+    `ids` are `items` and then the N items of the users' histories, those of user s at `start[s]:start[s + 1]`. `origin`
+    says where the gradient of each comes from, as rows of a table that has B rows of the triplets and then n_u of the
+    users: a positive's from its triplet, which leaves it out; a negative's from nowhere, -1; that of an item of a
+    history from its user.
     """
     B = len(items) // 2
     lists = [history[indptr[u] : indptr[u + 1]] for u in users]
@@ -42,6 +83,24 @@ def sum_rows(table: Floats, start: Ints, index: Ints, out: Floats) -> None:
     for s in range(len(out)):
         rows = index[start[s] : start[s + 1]]
         out[s] = table[rows[rows >= 0]].sum(axis=0)
+
+
+def sum_histories(h: Floats, lists: HistoryLists, out: Floats) -> None:
+    """`out` (n_u, K): sum of `h` (n, K), a row for each extracted item, over every user's history."""
+    sum_rows(h, lists.start, lists.slot, out)
+
+
+def histories_backward(by_origin: Floats, by_user: Groups, lists: HistoryLists, out: Floats) -> None:
+    """`out` (n, K): gradient of `h`.
+
+    The first B rows of `by_origin` (B + n_u, K) are the gradients of what the triplets leave out, each minus that of
+    its user's sum. A row of h has that of the triplets whose positive it is, and minus those of all triplets whose
+    users own it. The other rows of `by_origin` are scratch, for the sums over each user's triplets.
+    """
+    left, users = np.split(by_origin, [len(by_user.slot)])
+    sum_rows(left, by_user.start, by_user.order, users)
+    users *= -1  # `left` is the gradient of what is taken away from the sum
+    sum_rows(by_origin, lists.owner_start, lists.owner, out)
 
 
 def owned_mean(c: Floats, rows: Ints, owned: NDArray[np.bool_], out: Floats) -> None:
@@ -66,7 +125,7 @@ def leave_one_out(
     h: Floats,
     owner: Ints,
     positive: Ints,
-    start: Ints,
+    lengths: Ints,
     scale: Floats,
     unit: Floats,
     inverse: Floats,
@@ -74,12 +133,12 @@ def leave_one_out(
 ) -> None:
     """`q` (B, K) = exp(g) `unit`, with `unit` (B, K) = v times `inverse` (B), v = total[owner] - h[positive].
 
-    `total` (n_u, K) sums the histories, whose ends are `start` (n_u + 1); `h` (n, K); `owner` (B) is the row of each
+    `total` (n_u, K) sums the histories, which are `lengths` (n_u) long; `h` (n, K); `owner` (B) is the row of each
     triplet's user, `positive` (B) that of its positive, which is one of their items; `scale` (1) holds g. Where the
     positive is all of the history, all three are 0.
     """
     v = total[owner] - h[positive]
-    others = np.diff(start)[owner] > 1
+    others = lengths[owner] > 1
     inverse[...] = others / np.sqrt((v * v).sum(axis=1) + v.dtype.type(SMALL**2))
     np.multiply(v, inverse[:, None], out=unit)
     np.multiply(unit, np.exp(scale), out=q)

@@ -43,6 +43,7 @@ def _run(program: str, body: Callable[[list[str]], int], line: list[str]) -> int
         with watched(program), warnings.catch_warnings():
             warnings.simplefilter("always", DataWarning)
             warnings.showwarning = _shown_by(program)
+            threads.check_environment()
             code = body(line)
         sys.stdout.flush()
         return code

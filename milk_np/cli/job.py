@@ -127,7 +127,7 @@ class Job:
             more = "; raise --max-epochs to continue" if isinstance(settings, StepSettings) else ""
             self.say(f"{run.path} is already finished{more}")
             return finished
-        if settings.training_device == "cpu" and (absent := first_use(settings.compiles)):
+        if settings.device == "cpu" and (absent := first_use(settings.compiles)):
             most = SECONDS[settings.compiles]
             self.say(f"compiling {absent} kernels, once per installation: up to {most} seconds on two cores\n")
         # The command has set the threads already; model.npz doesn't store their number.
@@ -265,11 +265,11 @@ def _what_runs(settings: Settings, pairs: int) -> str:
 
 def _device(settings: Settings) -> str:
     """The device, and with --device auto the reason if it is the CPU."""
-    device, problem = settings.training_device, None
+    device, problem = settings.device, None
     if device == "auto":
         problem = gpu_problem()
         device = "cpu" if problem else "gpu"
-    if device != "cpu" and settings.kind == "closed form":
+    if device != "cpu" and settings.fits_on_host:
         return f"cpu, ranking on the {device}"
     return f"{device} ({problem})" if problem else device
 

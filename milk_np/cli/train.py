@@ -69,7 +69,7 @@ def _run_on(ranks: Ranks, given: argparse.Namespace, line: list[str]) -> int:
 
     start = time.perf_counter()
     given.final, settings = ranks.on_first(lambda: _chosen(given))
-    with compiling(settings.compiles, threads.own_cores() if settings.training_device == "cpu" else 1):
+    with compiling(settings.compiles, threads.own_cores() if settings.device == "cpu" else 1):
         ds, share, settings = _load(given, settings, ranks)
         out = ranks.on_first(lambda: _out(given, ds, settings))
         spent = time.perf_counter() - start

@@ -12,7 +12,7 @@ import numpy as np
 
 from milk_np.data import checksums
 from milk_np.errors import DataError, ModalityError, OutOfMemoryError
-from milk_np.files import refuse_bombs, refuse_special
+from milk_np.files import check_index, refuse_special
 from milk_np.files.parsing import parse_json
 from milk_np.files.writing import folder_atomic, write_atomic
 
@@ -97,7 +97,7 @@ def _read_npz(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         if not isinstance(archive, np.lib.npyio.NpzFile):
             raise DataError("expected an .npz archive of several arrays, got a single .npy array")
         if archive.zip is not None:
-            refuse_bombs(path, archive.zip)
+            check_index(path, archive.zip)
         names = tuple(archive.files)
         _check_keys(names)
         arrays = {name: _entry(archive, name) for name in names if _known(name)}

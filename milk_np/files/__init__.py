@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+import struct
 import sys
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -27,6 +28,8 @@ FORMAT_VERSION = 1
 _META = "meta"
 _LARGE, _MOST_EXPANDED = 1 << 28, 200
 """Bytes that an entry may take however it is compressed; above, it may expand to so many times its size."""
+_END, _MANY = struct.Struct("<10xH10x"), 0xFFFF
+"""The record at a zip archive's end with its number of entries, which so many and more are written elsewhere."""
 _ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 
 Arrays = dict[str, np.ndarray[Any, np.dtype[Any]]]
@@ -81,7 +84,7 @@ def load_arrays(path: str | Path, only: Sequence[str] | None = None, rows: Mappi
     refuse_special(path)
     try:
         with zipfile.ZipFile(path) as archive:
-            refuse_bombs(path, archive)
+            check_index(path, archive)
             names = [name for name in archive.namelist() if name.endswith(".npy")]
             wanted = [name for name in names if only is None or name.removesuffix(".npy") in only]
             some = rows or {}
@@ -102,10 +105,14 @@ def refuse_special(path: str | Path) -> None:
         raise DataError(f"{path}: expected a file, got a pipe or a device; write its contents to a file first")
 
 
-def refuse_bombs(path: str | Path, archive: zipfile.ZipFile) -> None:
-    """Raise DataError for an archive that would take much more memory than its size tells, or whose entries have
-    other names in its index: a damaged name would make an array that needn't be there disappear."""
+def check_index(path: str | Path, archive: zipfile.ZipFile) -> None:
+    """Raise DataError for an archive that would take much more memory than its size tells, or whose index doesn't tell
+    of all entries by their names: an array that needn't be there would disappear."""
     names = archive.namelist()
+    if len(names) != (told := _entries(path, archive)):
+        raise DataError(
+            f"{path}: its index has {len(names)} of {told} entries; the file is damaged, write or copy it again"
+        )
     if twice := {name for name in names if names.count(name) > 1}:
         raise DataError(f"{path}: entry {min(twice)!r} comes twice; write the file again")
     for entry in archive.infolist():
@@ -115,6 +122,14 @@ def refuse_bombs(path: str | Path, archive: zipfile.ZipFile) -> None:
                 f"{path}: entry {entry.filename.removesuffix('.npy')!r} expands from {bytes_text(entry.compress_size)} "
                 f"to {bytes_text(entry.file_size)}, more than {_MOST_EXPANDED} times; write it uncompressed (np.savez)"
             )
+
+
+def _entries(path: str | Path, archive: zipfile.ZipFile) -> int:
+    """The number of entries by the record at the archive's end; zipfile stops where lengths in the index say so."""
+    with open(path, "rb") as file:
+        file.seek(-_END.size - len(archive.comment), os.SEEK_END)
+        told = int(_END.unpack(file.read(_END.size))[0])
+    return told if told < _MANY else len(archive.namelist())
 
 
 def _check_name(path: str | Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> None:

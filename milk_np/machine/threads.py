@@ -10,6 +10,7 @@ import math
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any
 
 from milk_np.errors import SettingsError
@@ -19,6 +20,8 @@ from milk_np.ranks.launch import launched_here
 from milk_np.settings.toml import read_toml
 
 VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+LAYERS = ("default", "safe", "forksafe", "threadsafe", "tbb", "omp", "workqueue")
+"""Values of NUMBA_THREADING_LAYER that Numba knows."""
 
 
 def prepare(argv: Sequence[str] = ()) -> int:
@@ -37,6 +40,27 @@ def prepare(argv: Sequence[str] = ()) -> int:
         else:
             os.environ.setdefault(variable, str(own_cores()))
     return asked or own_cores()
+
+
+def check_environment() -> None:
+    """Raises SettingsError for values of Numba's variables with which no kernel can run."""
+    count, layer = os.environ.get("NUMBA_NUM_THREADS", "1"), os.environ.get("NUMBA_THREADING_LAYER", "default")
+    if not count.isdecimal() or int(count) < 1:
+        raise SettingsError(f"NUMBA_NUM_THREADS: expected a whole number of at least 1, got {count!r}; unset it")
+    if layer not in LAYERS:
+        raise SettingsError(f"NUMBA_THREADING_LAYER: expected one of {', '.join(LAYERS)}; got {layer!r}; unset it")
+    if layer == "tbb" and not _has_tbb():
+        raise SettingsError("NUMBA_THREADING_LAYER: got 'tbb', which isn't installed; pip install tbb, or unset it")
+    if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
+        raise SettingsError("NUMBA_DISABLE_JIT: kernels can't run without Numba's compiler; unset it")
+
+
+def _has_tbb() -> bool:
+    try:
+        import_module("numba.np.ufunc.tbbpool")
+    except ImportError:
+        return False
+    return True
 
 
 def _limit_running(numba: Any, asked: int) -> int:

@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from milk_np.backends.select import get_backend
 from milk_np.data.arrays import Split
 from milk_np.models.base import Vectors
 from milk_np.models.stored import Arrays, StoredModel
 from milk_np.serving.histories import Ids, compressed
-from milk_np.serving.ranking import TopK, chosen_rows
+from milk_np.serving.ranking import chosen_rows
 
 
 class HistoryModel(StoredModel):
@@ -49,11 +48,6 @@ class HistoryModel(StoredModel):
     def serves_histories(self) -> bool:
         """Always: a user is their history."""
         return True
-
-    @property
-    def top_k(self) -> TopK:
-        """The search for the best items on the model's device."""
-        return get_backend(self.settings.device, self.settings.threads).top_k
 
     def arrays(self) -> Arrays:
         """The parameters, which nothing overwrites."""

@@ -11,8 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from milk_np.backends.base import Array, Backend
-from milk_np.backends.select import get_backend
+from milk_np.backends.base import Array
 from milk_np.data import Dataset, make_imputer
 from milk_np.data.arrays import Split
 from milk_np.files import require
@@ -24,8 +23,8 @@ from milk_np.models.inputs import BLOCK, STATE, Inputs
 from milk_np.models.stepped import SteppedModel
 from milk_np.models.stored import Arrays
 from milk_np.serving.catalogue import Catalogue
-from milk_np.serving.ranking import TopK
 from milk_np.settings.shared import Settings
+from milk_np.training.pretraining.cache import Pretrained, pretrained
 from milk_np.training.sampler import usable_pairs
 from milk_np.training.trainer import Trainer
 
@@ -65,7 +64,7 @@ class ContentModel(SteppedModel):
         self._inputs: Inputs | None = None
         self._x: Array = None
         self._made: dict[str, Vectors] = {}
-        self._lazy_backend: Backend | None = None
+        self._fixed: dict[Any, Any] = {}  # what training doesn't move and a system makes once for its data
 
     # What a system says
 
@@ -103,10 +102,17 @@ class ContentModel(SteppedModel):
         self.imputer, self._catalogue = make_imputer(self.settings.impute).fit(ds), Catalogue.of(ds)
         self._inputs, x = Inputs.fit(ds, self.imputer, self.settings.content)
         self._items, self._x = None, self.backend.asarray(self.laid_out(x, ds.available))
+        self._fixed = {}
         start = self.start(ds, x.shape[1])
         self.tables = {name: self._placed(start[name]) for name in self.names}
         self.moved()
         return self.learner(ds, self._x)
+
+    def pretrained(self, ds: Dataset) -> Pretrained:
+        """The tables of `settings.backbone`, learned or found."""
+        found = pretrained(self.backend, ds, self.settings, self.beside)
+        self.spared = found.spared
+        return found.tables
 
     def moved(self) -> None:
         """The tables have changed: vectors are computed again when they are needed."""
@@ -172,18 +178,6 @@ class ContentModel(SteppedModel):
 
     def _home(self, array: Array) -> Vectors:
         return np.asarray(self.backend.to_host(array), np.float32)
-
-    @property
-    def top_k(self) -> TopK:
-        """The search for the best items on the model's device."""
-        return self.backend.top_k
-
-    @property
-    def backend(self) -> Backend:
-        """Backend of `settings.device`, looked for when it is first needed."""
-        if self._lazy_backend is None:
-            self._lazy_backend = get_backend(self.settings.training_device, self.settings.threads)
-        return self._lazy_backend
 
     def _placed(self, array: NDArray[Any]) -> Array:
         """The array on the device, in memory of its own."""

@@ -19,6 +19,8 @@ class SteppedModel(StoredModel):
 
     beside: Path | None = None
     """The folder that pretrained tables are kept in: that which a run's folder stands in, or what a caller set."""
+    spared: float = 0.0
+    """Core seconds of pretraining that the last fit did without, since the tables were there."""
 
     @abstractmethod
     def trainer(self, ds: Dataset) -> Trainer:
@@ -40,7 +42,7 @@ class SteppedModel(StoredModel):
 
         A `final` model trains on all items that have pairs, for all epochs, and keeps the last.
         """
-        self.beside = self.beside if run is None else run.path.parent
+        self.beside, self.spared = self.beside if run is None else run.path.parent, 0.0
         ds, told = ds.all_training() if final else ds, listener_of(callback, self.settings.valid_metric)
         self.history = train(
             self, self.trainer(ds), ds, self.settings, callback=told, run=run, resume=resume, final=final

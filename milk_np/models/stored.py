@@ -10,6 +10,8 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from milk_np.backends.base import Backend
+from milk_np.backends.select import get_backend
 from milk_np.data import Dataset, Imputer, imputer_class
 from milk_np.data.share import Share
 from milk_np.errors import DataError, SettingsError
@@ -66,6 +68,7 @@ class StoredModel(Estimator, Serving):
 
     profiles_new_items: ClassVar[bool] = False
     """Whether an item that the model did not learn from adds to the profile of a user who chose it."""
+    _lazy_backend: Backend | None = None
 
     def __init__(self, settings: Settings | None = None, **options: Any) -> None:
         """`settings`, changed by `options`; see the model's settings for names, defaults and ranges."""
@@ -152,9 +155,16 @@ class StoredModel(Estimator, Serving):
         return Pool(self, self.catalogue, texts(ids, "item"), vectors)
 
     @property
-    @abstractmethod
+    def backend(self) -> Backend:
+        """Backend of `settings.device`, looked for when it is first needed."""
+        if self._lazy_backend is None:
+            self._lazy_backend = get_backend(self.settings.device, self.settings.threads)
+        return self._lazy_backend
+
+    @property
     def top_k(self) -> TopK:
         """The search for the best items on the model's device."""
+        return self.backend.top_k
 
     def encoder_onnx(self) -> bytes:
         """The item encoder as an ONNX model. Raises SettingsError if the model has none (docs/vectors.md)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -10,6 +10,14 @@ from milk_np.errors import SettingsError
 from milk_np.nn.arrays import Array, array_module, compiled, host_kernels
 from milk_np.nn.keyed import LANES, lanes
 from milk_np.rng import stream_key
+
+
+class Drawn(NamedTuple):
+    """A mask that isn't kept: its key, how many lanes of LANES stay, and by what they are multiplied."""
+
+    key: int
+    kept: int
+    factor: float
 
 
 def dropout_forward(x: Array, rate: float, seed: int, stream: str, *counters: int) -> tuple[Array, Any]:
@@ -24,7 +32,7 @@ def dropout_forward(x: Array, rate: float, seed: int, stream: str, *counters: in
     if kept == LANES:
         return x, None
     if compiled(x):
-        drawn = stream_key(seed, stream, *counters), kept, LANES / kept
+        drawn = Drawn(stream_key(seed, stream, *counters), kept, LANES / kept)
         return _drawn(x, drawn), drawn
     mask = lanes(array_module(x), x.size, seed, stream, *counters).reshape(x.shape) < kept
     return _masked(x, (mask, LANES / kept)), (mask, LANES / kept)
@@ -32,9 +40,9 @@ def dropout_forward(x: Array, rate: float, seed: int, stream: str, *counters: in
 
 def dropout_backward(dout: Array, cache: Any) -> Array:
     """dx: the mask of the forward pass again."""
-    if cache is not None and compiled(dout):
-        return _drawn(dout, cache)
-    return dout if cache is None else _masked(dout, cache)
+    if cache is None:
+        return dout
+    return _drawn(dout, cache) if isinstance(cache, Drawn) else _masked(dout, cache)
 
 
 def _masked(x: Array, cache: Any) -> Array:
@@ -44,7 +52,7 @@ def _masked(x: Array, cache: Any) -> Array:
     return out
 
 
-def _drawn(x: Array, drawn: tuple[int, int, float]) -> Array:
+def _drawn(x: Array, drawn: Drawn) -> Array:
     """The same numbers drawn while they are used."""
     out = np.empty(x.shape, x.dtype)
     host_kernels().mask_numbers(*drawn, x, out)

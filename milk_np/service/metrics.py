@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from weakref import WeakMethod
 
 import numpy as np
 
 BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 """Upper bounds of the histogram, in seconds."""
 CLASSES = ("2xx", "3xx", "4xx", "5xx")
+WORKERS = 64
+"""Workers that have rows of their own, where their number isn't known."""
 _WIDTH = len(CLASSES) + len(BOUNDS) + 1 + 1
 """Numbers of a route: requests by class, by bound and beyond, seconds."""
 
@@ -17,14 +21,23 @@ _WIDTH = len(CLASSES) + len(BOUNDS) + 1 + 1
 class Metrics:
     """One row of numbers for each worker and route; a worker writes its own rows alone.
 
-    Made before the workers are forked, so that all see the same memory.
+    Made before the workers are forked, so that all see the same memory. A process that is forked has the rows after
+    those of the one forked before it, whoever forks it, unless it is given others by `worker`.
     """
 
-    def __init__(self, routes: Sequence[str], workers: int = 1) -> None:
-        self.routes, self.worker = tuple(routes), 0
+    def __init__(self, routes: Sequence[str], workers: int = WORKERS) -> None:
+        self.routes, self.worker, self._forked = tuple(routes), 0, 0
+        count, take = WeakMethod(self._count_fork), WeakMethod(self._take_rows)
+        os.register_at_fork(before=lambda: _call(count), after_in_child=lambda: _call(take))
         shape = workers, len(self.routes), _WIDTH
         self._memory = mmap.mmap(-1, 8 * int(np.prod(shape)))
         self._counts = np.frombuffer(self._memory, np.float64).reshape(shape)
+
+    def _count_fork(self) -> None:
+        self._forked = (self._forked + 1) % len(self._counts)
+
+    def _take_rows(self) -> None:
+        self.worker = self._forked
 
     def add(self, route: str, status: int, seconds: float) -> None:
         """Count one request. Called in the worker's event loop, so never twice at a time."""
@@ -54,6 +67,12 @@ class Metrics:
                 yield f'{name}_bucket{{route="{route}",le="{bound}"}} {count:.0f}'
             yield f'{name}_sum{{route="{route}"}} {row[-1]:.6f}'
             yield f'{name}_count{{route="{route}"}} {below[-1]:.0f}'
+
+
+def _call(method: WeakMethod[Callable[[], None]]) -> None:
+    """The hooks of a fork stay for ever, what they belong to does not."""
+    if (found := method()) is not None:
+        found()
 
 
 def _gauges(gauges: Mapping[str, float]) -> Iterator[str]:

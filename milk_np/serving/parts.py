@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from milk_np.errors import DataError, MilkError
+from milk_np.errors import DataError
 from milk_np.files import refuse_special
 from milk_np.files.writing import write_atomic
 from milk_np.serving.output import Table, parquet_module, write_parquet, write_table
@@ -76,8 +76,6 @@ def tables_of(path: str | Path) -> Iterator[Table]:
         with parquet.ParquetFile(path) as file:
             for batch in file.iter_batches():
                 yield {name: _column(name, batch.column(name)) for name in batch.schema.names}
-    except (MilkError, GeneratorExit):
-        raise
     except Exception as error:  # as above
         raise DataError(f"{path}: its lists can't be read ({error}); make the part again") from error
 
@@ -107,15 +105,20 @@ def merge(paths: Sequence[Path], out: str | Path) -> int:
 
 def _alike(paths: Sequence[Path]) -> Iterator[Table]:
     """The tables of all files, which have to have the same columns."""
-    first: dict[str, str] = {}
+    first: list[tuple[str, str]] = []
     for path in paths:
         for table in tables_of(path):
-            found: dict[str, str] = {name: column.dtype.kind for name, column in table.items()}
+            found = [(name, _kind(column)) for name, column in table.items()]
             first = first or found
             if found != first:
-                names = ", ".join(first)
-                raise DataError(f"{path}: expected the columns {names} of {paths[0]}, got {', '.join(found) or 'none'}")
+                wanted, got = (", ".join(f"{name} ({kind})" for name, kind in each) for each in (first, found))
+                raise DataError(f"{path}: expected the columns {wanted} of {paths[0]}, got {got or 'none'}")
             yield table
+
+
+def _kind(column: NDArray[Any]) -> str:
+    """The type of a column; texts of any length are alike."""
+    return "text" if column.dtype.kind == "U" else column.dtype.name
 
 
 def complete(paths: Sequence[Path]) -> list[Path]:

@@ -51,6 +51,8 @@ class Settings(metaclass=_Spelled):
 
     kind: ClassVar[Kind] = "untrained"
     """How the model is fitted: by steps, in one pass, or not at all."""
+    fits_on_host: ClassVar[bool] = False
+    """Whether a fit runs on the host whatever `device` is, which then only ranks."""
     revision: ClassVar[int] = 0
     """Increase it when the model's settings come to mean something else: experiments then compute its results again."""
     title: ClassVar[str] = ""
@@ -204,11 +206,6 @@ class Settings(metaclass=_Spelled):
     def tuning_space(self) -> Space:
         """Values to try when tuning, by setting; empty for a model without settings to tune."""
         return {}
-
-    @property
-    def training_device(self) -> str:
-        """The device that training runs on."""
-        return self.device
 
     @property
     def seed_list(self) -> tuple[int, ...]:

@@ -56,7 +56,7 @@ class TripletSampler:
         candidates, usable = usable_pairs(ds, negatives)
         user, item = ds.interactions(Split.TRAIN)
         indptr, indices = ds.csr(Split.TRAIN)
-        self.n_triplets, self.n_items = int(usable.sum()), ds.n_items
+        self.n_triplets, self.n_users, self.n_items = int(usable.sum()), ds.n_users, ds.n_items
         ranks = np.searchsorted(candidates, indices).astype(np.int32)
         place = backend.asarray
         pairs = place(user[usable]), place(item[usable])

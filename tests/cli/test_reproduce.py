@@ -140,11 +140,11 @@ def test_an_interruption_keeps_what_is_finished(
 
     whole, calls = pool.execute, []
 
-    def stops(one):  # type: ignore[no-untyped-def]
+    def stops(one, beside):  # type: ignore[no-untyped-def]
         calls.append(one)
         if len(calls) == 4:
             raise KeyboardInterrupt
-        return whole(one)
+        return whole(one, beside)
 
     monkeypatch.setattr(pool, "execute", stops)
     line = ("fig1", "--data", data, "--out", tmp_path, "--repeats", 1, *QUICK, *FEW)

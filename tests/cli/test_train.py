@@ -12,6 +12,7 @@ from train_cases import failed, line_of, make_data, run, summary
 
 from milk_np.cli import job
 from milk_np.data import make_synthetic
+from milk_np.models.closed_form.settings import MarecSettings
 from milk_np.models.kernel_profile.settings import KernelProfileSettings
 from milk_np.models.milk.model import Milk
 from milk_np.models.milk.settings import MilkSettings
@@ -88,8 +89,9 @@ def test_the_device_that_was_found_is_told(
     [
         (MilkSettings(device="auto"), "gpu"),
         (MilkSettings(device="cpu"), "cpu"),
-        (MilkSettings(device="auto", users="profile"), "cpu"),
-        (KernelProfileSettings(device="auto"), "cpu, ranking on the gpu"),
+        (MilkSettings(device="auto", users="profile"), "gpu"),
+        (KernelProfileSettings(device="auto"), "gpu"),
+        (MarecSettings(device="auto"), "cpu, ranking on the gpu"),
     ],
 )
 def test_the_device_where_there_is_a_gpu(settings: Settings, told: str, monkeypatch: pytest.MonkeyPatch) -> None:

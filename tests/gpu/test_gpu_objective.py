@@ -33,11 +33,17 @@ class OnDevice:
         self.case, self.params = case, case.params
         backend = CupyBackend()
         tables = [BackendTable(*map(put, table)) for table in case.tables]
-        self.objective = Objective(backend, tables, put(case.owned), len(case.params.P), case.weights)
         U, K = case.params.P.shape
-        self.device = blank_parameters(backend, U, [len(W) for W in case.params.W], K, case.params.P.dtype)
+        self.objective = Objective(backend, tables, put(case.owned), U, case.weights, self.new_users(backend))
+        scaled = case.params.scale is not None
+        widths = [len(W) for W in case.params.W]
+        self.device = blank_parameters(backend, U, widths, K, case.params.P.dtype, scaled=scaled)
         self.batch = put(case.users), put(case.items), put(case.theta)
         self.record = put(case.record)
+
+    def new_users(self, backend):
+        """The users' part; None for free ones."""
+        return None
 
     def __call__(self):
         for (_, there), (_, here) in zip(self.device.arrays(), self.params.arrays(), strict=True):
@@ -57,7 +63,8 @@ class OnDevice:
             assert (rows[~somebody] == 0).all()
             dP = np.zeros_like(self.params.P)
             dP[users[somebody]] = rows[somebody]
-        return [dP, *(home(x) for pair in zip(g.W, g.b, strict=True) for x in pair)]
+        scale = [] if g.scale is None else [home(g.scale)]
+        return [dP, *(home(x) for pair in zip(g.W, g.b, strict=True) for x in pair), *scale]
 
 
 @examples(40)

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import pickle
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from gpu_cases import EMULATOR, ORDERS, Guarded, counted, gpu, home, kernel_module, put, thread_order
 from kernel_cases import assert_close
+from test_held_out import KERNEL, Problem
 
 import milk_np.kernels.reference as reference
 from milk_np.backends.numba import NumpyBackend
 from milk_np.backends.select import get_backend
 from milk_np.data import apply_protocol, make_synthetic
+from milk_np.data.arrays import Split
 from milk_np.models.kernel_profile import smoother as smoothing_module
 from milk_np.models.kernel_profile.blocks import Items
 from milk_np.models.kernel_profile.by_blocks import Fitted, collect, fit_by_blocks
 from milk_np.models.kernel_profile.choice import ContentKernel
+from milk_np.models.kernel_profile.held_out import HeldOut
+from milk_np.models.kernel_profile.held_out_on_device import DeviceHeldOut
 from milk_np.models.kernel_profile.model import KernelProfile
 from milk_np.models.kernel_profile.pairs import Pairs
 from milk_np.models.kernel_profile.ridge import owned_sets
@@ -133,6 +139,24 @@ def test_products(n: int, dtype: Any, batch: int, monkeypatch: pytest.MonkeyPatc
         run(gpu, put, guarded.array)
         assert_close(guarded.home(), expected, dtype, terms=n)
     compare(lambda k, to, out: k.multiply(to(a), to(z), out), 0, (n, 7), dtype)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("candidates", [1, 31, 33, 200])
+def test_places(candidates: int, order: int) -> None:
+    """Few levels, so that scores tie; NaN, which is nowhere."""
+    rng = np.random.default_rng(candidates)
+    scores = rng.integers(0, 9, (7, candidates)).astype(np.float32)
+    scores[3, 0] = np.nan
+    user, item = rng.integers(0, 7, 50).astype(np.int32), rng.integers(0, candidates, 50)
+    user[0], item[0] = 3, 0
+    expected, found = np.empty(50, np.int64), put(np.full(50, -9, np.int64))
+    reference.places(scores, user, item, expected)
+    with thread_order(order):
+        gpu.places(put(scores), put(user), put(item), found)
+    np.testing.assert_array_equal(home(found), expected)
+    empty = put(np.zeros(0, np.int64))
+    gpu.places(put(scores), empty, empty, put(np.zeros(0, np.int64)))
 
 
 # The whole fit
@@ -254,3 +278,145 @@ def test_a_model_of_the_device_lists_what_that_of_the_host_does(whitening: tuple
     assert np.abs(one - two).max() < 1e-3 * np.abs(one).max()
     lists = [model.recommend(k=5).found for model in (host, device)]
     assert (lists[0] == lists[1]).mean() > 0.995
+
+
+@pytest.fixture(scope="module")
+def fitted() -> tuple[Any, KernelProfile]:
+    """A data set of three modalities and a model of it, fitted on the host."""
+    widths = {"image": 14, "text": 9, "audio": 6}
+    ds = apply_protocol(make_synthetic(150, 120, 1500, widths, seed=2), "FTMT")
+    options = {"landmarks": 40, "kernel_noise": 0.3, "whitening": (0.5, 0.0, 0.0), "width": "full", "topk": (5,)}
+    return ds, KernelProfile(**options).fit(ds)
+
+
+def on_device(model: KernelProfile, tmp_path: Any, **options: Any) -> KernelProfile:
+    """The same model, loaded on the device."""
+    model.save(tmp_path / "model.npz")
+    return KernelProfile.load(tmp_path / "model.npz", device="gpu", **options)
+
+
+def close(found: np.ndarray, expected: np.ndarray) -> None:
+    assert found.dtype == expected.dtype == np.float32
+    np.testing.assert_allclose(found, expected, rtol=0, atol=2e-5 * np.abs(expected).max(initial=1e-9))
+
+
+@pytest.mark.usefixtures("_small_blocks")
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_new_items_have_the_vectors_that_the_host_makes(fitted: Any, tmp_path: Any, dtype: Any) -> None:
+    ds, host = fitted
+    device, rng = on_device(host, tmp_path), np.random.default_rng(0)
+    features = {name: rng.standard_normal((70, x.shape[1])).astype(dtype) for name, x in ds.features.items()}
+    owned = rng.random((70, 3)) < 0.6
+    owned[~owned.any(axis=1), 1] = True
+    for name, mine in zip(ds.modalities, owned.T, strict=True):
+        features[name][~mine] = np.nan
+    close(device.encode_items(features, owned), host.encode_items(features, owned))
+    only = {"text": features["text"][owned[:, 1]]}
+    close(device.encode_items(only), host.encode_items(only))
+    assert device.encode_items({"text": only["text"][:0]}).shape == host.encode_items({"text": only["text"][:0]}).shape
+
+
+@pytest.mark.usefixtures("_small_blocks")
+def test_users_have_the_vectors_that_the_host_makes(fitted: Any, tmp_path: Any) -> None:
+    _, host = fitted
+    device = on_device(host, tmp_path)
+    close(device.user_factors(), host.user_factors())
+    close(device.user_factors(np.array([5, 2, 149])), host.user_factors(np.array([5, 2, 149])))
+    histories = [np.array([3, 1]), np.array([], np.int64), np.arange(40)]
+    close(device.encode_users(histories), host.encode_users(histories))
+    assert device.encode_users([]).shape == host.encode_users([]).shape
+
+
+def test_items_of_the_data_are_made_on_the_device_too(
+    fitted: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ds, _ = fitted
+    device = KernelProfile(landmarks=40, kernel_noise=0.3, whitening=(0.0,), topk=(5,), device="gpu").fit(ds)
+    device.save(tmp_path / "model.npz")
+    host, features = KernelProfile.load(tmp_path / "model.npz", device="cpu"), dict(ds.features)
+    expected = host.encode_items(features, ds.available)
+    monkeypatch.setattr("milk_np.models.kernel_profile.model.similarities", lambda *_: pytest.fail("made on the host"))
+    close(device.item_factors(), expected)
+    close(device.item_factors(np.array([3, 7])), expected[[3, 7]])
+
+
+def test_histories_that_do_not_fit_stay_on_the_host(
+    fitted: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, host = fitted
+    monkeypatch.setattr("milk_np.backends.cupy.free_bytes", lambda: 0)
+    device = on_device(host, tmp_path)
+    np.testing.assert_array_equal(device.user_factors(), host.user_factors())
+
+
+def test_a_model_with_arrays_on_the_device_is_pickled(fitted: Any, tmp_path: Any) -> None:
+    device = on_device(fitted[1], tmp_path)
+    before = device.user_factors()
+    again = pickle.loads(pickle.dumps(device))  # noqa: S301 - made in the line itself
+    np.testing.assert_array_equal(again.user_factors(), before)
+
+
+@counted
+@pytest.mark.usefixtures("_small_blocks")
+def test_vectors_cost_the_features_and_the_vectors(fitted: Any, tmp_path: Any) -> None:
+    """Features and lists go there once, vectors come back; parameters are there already."""
+    ds, host = fitted
+    device, n = on_device(host, tmp_path), 100
+    features = {name: np.asarray(x[:n], np.float32) for name, x in ds.features.items()}
+    owned = np.ones((n, 3), bool)
+    device.encode_items(features, owned)
+    device.user_factors()
+    width, pairs = device.width, len(ds.interactions(Split.TRAIN)[0])
+    sent = sum(x.nbytes + 4 * n for x in features.values()) + owned.nbytes + 4 * 3
+    for work, there, back in (
+        (lambda: device.encode_items(features, owned), sent, 4 * n * width),
+        (device.user_factors, 4 * pairs + 8 * (ds.n_users + -(-ds.n_users // 32)), 4 * ds.n_users * width),
+    ):
+        EMULATOR.stats.reset()
+        work()
+        assert EMULATOR.stats.h2d_bytes <= there
+        assert EMULATOR.stats.d2h_bytes == back
+
+
+# What is chosen on samples
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_held_out_items_are_ranked_as_on_the_host(seed: int) -> None:
+    problem = Problem(seed)
+    host, backend = problem.held_out(seed), get_backend("gpu")
+    given = problem.R, problem.smoothing, problem.items, problem.content, problem.axes, problem.owned, 1024
+    device = DeviceHeldOut(backend, *given, np.random.default_rng(seed))
+    for exponents in ((0.0, 0.0), (0.5, 1.0), (1.0, 0.5)):
+        kernel = replace(KERNEL, whitening=exponents, noise=0.3)
+        for mine, plain in zip(device.scores(kernel), host.scores(kernel), strict=True):
+            close(mine, plain)
+        np.testing.assert_allclose(device.ndcg(kernel), host.ndcg(kernel), atol=1e-12)
+
+
+@counted
+def test_a_kernel_that_is_tried_costs_what_is_of_landmarks_by_landmarks() -> None:
+    """Nothing of items or users by landmarks crosses the bus; places of pairs come home."""
+    problem, backend = Problem(0), get_backend("gpu")
+    given = problem.R, problem.smoothing, problem.items, problem.content, problem.axes, problem.owned, 1024
+    device = DeviceHeldOut(backend, *given, np.random.default_rng(0))
+    sets, L, folds = len(np.unique(device.which)), device.cosines[0][0.0].shape[1], len(device.folds)
+    EMULATOR.stats.reset()
+    device.ndcg(KERNEL)
+    assert EMULATOR.stats.h2d_bytes <= sets * (4 * L * L + 8 * L * L * folds + 8)
+    pairs = sum(8 * len(fold.user) for fold in device.folds)
+    assert EMULATOR.stats.d2h_bytes <= sets * (4 * L * L + 8 * L * L * (folds + 1)) + pairs
+
+
+@pytest.mark.parametrize("protocol", ["MTMT", "FTMT"])
+def test_a_whole_fit_chooses_on_the_device_what_it_does_on_the_host(
+    protocol: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Everything left open; the host's folds aren't looked at."""
+    ds = apply_protocol(make_synthetic(150, 120, 1500, {"image": 14, "text": 9}, seed=4), protocol)
+    host = KernelProfile(landmarks=40, topk=(5,), valid_metric="ndcg@5").fit(ds)
+    monkeypatch.setattr(HeldOut, "_scores", lambda *_: pytest.fail("ranked on the host"))
+    device = KernelProfile(landmarks=40, topk=(5,), valid_metric="ndcg@5", device="gpu").fit(ds)
+    assert device.kernel == host.kernel
+    lists = [model.recommend(k=5).found for model in (host, device)]
+    assert (lists[0] == lists[1]).mean() > 0.99

@@ -14,6 +14,7 @@ from milk_np.errors import OutOfMemoryError
 from milk_np.evaluation.evaluate import evaluate
 from milk_np.kernels.reference import top_k
 from milk_np.models.milk.model import Milk
+from milk_np.models.milk.users import USERS
 from milk_np.models.registry import make_model, make_settings
 from milk_np.serving.recommend import recommend, similar_items, users_for_items
 from milk_np.training.run_folder import RunFolder
@@ -72,8 +73,9 @@ def test_other_trained_models_run_on_the_device_too(ds, model):
     assert losses[1] == pytest.approx(losses[0], rel=1e-4)
 
 
-def test_a_whole_run_ends_with_the_metrics_of_the_cpu(ds):
-    cpu, gpu = (Milk(**OPTIONS, device=device).fit(ds) for device in ("cpu", "gpu"))
+@pytest.mark.parametrize("users", USERS)
+def test_a_whole_run_ends_with_the_metrics_of_the_cpu(ds, users):
+    cpu, gpu = (Milk(**OPTIONS, device=device, users=users).fit(ds) for device in ("cpu", "gpu"))
     assert gpu.history.best_epoch == cpu.history.best_epoch
     for split in (1, 2):
         expected, found = (evaluate(model, ds, split, topk=(10, 20)).metrics for model in (cpu, gpu))
@@ -100,12 +102,13 @@ def test_the_device_ranks_with_its_own_kernel(ds, monkeypatch):
         assert (ranked.found >= 0).all()
 
 
+@pytest.mark.parametrize("users", USERS)
 @pytest.mark.parametrize(("first", "then"), [("gpu", "cpu"), ("cpu", "gpu"), ("gpu", "gpu")])
-def test_a_run_goes_on_where_another_device_left_it(ds, tmp_path, first, then):
-    run = new_run(tmp_path / "run", ds)
-    Milk(**{**OPTIONS, "epochs": 2}, device=first).fit(ds, run=run)
-    resumed = Milk(**OPTIONS, device=then).fit(ds, run=run, resume=True)
-    whole = Milk(**OPTIONS, device=then).fit(ds)
+def test_a_run_goes_on_where_another_device_left_it(ds, tmp_path, first, then, users):
+    run, options = new_run(tmp_path / "run", ds, users=users), {**OPTIONS, "users": users}
+    Milk(**{**options, "epochs": 2}, device=first).fit(ds, run=run)
+    resumed = Milk(**options, device=then).fit(ds, run=run, resume=True)
+    whole = Milk(**options, device=then).fit(ds)
     assert resumed.history.epochs == whole.history.epochs
     assert_same_parameters(whole, resumed, 0 if first == then else PARAMETER)
 
@@ -176,12 +179,14 @@ def test_the_command_says_so_with_its_exit_code(pool_limit, tmp_path, capsys):
     assert "on the GPU" in capsys.readouterr().err
 
 
-def test_commands_train_and_evaluate_on_the_device(ds, tmp_path, capsys, monkeypatch):
+@pytest.mark.parametrize("users", USERS)
+def test_commands_train_and_evaluate_on_the_device(ds, tmp_path, capsys, monkeypatch, users):
     asked = []
     monkeypatch.setattr(CupyBackend, "top_k", lambda self, *rest: asked.append(rest) or Backend.top_k(self, *rest))
     ds.save(tmp_path / "data.npz")
     common = ["--device", "gpu", "--topk", "10"]
     line = ["--data", str(tmp_path / "data.npz"), "--out", str(tmp_path / "run"), "--epochs", "2", "--dim", "8"]
+    line += ["--users", users]
     assert train_command.main([*line, *common, "--batch-size", "256", "--eval-every", "1"]) == 0
     model = ["--model", str(tmp_path / "run"), "--data", str(tmp_path / "data.npz")]
     trained = len(asked)

@@ -80,6 +80,8 @@ def functions(package: str) -> Iterator[FunctionType]:
 
 def _defined(where: ModuleType | type, module: str) -> Iterator[FunctionType]:
     for value in list(vars(where).values()):
+        if hasattr(value, "py_func"):  # Numba's: what it compiles later would have the coverage in it
+            continue
         function = value
         for inner in ("fget", "func", "__func__", "__wrapped__"):  # properties, cached ones, class methods, caches
             function = getattr(function, inner, function)

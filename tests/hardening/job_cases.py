@@ -335,7 +335,8 @@ def content(path: Path) -> object:
         return [json.loads(line) for line in lines]
     if path.suffix == ".json":
         return without_times(json.loads(path.read_text(encoding="utf-8")))
-    return without_history(path) if "last" in (path.stem, path.parent.name) else path.read_bytes()
+    timed = "last" in (path.stem, path.parent.name) or path.parent.name == "pretrained"
+    return without_meta(path) if timed else path.read_bytes()
 
 
 def without_times(value: Any) -> Any:
@@ -345,8 +346,8 @@ def without_times(value: Any) -> Any:
     return [without_times(each) for each in value] if isinstance(value, list) else value
 
 
-def without_history(path: Path) -> object:
-    """Arrays of a training state; its meta has the times of its epochs."""
+def without_meta(path: Path) -> object:
+    """Arrays of a training state, or of pretrained tables; their meta has times."""
     with np.load(path) as arrays:
         return {name: arrays[name].tobytes() for name in arrays.files if name != "meta"}
 

@@ -231,8 +231,11 @@ def test_pretrained_tables_of_another_shape_are_learned_anew(tmp_path: Path, mon
         {"items": np.full_like(good["items"], np.nan)},
         {"items": good["items"][0]},
     ):
-        write_npz_atomic(path, good | bad, {"kind": cache.KIND})
+        write_npz_atomic(path, good | bad, {"kind": cache.KIND, "core_seconds": 1.5})
         assert cache._read(path, ds) is None
         assert not path.exists()
-    write_npz_atomic(path, good, {"kind": cache.KIND})
+    for seconds in ("1.5", True, -1.0, None):
+        write_npz_atomic(path, good, {"kind": cache.KIND, "core_seconds": seconds})
+        assert cache._read(path, ds) is None
+    write_npz_atomic(path, good, {"kind": cache.KIND, "core_seconds": 1.5})
     assert cache._read(path, ds) is not None

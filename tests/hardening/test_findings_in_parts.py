@@ -119,7 +119,7 @@ def test_a_part_of_very_many_is_told_at_once(tmp_path: Path) -> None:
     assert "and 9,999,999,999,988 more of 10,000,000,000,000 parts" in said
 
 
-@pytest.mark.parametrize("what", ["missing", "nan", "lists", "renamed", "numbers"])
+@pytest.mark.parametrize("what", ["missing", "nan", "lists", "renamed", "numbers", "order", "width"])
 def test_a_part_with_other_columns_is_told(tmp_path: Path, what: str) -> None:
     pa = pytest.importorskip("pyarrow")
 
@@ -130,6 +130,8 @@ def test_a_part_with_other_columns_is_told(tmp_path: Path, what: str) -> None:
             "nan": lambda: table.set_column(at, "score", pa.array([float("nan")] * n, pa.float32())),
             "lists": lambda: table.set_column(at, "score", pa.array([[1.0]] * n)),
             "renamed": lambda: table.rename_columns([f"{name}s" for name in table.column_names]),
+            "order": lambda: table.select(table.column_names[::-1]),
+            "width": lambda: table.set_column(at, "score", table["score"].cast(pa.float64())),
             "numbers": lambda: table.set_column(0, table.column_names[0], pa.array(list(range(n)))),
         }
         return made[what]()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -60,3 +61,30 @@ def test_a_table_of_which_a_column_has_fewer_rows_is_refused(tmp_path: Path, mon
     table = ArrowTable.of_path(tmp_path / "pairs.parquet")
     with pytest.raises(DataError, match=r"pairs\.parquet: expected 5 rows, got 3 of user"):
         list(table.column("user"))
+
+
+@pytest.mark.parametrize("field", ["extra", "comment"])
+def test_entries_that_an_index_swallows_are_missed(tmp_path: Path, field: str) -> None:
+    """A length in the index, grown by one bit, took the entries after it for a comment: a model lost its ids."""
+    path = tmp_path / "some.npz"
+    write_npz_atomic(path, {name: np.arange(3) for name in ("a", "b", "c", "d")}, {"kind": "some"})
+    content = bytearray(path.read_bytes())
+    with zipfile.ZipFile(path) as archive:
+        at = archive.start_dir
+        following = 46 + len(archive.infolist()[1].filename) + len(archive.infolist()[1].extra)
+    at += 30 if field == "extra" else 32  # where the index has the lengths of the first entry's fields
+    content[at : at + 2] = (int.from_bytes(content[at : at + 2], "little") + following).to_bytes(2, "little")
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"some\.npz: its index has 4 of 5 entries|damaged|not an \.npz archive"):
+        read_npz(path, "some")
+
+
+def test_a_column_whose_name_is_no_text_is_told(tmp_path: Path) -> None:
+    pa = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    path = tmp_path / "pairs.parquet"
+    parquet.write_table(pa.table({"column": [1], "other": [2]}), path, store_schema=False)
+    path.write_bytes(path.read_bytes().replace(b"column", b"\xffolumn"))
+    with pytest.raises(DataError, match=r"pairs\.parquet: (a column's name isn't UTF-8|can't be read as Parquet)"):
+        ArrowTable.of_path(path)

@@ -49,23 +49,25 @@ lists = st.builds(
 def run(kernels, case):
     """Every result of the family, forward and backward, from the same random input."""
     rng, B, n_u = np.random.default_rng(case.rng.integers(1)), len(case.users), len(case.by_user.unique)
-    ids, origin, start = kernels.read_histories(case.indptr, case.history, case.by_user.unique, case.items)
-    groups = reference.group(ids, np.full(len(case.owned), -1, np.int32))
-    n = len(groups.unique)
+    table, items = np.full(len(case.owned), -1, np.int32), case.items
+    own = case.indptr, case.history, case.by_user.unique, items
+    by_item, lists = kernels.read_histories(*own, reference.group(items, table), table, len(case.owned))
+    assert (table == -1).all()
+    n = len(by_item.unique)
     draw = lambda *shape: rng.standard_normal(shape).astype(case.dtype)  # noqa: E731
     blank = lambda *shape: np.full(shape, np.nan, case.dtype)  # noqa: E731
     c, dc, dq, scale = draw(case.M, n, case.K), draw(case.M, n, case.K), draw(B, case.K), draw(1)
     h, total, unit, inverse, q = blank(n, case.K), blank(n_u, case.K), blank(B, case.K), blank(B), blank(B, case.K)
     left, dscale, dh = blank(B, case.K), blank(1), blank(n, case.K)
-    kernels.owned_mean(c, groups.unique, case.owned, h)
-    kernels.sum_rows(h, start, groups.slot, total)
-    kernels.leave_one_out(total, h, case.by_user.slot, groups.slot[:B], start, scale, unit, inverse, q)
+    kernels.owned_mean(c, by_item.unique, case.owned, h)
+    kernels.sum_histories(h, lists, total)
+    kernels.leave_one_out(total, h, case.by_user.slot, by_item.slot[:B], lists.lengths, scale, unit, inverse, q)
     kernels.leave_one_out_backward(dq, draw(B, case.K), draw(B), scale, left, dscale)
-    table = draw(B + n_u, case.K)
-    kernels.sum_rows(table, groups.start, origin[groups.order], dh)
-    kernels.owned_mean_backward(dh, groups.unique, case.owned, dc)
+    by_origin = draw(B + n_u, case.K)
+    kernels.histories_backward(by_origin, case.by_user, lists, dh)
+    kernels.owned_mean_backward(dh, by_item.unique, case.owned, dc)
     return SimpleNamespace(
-        ids=ids, origin=origin, start=start, groups=groups, scale=scale, c=c, floats=(h, total, dh, dc),
+        lists=lists, by_item=by_item, scale=scale, c=c, floats=(h, total, dh, dc, by_origin),
         backward=(left, dscale), profile=(unit, inverse, q),
     )  # fmt: skip
 
@@ -74,15 +76,15 @@ def run(kernels, case):
 @given(case=lists)
 def test_equal_the_references(case):
     mine, plain = run(cpu, case), run(reference, case)
-    for name in ("ids", "origin", "start"):
-        np.testing.assert_array_equal(getattr(mine, name), getattr(plain, name))
-        assert getattr(mine, name).dtype == np.int32
+    for a, b in zip((*mine.by_item, *mine.lists), (*plain.by_item, *plain.lists), strict=True):
+        np.testing.assert_array_equal(a, b)
+        assert a.dtype == np.int32
     for a, b in zip((*mine.floats, *mine.backward), (*plain.floats, *plain.backward), strict=True):
         assert a.dtype == case.dtype
-        assert_close(a, b, case.dtype, terms=len(mine.ids) * case.K)
+        assert_close(a, b, case.dtype, terms=len(mine.lists.slot) * case.K)
     well = plain.profile[1] < 10  # the rest of the sums nearly vanish, which leaves the direction to rounding
     for a, b in zip(mine.profile, plain.profile, strict=True):
-        assert_close(a[well], b[well], case.dtype, terms=100 * len(mine.ids) * case.K)
+        assert_close(a[well], b[well], case.dtype, terms=100 * len(mine.lists.slot) * case.K)
 
 
 @quick
@@ -92,7 +94,7 @@ def test_profiles_written_out(seed, kernels):
     case = make_lists(seed, 40, 9, 12, 5, 3, np.float64)
     found = run(kernels, case)
     h = {}
-    for row, item in enumerate(found.groups.unique):
+    for row, item in enumerate(found.by_item.unique):
         h[item] = np.mean([found.c[m, row] for m in range(case.M) if case.owned[item, m]], axis=0)
     q = found.profile[2]
     for t, user in enumerate(case.users):
@@ -107,13 +109,14 @@ def test_profiles_written_out(seed, kernels):
 @given(case=lists)
 def test_transposed_lists_are_the_transpose(case):
     """<sum of rows, y> = <x, sum by the transposed lists>: every item has its gradient from each user who owns it."""
-    found, rng, n_u = run(cpu, case), np.random.default_rng(0), len(case.by_user.unique)
-    x, y = rng.standard_normal((len(found.groups.unique), 3)), rng.standard_normal((n_u, 3))
-    forward, backward = np.empty_like(y), np.empty_like(x)
-    cpu.sum_rows(x, found.start, found.groups.slot, forward)
-    by_origin = np.concatenate([np.zeros((len(case.users), 3)), y])
-    cpu.sum_rows(by_origin, found.groups.start, found.origin[found.groups.order], backward)
-    assert np.sum(forward * y) == pytest.approx(np.sum(x * backward), rel=1e-9, abs=1e-9)
+    found, rng, B = run(cpu, case), np.random.default_rng(0), len(case.users)
+    x, left = rng.standard_normal((len(found.by_item.unique), 3)), rng.standard_normal((B, 3))
+    forward, backward = np.empty((len(case.by_user.unique), 3)), np.empty_like(x)
+    cpu.sum_histories(x, found.lists, forward)
+    by_origin = np.concatenate([left, np.empty_like(forward)])
+    cpu.histories_backward(by_origin, case.by_user, found.lists, backward)
+    others = forward[case.by_user.slot] - x[found.by_item.slot[:B]]
+    assert -np.sum(others * left) == pytest.approx(np.sum(x * backward), rel=1e-9, abs=1e-9)
 
 
 def test_an_index_of_minus_one_adds_nothing():

@@ -42,14 +42,16 @@ def _compiler() -> None:
 
 def variants() -> Iterator[tuple[str, dict[str, str | int]]]:
     """Families with the definitions that they are compiled under."""
-    for family in ("grouping", "sampling", "search", "topk"):
+    for family in ("grouping", "places", "sampling", "search", "topk"):
         yield family, {}
     for shape, listed in product(SEARCH_SHAPES, (1, 8)):
         yield "search", dict(zip(SEARCH_NAMES, (*shape, listed), strict=True))
-    for family in ("adam", "extract", "lists", "margins", "penalties", "risk"):
+    for family in ("adam", "extract", "histories", "lists", "margins", "penalties", "risk"):
         for real, vec in (("float", 4), ("float", 2), ("float", 1), ("double", 2), ("double", 1)):
             for half in (0, 1) if family == "extract" else (0,):
                 yield family, {"REAL": real, "VEC": vec} | ({"HALF": half} if family == "extract" else {})
+    for vec in (4, 1):
+        yield "prune", {"VEC": vec}
     for vec, kvec, half in product((4, 2, 1), (4, 1), (0, 1)):
         yield "products", {"VEC": vec, "KVEC": kvec, "HALF": half}
     for half in (0, 1):

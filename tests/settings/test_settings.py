@@ -57,7 +57,6 @@ def free_settings() -> st.SearchStrategy[Settings]:
     drawn["without"] = st.sampled_from([(), ("cmam",), ("ceim", "cmam")])
     drawn["missing_mix"] = st.sampled_from([(), (0.1, 0.45, 0.45), (1 / 3, 2 / 3)])
     drawn["seeds"] = st.integers(1, 50) | st.lists(st.integers(0, 99), min_size=1, unique=True).map(tuple)
-    drawn["users"] = st.just("free")  # the others can't be on the GPU
     return st.builds(MilkSettings, **drawn)
 
 
@@ -67,13 +66,6 @@ def test_the_preset_best_is_one_model() -> None:
     assert make_settings(tomllib.loads(best.to_toml())) == best
     with pytest.raises(SettingsError, match="leave out one of the two"):
         make_settings({"preset": "best", "model": "duif"})
-
-
-def test_profiles_of_users_are_refused_on_the_gpu() -> None:
-    for users in ("profile", "both"):
-        assert MilkSettings(users=users, device="auto").users == users
-        with pytest.raises(SettingsError, match=r"--users.*--device cpu"):
-            MilkSettings(users=users, device="gpu")
 
 
 @given(free_settings())

@@ -41,7 +41,10 @@ class ArrowTable:
 
     def __init__(self, where: str, schema: Any, n: int, scan: Callable[[list[str]], Iterator[Any]]) -> None:
         self.where, self.schema, self.n, self._scan = where, schema, n, scan
-        self.names: list[str] = list(schema.names)
+        try:
+            self.names: list[str] = list(schema.names)
+        except UnicodeDecodeError as error:
+            raise DataError(f"{where}: a column's name isn't UTF-8 ({error}); write or copy it again") from error
 
     @classmethod
     def of_path(cls, path: Path) -> ArrowTable:

@@ -16,6 +16,7 @@ class ClosedFormSettings(Settings):
     """What they share: how content becomes a row."""
 
     kind: ClassVar[Kind] = "closed form"
+    fits_on_host: ClassVar[bool] = True
     searched: ClassVar[bool] = True
     regression: ClassVar[bool] = False
     """Whether a regression on content is solved, (D, D)."""

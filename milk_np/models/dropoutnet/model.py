@@ -46,7 +46,7 @@ from milk_np.nn.sgd import SGD
 from milk_np.nn.start import tower_start, truncated
 from milk_np.nn.switch import choose_rows
 from milk_np.nn.tower import named
-from milk_np.training.pretraining.cache import Pretrained, pretrained
+from milk_np.training.pretraining.cache import Pretrained
 from milk_np.training.table_trainer import TableTrainer
 from milk_np.training.trainer import Trainer
 
@@ -68,7 +68,7 @@ class DropoutNet(DropoutNetSignature, ContentModel):
 
     def start(self, ds: Dataset, D: int) -> Arrays:
         """Frozen vectors as they are (P, Q) and standardised (u, v); truncated normal weights."""
-        P, Q = pretrained(self.backend, ds, self.settings, self.beside)
+        P, Q = self.pretrained(ds)
         scale = np.float32(SPREAD / max(score_deviation(P, Q[ds.train_items]), 1e-12))
         frozen = {"P": P * scale, "Q": Q, "u": standardised(P, CLIP), "v": standardised(Q, CLIP)}
         return frozen | initial(D, self.settings.hidden, self.settings.dim, self.settings.seed)

@@ -9,8 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from milk_np.backends.base import Array, Backend
-from milk_np.backends.select import get_backend
+from milk_np.backends.base import Array
 from milk_np.data import Dataset, FeatureTable, feature_tables, make_imputer
 from milk_np.errors import DataError
 from milk_np.files import require
@@ -32,7 +31,6 @@ from milk_np.models.stepped import SteppedModel
 from milk_np.models.stored import Arrays
 from milk_np.serving.catalogue import Catalogue
 from milk_np.serving.joining import Joined
-from milk_np.serving.ranking import TopK
 from milk_np.settings.shared import Settings
 from milk_np.training.sampler import usable_pairs
 from milk_np.training.trainer import Trainer
@@ -78,7 +76,6 @@ class ExtractorModel(SteppedModel):
         self.params: Parameters | None = None
         self._tables: list[BackendTable] = []
         self._owned: Array = None
-        self._lazy_backend: Backend | None = None
 
     # What a model may change
 
@@ -92,14 +89,14 @@ class ExtractorModel(SteppedModel):
 
     def new_users(self, ds: Dataset) -> Users:
         """The users' part of an objective on `ds`, with scratch of its own: free vectors."""
-        return FreeUsers(self._backend, ds.n_users, ds.n_items)
+        return FreeUsers(self.backend, ds.n_users, ds.n_items)
 
     def initial(self, ds: Dataset) -> Parameters:
         """Parameters to start from."""
         widths = [ds.features[name].shape[1] for name in ds.modalities]
         first = 0 if self.share is None else self.share.first_user
         sizes = ds.n_users, widths, self.settings.dim
-        return initial_parameters(self._backend, *sizes, self.settings.seed, first_user=first)
+        return initial_parameters(self.backend, *sizes, self.settings.seed, first_user=first)
 
     def moved(self) -> None:
         """Parameters have changed: values computed from them are computed again when needed."""
@@ -110,8 +107,8 @@ class ExtractorModel(SteppedModel):
     def user_factors(self, users: NDArray[np.int32] | None = None) -> Vectors:
         """Vectors (n, K) of users: rows of P; of all U when None."""
         P = self._fitted().P
-        rows = P if users is None else P[self._backend.asarray(users)]
-        return np.array(self._backend.to_host(rows), np.float32)
+        rows = P if users is None else P[self.backend.asarray(users)]
+        return np.array(self.backend.to_host(rows), np.float32)
 
     def item_factors(self, items: NDArray[np.int32] | None = None) -> Vectors:
         """Fused vectors (n, K) of items of the fitted data; of all I when None."""
@@ -131,7 +128,7 @@ class ExtractorModel(SteppedModel):
 
     def encoder_onnx(self) -> bytes:
         """The item encoder as an ONNX model: raw rows by modality and "owned" (n, M) to "vector" (n, K)."""
-        params, imputer, host = self._fitted(), self.fitted_imputer(), self._backend.to_host
+        params, imputer, host = self._fitted(), self.fitted_imputer(), self.backend.to_host
         W, b = ([host(array) for array in arrays] for arrays in (params.W, params.b))
         return encoder_onnx(imputer.modalities, constant_fills(imputer), W, b)
 
@@ -145,12 +142,12 @@ class ExtractorModel(SteppedModel):
         """(1/M) sum_m c^m of the items `rows`, by blocks."""
         out = np.empty((len(rows), self.settings.dim), np.float32)
         for block, _, c in self._extracted(tables, rows):
-            out[block] = self._backend.to_host(c.mean(axis=0))
+            out[block] = self.backend.to_host(c.mean(axis=0))
         return out
 
     def _extracted(self, tables: list[BackendTable], rows: NDArray[np.int32]) -> Iterator[tuple[slice, Array, Array]]:
         """Blocks of the items `rows`: positions, the items, and their c (M, n, K), valid until the next block."""
-        params, backend = self._fitted(), self._backend
+        params, backend = self._fitted(), self.backend
         c = backend.empty((len(tables), min(len(rows), ENCODE_ROWS), self.settings.dim), np.float32)
         for start in range(0, len(rows), ENCODE_ROWS):
             part = backend.asarray(rows[start : start + ENCODE_ROWS])
@@ -158,16 +155,11 @@ class ExtractorModel(SteppedModel):
                 backend.kernels.extract(*table, part, params.W[m], params.b[m], c[m, : len(part)])
             yield slice(start, start + len(part)), part, c[:, : len(part)]
 
-    @property
-    def top_k(self) -> TopK:
-        """The search for the best items on the model's device."""
-        return self._backend.top_k
-
     # Training
 
     def check(self, ds: Dataset) -> None:
         """Raises DeviceError without the device or its memory, DataError if no pair can have a negative."""
-        self._backend.require(self._device_bytes(ds))
+        self.backend.require(self._device_bytes(ds))
         if self.share is None:
             usable_pairs(ds, str(self.settings.resolve().negatives))
             return
@@ -179,7 +171,7 @@ class ExtractorModel(SteppedModel):
     def trainer(self, ds: Dataset) -> Trainer:
         """Impute and normalise (virtually), initialise parameters, set up the step."""
         self.check(ds)
-        settings, backend, need = self.settings, self._backend, self._device_bytes(ds)
+        settings, backend, need = self.settings, self.backend, self._device_bytes(ds)
         self.imputer = make_imputer(settings.impute).fit(ds)
         self._tables = [self._table(table, sum(need.values())) for table in feature_tables(ds, self.imputer)]
         self.moved()
@@ -196,13 +188,13 @@ class ExtractorModel(SteppedModel):
 
     def arrays(self) -> Arrays:
         """Copies of the parameters on the host."""
-        return {name: np.array(self._backend.to_host(array)) for name, array in self._fitted().arrays()}
+        return {name: np.array(self.backend.to_host(array)) for name, array in self._fitted().arrays()}
 
     def load_arrays(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Load the parameters that `arrays` returned."""
         self.moved()
         for name, array in self._fitted().arrays():
-            array[...] = self._backend.asarray(arrays[name])
+            array[...] = self.backend.asarray(arrays[name])
 
     def _extended(self, joined: Joined, met: OnData) -> Arrays:
         """Nothing but items changes: users' vectors stay as trained."""
@@ -216,7 +208,7 @@ class ExtractorModel(SteppedModel):
 
     def _saved(self, params: Parameters) -> Arrays:
         """Arrays on the host that `_read` reads."""
-        return {name: self._backend.to_host(array) for name, array in params.arrays()}
+        return {name: self.backend.to_host(array) for name, array in params.arrays()}
 
     def _read(self, path: str | Path, arrays: Arrays) -> None:
         super()._read(path, arrays)
@@ -230,9 +222,9 @@ class ExtractorModel(SteppedModel):
                 f"{path}: expected W of widths {expected[0]} and {expected[1]} columns, got {widths} and {P.shape[1]}; "
                 "the file is damaged, write it again"
             )
-        self.params = blank_parameters(self._backend, len(P), widths, P.shape[1], scaled="scale" in arrays)
+        self.params = blank_parameters(self.backend, len(P), widths, P.shape[1], scaled="scale" in arrays)
         for name, array in self.params.arrays():
-            array[...] = self._backend.asarray(arrays[name])
+            array[...] = self.backend.asarray(arrays[name])
 
     def _rows_of_weights(self) -> list[int]:
         """Rows of each W: the widths of the modalities."""
@@ -240,16 +232,9 @@ class ExtractorModel(SteppedModel):
 
     # What is there after fit or load
 
-    @property
-    def _backend(self) -> Backend:
-        """Backend of `settings.device`, looked for when it is first needed."""
-        if self._lazy_backend is None:
-            self._lazy_backend = get_backend(self.settings.training_device, self.settings.threads)
-        return self._lazy_backend
-
     def _table(self, table: FeatureTable, reserve: int = 0) -> BackendTable:
         """`table` on the backend, which keeps `reserve` bytes free for what comes after."""
-        place, raw = self._backend.asarray, self._backend.features(table.raw, reserve)
+        place, raw = self.backend.asarray, self.backend.features(table.raw, reserve)
         return BackendTable(raw, place(table.fill), place(table.source), place(table.scale))
 
     def _fitted(self) -> Parameters:

@@ -134,7 +134,7 @@ class Objective:
     ) -> Extracted:
         """The first part of a call, which doesn't read P: the batch's items through the extractors."""
         by_user = by_user or self.group(users)
-        batch = Batch(users, by_user, by_item) if by_item else self._users.batch(users, items, by_user)
+        batch = self._users.batch(users, items, by_user, by_item)
         return Extracted(batch, *self._extract(params, batch.by_item.unique))
 
     def pull(self, params: Parameters, extracted: Extracted, theta: Array, record: Array) -> Pulled:

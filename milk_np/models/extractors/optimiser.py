@@ -56,7 +56,9 @@ class LazyAdam:
         self.move_weights(gradients.weights)
 
     def move_users(self, users: Array, grad: Array) -> None:
-        """Move the rows `users` of P alone, by their gradient; `move_weights` has to follow."""
+        """Move the rows `users` of P alone, by their gradient; `move_weights` has to follow. P may have none."""
+        if not len(self._params.P):
+            return
         first, second = self._first["P"], self._second["P"]
         self._kernels.adam_rows(self._params.P, grad, first, second, self._seen, users, self.lr, self._when(1))
 

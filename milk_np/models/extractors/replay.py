@@ -71,7 +71,7 @@ class Replay:
         self._backend, self._objective, self._optimiser = backend, objective, optimiser
         self._sampler, self._params, self._record = sampler, params, record
         self.steps = steps
-        U, n_items = len(params.P), sampler.n_items
+        U, n_items = sampler.n_users, sampler.n_items
         room = min(MOST_BATCHES, max(1, TABLE_BYTES // (4 * (U + n_items))), len(steps))
         B = sampler.size(steps[0])
         self._batches = Batches(backend, B, U, n_items, 1 if sampler.pooled else room)

@@ -60,8 +60,11 @@ class Users(ABC):
         return groups
 
     @abstractmethod
-    def batch(self, users: Array, items: Array, by_user: Groups) -> Batch:
-        """The triplets `users` (B), `items` (2B: positives, then negatives), and all that is extracted for them."""
+    def batch(self, users: Array, items: Array, by_user: Groups, by_item: Groups | None = None) -> Batch:
+        """The triplets `users` (B), `items` (2B: positives, then negatives), and all that is extracted for them.
+
+        `by_user` and `by_item` group the two; without `by_item` it is made here.
+        """
 
     @abstractmethod
     def forward(self, params: Parameters, c: Array, batch: Batch) -> Seen:
@@ -87,9 +90,9 @@ class FreeUsers(Users):
 
     fixed: ClassVar[bool] = True
 
-    def batch(self, users: Array, items: Array, by_user: Groups) -> Batch:
+    def batch(self, users: Array, items: Array, by_user: Groups, by_item: Groups | None = None) -> Batch:
         """The triplets' items alone."""
-        return Batch(users, by_user, self._kernels.group(items, self._item_places))
+        return Batch(users, by_user, by_item or self._kernels.group(items, self._item_places))
 
     def forward(self, params: Parameters, c: Array, batch: Batch) -> Seen:
         """P itself."""

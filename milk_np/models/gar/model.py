@@ -51,7 +51,6 @@ from milk_np.nn.linear import Rows, whole
 from milk_np.nn.start import glorot, tower_start
 from milk_np.nn.tables import Optimiser
 from milk_np.nn.tower import first_layer, named
-from milk_np.training.pretraining.cache import pretrained
 from milk_np.training.table_trainer import TableTrainer
 from milk_np.training.trainer import Trainer
 
@@ -71,7 +70,7 @@ class Gar(GarSignature, ContentModel):
 
     def start(self, ds: Dataset, D: int) -> Arrays:
         """Frozen vectors at unit deviation; weights by Glorot's rule."""
-        tables = pretrained(self.backend, ds, self.settings, self.beside)
+        tables = self.pretrained(ds)
         frozen = {"u": standardised(tables.users, np.inf), "v": standardised(tables.items, np.inf)}
         return frozen | initial(D, self.settings.hidden, self.settings.dim, self.settings.seed)
 

@@ -57,7 +57,6 @@ from milk_np.nn.linear import Rows, linear_forward, whole
 from milk_np.nn.start import uniform
 from milk_np.nn.switch import choose_rows, switch_forward
 from milk_np.rng import stream_key
-from milk_np.training.pretraining.cache import pretrained
 from milk_np.training.table_trainer import TableTrainer
 from milk_np.training.trainer import Trainer
 
@@ -76,7 +75,7 @@ class Gorec(GorecSignature, ContentModel):
 
     def start(self, ds: Dataset, D: int) -> Arrays:
         """Frozen vectors, standardised, clusters of the training items, and PyTorch's uniform numbers."""
-        tables = pretrained(self.backend, ds, self.settings, self.beside)
+        tables = self.pretrained(ds)
         known = np.flatnonzero((tables.items != 0).any(axis=1)).astype(np.int32)
         if len(known) < 2:
             raise DataError(f"gorec: {len(known)} training items have pretrained vectors, expected at least 2")

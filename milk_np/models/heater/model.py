@@ -41,7 +41,6 @@ from milk_np.nn.sgd import SGD
 from milk_np.nn.start import tower_start, truncated
 from milk_np.nn.switch import choose_rows
 from milk_np.nn.tower import named, tower_forward
-from milk_np.training.pretraining.cache import pretrained
 from milk_np.training.table_trainer import TableTrainer
 from milk_np.training.trainer import Trainer
 
@@ -64,7 +63,7 @@ class Heater(HeaterSignature, ContentModel):
 
     def start(self, ds: Dataset, D: int) -> Arrays:
         """Frozen vectors, standardised; truncated normal weights."""
-        tables = pretrained(self.backend, ds, self.settings, self.beside)
+        tables = self.pretrained(ds)
         frozen = {"u": standardised(tables.users, USER_CLIP), "v": standardised(tables.items, ITEM_CLIP)}
         return frozen | initial(D, self.settings.dim, self.settings.experts, self.settings.seed)
 

@@ -93,13 +93,12 @@ def fit_by_blocks(
 
 def _inverses(roots: Sequence[Floats]) -> list[Floats]:
     """C^-1 (L, L) of every C, the lower triangles of `roots`."""
-    out = [root.copy() for root in roots]
+    out = [np.empty_like(root) for root in roots]
 
-    def invert(root: Floats) -> None:
-        lapack.clear_above(root)
-        lapack.invert_triangle(root)
+    def invert(one: int) -> None:
+        out[one][...] = lapack.inverse(roots[one])
 
-    side_by_side(invert, out)
+    side_by_side(invert, range(len(roots)))
     return out
 
 

@@ -20,6 +20,7 @@ from milk_np.models.kernel_profile.by_ranking import choose_by_ranking
 from milk_np.models.kernel_profile.choice import START_NOISE, ContentKernel, choose, normalised
 from milk_np.models.kernel_profile.content import content_of, similarities
 from milk_np.models.kernel_profile.held_out import HeldOut
+from milk_np.models.kernel_profile.held_out_on_device import DeviceHeldOut
 from milk_np.models.kernel_profile.limits import CHOICE_ITEMS, HELD_ITEMS
 from milk_np.models.kernel_profile.need import MOST_IN_MEMORY, PRECISE_ITEMS, Plan
 from milk_np.models.kernel_profile.pairs import Pairs
@@ -184,7 +185,8 @@ def choose_kernel(
     if not chosen and not settings.adjusts:
         return kernel, error, Adjusted(settings.score_power or 0.0, np.zeros(len(content)))
     R, rng = pairs_with(pairs, some), generator(settings.seed, "held out")
-    held_out = HeldOut(R, smoother.on_host(), some, content, axes, owned, settings.landmarks, rng)
+    backend, parts = pairs.backend, (R, smoother.on_host(), some, content, axes, owned, settings.landmarks, rng)
+    held_out = HeldOut(*parts) if backend.name == "cpu" else DeviceHeldOut(backend, *parts)
     if chosen:
         ranked = choose_by_ranking(held_out, kernel, [sorted(each) for each in axes], noise="noise" in free)
         kernel, error = least_error(ranked, frozenset())

@@ -24,18 +24,16 @@ USER_ROWS = 1024
 class Fold:
     """Items that are held out together, and the users as they are known without them."""
 
-    inside: NDArray[np.bool_]
-    """(n,) whether each of the items is held out."""
     order: Numbers
-    """Places of the items inside among all items; those held out with the same modalities are next to each other."""
+    """Places of the items held out among all items; those held out with the same modalities are next to each other."""
     rows: slice
-    """Where the items inside stand, in this order, when all are ordered by folds."""
+    """Where these items stand, in this order, when all are ordered by folds."""
     direct: list[tuple[slice, Any]]
-    """Slices of the users who chose items inside and, of these, (u, n), sparse; with `left` (U, r) and the right sides
-    (r, n) of the smoothing, direct + left right is Y, but that it is zero in the columns of the items inside."""
+    """Slices of the users who chose such items and, of these, (u, n), sparse; with `left` (U, r) and the right sides
+    (r, n) of the smoothing, direct + left right is Y, but that it is zero in the columns of the items held out."""
     left: Vectors
     user: Numbers
-    """(P,) and `item` (P,): the pairs of users with items inside, by their number in `order`."""
+    """(P,) and `item` (P,): the pairs of users with items held out, by their number in `order`."""
     item: Numbers
 
     @classmethod
@@ -61,13 +59,11 @@ class Fold:
         known = by_rows[users] @ sparse.diags_array(outside)
         known.eliminate_zeros()
         direct, left, _ = smoothing.parts(known, items)
-        inside = np.zeros(len(items), np.bool_)
-        inside[order] = True
         parts = [(part, direct[part].astype(np.float32)) for part in row_slices(len(users), USER_ROWS)]
-        return cls(inside, order, rows, parts, left.astype(np.float32), *(x.astype(np.int64) for x in chosen.coords))
+        return cls(order, rows, parts, left.astype(np.float32), *(x.astype(np.int64) for x in chosen.coords))
 
     def right(self, right: Vectors, features: Vectors, whole: Vectors) -> Vectors:
-        """right F (r, L) without the items inside, from `whole`, that of all; `right` (r, n), `features` F (n, L)."""
+        """right F (r, L) without the items held out, from `whole`, that of all; `right` (r, n), `features` F (n, L)."""
         out: Vectors = whole - right[:, self.rows] @ features[self.rows]
         return out
 

@@ -14,7 +14,7 @@ only have to rank.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -73,10 +73,7 @@ class HeldOut:
         self.which = choose_sets(without_one(owned, rng), self.sets)
         fold = np.concatenate([np.full(L, -1), rng.permutation(n - L) % FOLDS])
         order = np.lexsort((self.which * (fold >= 0), fold))  # the landmarks stay in front, in their order
-        self.cosines = [
-            {e: _cosines(whitened(x[order], A), L) for e, A in each.items()}
-            for x, each in zip(content, axes, strict=True)
-        ]
+        self.cosines = self._cosines((x[order] for x in content), axes, L)
         both, ends = (R.tocsr(), R.tocsc()), np.searchsorted(fold[order], np.arange(FOLDS + 1))
         self.folds = [
             Fold.of(both, smoothing, items[order], slice(*ends[f : f + 2]), order[slice(*ends[f : f + 2])], rng)
@@ -87,16 +84,30 @@ class HeldOut:
         self._shared: tuple[ContentKernel, SharedFeatures] | None = None
         self._memory = Memory()
 
+    def _cosines(
+        self, content: Iterable[Vectors], axes: Sequence[Mapping[float, Vectors]], L: int
+    ) -> list[dict[float, Vectors]]:
+        return [
+            {e: _cosines(whitened(x, A), L) for e, A in each.items()} for x, each in zip(content, axes, strict=True)
+        ]
+
     def scores(self, kernel: ContentKernel) -> list[Vectors]:
         """Of each fold's users for its items, (U, items inside)."""
-        return [x[:, np.argsort(fold.order)] for x, fold in zip(self._scores(kernel), self.folds, strict=True)]
+        found = zip(self._scores(kernel), self.folds, strict=True)
+        return [self._at_home(x)[:, np.argsort(fold.order)] for x, fold in found]
 
-    def ranked(self, kernel: ContentKernel, users: int) -> list[Ranked]:
-        """Of each fold the scores of its first `users` users, until others are asked for, and its pairs."""
-        return [
-            Ranked(scores, ~self.sets[self.which[fold.order]], fold.user, fold.item).of_first(users)
-            for scores, fold in zip(self._scores(kernel), self.folds, strict=True)
-        ]
+    def ranked(self, kernel: ContentKernel, most: int) -> list[Ranked]:
+        """Scores and pairs of each fold's users; of `most` users spread over all where there are more."""
+        out = []
+        for scores, fold in zip(self._scores(kernel), self.folds, strict=True):
+            users = np.unique(np.linspace(0, len(scores) - 1, min(most, len(scores)), dtype=np.intp))
+            lacks = ~self.sets[self.which[fold.order]]
+            out.append(Ranked.of_some(users, self._at_home(scores[users]), lacks, fold.user, fold.item))
+        return out
+
+    def _at_home(self, scores: Any) -> Vectors:
+        """`scores` (U, N) in the host's memory."""
+        return np.asarray(scores)
 
     def ndcg(self, kernel: ContentKernel) -> Floats:
         """NDCG at CUTOFF of every user in every fold with an item of hers."""
@@ -164,12 +175,17 @@ def ndcg(scores: Vectors, user: Numbers, item: Numbers) -> Floats:
 
     Equal scores share their places: of a user with nothing outside of the fold, all are equal.
     """
-    gain = 1 / np.log2(np.arange(2, CUTOFF + 2))
-    found, place = np.zeros(len(scores)), np.empty(len(user), np.int64)
+    place = np.empty(len(user), np.int64)
     places(scores, user, item, place)
+    return ndcg_of_places(place, user, len(scores))
+
+
+def ndcg_of_places(place: NDArray[np.int64], user: Numbers, users: int) -> Floats:
+    """NDCG at CUTOFF of each of `users` who has a pair, from the place (P,) of each pair's item among his scores."""
+    gain, found = 1 / np.log2(np.arange(2, CUTOFF + 2)), np.zeros(users)
     listed = place < CUTOFF
     np.add.at(found, user[listed], gain[place[listed]])
-    chosen = np.bincount(user, minlength=len(scores))
+    chosen = np.bincount(user, minlength=users)
     some = chosen > 0
     out: Floats = found[some] / np.cumsum(gain)[np.minimum(chosen[some], CUTOFF) - 1]
     return out

@@ -6,7 +6,7 @@ z_j (s_j / s)^-power
 
 where s is that of the mean item's vector. An item whose scores are spread widely is at the top of many lists, and at
 the bottom of others. On some data lists are better where all items stand out more alike. The power is the last of
-POWERS up to which each ranks held-out items clearly better than the one before.
+POWERS up to which each ranks held-out items clearly better than the one before, as whitening has to.
 """
 
 from __future__ import annotations
@@ -17,13 +17,12 @@ import numpy as np
 
 from milk_np.data.rows import unit_rows
 from milk_np.models.base import Floats, Vectors
+from milk_np.models.kernel_profile.by_ranking import clearly_more
 from milk_np.models.kernel_profile.held_out import ndcg
 from milk_np.models.kernel_profile.ranked import Ranked
 
 POWERS = (0.0, 0.25, 0.5)
 """Those that may be chosen; none is the plainest."""
-SURE = 2.0
-"""Standard errors of the paired differences of NDCG by which a power has to be better than the one before."""
 
 
 def choose_power(folds: Sequence[Ranked]) -> float:
@@ -31,8 +30,7 @@ def choose_power(folds: Sequence[Ranked]) -> float:
     best, values = POWERS[0], _ndcg(folds, POWERS[0])
     for power in POWERS[1:]:
         others = _ndcg(folds, power)
-        more = others - values
-        if not len(more) or more.sum() <= SURE * more.std() * np.sqrt(len(more)):
+        if not clearly_more(others, values):
             break
         best, values = power, others
     return best

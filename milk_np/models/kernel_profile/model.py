@@ -48,6 +48,7 @@ from milk_np.models.kernel_profile.content import content, content_of, item_bloc
 from milk_np.models.kernel_profile.fit import BALANCING, PARAMETERS, fit_profile
 from milk_np.models.kernel_profile.model_signature import KernelProfileSignature
 from milk_np.models.kernel_profile.narrowing import balanced
+from milk_np.models.kernel_profile.on_device import DeviceVectors
 from milk_np.models.kernel_profile.pairs import Pairs
 from milk_np.models.kernel_profile.ridge import choose_sets, weighted
 from milk_np.models.kernel_profile.whitening import whitened
@@ -66,11 +67,11 @@ class KernelProfile(KernelProfileSignature, HistoryModel):
     `prior`, `owned_sets`, `kernel_scale`, `kernel_noise`, `modality_weights`, `whitening`, `length_power`,
     `even_exposure`, and `seed`, which draws the landmarks. Where they are unset, the weights are chosen by the
     leave-one-out error, noise, whitening, the power of lengths and how far exposure is evened by ranking held-out
-    items. Sums over items and pairs, made by blocks, and ranking run on `device`; what is chosen on samples, and all
-    that is of landmarks by landmarks, on the host. The bits of a fit on the host don't depend on the number of threads.
-    The products that make an item's vector are BLAS's, whose rounding depends on a row's place among others: an item's
-    vector, and its scores, may differ by rounding (float32) when other items are encoded with it, and those of equal
-    items may. A user's vector is the same to the bit.
+    items. Sums over items and pairs, made by blocks, the ranking of held-out items, vectors of users and items, and
+    ranking run on `device`; all that is of landmarks by landmarks, on the host. The bits of a fit on the host don't
+    depend on the number of threads. The products that make an item's vector are BLAS's, whose rounding depends on a
+    row's place among others: an item's vector, and its scores, may differ by rounding (float32) when other items are
+    encoded with it, and those of equal items may. A user's vector is the same to the bit.
 
     Attributes
     ----------
@@ -96,14 +97,17 @@ class KernelProfile(KernelProfileSignature, HistoryModel):
     memory_need = staticmethod(memory.training_bytes)
     memory_advice = memory.ADVICE
     _ds: Dataset | None = None
+    _on_device: DeviceVectors | None = None
 
     # Vectors
 
     def _profiles(self, indptr: NDArray[np.int64], items: NDArray[np.int32]) -> Vectors:
         """Sums of the history vectors of compressed rows of items, and `prior` mean items."""
-        vectors, mean_item = self._fitted()["history"], self._fitted()["mean_item"]
-        chosen = sparse.csr_array((np.ones(len(items), np.float32), items, indptr), (len(indptr) - 1, len(vectors)))
-        out: Vectors = chosen @ vectors
+        vectors, mean_item, device = self._fitted()["history"], self._fitted()["mean_item"], self._device_vectors()
+        out = None if device is None else device.users(indptr, items)
+        if out is None:
+            chosen = sparse.csr_array((np.ones(len(items), np.float32), items, indptr), (len(indptr) - 1, len(vectors)))
+            out = chosen @ vectors
         out += np.float32(self.settings.prior) * mean_item
         return out
 
@@ -112,7 +116,9 @@ class KernelProfile(KernelProfileSignature, HistoryModel):
         self._fitted()
         if self._ds is None:
             return np.array(self._stored_items() if items is None else self._stored_items()[items])
-        ids = np.arange(self._ds.n_items) if items is None else np.asarray(items)
+        ids, device = np.arange(self._ds.n_items) if items is None else np.asarray(items), self._device_vectors()
+        if device is not None:
+            return device.items([self._ds.features[name] for name in self._centres], ids, self._ds.available[ids])
         blocks = [ids[block] for block in item_blocks(len(ids), self._centres)]
         return self._stacked(
             [self._encode(content_of(self._centres, self._ds, part), self._ds.available[part]) for part in blocks]
@@ -123,9 +129,24 @@ class KernelProfile(KernelProfileSignature, HistoryModel):
     ) -> Vectors:
         """Vectors (n, K) of items that weren't in the data; see `Recommender.encode_items`. Nothing is imputed."""
         given, owned = self.fitted_imputer().checked(features, available)
+        if (device := self._device_vectors()) is not None:
+            return device.items([given[name] for name in self._centres], np.arange(len(owned)), owned)
         blocks = item_blocks(len(owned), self._centres)
         parts = [({name: rows[b] for name, rows in given.items()}, owned[b]) for b in blocks]
         return self._stacked([self._encode(content(self._centres, rows, mine), mine) for rows, mine in parts])
+
+    def _device_vectors(self) -> DeviceVectors | None:
+        """What makes vectors on a device; None if they are made on the host."""
+        if self.backend.name == "cpu":
+            return None
+        arrays = self._fitted()
+        if self._on_device is None or self._on_device.arrays is not arrays:
+            self._on_device = DeviceVectors(self.backend, arrays, list(self._centres.values()), self.kernel)
+        return self._on_device
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For pickling and copying: the device is looked for, and what is on it sent there, again."""
+        return {**vars(self), "_lazy_backend": None, "_on_device": None}
 
     def _stacked(self, parts: list[Vectors]) -> Vectors:
         return np.concatenate([np.zeros((0, self._fitted()["history"].shape[1]), np.float32), *parts])
@@ -179,10 +200,11 @@ class KernelProfile(KernelProfileSignature, HistoryModel):
         ds = ds.all_training() if final else ds
         self.check(ds)
         if self.ranks.size > 1 and pairs is None:
-            pairs = replace(Pairs.of(ds, get_backend("cpu", self.settings.threads)), engine=RanksEngine(self.ranks))
+            backend = get_backend(self.settings.device, self.settings.threads)
+            pairs = replace(Pairs.of(ds, backend), engine=RanksEngine(self.ranks))
         with Phases.of(callback, self.settings) as phases:
             self._ds, self._catalogue, self._items = ds, Catalogue.of(ds), None
-            self.imputer, self._arrays = MeanImputer().fit(ds), {}
+            self.imputer, self._arrays, self._on_device = MeanImputer().fit(ds), {}, None
             with one_blas_thread():
                 plan = memory.need_of(self.settings, **data_sizes(ds)).plan
                 fitted = fit_profile(ds, self._centres, self.settings, phases, plan, pairs)

@@ -13,6 +13,8 @@ from typing import Any, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from milk_np.backends.base import Backend
+from milk_np.backends.select import get_backend
 from milk_np.data import Dataset
 from milk_np.data.arrays import Split
 from milk_np.data.rows import row_blocks
@@ -22,6 +24,7 @@ from milk_np.models.kernel_profile.choice import ContentKernel
 from milk_np.models.kernel_profile.fit import table_of_zeros
 from milk_np.models.kernel_profile.folds import without_one
 from milk_np.models.kernel_profile.held_out import ndcg
+from milk_np.models.kernel_profile.on_device import turned_on
 from milk_np.rng import generator
 from milk_np.serving.axes import BalancedAxes, turned
 
@@ -72,7 +75,7 @@ def balanced(model: Model, ds: Dataset, in_memory: int | None = None) -> Arrays:
     axes = BalancedAxes.of(_some_users(model, ds), _some_items(model, ds)).cut(width)
     shape = whole["history"].shape[0], axes.users.shape[1]
     history = whole["history"] if shape == whole["history"].shape else table_of_zeros(shape, in_memory)
-    return turned_arrays(whole, axes, history)
+    return turned_arrays(whole, axes, history, get_backend(settings.device, settings.threads))
 
 
 def _least_width(model: Model, ds: Dataset) -> int:
@@ -112,13 +115,13 @@ def _drawn(ids: Numbers, most: int, seed: int, stream: str) -> Iterator[Numbers]
         yield ids[chosen[block]]
 
 
-def turned_arrays(arrays: Arrays, axes: BalancedAxes, history: Vectors) -> Arrays:
+def turned_arrays(arrays: Arrays, axes: BalancedAxes, history: Vectors, backend: Backend) -> Arrays:
     """The arrays of a model on `axes`; its histories are written to `history` (I, r), which may be the old ones."""
     S, L, K = arrays["coefficients"].shape
-    coefficients = turned(arrays["coefficients"].reshape(S * L, K), axes.items)
+    coefficients = turned_on(backend, arrays["coefficients"].reshape(S * L, K), axes.items)
     return {
         **arrays,
-        "history": turned(arrays["history"], axes.users, history),
+        "history": turned_on(backend, arrays["history"], axes.users, history),
         "mean_item": turned(arrays["mean_item"][None], axes.users)[0],
         "coefficients": coefficients.reshape(S, L, -1),
         "centre": turned(arrays["centre"][None], axes.items)[0],

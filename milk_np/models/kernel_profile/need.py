@@ -182,7 +182,7 @@ class Need:
         """What kernels that differ in noise alone share, of all sets of modalities or of one."""
         of_a_set = _FLOAT * landmarks * (min(self.n, HELD_ITEMS) + FOLDS * users + (FOLDS + 2) * landmarks)
         every = of_a_set * held_sets(len(self.widths))
-        return every if every <= KEPT_BYTES else of_a_set
+        return max(of_a_set, min(every, KEPT_BYTES))  # fewer users may be held out than there are
 
 
 def plan_for(need: Need, limit: float) -> Need:

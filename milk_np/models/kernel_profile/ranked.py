@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +25,8 @@ class Ranked:
     """(P,) and `item` (P,): the pairs."""
     item: Numbers
 
-    def of_first(self, users: int) -> Ranked:
-        """The same of the first `users` users."""
-        some = self.user < users
-        return Ranked(self.scores[:users], self.lacks, self.user[some], self.item[some])
+    @classmethod
+    def of_some(cls, users: Numbers, scores: Vectors, lacks: NDArray[np.bool_], user: Numbers, item: Numbers) -> Self:
+        """That of some `users` (n,), in order, whose `scores` (n, N) are given, from the pairs of all."""
+        some = np.isin(user, users)
+        return cls(scores, lacks, np.searchsorted(users, user[some]), item[some])

@@ -85,7 +85,7 @@ class SharedFeatures:
     def _bytes(self) -> int:
         """Of one set."""
         n, L = self._similar[0].shape
-        rows = n + sum(len(fold.left) for fold in self._folds) + (1 + len(self._folds)) * L
+        rows = n + sum(len(fold.left) for fold in self._folds) + (2 + len(self._folds)) * L
         return int(rows * L * self._similar[0].itemsize)
 
     def _find_root(self, s: int) -> None:

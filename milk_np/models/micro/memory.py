@@ -21,7 +21,7 @@ def training_bytes(settings: Any, **sizes: Any) -> dict[str, int]:
     K, M, nodes = settings.dim, len(sizes["widths"]), sizes["n_users"] + sizes["n_items"]
     old = sizes["n_items"] - sizes["n_new_items"]
     items = min(2 * settings.batch_size, max(old, 1))
-    edges = 2 * sizes["n_train_pairs"] + nodes + M * settings.neighbours * old
+    edges = 2 * sizes["n_train_pairs"] + nodes + M * settings.neighbours * (old + sizes["n_items"])
     need = content_bytes(
         settings,
         **sizes,

@@ -23,7 +23,6 @@ Departures from the authors' program, and why:
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -74,7 +73,6 @@ class Micro(MicroSignature, ContentModel):
 
     def start(self, ds: Dataset, D: int) -> Arrays:
         """Vectors, attention, content of the training items, and the sums of their links."""
-        self._kept.clear()
         x = self.backend.to_host(self._x)[ds.train_items]
         sums = [row_sums(links(self.top_k, part, part, self.settings.neighbours)) for part in self._split(x)]
         frozen = {"landmarks": x, "sums": np.stack(sums, axis=1)}
@@ -115,27 +113,21 @@ class Micro(MicroSignature, ContentModel):
         owned = np.stack([np.diff(matrix.indptr) > 0 for matrix in matrices], axis=1)
         return tuple(self._graph(matrix) for matrix in matrices), self.backend.asarray(owned)
 
-    @property
-    def _kept(self) -> dict[str, Any]:
-        """Graphs, which don't depend on what is learned."""
-        kept: dict[str, Any] = vars(self).setdefault("_graphs", {})
-        return kept
-
     def _links(self, x: Array, ids: Array | None) -> tuple[tuple[Graph, ...], Array]:
         """`links_of` the rows x (n, D), kept for the items `ids` of the data."""
         if ids is None:
             return self.links_of(self.backend.to_host(x))
-        name = hashlib.sha256(self.backend.to_host(ids).tobytes()).hexdigest()
-        if name not in self._kept:
-            self._kept[name] = self.links_of(self.backend.to_host(x))
-        found: tuple[tuple[Graph, ...], Array] = self._kept[name]
+        name = self.backend.to_host(ids).tobytes()
+        if name not in self._fixed:
+            self._fixed[name] = self.links_of(self.backend.to_host(x))
+        found: tuple[tuple[Graph, ...], Array] = self._fixed[name]
         return found
 
     def pairs(self) -> Graph:
         """D^-1 (A + I) over users and training items, from the training pairs."""
-        if "pairs" not in self._kept:
-            self._kept["pairs"] = self._pairs()
-        graph: Graph = self._kept["pairs"]
+        if "pairs" not in self._fixed:
+            self._fixed["pairs"] = self._pairs()
+        graph: Graph = self._fixed["pairs"]
         return graph
 
     def _pairs(self) -> Graph:

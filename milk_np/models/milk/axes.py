@@ -75,12 +75,15 @@ def _covariance(backend: Backend, rows: TableRows, mean: Floats, axes: Floats) -
     centre = -np.einsum("d,dk->k", mean, axes)
     total = np.zeros(axes.shape[1])
 
+    there = backend.asarray(axes), backend.asarray(centre)
+
     def extracted(start: int, n: int) -> Floats:
-        c = np.empty((n, axes.shape[1]))
+        c = backend.empty((n, axes.shape[1]), np.float64)
         ids = backend.asarray(rows.ids[start : start + n])
-        backend.kernels.extract(*rows.table, ids, axes, centre, c)
-        total[...] += np.einsum("nk->k", c)
-        return c
+        backend.kernels.extract(*rows.table, ids, *there, c)
+        found: Floats = backend.to_host(c)
+        total[...] += np.einsum("nk->k", found)
+        return found
 
     product: Floats = _transposed(backend, rows, extracted, *axes.shape)
     product -= np.einsum("d,k->dk", mean, total)
@@ -89,9 +92,9 @@ def _covariance(backend: Backend, rows: TableRows, mean: Floats, axes: Floats) -
 
 def _transposed(backend: Backend, rows: TableRows, right: Any, D: int, K: int) -> Floats:
     """X^T R (D, K) in double precision, `right(start, n)` giving the rows of R that start there."""
-    total, part, unused = np.zeros((D, K)), np.empty((D, K)), np.empty(K)
+    total, part, unused = np.zeros((D, K)), backend.empty((D, K), np.float64), backend.empty(K, np.float64)
     for start in range(0, len(rows.ids), BLOCK):
         ids = backend.asarray(rows.ids[start : start + BLOCK])
-        backend.kernels.extract_backward(*rows.table, ids, right(start, len(ids)), part, unused)
-        total += part
+        backend.kernels.extract_backward(*rows.table, ids, backend.asarray(right(start, len(ids))), part, unused)
+        total += backend.to_host(part)
     return total

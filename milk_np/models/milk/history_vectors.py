@@ -63,9 +63,12 @@ def history_vectors(
 ) -> Vectors:
     """`length` v / |v| of every row (n, K), v the sum of `means` over the row's items; by blocks of rows."""
     out = np.empty((len(indptr) - 1, means.shape[1]), np.float32)
+    place, table = backend.asarray, backend.asarray(means)
     for start in range(0, len(out), BLOCK):
         ends = indptr[start : start + BLOCK + 1]
         own, v = items[ends[0] : ends[-1]], out[start : start + BLOCK]
-        backend.kernels.sum_rows(means, (ends - ends[0]).astype(np.int32), own, v)
+        sums = backend.empty(v.shape, v.dtype)
+        backend.kernels.sum_rows(table, place(ends - ends[0], np.int32), place(own), sums)
+        v[...] = backend.to_host(sums)
         v *= np.float32(length) / np.sqrt((v * v).sum(axis=1, keepdims=True) + np.float32(SMALL**2))
     return out

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from milk_np.data import Dataset
+from milk_np.data.arrays import Split
+from milk_np.kernels.reference.histories import OWNERS
 from milk_np.models.extractors.memory import batch_bytes, batch_length, parameter_bytes, training_bytes
 from milk_np.models.milk.environments import mixing
 from milk_np.models.milk.settings import MilkSettings
@@ -31,4 +34,26 @@ def _with_histories(
     return {
         "parameters and optimiser": parameter_bytes(0 if settings.users == "profile" else n_users, widths, K),
         "a batch": batch_bytes(B, n_items, K, len(widths), E) + histories,
+    }
+
+
+def on_device(need: dict[str, int], settings: MilkSettings, ds: Dataset) -> dict[str, int]:
+    """The `need` of memory on a device, with what profiles of users add to a batch and leave out of the parameters.
+
+    Sizes are those of a batch that touches every item.
+    """
+    if settings.users == "free":
+        return need
+    K, M, n_items, n_users = settings.dim, ds.n_modalities, ds.n_items, ds.n_users
+    n_pairs = int((ds.split == Split.TRAIN).sum())
+    B = batch_length(settings, n_pairs)
+    owners = (
+        -(-min(B, n_users, OWNERS) // 128) * 18 * n_items
+    )  # bits of users by item, in words of 16 bytes, and an eighth
+    rows = _FLOAT * K * (n_items * (2 * M + 2) + 5 * B + 2 * min(B, n_users))
+    own = 3 * _FLOAT * n_users * K if settings.users == "profile" else 0
+    return need | {
+        "parameters and optimiser": need["parameters and optimiser"] - own,
+        "a batch": need["a batch"] + rows + owners + _INT * 4 * n_items,
+        "training pairs": need["training pairs"] + _INT * n_pairs + 2 * _INT * (n_users + 1),
     }

@@ -9,6 +9,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from milk_np.backends.base import Array
 from milk_np.data import Dataset
 from milk_np.data.arrays import Split
 from milk_np.data.imputers.base import training_owners
@@ -24,7 +25,7 @@ from milk_np.models.milk.axes import TableRows, start_at_axes
 from milk_np.models.milk.environments import mixing
 from milk_np.models.milk.history_vectors import ARRAYS as OF_HISTORIES
 from milk_np.models.milk.history_vectors import HistoryVectors
-from milk_np.models.milk.memory import milk_bytes
+from milk_np.models.milk.memory import milk_bytes, on_device
 from milk_np.models.milk.model_signature import MilkSignature
 from milk_np.models.milk.settings import MilkSettings
 from milk_np.models.milk.users import Histories, make_users
@@ -88,16 +89,22 @@ class Milk(MilkSignature, ExtractorModel):
     def _of_histories(self) -> HistoryVectors:
         """The profiles under the current parameters."""
         if self._history_vectors is None:
-            scale, histories = np.asarray(self._fitted().scale), self.catalogue.csr(Split.TRAIN)
-            self._history_vectors = HistoryVectors.build(self._backend, self._own_means(), scale, histories)
+            scale, histories = self.backend.to_host(self._fitted().scale), self.catalogue.csr(Split.TRAIN)
+            self._history_vectors = HistoryVectors.build(self.backend, self._own_means(), scale, histories)
         return self._history_vectors
 
     def _own_means(self) -> Vectors:
         """Mean (I, K) of c^m over each item's available modalities, for all items, in blocks."""
         out = np.empty((self.catalogue.n_items, self.settings.dim), np.float32)
         for block, rows, c in self._extracted(self._tables, np.arange(len(out), dtype=np.int32)):
-            self._backend.kernels.owned_mean(c, rows, self._owned, out[block])
+            out[block] = self._mean_of(c, rows, self._owned)
         return out
+
+    def _mean_of(self, c: Array, rows: Array, owned: Array) -> Vectors:
+        """Mean (n, K) of `c` (M, n, K) over what each of the items `rows` of `owned` has, on the host."""
+        mean = self.backend.empty(c.shape[1:], np.float32)
+        self.backend.kernels.owned_mean(c, rows, owned, mean)
+        return np.asarray(self.backend.to_host(mean))
 
     # Training
 
@@ -109,11 +116,14 @@ class Milk(MilkSignature, ExtractorModel):
         """The environments of M modalities."""
         return mixing(self.settings, M)
 
+    def _device_bytes(self, ds: Dataset) -> dict[str, int]:
+        return on_device(super()._device_bytes(ds), self.settings, ds)
+
     def new_users(self, ds: Dataset) -> Users:
         """The users' part of an objective on `ds`."""
-        kind, place = self.settings.users, self._backend.asarray
+        kind, place = self.settings.users, self.backend.asarray
         histories = None if kind == "free" else Histories(*map(place, ds.csr(Split.TRAIN)))
-        return make_users(kind, self._backend, ds.n_users, place(ds.available), histories)
+        return make_users(kind, self.backend, ds.n_users, place(ds.available), histories)
 
     def initial(self, ds: Dataset) -> Parameters:
         """Parameters to start from; with profiles of users, the extractors start at the features' principal axes."""
@@ -122,10 +132,10 @@ class Milk(MilkSignature, ExtractorModel):
             return super().initial(ds)
         widths = [ds.features[name].shape[1] for name in ds.modalities]
         n_users = 0 if settings.users == "profile" else ds.n_users
-        params = initial_parameters(self._backend, n_users, widths, settings.dim, settings.seed, scaled=True)
+        params = initial_parameters(self.backend, n_users, widths, settings.dim, settings.seed, scaled=True)
         for m, table in enumerate(self._tables):
             rows = TableRows(table, np.flatnonzero(training_owners(ds, m)).astype(np.int32))
-            start_at_axes(self._backend, rows, params.W[m], params.b[m], settings.seed, m)
+            start_at_axes(self.backend, rows, params.W[m], params.b[m], settings.seed, m)
         return params
 
     def moved(self) -> None:
@@ -142,7 +152,7 @@ class Milk(MilkSignature, ExtractorModel):
         means[joined.items] = self._means_on(met)
         if len(P):
             P = np.vstack([P, np.zeros((now.n_users - len(P), P.shape[1]), np.float32)])
-        grown = HistoryVectors.build(self._backend, means, np.asarray(arrays["scale"]), now.csr(Split.TRAIN))
+        grown = HistoryVectors.build(self.backend, means, np.asarray(arrays["scale"]), now.csr(Split.TRAIN))
         return arrays | {"P": P} | grown.arrays()
 
     def _means_on(self, met: OnData) -> Vectors:
@@ -150,9 +160,9 @@ class Milk(MilkSignature, ExtractorModel):
         out = np.empty((met.ds.n_items, self.settings.dim), np.float32)
         for start in range(0, len(out), ENCODE_ROWS):
             ids = np.arange(start, min(start + ENCODE_ROWS, len(out)), dtype=np.int32)
-            tables, owned = self._new_tables(met.features(ids), met.owned(ids)), self._backend.asarray(met.owned(ids))
+            tables, owned = self._new_tables(met.features(ids), met.owned(ids)), self.backend.asarray(met.owned(ids))
             for _, rows, c in self._extracted(tables, ids - np.int32(start)):  # one block
-                self._backend.kernels.owned_mean(c, rows, owned, out[start : start + len(ids)])
+                out[start : start + len(ids)] = self._mean_of(c, rows, owned)
         return out
 
     # Files
@@ -164,7 +174,7 @@ class Milk(MilkSignature, ExtractorModel):
         super()._read(path, arrays)
         if self.settings.users != "free":
             require(path, arrays, *OF_HISTORIES, "scale")
-            self._history_vectors = HistoryVectors.from_arrays(self._backend, arrays["scale"], arrays)
+            self._history_vectors = HistoryVectors.from_arrays(self.backend, arrays["scale"], arrays)
 
 
 def objective_weights(settings: MilkSettings) -> Weights:

@@ -59,8 +59,7 @@ class MilkSignature:
             dim : int
                 dimension K of the vectors
             users : {free, profile, both}
-                how a user is represented: free vector, profile of their own training items, or the sum of both; profile
-                and both need the CPU
+                how a user is represented: free vector, profile of their own training items, or the sum of both
             without : {cmam, ceim}
                 modules to leave out: cmam (alignment), ceim (environments)
             impute : {zero, mean, map, nearest}

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from milk_np.errors import SettingsError
 from milk_np.settings.option import Value, option
 from milk_np.settings.shared import Space
 from milk_np.settings.triplets import RATES, TripletSettings
@@ -37,8 +36,7 @@ class MilkSettings(TripletSettings):
     )
     users: str = option(
         "free", str, "model",
-        "how a user is represented: free vector, profile of their own training items, or the sum of both; "
-        "profile and both need the CPU",
+        "how a user is represented: free vector, profile of their own training items, or the sum of both",
         choices=("free", "profile", "both"),
     )
     without: tuple[str, ...] = option(
@@ -71,14 +69,6 @@ class MilkSettings(TripletSettings):
     )
     # fmt: on
 
-    def _check_together(self) -> None:
-        super()._check_together()
-        if self.users != "free" and self.device not in ("cpu", "auto"):
-            raise SettingsError(
-                f"users (--users): got {self.users!r}, which needs --device cpu; "
-                "profiles of users are not supported on the GPU yet"
-            )
-
     def described(self) -> dict[str, str]:
         """What the preset sets, and the weights of the objective."""
         chosen = self.resolve()
@@ -92,11 +82,6 @@ class MilkSettings(TripletSettings):
             "weights": f"{terms}{without}",
             "vectors": f"dim {self.dim}, users {self.users}",
         }
-
-    @property
-    def training_device(self) -> str:
-        """`device`, or "cpu" for profiles of users, which have no GPU kernels yet."""
-        return self.device if self.users == "free" else "cpu"
 
     @property
     def family(self) -> str:

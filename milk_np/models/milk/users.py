@@ -7,7 +7,7 @@ both      q_t = p_u + exp(g) v_t / |v_t|
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -26,14 +26,6 @@ class Histories(NamedTuple):
     items: Array  # (n) int32
 
 
-class HistoryLists(NamedTuple):
-    """A batch's ids one after another, those of the triplets (2B) and then those of its users' histories (N)."""
-
-    groups: Groups
-    origin: Array  # (2B + N) row of `by_origin` in `backward` that an id's gradient comes from
-    start: Array  # (n_u + 1) where each distinct user's history begins
-
-
 class Lengths(NamedTuple):
     """What the profiles' backward pass reads."""
 
@@ -48,31 +40,40 @@ class HistoryUsers(Users):
     nothing. An item's gradient has a part from every user of the batch who chose it.
     """
 
+    fixed: ClassVar[bool] = True
+
     def __init__(self, backend: Backend, n_users: int, owned: Array, histories: Histories) -> None:
         """`owned` (I, M) says which modalities an item has; a triplet's positive is in its user's history."""
         super().__init__(backend, n_users, len(owned))
         self._owned, self._histories = owned, histories
+        lengths = np.diff(backend.to_host(histories.indptr))
+        self._longest = np.cumsum(np.sort(lengths)[::-1])
         self._count = backend.asarray(np.arange(0, dtype=np.int32))
 
-    def batch(self, users: Array, items: Array, by_user: Groups) -> Batch:
+    def batch(self, users: Array, items: Array, by_user: Groups, by_item: Groups | None = None) -> Batch:
         """The triplets' items, then those of their users' histories."""
-        K = self._kernels
-        ids, origin, start = K.read_histories(*self._histories, by_user.unique, items)
-        by_item, groups = K.group(items, self._item_places), K.group(ids, self._item_places)
-        ends = self._backend.full(len(groups.unique) + 1, len(items), np.int32)  # empty groups for items of no triplet
-        ends[: len(by_item.start)] = by_item.start
-        by_item = by_item._replace(unique=groups.unique, start=ends)
-        return Batch(users, by_user, by_item, HistoryLists(groups, origin, start))
+        K, table = self._kernels, self._item_places
+        by_item = by_item or K.group(items, table)
+        by_item, lists = K.read_histories(
+            *self._histories, by_user.unique, items, by_item, table, self._room(len(users))
+        )
+        return Batch(users, by_user, by_item, lists)
+
+    def _room(self, B: int) -> int:
+        """The most items that a batch of B triplets may extract."""
+        most = min(B, len(self._longest))
+        return int(min(len(self._owned), 2 * B + self._longest[most - 1]))
 
     def forward(self, params: Parameters, c: Array, batch: Batch) -> Seen:
         """Profiles, one row a triplet."""
-        K, B, (groups, _, start) = self._kernels, len(batch.users), batch.lists
+        K, B, by_item, lists = self._kernels, len(batch.users), batch.by_item, batch.lists
         h, total = self._take("h", c.shape[1], c), self._take("total", len(batch.by_user.unique), c)
         unit, q, dq = (self._take(name, B, c) for name in ("unit", "q", "dq"))
         inverse = self._scratch.take("inverse", (B,), c.dtype)
-        K.owned_mean(c, groups.unique, self._owned, h)
-        K.sum_rows(h, start, groups.slot, total)
-        K.leave_one_out(total, h, batch.by_user.slot, groups.slot[:B], start, params.scale, unit, inverse, q)
+        K.owned_mean(c, by_item.unique, self._owned, h)
+        K.sum_histories(h, lists, total)
+        whose = batch.by_user.slot, by_item.slot[:B], lists.lengths
+        K.leave_one_out(total, h, *whose, params.scale, unit, inverse, q)
         return Seen(q, self._counted(B), self._each_alone(B), dq, Lengths(unit, inverse))
 
     def backward(
@@ -80,14 +81,10 @@ class HistoryUsers(Users):
     ) -> tuple[Array, Array]:
         """Through v to the vectors of the users' items, by the transposed lists, and to g; P has no gradient."""
         K, by_user, B = self._kernels, batch.by_user, len(batch.users)
-        groups, origin, _ = batch.lists
         by_origin, dh = self._take("by origin", B + len(by_user.unique), dc), self._take("dh", dc.shape[1], dc)
-        left, users = by_origin[:B], by_origin[B:]
-        K.leave_one_out_backward(seen.gradient, *seen.cache, params.scale, left, dscale)
-        K.sum_rows(left, by_user.start, by_user.order, users)
-        users *= -1  # `left` is the gradient of what is taken away from the sum
-        K.sum_rows(by_origin, groups.start, origin[groups.order], dh)
-        K.owned_mean_backward(dh, groups.unique, self._owned, dc)
+        K.leave_one_out_backward(seen.gradient, *seen.cache, params.scale, by_origin[:B], dscale)
+        K.histories_backward(by_origin, by_user, batch.lists, dh)
+        K.owned_mean_backward(dh, batch.by_item.unique, self._owned, dc)
         return self._counted(0), self._take("dP", 0, dc)
 
     def _counted(self, count: int) -> Array:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+import time
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,23 +35,41 @@ class Pretrained(NamedTuple):
     items: NDArray[np.float32]
 
 
-def pretrained(backend: Backend, ds: Dataset, how: PretrainedSettings, beside: Path | None = None) -> Pretrained:
+class Found(NamedTuple):
+    """Pretrained tables, and the core seconds that learning them took, now or before."""
+
+    tables: Pretrained
+    core_seconds: float
+    learned: bool
+    """Whether they were learned now."""
+
+    @property
+    def spared(self) -> float:
+        """Core seconds that were not spent, since the tables were there."""
+        return 0.0 if self.learned else self.core_seconds
+
+
+def pretrained(backend: Backend, ds: Dataset, how: PretrainedSettings, beside: Path | None = None) -> Found:
     """The tables that `how` describes, from the training pairs of `ds` alone.
 
     With a folder `beside`, they are read from `pretrained/` in it if they are there, and kept there otherwise. The
     name is a hash of the training pairs and of what decides the result: features, masks and the settings of the
-    system that uses the tables have no part in it. A file that can't be written is done without. The process remembers
-    the last few, too.
+    system that uses the tables have no part in it. A file that can't be written is
+    done without. The process remembers the last few, too.
 
     Raises DivergedError if the tables are not finite.
     """
     name = f"{how.backbone}-{key(ds, how)}.npz"
     path = None if beside is None else beside / FOLDER / name
-    tables = _RECENT.get(name) or _read(path, ds) or learned(backend, ds, how)
-    _remember(name, tables)
+    found = _RECENT.get(name) or _read(path, ds)
+    if found is None:
+        busy = time.process_time()
+        tables = learned(backend, ds, how)
+        found = Found(tables, round(time.process_time() - busy, 3), learned=True)
     if path is not None and not path.exists():
-        _keep(path, tables)
-    return tables
+        _keep(path, found)
+    _remember(name, found)
+    return found
 
 
 def learned(backend: Backend, ds: Dataset, how: PretrainedSettings) -> Pretrained:
@@ -84,14 +104,14 @@ def _only(table: NDArray[np.float32], ids: NDArray[np.int32]) -> NDArray[np.floa
     return out
 
 
-_RECENT: dict[str, Pretrained] = {}
+_RECENT: dict[str, Found] = {}
 
 
-def _remember(name: str, tables: Pretrained) -> None:
-    for table in tables:
+def _remember(name: str, found: Found) -> None:
+    for table in found.tables:
         table.setflags(write=False)
     _RECENT.pop(name, None)
-    _RECENT[name] = tables
+    _RECENT[name] = found._replace(learned=False)
     for oldest in list(_RECENT)[:-KEPT]:
         _RECENT.pop(oldest, None)
 
@@ -99,24 +119,29 @@ def _remember(name: str, tables: Pretrained) -> None:
 SCHEMA: Schema = {"users": Field(FLOATS, ("U", "K")), "items": Field(FLOATS, ("I", "K"))}
 
 
-def _read(path: Path | None, ds: Dataset) -> Pretrained | None:
+def _read(path: Path | None, ds: Dataset) -> Found | None:
     """The tables in the file; None if there is none, or it is damaged and removed: they can be learned again."""
     if path is None:
         return None
     try:
-        arrays, _ = read_npz(path, KIND)
+        arrays, meta = read_npz(path, KIND)
         check_plain(path, arrays, SCHEMA)
         check(path, arrays, SCHEMA, {"U": ds.n_users, "I": ds.n_items})
-        return Pretrained(arrays["users"].astype(np.float32), arrays["items"].astype(np.float32))
+        tables = Pretrained(arrays["users"].astype(np.float32), arrays["items"].astype(np.float32))
+        return Found(tables, _seconds(path, meta.get("core_seconds")), learned=False)
     except DataError:
         with suppress(OSError):
             path.unlink(missing_ok=True)
         return None
 
 
-def _keep(path: Path, tables: Pretrained) -> None:
-    try:
+def _seconds(path: Path, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+        raise DataError(f"{path}: its core_seconds: expected a number of at least 0, got {value!r}")
+    return float(value)
+
+
+def _keep(path: Path, found: Found) -> None:
+    with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_npz_atomic(path, tables._asdict(), {"kind": KIND})
-    except OSError:
-        return
+        write_npz_atomic(path, found.tables._asdict(), {"kind": KIND, "core_seconds": found.core_seconds})

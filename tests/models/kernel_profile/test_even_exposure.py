@@ -78,17 +78,18 @@ def test_as_far_as_held_out_items_rank_no_worse() -> None:
 
 def test_folds_without_more_items_than_a_list_say_nothing() -> None:
     each = planted((0.5,))[0].ranked
+    none = Ranked.of_some(np.arange(0), each.scores[:0], each.lacks, each.user, each.item)
     short = Ranked(each.scores[:, :PLACES], each.lacks[:PLACES], each.user[:3], each.item[:3] % PLACES)
-    (found,) = folds_of([each, short, each.of_first(0)])
+    (found,) = folds_of([each, short, none])
     assert found.ranked is each
 
 
-def test_only_the_first_users_are_looked_at() -> None:
-    each = planted((0.5,))[0].ranked
-    some = each.of_first(7)
-    assert some.scores.shape == (7, 400)
-    assert some.user.max() == 6
-    np.testing.assert_array_equal(some.item, each.item[each.user < 7])
+def test_some_users_keep_their_pairs() -> None:
+    each, users = planted((0.5,))[0].ranked, np.array([3, 5, 290])
+    some = Ranked.of_some(users, each.scores[users], each.lacks, each.user, each.item)
+    for k, user in enumerate(users):
+        np.testing.assert_array_equal(some.item[some.user == k], each.item[each.user == user])
+    assert set(some.user) == {0, 1, 2}
 
 
 def test_lifts_add_up_over_what_an_item_lacks() -> None:

@@ -65,13 +65,17 @@ def test_the_power_that_ranks_best_is_chosen(power: float) -> None:
     assert choose_power(planted(power)) == power
 
 
-def test_what_is_better_by_chance_is_not_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A gain of one standard error is not enough, of three is."""
+def test_what_is_better_by_chance_or_by_little_is_not_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gain of one standard error is not enough, of three is; half a percent is not, however sure."""
     rng = np.random.default_rng(0)
     noise = rng.standard_normal(400)
     noise = (noise - noise.mean()) / noise.std()
     for errors, expected in ((1.0, 0.0), (3.0, 0.25)):
         values = {0.0: np.zeros(400), 0.25: noise + errors / 20, 0.5: noise + errors / 20}
+        monkeypatch.setattr(module, "_ndcg", lambda _, power, values=values: values[power])
+        assert choose_power([]) == expected
+    for gain, expected in ((0.005, 0.0), (0.015, 0.25)):
+        values = {0.0: np.ones(400), 0.25: np.full(400, 1 + gain), 0.5: np.full(400, 1 + gain)}
         monkeypatch.setattr(module, "_ndcg", lambda _, power, values=values: values[power])
         assert choose_power([]) == expected
 
