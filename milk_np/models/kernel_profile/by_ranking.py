@@ -78,3 +78,13 @@ def clearly_more(values: Floats, others: Floats) -> bool:
     """Whether the mean of `values` (n,) is above that of `others` (n,) by WORTH and by SURE standard errors."""
     more = values - others
     return bool(len(more) and more.sum() > max(SURE * more.std() * np.sqrt(len(more)), WORTH * others.sum()))
+
+
+def surely_no_less(values: Floats, others: Floats) -> bool:
+    """Whether the mean of `values` (n,) is not below that of `others` (n,), and SURE standard errors lower it would be
+    below by less than WORTH."""
+    if not len(values):
+        return False
+    more = values - others
+    least = more.sum() - SURE * more.std() * np.sqrt(len(more))
+    return bool(more.sum() >= 0 and least >= -WORTH * others.sum())

@@ -7,8 +7,9 @@ z + strength * (sum over the modalities that it lacks of lift_m) * z'
 
 and each user's score of it grows by that many of their mean scores: the order among items that lack the same stays. The
 lifts are found on held-out training items, where items that lack modality m are to have the same share of the places of
-all lists as of the pairs. The strength is given, or it is the largest of STRENGTHS at which these rank no worse. Being
-part of the items' vectors, none of it has to be known where lists are made.
+all lists as of the pairs. The strength is given, or it is the largest of STRENGTHS at which these rank surely no worse:
+where pairs are so few that a loss can't be told from chance, nothing is lifted. Being part of the items' vectors, none
+of it has to be known where lists are made.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from milk_np.models.base import Floats, Vectors
+from milk_np.models.kernel_profile.by_ranking import surely_no_less
 from milk_np.models.kernel_profile.held_out import ndcg
 from milk_np.models.kernel_profile.ranked import Ranked
 from milk_np.models.kernel_profile.spans import row_slices
@@ -114,11 +116,11 @@ def _slope(slope: Floats, step: Floats, gained: Floats) -> Floats:
 
 
 def safe_strength(folds: Sequence[Fold], lifts: Floats) -> float:
-    """The largest of STRENGTHS at which NDCG is not below that without lifts; 0 if there is none."""
+    """The largest of STRENGTHS that surely costs next to nothing of NDCG; 0 if there is none."""
     if not lifts.any():
         return 0.0
-    before = _ndcg(folds, 0 * lifts).mean()
-    fine = [strength for strength in STRENGTHS if _ndcg(folds, strength * lifts).mean() >= before]
+    before = _ndcg(folds, 0 * lifts)
+    fine = [strength for strength in STRENGTHS if surely_no_less(_ndcg(folds, strength * lifts), before)]
     return max(fine, default=0.0)
 
 

@@ -90,7 +90,7 @@ class KernelProfileSettings(Settings):
     even_exposure: str = option(
         "auto", str, "kernel-profile",
         "how far items that lack modalities are lifted towards the places that they are chosen for: 0 not, 1 as far "
-        "as held-out training items say; auto: 0, 0.25 or 0.5, as far as these rank no worse", metavar="X|auto",
+        "as held-out training items say; auto: 0, 0.25 or 0.5, as far as these surely rank no worse", metavar="X|auto",
     )
     # fmt: on
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from milk_np.models.kernel_profile.by_ranking import SURE, WORTH, choose_by_ranking, clearly_more
+from milk_np.models.kernel_profile.by_ranking import SURE, WORTH, choose_by_ranking, clearly_more, surely_no_less
 from milk_np.models.kernel_profile.choice import NOISES, ContentKernel
 
 TRIED = (0.0, 0.5, 1.0)
@@ -94,3 +94,16 @@ def test_clearly_more_is_beyond_chance_and_worth_it() -> None:
     assert clearly_more(others * (1.01 * WORTH + 1), others)
     assert not clearly_more(others * (0.99 * WORTH + 1), others)
     assert not clearly_more(others, others)
+
+
+def test_surely_no_less_can_exclude_a_loss_of_a_hundredth() -> None:
+    noise = np.random.default_rng(0).standard_normal(400)
+    noise = 0.2 * (noise - noise.mean()) / noise.std()
+    others = np.full(400, 0.5)
+    error = 0.2 / 20
+    assert surely_no_less(others + noise + SURE * error, others)
+    assert not surely_no_less(others + noise + (SURE - 0.51 * WORTH / error - 0.01) * error, others)
+    assert surely_no_less(others + noise + (SURE - 0.49 * WORTH / error) * error, others)
+    assert not surely_no_less(others - 1e-6, others)
+    assert surely_no_less(others, others)
+    assert not surely_no_less(np.zeros(0), np.zeros(0))

@@ -11,6 +11,7 @@ from kernel_profile_cases import OPTIONS, small
 from milk_np.data import Dataset
 from milk_np.errors import SettingsError
 from milk_np.files import read_npz, write_npz_atomic
+from milk_np.models.kernel_profile import exposure as module
 from milk_np.models.kernel_profile.adjusting import adjusted
 from milk_np.models.kernel_profile.exposure import (
     LEAST_PAIRS,
@@ -74,6 +75,17 @@ def test_as_far_as_held_out_items_rank_no_worse() -> None:
     assert safe_strength(helped, lifts) == max(STRENGTHS)
     assert safe_strength(helped, 40 * lifts) < max(STRENGTHS)
     assert safe_strength(planted((0.0,)), np.array([4.0])) == 0
+
+
+def test_nothing_is_lifted_where_a_loss_cannot_be_told_from_chance(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same mean gain of a hundredth of NDCG, from many users or from few."""
+    noise = np.random.default_rng(0).standard_normal(40)
+    noise = (noise - noise.mean()) / noise.std()
+    for repeats, expected in ((100, 0.5), (1, 0.0)):
+        values = {0.0: np.ones(40 * repeats), 0.25: np.zeros(1), 0.5: np.tile(1.01 + 0.3 * noise, repeats)}
+        values[0.25] = values[0.5]
+        monkeypatch.setattr(module, "_ndcg", lambda _, lifts, values=values: values[float(lifts[0])])
+        assert safe_strength([], np.ones(1)) == expected
 
 
 def test_folds_without_more_items_than_a_list_say_nothing() -> None:
