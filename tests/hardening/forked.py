@@ -60,7 +60,7 @@ class Child:
         signal.pidfd_send_signal(self._descriptor, number)
 
     def end(self, seconds: float) -> Ended:
-        """Wait for its end and say how it came; if it didn't come in `seconds`, it says where it hangs, and is killed."""
+        """Wait for its end, say how it came; if it didn't come in `seconds`, it says where it hangs and is killed."""
         hung = not self.wait(seconds)
         if hung:
             self.kill(signal.SIGUSR1)
