@@ -30,6 +30,18 @@ class _Process:
 def _after_fork() -> None:
     _Process.forked = _Process.forked or parallel._is_initialized
     _Process.turn = threading.RLock()  # a thread that is no more may have held it
+    _own_locks()
+
+
+def _own_locks() -> None:
+    """Locks of this process around the start of Numba's threads.
+
+    Numba shares one among all processes that are forked, and takes it at every call that asks for threads: where one of
+    them was killed that held it, all that are forked later would wait for ever.
+    """
+    if parallel._backend_init_process_lock is not None:
+        parallel._backend_init_process_lock = threading.RLock()
+    parallel._backend_init_thread_lock = threading.RLock()
 
 
 os.register_at_fork(after_in_child=_after_fork)

@@ -23,6 +23,7 @@ from milk_np.errors import DataError
 from milk_np.files import Arrays, read_npz, write_json_atomic, write_npz_atomic
 from milk_np.files.parsing import json_object
 from milk_np.files.pieces import Pieces
+from milk_np.files.writing import remove_leftovers
 
 PARTS = "parts.json"
 
@@ -93,7 +94,8 @@ def write_parts(
 ) -> None:
     """Write this rank's `parts`, one for each of its shards, and on rank 0 what isn't of users.
 
-    An earlier version stays until every rank has written: a killed rank leaves that one whole.
+    An earlier version stays until every rank has written: a killed rank leaves that one whole. What it hadn't finished
+    goes with the next version, whose names are others.
     """
     ranks, folder = share.ranks, folder_of(path)
     ranks.on_first(lambda: folder.mkdir(exist_ok=True))
@@ -108,6 +110,7 @@ def write_parts(
         for earlier in folder.glob("*.npz"):
             if f".{token}." not in earlier.name:
                 earlier.unlink(missing_ok=True)
+        remove_leftovers(folder)
     ranks.any(False)
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import select
 import signal
 import sys
 import tempfile
+import time
 import traceback
 import warnings
 from collections.abc import Callable
@@ -17,6 +19,8 @@ from typing import IO, Any, NoReturn
 MEMORY = Path("/dev/shm")
 UNEXPECTED = 99
 """Exit code of a function that raised."""
+TELLING = 0.5
+"""Seconds for a process that hangs to say where."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +60,11 @@ class Child:
         signal.pidfd_send_signal(self._descriptor, number)
 
     def end(self, seconds: float) -> Ended:
-        """Wait for its end and say how it came; killed if it didn't come in `seconds`."""
+        """Wait for its end, say how it came; if it didn't come in `seconds`, it says where it hangs and is killed."""
         hung = not self.wait(seconds)
         if hung:
+            self.kill(signal.SIGUSR1)
+            time.sleep(TELLING)
             self.kill()
         status = os.waitpid(self.pid, 0)[1]
         os.close(self._descriptor)
@@ -89,6 +95,7 @@ def _run(body: Callable[[], int | None], shown: int) -> NoReturn:
     try:
         for number in (1, 2):
             os.dup2(shown, number)
+        faulthandler.register(signal.SIGUSR1, file=shown, all_threads=True)
         sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115
         sys.stdout, sys.stderr = (_stream(number) for number in (1, 2))
         code = body() or 0

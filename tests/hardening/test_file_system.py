@@ -50,6 +50,10 @@ def test_what_changes_the_disk_is_counted(tmp_path: Path) -> None:
         assert (ended.code, ended.said, found) == (0, "", expected), name
 
 
+def waits_for_ever() -> None:
+    os.read(os.pipe()[0], 1)
+
+
 @pytest.mark.parametrize(
     ("what", "code", "left"),
     [("before", DIED, b""), ("amid", DIED, b"01234"), ("short", 0, b"0123456789"), (errno.EINTR, 0, b"0123456789")],
@@ -97,8 +101,10 @@ def test_without_power_what_was_not_flushed_is_gone(tmp_path: Path) -> None:
 
 def test_ends_are_told_apart() -> None:
     assert call(lambda: 3).code == 3
-    assert call(lambda: os.kill(os.getpid(), 10)).fault == "killed by signal 10"
+    assert call(lambda: os.kill(os.getpid(), 12)).fault == "killed by signal 12"
     assert call(lambda: 1 // 0).code == UNEXPECTED
     assert call(lambda: 1 // 0).fault == "a traceback"
     assert call(lambda: call(lambda: None, 30).code, 30).fault == ""
-    assert call(lambda: os.read(os.pipe()[0], 1) and 0, 0.2).fault == "it hangs"
+    hangs = call(waits_for_ever, 0.2)
+    assert hangs.fault == "it hangs"
+    assert "in waits_for_ever" in hangs.said

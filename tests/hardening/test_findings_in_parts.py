@@ -17,10 +17,12 @@ from milk_np.cli import merge, recommend
 from milk_np.cli.fresh import read_new_items
 from milk_np.data.importers.log import column_of
 from milk_np.data.shards import load_shards, shard_sizes
+from milk_np.data.share import share_shards
 from milk_np.errors import DataError, ModalityError
 from milk_np.models.stored import load
+from milk_np.ranks.group import Alone
 from milk_np.serving.parts import KEY
-from milk_np.training.keeping import parts_of
+from milk_np.training.keeping import parts_of, write_parts
 
 
 def put(folder: Path, name: str, array: np.ndarray[Any, Any]) -> None:
@@ -193,3 +195,15 @@ def test_a_set_in_shards_is_still_read(tmp_path: Path) -> None:
     ds, whole = load_shards(tmp_path / "shards"), data(tmp_path)
     assert np.array_equal(ds.user, whole.user)
     assert ds.user.dtype == np.int32
+
+
+def test_the_next_version_clears_what_a_killed_writer_left(tmp_path: Path) -> None:
+    """Kills of a run on shards left temporary files of the version that was never finished."""
+    in_shards(tmp_path)
+    share = share_shards(tmp_path / "shards", Alone())[1]
+    parts = [{"user": np.zeros(n)} for n in share.shard_sizes]
+    write_parts(share, tmp_path / "last.npz", {"item": np.ones(2)}, parts, {})
+    (tmp_path / "last" / f".items.{'a' * 16}.npz.{'b' * 16}.tmp").write_bytes(b"half")
+    write_parts(share, tmp_path / "last.npz", {"item": np.ones(2)}, parts, {})
+    names = sorted(path.name.split(".")[0] for path in (tmp_path / "last").iterdir())
+    assert names == ["items", "parts", *(f"users-{n:05d}" for n in share.shards)]

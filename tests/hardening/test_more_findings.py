@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 
+import numba
 import numpy as np
 import pytest
+from forked import call
+from numba.np.ufunc import parallel
 
 from milk_np.data import make_synthetic
 from milk_np.data.importers.arrow import ArrowTable
@@ -88,3 +93,16 @@ def test_a_column_whose_name_is_no_text_is_told(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes().replace(b"column", b"\xffolumn"))
     with pytest.raises(DataError, match=r"pairs\.parquet: (a column's name isn't UTF-8|can't be read as Parquet)"):
         ArrowTable.of_path(path)
+
+
+def test_a_process_killed_while_it_starts_threads_stops_no_other() -> None:
+    """Numba holds a lock of all forked processes then; `tests/kills.py` found commands that hung after such a kill."""
+
+    def killed() -> None:
+        lock = parallel._backend_init_process_lock
+        lock.acquire()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    numba.set_num_threads(numba.get_num_threads())  # makes the lock
+    assert call(killed).code == -signal.SIGKILL
+    assert call(lambda: numba.set_num_threads(1), 20).fault == ""
