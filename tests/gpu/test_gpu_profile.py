@@ -282,11 +282,13 @@ def test_a_model_of_the_device_lists_what_that_of_the_host_does(whitening: tuple
 
 @pytest.fixture(scope="module")
 def fitted() -> tuple[Any, KernelProfile]:
-    """A data set of three modalities and a model of it, fitted on the host."""
+    """A data set of three modalities and a model of it, fitted on the host, its items' vectors adjusted."""
     widths = {"image": 14, "text": 9, "audio": 6}
     ds = apply_protocol(make_synthetic(150, 120, 1500, widths, seed=2), "FTMT")
     options = {"landmarks": 40, "kernel_noise": 0.3, "whitening": (0.5, 0.0, 0.0), "width": "full", "topk": (5,)}
-    return ds, KernelProfile(**options).fit(ds)
+    model = KernelProfile(**options, length_power="0.5").fit(ds)
+    model._fitted()["lifts"] = np.array([0.3, -0.2, 0.5])
+    return ds, model
 
 
 def on_device(model: KernelProfile, tmp_path: Any, **options: Any) -> KernelProfile:
@@ -392,6 +394,10 @@ def test_held_out_items_are_ranked_as_on_the_host(seed: int) -> None:
         for mine, plain in zip(device.scores(kernel), host.scores(kernel), strict=True):
             close(mine, plain)
         np.testing.assert_allclose(device.ndcg(kernel), host.ndcg(kernel), atol=1e-12)
+        for mine, plain in zip(device.ranked(kernel, 7), host.ranked(kernel, 7), strict=True):
+            close(mine.scores, plain.scores)
+            for name in ("lacks", "user", "item"):
+                np.testing.assert_array_equal(getattr(mine, name), getattr(plain, name))
 
 
 @counted
