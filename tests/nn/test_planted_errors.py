@@ -34,8 +34,8 @@ PLANTED = {
         ("dout * (1 - cache * cache)", "dout * (1 - cache)"),
         ("dout * cache * (1 - cache)", "dout * cache"),
         ("dout * sigmoid(cache)", "dout * sigmoid(-cache)"),
-        ("where(positive, dout, dout * slope)", "where(positive, dout, dout)"),
-        ("where(positive, dout, dout * slope)", "where(positive, dout * slope, dout)"),
+        ("positive.astype(dout.dtype), slope)", "positive.astype(dout.dtype), 1)"),
+        ("maximum(positive.astype", "minimum(positive.astype"),
     ],
     "batch_norm": [
         ("(dout * unit).sum(axis=0)", "(dout * unit).mean(axis=0)"),
