@@ -32,7 +32,8 @@ from milk_np.machine import threads
 threads.prepare(["--threads", "1"])
 
 from forked import Child, scratch
-from fuzz_kinds import KINDS, LOADERS, REFUSED, Files, WrongError, outcome
+from fuzz_kind import REFUSED, Files, WrongError, outcome
+from fuzz_kinds import KINDS, LOADERS
 from records import Record, reported
 from warm import ready, without_threads
 

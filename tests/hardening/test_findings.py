@@ -10,7 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fuzz_kinds import cli, parquet, raw_with_times, trained_by, use_tables
+from fuzz_data import parquet, raw_with_times, use_tables
+from fuzz_kind import cli
+from fuzz_models import trained_by
 from job_cases import MILK, data, inside, model
 
 from milk_np.cli import recommend, train
@@ -195,7 +197,7 @@ def test_titles_that_are_no_text_are_refused(tmp_path: Path) -> None:
 
 
 def test_results_of_another_run_or_without_numbers_are_refused(tmp_path: Path) -> None:
-    from fuzz_kinds import REPRODUCE, reproduced
+    from fuzz_commands import REPRODUCE, reproduced
 
     from milk_np.cli import reproduce
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fuzz_kinds import cli
+from fuzz_kind import cli
 from job_cases import data, in_parts, in_shards, inside, model
 
 from milk_np.cli import merge, recommend

@@ -12,7 +12,8 @@ import mutants
 import numpy as np
 import pytest
 from fuzz import Bench, Runner
-from fuzz_kinds import KINDS, REFUSED, Kind, one_of
+from fuzz_kind import REFUSED, Kind, one_of
+from fuzz_kinds import KINDS
 from guided import Choices
 
 from milk_np.errors import DataError
