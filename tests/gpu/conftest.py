@@ -33,3 +33,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     if left_out:
         kind = "a real device" if "cupy_on_cpu" in sys.modules else "an emulator of a device"
         terminalreporter.write_line(f"left out, since they need {kind}: {', '.join(left_out)}")
+
+
+@pytest.fixture
+def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kernel profile works on few rows at a time."""
+    monkeypatch.setattr("milk_np.models.kernel_profile.smoother.BLOCK_ROWS", {"cpu": 32, "gpu": 32})
+    monkeypatch.setattr("milk_np.models.kernel_profile.blocks.BLOCK_ROWS", {"cpu": 32, "gpu": 32})

@@ -118,3 +118,14 @@ def kernel_module(name: str) -> Any:
 def split(array: Any, n: int, axis: int = 0) -> tuple[Any, Any]:
     """Rows of distinct ids and rows of nobody, of an array on the host."""
     return tuple(np.split(array, [n], axis))  # type: ignore[return-value]
+
+
+def close(found: np.ndarray, expected: np.ndarray) -> None:
+    assert found.dtype == expected.dtype == np.float32
+    np.testing.assert_allclose(found, expected, rtol=0, atol=2e-5 * np.abs(expected).max(initial=1e-9))
+
+
+def lists(rng: np.random.Generator, rows: int, columns: int, longest: int) -> tuple[np.ndarray, np.ndarray]:
+    lengths = rng.integers(0, longest, rows) * (rng.random(rows) < 0.8)
+    indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    return indptr, rng.integers(0, columns, indptr[-1]).astype(np.int32)
