@@ -26,7 +26,7 @@ from milk_np.reports.verdict import is_ahead, verdict
 from milk_np.settings.shared import Settings
 from milk_np.settings.steps import StepSettings
 from milk_np.training.progress import Callback, ProgressLines, both, show_progress
-from milk_np.training.run_folder import OthersRun, RunFolder
+from milk_np.training.run_folder import SUMMARY, OthersRun, RunFolder
 
 if TYPE_CHECKING:
     from milk_np.data import Dataset
@@ -230,7 +230,12 @@ def final_text(ds: Dataset) -> str:
 
 def _more_epochs(finished: dict[str, Any], settings: Settings) -> bool:
     """Whether a finished run would train further."""
-    return isinstance(settings, StepSettings) and int(finished.get("epochs", 0)) < settings.max_epochs
+    if not isinstance(settings, StepSettings):
+        return False
+    epochs = finished.get("epochs", 0)
+    if type(epochs) is not int:
+        raise DataError(f"{SUMMARY}: epochs: expected the whole number of one seed, got {epochs!r}; was it edited?")
+    return epochs < settings.max_epochs
 
 
 def _score(model: Recommender, ds: Dataset, split: Split, settings: Settings, share: Share | None = None) -> Evaluation:

@@ -75,9 +75,19 @@ def _named(path: str | Path, name: str, field: Field, arrays: Mapping[str, Any])
     return [name] if name in arrays else []
 
 
-def check_like(path: str | Path, arrays: Mapping[str, NDArray[Any]], expected: Mapping[str, NDArray[Any]]) -> None:
-    """Raise DataError unless there is an array of the same kind and shape for each of `expected`."""
-    fields = {name: Field(x.dtype.kind, x.shape) for name, x in expected.items()}
+def check_like(
+    path: str | Path, arrays: Mapping[str, NDArray[Any]], expected: Mapping[str, NDArray[Any]], most: int
+) -> None:
+    """Raise DataError unless there is an array of the same kind and shape for each of `expected`.
+
+    Whole numbers in them are counts from 0 to `most`.
+    """
+    fields = {
+        name: Field(x.dtype.kind, x.shape, low=0, below=most + 1)
+        if x.dtype.kind in WHOLE
+        else Field(x.dtype.kind, x.shape)
+        for name, x in expected.items()
+    }
     check(path, arrays, fields, {})
 
 

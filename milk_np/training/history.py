@@ -70,5 +70,22 @@ class History(Tabular):
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Self:
-        """The history that `to_json` gave."""
-        return cls(**{**values, "best_value": -math.inf if values["best_value"] is None else values["best_value"]})
+        """The history that `to_json` gave. ValueError, TypeError or KeyError for what it never gives."""
+        found = cls(**{**values, "best_value": -math.inf if values["best_value"] is None else values["best_value"]})
+        for number, record in enumerate(found.records, 1):
+            if whole("epoch", record["epoch"], number) != number or not isinstance(record["losses"], dict):
+                raise ValueError(f"epoch {number} is recorded as {record['epoch']}")
+        whole("best_epoch", found.best_epoch, found.epochs)
+        whole("evaluations_since_best", found.evaluations_since_best, found.epochs)
+        if not all(isinstance(x, (int, float)) for x in (found.best_value, *found.seconds.values())):
+            raise TypeError("best_value and seconds have to be numbers")
+        return found
+
+
+def whole(name: str, value: object, most: int) -> int:
+    """`value`, a whole number from 0 to `most`; TypeError or ValueError if it isn't one."""
+    if type(value) is not int:
+        raise TypeError(f"{name} is {value!r}, no whole number")
+    if not 0 <= value <= most:
+        raise ValueError(f"{name} is {value}, expected 0 to {most}")
+    return value

@@ -18,7 +18,7 @@ from milk_np.evaluation.result import Evaluation
 from milk_np.files.schema import check_like
 from milk_np.ranks.group import ALONE
 from milk_np.settings.steps import StepSettings
-from milk_np.training.history import History
+from milk_np.training.history import History, whole
 from milk_np.training.keeping import read_shared, write_shared
 from milk_np.training.progress import Callback, Progress
 from milk_np.training.run_folder import RunFolder
@@ -26,6 +26,8 @@ from milk_np.training.signals import Interruption, interruptible
 from milk_np.training.trainer import Learner, Trainer
 
 KIND = "training state"
+MOST_MOVES = 64
+"""More than any system moves one of its tables in a batch."""
 
 
 def train(
@@ -219,13 +221,15 @@ class _Loop:
             self.run.rewrite_metrics(())
             return
         arrays, meta = found
-        check_like(self.run.last, arrays, self.trainer.state())
-        self.best = {k.removeprefix("best_"): x for k, x in arrays.items() if k.startswith("best_")}
-        self.trainer.load_state({k: x for k, x in arrays.items() if not k.startswith("best_")})
         try:
-            self.history, self.first_step = History.from_json(meta["history"]), int(meta["step"])
+            self.history = History.from_json(meta["history"])
+            self.first_step = whole("step", meta["step"], self.trainer.steps - 1)
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(f"{self.run.last}: its history can't be read ({error}); start the run again") from error
+        taken = self.history.epochs * self.trainer.steps + self.first_step
+        check_like(self.run.last, arrays, self.trainer.state(), MOST_MOVES * taken)
+        self.best = {k.removeprefix("best_"): x for k, x in arrays.items() if k.startswith("best_")}
+        self.trainer.load_state({k: x for k, x in arrays.items() if not k.startswith("best_")})
         pending = self._evaluation_due(self.history.epochs) and not self.history.evaluated()
         self.run.rewrite_metrics(self.history.records[: -1 if pending else None])
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import zipfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -170,9 +172,48 @@ def test_an_edited_run_is_told(tmp_path: Path) -> None:
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     (tmp_path / "run" / "report.html").unlink()
     with inside(tmp_path):
-        for change in ({"epochs": "NaN"}, {"test": []}, {"model": None, "valid": {"ndcg@10": "x"}}):
+        for change in ({"epochs": "NaN"}, {"epochs": [3, 3]}, {"test": []}, {"model": None, "valid": {"ndcg@10": "x"}}):
             (tmp_path / "run" / "summary.json").write_text(json.dumps(summary | change))
             assert cli(train.main, *line)[0] == 3
+
+
+def _count(name: str, value: int) -> Callable[[dict[str, Any], dict[str, Any]], None]:
+    def change(arrays: dict[str, Any], _meta: dict[str, Any]) -> None:
+        arrays[name] = np.full_like(arrays[name], value)
+
+    return change
+
+
+def _past(**values: Any) -> Callable[[dict[str, Any], dict[str, Any]], None]:
+    return lambda _arrays, meta: meta["history"].update(values)
+
+
+STATES: dict[str, Callable[[dict[str, Any], dict[str, Any]], None]] = {
+    "a row that was seen long before": _count("seen", -(2**31)),
+    "more steps than were taken": _count("step_count", 2**62),
+    "a step of another epoch": lambda _, meta: meta.update(step=10**6),
+    "a step that is no number": lambda _, meta: meta.update(step=None),
+    "an epoch of the future": lambda _, meta: meta["history"]["records"][-1].update(epoch=10**18),
+    "epochs in another order": lambda _, meta: meta["history"]["records"].reverse(),
+    "no losses": lambda _, meta: meta["history"]["records"][0].pop("losses"),
+    "records that are none": _past(records=[3]),
+    "a best epoch that never was": _past(best_epoch=9),
+    "evaluations as a list": _past(evaluations_since_best=[1]),
+    "seconds as text": _past(seconds={"training": "long"}),
+}
+
+
+@pytest.mark.parametrize("what", STATES)
+def test_a_state_that_no_run_has_is_refused(tmp_path: Path, what: str) -> None:
+    """Adam makes up for the steps since a row was seen: 2^31 of them looked like a hang, 2^62 overflowed."""
+    trained_by(*MILK, "--max-epochs", "2")(tmp_path)
+    file = tmp_path / "run" / "last.npz"
+    arrays, meta = read_npz(file, "training state")
+    STATES[what](arrays, meta)
+    write_npz_atomic(file, arrays, meta)
+    line = ("--data", "data.npz", "--out", "run", "--resume", "--max-epochs", "3", "--quiet")
+    with inside(tmp_path):
+        assert cli(train.main, *line)[0] == 3
 
 
 def test_new_items_of_another_shape_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
