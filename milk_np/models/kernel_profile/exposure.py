@@ -1,7 +1,7 @@
 """Even exposure: items that lack modalities get about as many places as they are chosen.
 
 Less content says less of an item, so that its scores are nearer to those of the mean item, and the top of the lists
-goes to items of which more is known. With z' the mean vector of items, an item's vector becomes
+goes to items of which more is known. With z' the mean of items' vectors, an item's vector becomes
 
 z + strength * (sum over the modalities that it lacks of lift_m) * z'
 
@@ -26,7 +26,6 @@ from milk_np.models.kernel_profile.ranked import Ranked
 from milk_np.models.kernel_profile.spans import row_slices
 
 Owned = NDArray[np.bool_]
-Numbers = NDArray[np.intp]
 
 BLOCK_USERS = 256
 PLACES = 20

@@ -13,18 +13,18 @@ from milk_np.backends.select import get_backend
 from milk_np.data import Dataset
 from milk_np.files import Arrays
 from milk_np.models.base import Vectors
-from milk_np.models.kernel_profile.adjusting import Adjusted, adjustment
+from milk_np.models.kernel_profile.adjusting import ADJUSTING, Adjusted, adjustment
 from milk_np.models.kernel_profile.blocks import Items
 from milk_np.models.kernel_profile.by_blocks import collect, fit_by_blocks
 from milk_np.models.kernel_profile.by_ranking import choose_by_ranking
 from milk_np.models.kernel_profile.choice import START_NOISE, ContentKernel, choose, normalised
-from milk_np.models.kernel_profile.content import content_of, similarities
+from milk_np.models.kernel_profile.content import content_of
 from milk_np.models.kernel_profile.held_out import HeldOut
 from milk_np.models.kernel_profile.held_out_on_device import DeviceHeldOut
 from milk_np.models.kernel_profile.limits import CHOICE_ITEMS, HELD_ITEMS
 from milk_np.models.kernel_profile.need import MOST_IN_MEMORY, PRECISE_ITEMS, Plan
 from milk_np.models.kernel_profile.pairs import Pairs
-from milk_np.models.kernel_profile.ridge import owned_sets, weighted
+from milk_np.models.kernel_profile.ridge import owned_sets
 from milk_np.models.kernel_profile.samples import pairs_with, smoothed_gram, users_of
 from milk_np.models.kernel_profile.settings import KernelProfileSettings
 from milk_np.models.kernel_profile.smoother import Smoother
@@ -35,10 +35,6 @@ from milk_np.rng import generator
 Tell = Callable[[str, float], None]
 """What hears that a phase begins, and which share of the work is done."""
 
-ADJUSTING = ("centre", "metric", "length_power", "lifts")
-"""Those by which the items' vectors are adjusted (`.lengths`, `.exposure`), which files of earlier versions don't have:
-centre (K,), the mean vector of complete items; metric (K,), mean squares of users' vectors of unit length along each
-axis; length_power; lifts (M,)."""
 PARAMETERS = ("history", "mean_item", "sets", "coefficients", "kernel", "error", *ADJUSTING)
 """Arrays of a model, beside those of each modality: `axes0`, ... (D_m, r) of its whitening, r = 0 where it has none,
 and `landmark0`, ... (L, r or D_m), the landmarks' content under it.
@@ -68,8 +64,9 @@ def fit_profile(
     tell: Tell = _silent,
     plan: Plan | None = None,
     pairs: Pairs | None = None,
-) -> Arrays:
-    """The arrays named by PARAMETERS, and the landmarks' content; `tell` hears of the phases.
+) -> tuple[Arrays, Adjusted]:
+    """The arrays named by PARAMETERS but those of ADJUSTING, the landmarks' content, and how items' vectors are to be
+    adjusted; `tell` hears of the phases.
 
     On the host, `plan` says how much is worked on at once. `pairs` are those of `ds` where they lie elsewhere than in
     this process; their engine makes the sums over items too.
@@ -99,31 +96,17 @@ def fit_profile(
     history = table_of_zeros((ds.n_items, fitted.coefficients.shape[2]), plan.in_memory if plan else None)
     factor = np.maximum(popularity, 1) ** -settings.rarity
     mean_item = collect(fitted, backend, factor, popularity, items, history)
-    return {
+    arrays = {
         "history": history,
         "mean_item": mean_item,
         "sets": sets,
         "coefficients": fitted.coefficients,
         "kernel": np.array([kernel.scale, kernel.noise, *kernel.weights, *kernel.whitening]),
         "error": np.array(error),
-        **_adjusting(adjusted, _mean_item_vector(fitted.coefficients[0], landmarks, kernel)),
         **{f"landmark{m}": x for m, x in enumerate(landmarks)},
         **{f"axes{m}": x for m, x in enumerate(axes)},
     }
-
-
-def _adjusting(adjusted: Adjusted, centre: Vectors) -> Arrays:
-    """The arrays named by ADJUSTING; the metric is known once the axes are."""
-    metric = np.zeros(centre.shape, np.float32)
-    return {"centre": centre, "metric": metric, "length_power": np.array(adjusted.power), "lifts": adjusted.lifts}
-
-
-def _mean_item_vector(coefficients: Vectors, landmarks: Sequence[Vectors], kernel: ContentKernel) -> Vectors:
-    """Of complete items, for which the landmarks stand: (K,), from the whole set's coefficients (L, K)."""
-    similar = similarities(landmarks, landmarks, kernel.scale)
-    mean = weighted(similar, kernel.weights, np.ones(len(landmarks), np.bool_)).mean(axis=0)
-    out: Vectors = (mean @ coefficients).astype(np.float32)
-    return out
+    return arrays, adjusted
 
 
 def fit_smoother(pairs: Pairs, settings: KernelProfileSettings) -> Smoother:

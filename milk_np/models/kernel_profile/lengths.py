@@ -4,7 +4,7 @@ With s_j the root mean square of the scores of item j over users of unit length,
 
 z_j (s_j / s)^-power
 
-where s is that of the mean item's vector. An item whose scores are spread widely is at the top of many lists, and at
+where s is that of the mean vector of items. An item whose scores are spread widely is at the top of many lists, and at
 the bottom of others. On some data lists are better where all items stand out more alike. The power is the last of
 POWERS up to which each ranks held-out items clearly better than the one before, as whitening has to.
 """
@@ -51,10 +51,12 @@ def scaled_scores(scores: Vectors, power: float) -> Vectors:
     return out
 
 
-def scaled(vectors: Vectors, metric: Vectors, mean_item: Vectors, power: float) -> Vectors:
-    """`vectors` (n, K) of items under `power`, for the users' mean squares along each axis (K,), `metric`."""
-    squares = vectors**2 @ metric
-    out: Vectors = vectors * _factors(squares, float(mean_item**2 @ metric), power)[:, None]
+def scaled(vectors: Vectors, metric: Vectors, mean_square: float, power: float) -> Vectors:
+    """`vectors` (n, K) of items under `power`, for the users' mean squares along each axis (K,), `metric`, and the
+    `mean_square` of their scores of the mean item, s^2."""
+    if not power:
+        return vectors
+    out: Vectors = vectors * _factors(vectors**2 @ metric, mean_square, power)[:, None]
     return out
 
 

@@ -22,6 +22,8 @@ HELD_USERS = 4096
 """Most users whose lists of held-out items are looked at, in each fold."""
 KEPT_BYTES = 1 << 28
 """Most memory for what kernels that differ in noise alone share while held-out items are ranked."""
+MOST_EVEN = 4
+"""Modalities up to which exposure can be evened: every combination of them has a regression."""
 EVEN_USERS = 1024
 """Users of each fold, at most, whose lists decide how vectors of items are adjusted."""
 

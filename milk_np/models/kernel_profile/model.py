@@ -41,11 +41,12 @@ from milk_np.kernels.blas import one_blas_thread
 from milk_np.models.base import Vectors, data_sizes
 from milk_np.models.by_history import HistoryModel
 from milk_np.models.kernel_profile import memory
-from milk_np.models.kernel_profile.adjusting import adjusted, unadjusted
+from milk_np.models.kernel_profile.adjusting import ADJUSTING, adjusted, check_adjusting, known_by_held_out, unadjusted
 from milk_np.models.kernel_profile.by_ranks import RanksEngine
 from milk_np.models.kernel_profile.choice import ContentKernel
 from milk_np.models.kernel_profile.content import content, content_of, item_blocks, similarities
 from milk_np.models.kernel_profile.fit import BALANCING, PARAMETERS, fit_profile
+from milk_np.models.kernel_profile.limits import MOST_EVEN
 from milk_np.models.kernel_profile.model_signature import KernelProfileSignature
 from milk_np.models.kernel_profile.narrowing import balanced
 from milk_np.models.kernel_profile.on_device import DeviceVectors
@@ -88,6 +89,7 @@ class KernelProfile(KernelProfileSignature, HistoryModel):
         "coefficients": Field(FLOATS, ("S", "*", "K")),
         "centre": Field(FLOATS, ("K",), optional=True),
         "metric": Field(FLOATS, ("K",), optional=True),
+        "mean_square": Field(FLOATS, (), optional=True),
         "length_power": Field(FLOATS, (), optional=True),
         "lifts": Field(FLOATS, ("M",), optional=True),
         "kernel": Field(FLOATS, ("*",)),
@@ -181,6 +183,12 @@ class KernelProfile(KernelProfileSignature, HistoryModel):
         memory.refuse_too_little(self.settings, **data_sizes(ds))
         self._check_modalities("modality_weights", ds, shared=False)
         self._check_modalities("whitening", ds, shared=True)
+        if self.settings.exposure_strength and not known_by_held_out(ds.n_modalities, self.settings):
+            raise SettingsError(
+                f"even_exposure (--even-exposure): got {self.settings.even_exposure}, which can be done for at most "
+                f"{MOST_EVEN} modalities, each combination with a regression of its own; got {ds.n_modalities} and "
+                f"owned_sets {self.settings.owned_sets}; leave it at auto"
+            )
 
     def fit(
         self,
@@ -207,11 +215,10 @@ class KernelProfile(KernelProfileSignature, HistoryModel):
             self.imputer, self._arrays, self._on_device = MeanImputer().fit(ds), {}, None
             with one_blas_thread():
                 plan = memory.need_of(self.settings, **data_sizes(ds)).plan
-                fitted = fit_profile(ds, self._centres, self.settings, phases, plan, pairs)
+                fitted, chosen = fit_profile(ds, self._centres, self.settings, phases, plan, pairs)
                 phases("axes of the vectors", BALANCING)
-                chosen = {name: fitted[name] for name in ("length_power", "lifts")}
-                self._arrays = {**fitted, **{name: np.zeros_like(x) for name, x in chosen.items()}}
-                self._arrays = {**balanced(self, ds, plan.in_memory), **chosen}
+                self._arrays = fitted | unadjusted(ds.n_modalities, fitted["mean_item"].shape)
+                self._arrays = balanced(self, ds, chosen, plan.in_memory)
             if run is not None and self.ranks.first:
                 self.save(run.model)
         return self
@@ -240,13 +247,18 @@ class KernelProfile(KernelProfileSignature, HistoryModel):
 
     def _read(self, path: str | Path, arrays: Arrays) -> None:
         super()._read(path, arrays)
+        if not any(name in arrays for name in ADJUSTING):  # of an earlier version, which chose none of it
+            self.settings = self.settings.replace(length_power="0", even_exposure="0")
         self._arrays = self._parameters_of(path, arrays)
 
     def _parameters_of(self, source: str | Path, arrays: Mapping[str, NDArray[Any]]) -> Arrays:
         names = [*PARAMETERS, *(f"{name}{m}" for name in ("landmark", "axes") for m in range(len(self._centres)))]
-        arrays = {**unadjusted(len(self._centres), np.shape(arrays.get("mean_item", 0.0))), **arrays}
+        if not any(name in arrays for name in ADJUSTING):
+            arrays = {**unadjusted(len(self._centres), np.shape(arrays.get("mean_item", 0.0))), **arrays}
         require(source, arrays, *names)
-        return {name: arrays[name] for name in names}
+        found = {name: arrays[name] for name in names}
+        check_adjusting(source, found)
+        return found
 
     def _imputer_class(self) -> type[Imputer]:
         return MeanImputer

@@ -20,6 +20,7 @@ from milk_np.data.arrays import Split
 from milk_np.data.rows import row_blocks
 from milk_np.files import Arrays
 from milk_np.models.base import Floats, Vectors
+from milk_np.models.kernel_profile.adjusting import Adjusted, unadjusted
 from milk_np.models.kernel_profile.choice import ContentKernel
 from milk_np.models.kernel_profile.fit import table_of_zeros
 from milk_np.models.kernel_profile.folds import without_one
@@ -34,6 +35,8 @@ LOSS = 0.01
 """Share of NDCG that `auto` may lose."""
 MOST_USERS, MOST_ITEMS = 1 << 14, 1 << 14
 """Users and items whose vectors decide the axes."""
+MEAN_ITEMS = 2048
+"""Items whose mean vector is the unit of lifts."""
 HELD_SHARE, MOST_HELD, MOST_RANKING = 0.2, 4096, 8192
 """Training items that are held out for `auto`: a share, and at most so many; users who rank them."""
 
@@ -65,26 +68,32 @@ class Model(Protocol):
         """Vectors of items by their features."""
 
 
-def balanced(model: Model, ds: Dataset, in_memory: int | None = None) -> Arrays:
+def balanced(model: Model, ds: Dataset, chosen: Adjusted, in_memory: int | None = None) -> Arrays:
     """The arrays of a `model` just fitted to `ds` on balanced axes, cut to the width that its settings say.
+
+    Among them are those by which items' vectors are adjusted as was `chosen`.
 
     Histories of more numbers than `in_memory` go to disk.
     """
     settings, whole = model.settings, model.arrays()
-    width = _least_width(model, ds) if settings.width == "auto" else settings.most_numbers
-    axes = BalancedAxes.of(_some_users(model, ds), _some_items(model, ds)).cut(width)
+    width = _least_width(model, ds, chosen.power) if settings.width == "auto" else settings.most_numbers
+    axes = BalancedAxes.of(_some_users(model, ds), _some_items(model, ds, MOST_ITEMS, "items of axes")).cut(width)
     shape = whole["history"].shape[0], axes.users.shape[1]
     history = whole["history"] if shape == whole["history"].shape else table_of_zeros(shape, in_memory)
-    return turned_arrays(whole, axes, history, get_backend(settings.device, settings.threads))
+    arrays = turned_arrays(whole, axes, history, get_backend(settings.device, settings.threads))
+    if not chosen.power and not chosen.lifts.any():
+        return arrays | unadjusted(len(chosen.lifts), (axes.items.shape[1],))
+    items = np.concatenate(list(_some_items(model, ds, MEAN_ITEMS, "mean item")))
+    return arrays | chosen.arrays(turned(items, axes.items), axes.strength.astype(np.float32))
 
 
-def _least_width(model: Model, ds: Dataset) -> int:
-    """The least width that ranks held-out training items about as well as the whole one."""
+def _least_width(model: Model, ds: Dataset, power: float) -> int:
+    """The least width that ranks held-out training items about as well as the whole one, with lengths under `power`."""
     kernel, seed = model.kernel, model.settings.seed
     known = with_held_out(ds, seed)
     settings = model.settings.replace(
         width="full", kernel_noise=kernel.noise, modality_weights=kernel.weights, whitening=kernel.whitening,
-        length_power="0", even_exposure="0",
+        length_power=str(power), even_exposure="0",
     )  # fmt: skip
     trial = type(model)(settings).fit(known)  # type: ignore[call-arg]
     users, items, user, item = ranking_pairs(known, seed)
@@ -98,13 +107,13 @@ def _some_users(model: Model, ds: Dataset) -> Iterator[Vectors]:
         yield model.user_factors(ids)
 
 
-def _some_items(model: Model, ds: Dataset) -> Iterator[Vectors]:
-    """Vectors of training items, at most MOST_ITEMS drawn by the seed, in blocks.
+def _some_items(model: Model, ds: Dataset, most: int, stream: str) -> Iterator[Vectors]:
+    """Vectors of training items, at most `most` drawn by the seed and the name `stream`, in blocks.
 
     Half of them lack one of the modalities that they own, as new items may.
     """
     rng = generator(model.settings.seed, "modalities of axes")
-    for ids in _drawn(ds.train_items, MOST_ITEMS, model.settings.seed, "items of axes"):
+    for ids in _drawn(ds.train_items, most, model.settings.seed, stream):
         features = {name: ds.features[name][ids] for name in ds.modalities}
         yield model.encode_items(features, without_one(ds.available[ids], rng))
 
@@ -124,8 +133,6 @@ def turned_arrays(arrays: Arrays, axes: BalancedAxes, history: Vectors, backend:
         "history": turned_on(backend, arrays["history"], axes.users, history),
         "mean_item": turned(arrays["mean_item"][None], axes.users)[0],
         "coefficients": coefficients.reshape(S, L, -1),
-        "centre": turned(arrays["centre"][None], axes.items)[0],
-        "metric": axes.strength.astype(np.float32),
     }
 
 

@@ -170,7 +170,9 @@ class Need:
         M, D, most = len(self.widths), sum(self.widths), max(self.widths)
         axes = (1 if self.settings.whitening else len(TRIED)) * sum(min(self.landmarks, d) * d for d in self.widths)
         content = _FLOAT * (min(self.n, HELD_ITEMS) * D + self.landmarks * (D + most) + axes + 3 * most**2)
-        adjusted = 3 * min(self.U, EVEN_USERS) // FOLDS if self.settings.adjusts else 0  # copies of one fold's scores
+        adjusted = (
+            3 * min(self.U, EVEN_USERS) // 2 if self.settings.adjusts else 0
+        )  # scores of all folds, two copies of one
         if self.settings.whitening and self.settings.kernel_noise and not adjusted:
             return content + (M + 4) * _DOUBLE * min(self.n, CHOICE_ITEMS) ** 2
         tried = 1 if self.settings.whitening else len(TRIED)

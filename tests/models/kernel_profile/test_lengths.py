@@ -23,7 +23,7 @@ def test_vectors_are_divided_by_the_root_mean_square_of_their_scores(power: floa
     values, axes = np.linalg.eigh(P.T @ P / len(P))
     P, Z = P @ axes, Z @ axes  # the users' second moments are diagonal, as on balanced axes
     mean = Z.mean(axis=0)
-    found = scaled(Z.astype(np.float32), values.astype(np.float32), mean.astype(np.float32), power)
+    found = scaled(Z.astype(np.float32), values.astype(np.float32), float(mean**2 @ values), power)
     for z, got in zip(Z, found, strict=True):
         s, whole = (np.sqrt(np.mean([(p @ x) ** 2 for p in P])) for x in (z, mean))
         np.testing.assert_allclose(got, z * (s / whole) ** -power, rtol=1e-5)
@@ -44,8 +44,8 @@ def test_what_has_no_length_stays() -> None:
     Z = np.zeros((2, 3), np.float32)
     Z[1] = 2
     ones = np.ones(3, np.float32)
-    np.testing.assert_array_equal(scaled(Z, ones, 0 * ones, 0.5), Z)
-    np.testing.assert_allclose(scaled(Z, ones, ones, 1.0), [[0, 0, 0], [1, 1, 1]])
+    np.testing.assert_array_equal(scaled(Z, ones, 0.0, 0.5), Z)
+    np.testing.assert_allclose(scaled(Z, ones, 3.0, 1.0), [[0, 0, 0], [1, 1, 1]])
     assert np.isfinite(scaled_scores(np.zeros((3, 4), np.float32), 0.5)).all()
 
 

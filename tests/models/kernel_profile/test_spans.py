@@ -58,7 +58,7 @@ def fitted(ds: Dataset, engine: Any) -> dict[str, Any]:
     imputer = MeanImputer().fit(ds)
     centres = {name: imputer.fitted[f"mean_{name}"] for name in ds.modalities}
     with one_blas_thread():
-        return fit_profile(ds, centres, SETTINGS, pairs=of)
+        return fit_profile(ds, centres, SETTINGS, pairs=of)[0]
 
 
 @pytest.mark.parametrize(("rows", "users"), [(3, 2), (7, 5), (64, 16), (2048, 1 << 14)])
