@@ -71,15 +71,27 @@ class History(Tabular):
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Self:
         """The history that `to_json` gave. ValueError, TypeError or KeyError for what it never gives."""
-        found = cls(**{**values, "best_value": -math.inf if values["best_value"] is None else values["best_value"]})
-        for number, record in enumerate(found.records, 1):
-            if whole("epoch", record["epoch"], number) != number or not isinstance(record["losses"], dict):
+        records = values["records"]
+        if not isinstance(records, list):
+            raise TypeError(f"records are {records!r}, no list")
+        for number, record in enumerate(records, 1):
+            if whole("epoch", record["epoch"], number) != number:
                 raise ValueError(f"epoch {number} is recorded as {record['epoch']}")
-        whole("best_epoch", found.best_epoch, found.epochs)
-        whole("evaluations_since_best", found.evaluations_since_best, found.epochs)
-        if not all(isinstance(x, (int, float)) for x in (found.best_value, *found.seconds.values())):
-            raise TypeError("best_value and seconds have to be numbers")
-        return found
+            _numbers("losses", record["losses"])
+            _numbers("valid", record.get("valid", {}))
+        best = whole("best_epoch", values["best_epoch"], len(records))
+        whole("evaluations_since_best", values["evaluations_since_best"], len(records))
+        _numbers("best_value", {"best_value": values["best_value"]} if best else {})
+        if set(_numbers("seconds", values["seconds"])) != set(cls().seconds):
+            raise KeyError(f"seconds of {', '.join(cls().seconds)}")
+        return cls(**{**values, "best_value": values["best_value"] if best else -math.inf})
+
+
+def _numbers(name: str, values: object) -> dict[str, float]:
+    """`values` by name, which have to be numbers; TypeError if they aren't."""
+    if not isinstance(values, dict) or not all(type(value) in (int, float) for value in values.values()):
+        raise TypeError(f"{name}: expected numbers by name, got {values!r}")
+    return values
 
 
 def whole(name: str, value: object, most: int) -> int:

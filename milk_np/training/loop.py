@@ -228,6 +228,9 @@ class _Loop:
             raise DataError(f"{self.run.last}: its history can't be read ({error}); start the run again") from error
         taken = self.history.epochs * self.trainer.steps + self.first_step
         check_like(self.run.last, arrays, self.trainer.state(), MOST_MOVES * taken)
+        if self.history.best_epoch:
+            best = {f"best_{name}": x for name, x in self.model.arrays().items()}
+            check_like(self.run.last, arrays, best, MOST_MOVES * taken)
         self.best = {k.removeprefix("best_"): x for k, x in arrays.items() if k.startswith("best_")}
         self.trainer.load_state({k: x for k, x in arrays.items() if not k.startswith("best_")})
         pending = self._evaluation_due(self.history.epochs) and not self.history.evaluated()

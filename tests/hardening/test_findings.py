@@ -188,7 +188,7 @@ def _past(**values: Any) -> Callable[[dict[str, Any], dict[str, Any]], None]:
     return lambda _arrays, meta: meta["history"].update(values)
 
 
-STATES: dict[str, Callable[[dict[str, Any], dict[str, Any]], None]] = {
+STATES: dict[str, Callable[[dict[str, Any], dict[str, Any]], object]] = {
     "a row that was seen long before": _count("seen", -(2**31)),
     "more steps than were taken": _count("step_count", 2**62),
     "a step of another epoch": lambda _, meta: meta.update(step=10**6),
@@ -200,6 +200,14 @@ STATES: dict[str, Callable[[dict[str, Any], dict[str, Any]], None]] = {
     "a best epoch that never was": _past(best_epoch=9),
     "evaluations as a list": _past(evaluations_since_best=[1]),
     "seconds as text": _past(seconds={"training": "long"}),
+    "no seconds": _past(seconds=None),
+    "seconds of nothing": _past(seconds={}),
+    "records as text": _past(records=""),
+    "a best epoch without a value": _past(best_value=None),
+    "metrics that are none": lambda _, meta: meta["history"]["records"][0].update(valid=5),
+    "losses as text": lambda _, meta: meta["history"]["records"][0]["losses"].update(total="much"),
+    "the best model lost": lambda arrays, _: [arrays.pop(name) for name in list(arrays) if name.startswith("best_")],
+    "the best model of one user": lambda arrays, _: arrays.update(best_P=arrays["best_P"][:1]),
 }
 
 

@@ -13,7 +13,7 @@ from milk_np.backends.select import get_backend
 from milk_np.data import Dataset
 from milk_np.files import Arrays
 from milk_np.models.base import Vectors
-from milk_np.models.kernel_profile.adjusting import ADJUSTING, Adjusted, adjustment
+from milk_np.models.kernel_profile.adjusting import Adjusted, adjustment
 from milk_np.models.kernel_profile.blocks import Items
 from milk_np.models.kernel_profile.by_blocks import collect, fit_by_blocks
 from milk_np.models.kernel_profile.by_ranking import choose_by_ranking
@@ -35,9 +35,9 @@ from milk_np.rng import generator
 Tell = Callable[[str, float], None]
 """What hears that a phase begins, and which share of the work is done."""
 
-PARAMETERS = ("history", "mean_item", "sets", "coefficients", "kernel", "error", *ADJUSTING)
-"""Arrays of a model, beside those of each modality: `axes0`, ... (D_m, r) of its whitening, r = 0 where it has none,
-and `landmark0`, ... (L, r or D_m), the landmarks' content under it.
+PARAMETERS = ("history", "mean_item", "sets", "coefficients", "kernel", "error")
+"""Arrays of a model, beside those named by `.adjusting.ADJUSTING` and those of each modality: `axes0`, ... (D_m, r) of
+its whitening, r = 0 where it has none, and `landmark0`, ... (L, r or D_m), the landmarks' content under it.
 
 history (I, K), h times popularity^-rarity, zero for new items; mean_item (K,), its mean over all training pairs; sets
 (S, M) of modalities; coefficients (S, L, K); kernel (2 + 2 M,): scale, noise, weights, exponents of the whitening;
@@ -65,8 +65,9 @@ def fit_profile(
     plan: Plan | None = None,
     pairs: Pairs | None = None,
 ) -> tuple[Arrays, Adjusted]:
-    """The arrays named by PARAMETERS but those of ADJUSTING, the landmarks' content, and how items' vectors are to be
-    adjusted; `tell` hears of the phases.
+    """The arrays named by PARAMETERS, the landmarks' content, and how items' vectors are to be adjusted.
+
+    `tell` hears of the phases.
 
     On the host, `plan` says how much is worked on at once. `pairs` are those of `ds` where they lie elsewhere than in
     this process; their engine makes the sums over items too.

@@ -252,7 +252,11 @@ class KernelProfile(KernelProfileSignature, HistoryModel):
         self._arrays = self._parameters_of(path, arrays)
 
     def _parameters_of(self, source: str | Path, arrays: Mapping[str, NDArray[Any]]) -> Arrays:
-        names = [*PARAMETERS, *(f"{name}{m}" for name in ("landmark", "axes") for m in range(len(self._centres)))]
+        names = [
+            *PARAMETERS,
+            *(f"{name}{m}" for name in ("landmark", "axes") for m in range(len(self._centres))),
+            *ADJUSTING,
+        ]
         if not any(name in arrays for name in ADJUSTING):
             arrays = {**unadjusted(len(self._centres), np.shape(arrays.get("mean_item", 0.0))), **arrays}
         require(source, arrays, *names)
