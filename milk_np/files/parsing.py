@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 from milk_np.errors import DataError
 
+HALVES = re.compile(rb"\\u[dD][89a-fA-F]|\xed[\xa0-\xbf]")
+"""Halves of a character: two that belong together are one, one alone can't be written anywhere."""
+
 
 def parse_json(text: str | bytes, where: object) -> Any:
-    """The value; DataError, which begins with `where`, for anything else, numbers and nesting without end included."""
+    """The value; DataError, which begins with `where`, for anything else.
+
+    That is also for numbers and nesting without end, and for text with half a character.
+    """
     try:
-        return json.loads(text)
+        raw = text if isinstance(text, bytes) else text.encode()
+        value = json.loads(raw)
+        if HALVES.search(raw):
+            json.dumps(value, ensure_ascii=False).encode()
+        return value
     except (ValueError, RecursionError) as error:  # UnicodeDecodeError is a ValueError
         raise DataError(f"{where}: not JSON ({error}); was it edited?") from None
 

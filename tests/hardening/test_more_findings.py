@@ -19,6 +19,7 @@ from milk_np.data.importers.arrow import ArrowTable
 from milk_np.data.importers.feature_files import read_vectors
 from milk_np.errors import DataError, MilkError, ModalityError
 from milk_np.files import load_arrays, read_npz, write_npz_atomic
+from milk_np.files.parsing import parse_json
 from milk_np.models.kernel_profile.model import KernelProfile
 from milk_np.models.registry import stored_settings
 from milk_np.models.stored import load
@@ -106,3 +107,13 @@ def test_a_process_killed_while_it_starts_threads_stops_no_other() -> None:
     numba.set_num_threads(numba.get_num_threads())  # makes the lock
     assert call(killed).code == -signal.SIGKILL
     assert call(lambda: numba.set_num_threads(1), 20).fault == ""
+
+
+@pytest.mark.parametrize(
+    "text", ['"\\ud800"', b'"\xed\xa0\x80"', '"\ud800"', '{"\\udc00": 1}', '["\\ud83d", "\\ude00"]']
+)
+def test_half_a_character_in_json_is_told(text: str | bytes) -> None:
+    """A name in a state of training was one: the report of the run couldn't be written."""
+    with pytest.raises(DataError, match=r"^meta.json: not JSON"):
+        parse_json(text, "meta.json")
+    assert parse_json('"\\ud83d\\ude00"', "meta.json") == "\U0001f600"
