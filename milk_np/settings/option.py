@@ -129,8 +129,15 @@ def _as_type(value: object, type_: type) -> Scalar | None:
     if isinstance(value, (bool, str)) or not (hasattr(value, "__index__") or hasattr(value, "__float__")):
         return None
     if type_ is float:
-        return float(value)  # type: ignore[arg-type]
+        return _as_float(value)
     return int(value.__index__()) if hasattr(value, "__index__") else None
+
+
+def _as_float(value: Any) -> float | None:
+    try:
+        return float(value)
+    except OverflowError:  # a whole number of more than 308 digits
+        return None
 
 
 def refuse_unknown(names: Iterable[str], known: Iterable[str], what: str) -> None:

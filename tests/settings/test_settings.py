@@ -146,6 +146,11 @@ def test_numpy_numbers_become_plain_ones(name: str) -> None:
     assert type(MilkSettings(dim=np.int64(8)).dim) is int  # type: ignore[arg-type]
 
 
+def test_a_whole_number_beyond_every_float_is_refused() -> None:
+    with pytest.raises(SettingsError, match=r"lr \(--lr\): got 1000+, expected a finite number above 0"):
+        MilkSettings(lr=10**400)
+
+
 def test_words_match_in_any_case_and_text_lists_are_split() -> None:
     settings = MilkSettings(protocol="ftmt", valid_metric="Recall@20", without="CMAM, ceim", topk="5,7")  # type: ignore[arg-type]
     assert settings.protocol == "FTMT"
