@@ -8,7 +8,7 @@ from typing import ClassVar
 from milk_np.errors import SettingsError
 from milk_np.settings.option import Value, option
 from milk_np.settings.shared import Kind, Settings, Space
-from milk_np.text import size_bytes
+from milk_np.text import SIZE, size_bytes
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,12 @@ class KernelProfileSettings(Settings):
     width: str = option(
         "full", str, "kernel-profile",
         "numbers of a vector that are kept: a number; auto: the least that ranks held-out training items about as "
-        "well; full: all", metavar="N|auto|full",
+        "well; full: all", choices=("auto", "full"), number=int, low=1, metavar="N|auto|full",
     )
     memory: str = option(
         "", str, "kernel-profile",
         "most memory of the fit on top of the data set, such as 2GB: smaller blocks, vectors on disk; not given: what "
-        "is fastest", metavar="SIZE",
+        "is fastest", number=int, words=SIZE, metavar="SIZE",
     )
     landmarks: int = option(
         1024, int, "kernel-profile", "number of landmarks: training items that content is compared with",
@@ -85,28 +85,18 @@ class KernelProfileSettings(Settings):
     length_power: str = option(
         "auto", str, "kernel-profile",
         "vectors of items are divided by (root mean square of their scores)^X; 0: not at all; auto: 0, 0.25 or 0.5, by "
-        "ranking held-out training items", metavar="X|auto",
+        "ranking held-out training items", choices=("auto",), number=float, low=0, high=1, metavar="X|auto",
     )
     even_exposure: str = option(
         "auto", str, "kernel-profile",
         "how far items that lack modalities are lifted towards the places that they are chosen for: 0 not, 1 as far "
-        "as held-out training items say; auto: 0, 0.25 or 0.5, as far as these surely rank no worse", metavar="X|auto",
+        "as held-out training items say; auto: 0, 0.25 or 0.5, as far as these surely rank no worse",
+        choices=("auto",), number=float, low=0, high=1, metavar="X|auto",
     )
     # fmt: on
 
     def _check_together(self) -> None:
         super()._check_together()
-        if self.width not in ("auto", "full") and not (self.width.isdecimal() and int(self.width) > 0):
-            raise SettingsError(
-                f"width (--width): got {self.width!r}, expected a whole number of at least 1, auto or full"
-            )
-
-        for name in ("length_power", "even_exposure"):
-            if not _is_share(getattr(self, name)):
-                raise SettingsError(
-                    f"{name} (--{name.replace('_', '-')}): got {getattr(self, name)!r}, expected a number from 0 to 1, "
-                    "or auto"
-                )
         try:
             _ = self.memory_bytes
         except ValueError as error:
@@ -140,7 +130,8 @@ class KernelProfileSettings(Settings):
     @property
     def most_numbers(self) -> int:
         """Numbers of a vector at most; fewer with `width` auto, or where there are fewer landmarks."""
-        return min(self.profile_width, int(self.width)) if self.width.isdecimal() else self.profile_width
+        whole = self.width in ("auto", "full")
+        return self.profile_width if whole else min(self.profile_width, int(self.width))
 
     def described(self) -> dict[str, str]:
         """The sizes that decide what a fit costs."""
@@ -151,11 +142,3 @@ class KernelProfileSettings(Settings):
     def tuning_space(self) -> Space:
         """How histories are completed; the rest is chosen from the data."""
         return {"smoothing": (30.0, 100.0, 300.0), "smoothing_rank": (32, 64, 128)}
-
-
-def _is_share(text: str) -> bool:
-    """Whether `text` is auto or a number from 0 to 1."""
-    try:
-        return text == "auto" or 0 <= float(text) <= 1
-    except ValueError:
-        return False
