@@ -29,7 +29,8 @@ class Option:
     `low` and `high` are inclusive bounds, `above` is an exclusive one; `choices` match in any case.
     `number` is the type of the numbers that a text may be besides its `choices`, and keeps as text; a text without
     choices may be anything else too, which `words` describe. `none` says what an unset value means; if it is empty,
-    the setting can't be unset.
+    the setting can't be unset. `nothing` is the word of the help for a default that stands for nothing given: an empty
+    text or list ("none" where there is no word), or 0.
     """
 
     type: type
@@ -44,6 +45,7 @@ class Option:
     words: str = ""
     many: Literal["no", "yes", "maybe"] = "no"
     none: str = ""
+    nothing: str = ""
     metavar: str = ""
 
     def expected(self) -> str:

@@ -35,7 +35,7 @@ class KernelProfileSettings(Settings):
     memory: str = option(
         "", str, "kernel-profile",
         "most memory of the fit on top of the data set, such as 2GB: smaller blocks, vectors on disk; not given: what "
-        "is fastest", number=int, words=SIZE, metavar="SIZE",
+        "is fastest", number=int, words=SIZE, nothing="no limit", metavar="SIZE",
     )
     landmarks: int = option(
         1024, int, "kernel-profile", "number of landmarks: training items that content is compared with",
@@ -70,17 +70,18 @@ class KernelProfileSettings(Settings):
     )
     kernel_noise: float = option(
         0.0, float, "kernel-profile",
-        "L2 penalty of the regression on content; 0: chosen by ranking held-out training items",
-        low=0,
+        "L2 penalty of the regression on content; 0: chosen by ranking held-out training items", low=0,
+        nothing="chosen",
     )
     modality_weights: tuple[float, ...] = option(
         (), float, "kernel-profile", "weight of each modality; if not given, chosen by leave-one-out error", above=0,
-        many="yes", metavar="X,X",
+        many="yes", nothing="chosen", metavar="X,X",
     )
     whitening: tuple[float, ...] = option(
         (), float, "kernel-profile",
         "whitening strength per modality, or one for all: 0 none, 1 full; if not given, chosen from 0, 0.5, 1 by "
-        "ranking held-out training items", low=0, high=1, many="yes", metavar="X,X",
+        "ranking held-out training items", low=0, high=1, many="yes", nothing="chosen",
+        metavar="X,X",
     )
     length_power: str = option(
         "auto", str, "kernel-profile",
