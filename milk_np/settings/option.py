@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, cast
 
 from milk_np.errors import SettingsError
@@ -139,6 +139,12 @@ class Option:
 def option(default: Value, type_: type, group: str, help_: str, **more: Any) -> Any:
     """Dataclass field of a setting; `more` are further attributes of `Option`."""
     return field(default=default, metadata={"option": Option(type_, group, help_, **more)})
+
+
+def retold(parent: Any, name: str, help_: str) -> Any:
+    """Dataclass field of a setting of `parent`, with other help: for a model to which it means less."""
+    inherited = parent.__dataclass_fields__[name]
+    return field(default=inherited.default, metadata={"option": replace(inherited.metadata["option"], help=help_)})
 
 
 def _same(found: tuple[Scalar, ...], given: Iterable[object]) -> tuple[Scalar, ...]:

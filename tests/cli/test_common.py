@@ -83,6 +83,7 @@ def test_what_is_chosen_from_the_data_is_said_to_be(capsys: pytest.CaptureFixtur
         train.main(["--preset", "best", "--help"])
     shown = " ".join(capsys.readouterr().out.split())
     chosen = {"--memory": "no limit"} | dict.fromkeys(("--kernel-noise", "--modality-weights", "--whitening"), "chosen")
+    assert "imputed for the content profile that the model is compared with (default: mean)" in shown
     for option, default in chosen.items():
         found = re.search(rf"{option} [^(]*\(default: ([^)]*)\)", shown)
         assert found is not None

@@ -53,7 +53,7 @@ class KernelProfileSignature:
             preset : {best}
                 short name of this model
             impute : {zero, mean, map, nearest}
-                how missing modalities are imputed
+                how missing modalities are imputed for the content profile that the model is compared with
             seed : int
                 random seed
             profile_width : int

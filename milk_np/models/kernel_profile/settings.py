@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from milk_np.errors import SettingsError
-from milk_np.settings.option import Value, option
+from milk_np.settings.option import Value, option, retold
 from milk_np.settings.shared import Kind, Settings, Space
 from milk_np.text import SIZE, size_bytes
 
@@ -26,6 +26,10 @@ class KernelProfileSettings(Settings):
         "kernel-profile", str, "model", "model to train", choices=("kernel-profile",), metavar="NAME",
     )
     preset: str = option("best", str, "model", "short name of this model", choices=("best",))
+    impute: str = retold(
+        Settings, "impute",
+        "how missing modalities are imputed for the content profile that the model is compared with",
+    )
     profile_width: int = option(1024, int, "kernel-profile", "maximum vector dimension", low=1, high=65536)
     width: str = option(
         "full", str, "kernel-profile",
