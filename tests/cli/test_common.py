@@ -71,6 +71,12 @@ def test_help_shows_groups_defaults_choices_examples_and_exit_codes(
         assert text in shown
 
 
+def test_help_says_how_to_see_the_options_of_other_models(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        train.main(["--help"])
+    assert "--model NAME --help (or --preset best --help) those of another model" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_every_default_is_said(name: str) -> None:
     shown = Parser("milk-test", "Test.")
