@@ -27,11 +27,15 @@ def bytes_text(size: float) -> str:
     return f"{size / 2**30:.1f} GB" if size >= 2**30 else f"{size / 2**20:.1f} MB"
 
 
+SIZE = "a size such as 4GB or 512MB"
+"""What `size_bytes` expects, in words."""
+
+
 def size_bytes(text: str) -> int:
     """Bytes of a size such as 3.4 GB, 512M or 1048576, in binary units. Raises ValueError for anything else."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(?:([kmgt])?i?b?)", text.strip().lower())
     if found is None:
-        raise ValueError(f"got {text!r}, expected a size such as 4GB or 512MB")
+        raise ValueError(f"got {text!r}, expected {SIZE}")
     return int(float(found[1]) * 1024 ** " kmgt".index(found[2] or " "))
 
 

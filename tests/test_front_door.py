@@ -90,8 +90,9 @@ def test_type_checkers_know_every_setting_of_every_model(installed: Path) -> Non
     assert len(shown) == len(names)
     for name, text in zip(trained(), shown, strict=True):
         for setting, option in constructor_options(name).items():
-            kind = option.type.__name__
-            wanted = re.escape(option.choices[0]) if option.choices else rf"{kind}\b"
+            kind = (option.number or option.type).__name__
+            words = option.choices and option.number is None
+            wanted = re.escape(option.choices[0]) if words else rf"{kind}\b"
             assert re.search(rf"\*?, {setting}: [^,]*{wanted}", text), (name, setting, text)
         assert text.endswith(f'{model_class(name).__name__}"')
 

@@ -14,7 +14,7 @@ from milk_np.cli.fresh import NewItems
 from milk_np.cli.rejects import Place, Rejects
 from milk_np.cli.shard import of_shard
 from milk_np.cli.source import Source
-from milk_np.errors import DataError
+from milk_np.errors import DataError, SettingsError
 from milk_np.serving import recommend as lists
 from milk_np.serving.identity import Index
 from milk_np.serving.output import Table
@@ -82,6 +82,11 @@ class Delivered:
 
 def job_of(given: argparse.Namespace, source: Source) -> Job:
     """What the line asks for."""
+    if given.history is not None and not source.model.serves_histories:
+        raise SettingsError(
+            "--history: this model knows only the users of its training; train one with --preset best, or MILK with "
+            "--users profile or both"
+        )
     if given.new_item is not None:
         return _new_items(given, source)
     new = None

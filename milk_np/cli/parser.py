@@ -131,10 +131,15 @@ def _metavar(option: Option) -> str:
 
 
 def _help(option: Option, default: object) -> str:
-    if isinstance(default, tuple):
-        default = ",".join(map(str, default)) or "none"
-    shown = option.none if default is None else default
-    return f"{option.help} (default: {shown})".replace("%", "%%")
+    return f"{option.help} (default: {_shown(option, default)})".replace("%", "%%")
+
+
+def _shown(option: Option, default: object) -> str:
+    if default is None:
+        return option.none
+    if not default and option.nothing:
+        return option.nothing
+    return (",".join(map(str, default)) if isinstance(default, tuple) else str(default)) or "none"
 
 
 def _join_negatives(line: Sequence[str]) -> list[str]:

@@ -90,7 +90,10 @@ def _idle(setting: str, value: object, name: str) -> bool:
     if setting in registry.settings_class(name).options():
         return False
     first = registry.settings_class(registry.owners(setting)[0])
-    return bool(first.options()[setting].check(value) == getattr(first(), setting))
+    try:
+        return bool(first.options()[setting].check(value) == getattr(first(), setting))
+    except ValueError:  # not even a value of that setting; that the model doesn't have it is told first
+        return False
 
 
 def given_settings(given: argparse.Namespace) -> dict[str, object]:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 PROGRAM = "milk-train"
 DESCRIPTION = """Train a recommender of new items whose modalities may be missing, and evaluate it.
 
+--help shows MILK's options; --model NAME --help (or --preset best --help) those of another model.
+
 Without --data it trains on a built-in synthetic set. The best epoch on the validation items is kept;
 the table shows results on the test items, overall and by number of missing modalities, next to a
 content profile and random order, which need no training. The run folder holds config.toml, env.json,

@@ -22,6 +22,10 @@ from milk_np.serving.recommend import Historian
 class Encoder(Historian, Protocol):
     """A model that also encodes items that aren't in the data."""
 
+    @property
+    def serves_histories(self) -> bool:
+        """Whether `encode_users` works; see `Recommender.serves_histories`."""
+
     def encode_items(
         self, features: Mapping[str, NDArray[Any] | None], available: NDArray[np.bool_] | None = None
     ) -> Vectors:

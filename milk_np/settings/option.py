@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, cast
 
 from milk_np.errors import SettingsError
@@ -16,8 +16,9 @@ from milk_np.text import nearest
 
 Scalar = int | float | str
 Value = Scalar | tuple[Scalar, ...] | None
+_Type = type  # `type` is a field of Option
 
-_WORDS: dict[type, str] = {int: "whole number", float: "finite number", str: "name"}
+_WORDS: dict[type, str] = {int: "whole number", float: "number", str: "name"}
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,10 @@ class Option:
 
     `many` says whether it is one value ("no"), a sequence ("yes") or either ("maybe": a count or a list).
     `low` and `high` are inclusive bounds, `above` is an exclusive one; `choices` match in any case.
-    `none` says what an unset value means; if it is empty, the setting can't be unset.
+    `number` is the type of the numbers that a text may be besides its `choices`, and keeps as text; a text without
+    choices may be anything else too, which `words` describe. `none` says what an unset value means; if it is empty,
+    the setting can't be unset. `nothing` is the word of the help for a default that stands for nothing given: an empty
+    text or list ("none" where there is no word), or 0.
     """
 
     type: type
@@ -37,8 +41,11 @@ class Option:
     low: float | None = None
     high: float | None = None
     above: float | None = None
+    number: _Type | None = None
+    words: str = ""
     many: Literal["no", "yes", "maybe"] = "no"
     none: str = ""
+    nothing: str = ""
     metavar: str = ""
 
     def expected(self) -> str:
@@ -50,11 +57,21 @@ class Option:
         return f"values separated by commas, each {self._expected_scalar()}"
 
     def _expected_scalar(self) -> str:
+        if self.words:
+            return self.words
+        if self.number is not None:
+            return f"{self._in_words(self.number)}, or {' or '.join(self.choices)}"
         if self.choices:
             return "one of " + ", ".join(self.choices)
-        return f"a {_WORDS[self.type]}{self._range()}"
+        return self._in_words(self.type)
+
+    def _in_words(self, kind: _Type) -> str:
+        unbounded = "finite " if kind is float and self.high is None else ""
+        return f"a {unbounded}{_WORDS[kind]}{self._range()}"
 
     def _range(self) -> str:
+        if self.low is not None and self.high is not None:
+            return f" from {self.low:g} to {self.high:g}"
         lower = "" if self.low is None else f" of at least {self.low:g}"
         if self.above is not None:
             lower = f" above {self.above:g}"
@@ -88,12 +105,24 @@ class Option:
         return self._checked(value)
 
     def _checked(self, value: object) -> Scalar:
-        scalar = _as_type(value, self.type)
-        if scalar is not None and isinstance(scalar, str) and self.choices:
+        scalar = self._number_as_text(value) or _as_type(value, self.type)
+        if isinstance(scalar, str) and not self._is_number(scalar) and self.choices:
             scalar = {choice.lower(): choice for choice in self.choices}.get(scalar.lower())
         if scalar is None or not self._in_range(scalar):
             raise ValueError(f"got {value!r}, expected {self.expected()}")
         return scalar
+
+    def _number_as_text(self, value: object) -> str:
+        """The text of a number, as somebody would type it; empty if the setting takes none, or not this one."""
+        number = None if self.number is None else _as_type(value, self.number)
+        return "" if number is None else repr(number).removesuffix(".0")
+
+    def _is_number(self, text: str) -> bool:
+        """Whether a text is a number that the setting takes."""
+        try:
+            return self.number is not None and self._in_range(self.number(text))
+        except ValueError:
+            return False
 
     def _in_range(self, value: Scalar) -> bool:
         if isinstance(value, str):
@@ -110,6 +139,12 @@ class Option:
 def option(default: Value, type_: type, group: str, help_: str, **more: Any) -> Any:
     """Dataclass field of a setting; `more` are further attributes of `Option`."""
     return field(default=default, metadata={"option": Option(type_, group, help_, **more)})
+
+
+def retold(parent: Any, name: str, help_: str) -> Any:
+    """Dataclass field of a setting of `parent`, with other help: for a model to which it means less."""
+    inherited = parent.__dataclass_fields__[name]
+    return field(default=inherited.default, metadata={"option": replace(inherited.metadata["option"], help=help_)})
 
 
 def _same(found: tuple[Scalar, ...], given: Iterable[object]) -> tuple[Scalar, ...]:
@@ -129,8 +164,15 @@ def _as_type(value: object, type_: type) -> Scalar | None:
     if isinstance(value, (bool, str)) or not (hasattr(value, "__index__") or hasattr(value, "__float__")):
         return None
     if type_ is float:
-        return float(value)  # type: ignore[arg-type]
+        return _as_float(value)
     return int(value.__index__()) if hasattr(value, "__index__") else None
+
+
+def _as_float(value: Any) -> float | None:
+    try:
+        return float(value)
+    except OverflowError:  # a whole number of more than 308 digits
+        return None
 
 
 def refuse_unknown(names: Iterable[str], known: Iterable[str], what: str) -> None:

@@ -23,6 +23,8 @@ def annotation(option: Option) -> tuple[str, Any]:
 
 
 def _scalar(option: Option) -> tuple[str, Any]:
+    if option.number is not None:
+        return f"{option.number.__name__} | str", option.number | str
     if not option.choices:
         return option.type.__name__, option.type
     words = ", ".join(f'"{word}"' for word in option.choices)

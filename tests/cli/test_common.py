@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import re
 import signal
 import subprocess
 import sys
@@ -16,11 +17,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from milk_np import errors
-from milk_np.cli import evaluate, recommend, reproduce, tune
+from milk_np.cli import evaluate, recommend, reproduce, train, tune
 from milk_np.cli.common import EXIT_BROKEN_PIPE, EXIT_INTERRUPTED, EXIT_UNEXPECTED, run_command
 from milk_np.cli.parser import Parser, add_common, add_settings
 from milk_np.cli.settings import given_settings, read_settings
 from milk_np.models.milk.settings import MilkSettings
+from milk_np.models.registry import MODELS, settings_class
 
 
 def parser() -> Parser:
@@ -67,6 +69,31 @@ def test_help_shows_groups_defaults_choices_examples_and_exit_codes(
     shown = capsys.readouterr().out
     for text in ("objective:", "(default: 0.001)", "paper|reference", "milk-test --lr .1", "exit codes:\n  0    done"):
         assert text in shown
+
+
+def test_help_says_how_to_see_the_options_of_other_models(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        train.main(["--help"])
+    assert "--model NAME --help (or --preset best --help) those of another model" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_default_is_said(name: str) -> None:
+    shown = Parser("milk-test", "Test.")
+    add_settings(shown, of=settings_class(name))
+    assert "(default: )" not in shown.format_help()
+
+
+def test_what_is_chosen_from_the_data_is_said_to_be(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        train.main(["--preset", "best", "--help"])
+    shown = " ".join(capsys.readouterr().out.split())
+    chosen = {"--memory": "no limit"} | dict.fromkeys(("--kernel-noise", "--modality-weights", "--whitening"), "chosen")
+    assert "imputed for the content profile that the model is compared with (default: mean)" in shown
+    for option, default in chosen.items():
+        found = re.search(rf"{option} [^(]*\(default: ([^)]*)\)", shown)
+        assert found is not None
+        assert found[1] == default
 
 
 @pytest.mark.parametrize(

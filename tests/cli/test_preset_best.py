@@ -155,10 +155,26 @@ def test_the_content_profile_serves_histories_too(folder: Path, capsys: pytest.C
     assert len(rows) == 3
 
 
+UNSERVED = (
+    "milk-recommend: error: --history: this model knows only the users of its training; train one with --preset "
+    "best, or MILK with --users profile or both\n"
+)
+
+
+@pytest.mark.parametrize("more", [[], ["--data", "data.npz"], ["--fresh", "absent.npz"]])
+def test_a_model_of_its_own_users_alone_says_how_to_train_another(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, more: list[str]
+) -> None:
+    monkeypatch.chdir(folder)
+    for model in (["free"], ["random", "--data", "data.npz"]):
+        assert recommend.main(["--model", *model, *more, "--history", "i1"]) == 2
+        assert capsys.readouterr().err == UNSERVED
+
+
 @pytest.mark.parametrize(
     ("model", "history", "code", "message"),
     [
-        ("free", "i1,i2", 2, "--users profile"),
+        ("free", "i1,i2", 2, UNSERVED),
         ("run", "i1,i999", 3, "item 'i999' is not in the data set"),
         ("run", ",", 2, "--history: expected items separated by commas"),
         ("run", "i1," * 500 + "i999", 3, "item 'i999' is not in the data set"),

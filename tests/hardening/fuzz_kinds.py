@@ -21,6 +21,7 @@ from fuzz_models import (
     change_journal,
     change_part,
     served,
+    settings_of_two,
     shards_trained,
     trained_by,
     use_journal,
@@ -32,12 +33,6 @@ from job_cases import MILK, data, in_parts, in_shards, model
 from mutants import changed_bytes, changed_json, changed_lines, changed_npy, changed_npz, changed_table
 
 from milk_np.cli import merge, recommend, reproduce, train, tune
-from milk_np.models.registry import make_settings
-
-
-def void(_value: object) -> None:
-    """Nothing."""
-
 
 KINDS: dict[str, Kind] = {
     "data": Kind(data, one_of(data__npz=rarely(changed_npz)), lambda: use_data("data.npz")),
@@ -60,11 +55,7 @@ KINDS: dict[str, Kind] = {
                last__npz=rarely(changed_npz)),
         lambda: cli(train.main, *RESUMED),
     ),
-    "settings": Kind(
-        lambda folder: void((folder / "config.toml").write_text(make_settings({"model": "milk"}).to_toml())),
-        one_of(config__toml=changed_lines),
-        use_settings,
-    ),
+    "settings": Kind(settings_of_two, one_of(config__toml=changed_lines), use_settings),
     "tables": Kind(raw_with_times, one_of(pairs__csv=changed_table), use_tables),
     "features": Kind(
         raw_with_times,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import random
+from argparse import Namespace
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
@@ -18,11 +19,13 @@ from job_cases import CHANGES, MILK, QUIET, data, in_shards, inside, model, quie
 from mutants import changed_json
 
 from milk_np.cli import train
+from milk_np.cli.settings import read_settings
 from milk_np.machine import threads
-from milk_np.models.registry import load_settings
+from milk_np.models.registry import load_settings, make_settings
 from milk_np.models.stored import StoredModel, load
 from milk_np.service.core import Service
 from milk_np.serving.parts import KEY
+from milk_np.settings.toml import toml_value
 
 RESUMED = ("--data", "data.npz", "--out", "run", "--resume", "--max-epochs", "3", "--quiet", "--threads", "1")
 
@@ -52,10 +55,18 @@ def use_model() -> Any:
     return found.found.tobytes(), found.score.tobytes()
 
 
+def settings_of_two(folder: Path) -> None:
+    """`config.toml` of MILK, with the kernel profile's settings at their defaults, as version 0.1.0 wrote them."""
+    milk, other = (make_settings({"model": name}).to_dict() for name in ("milk", "kernel-profile"))
+    values = {name: value for name, value in (other | milk).items() if value is not None}
+    (folder / "config.toml").write_text("".join(f"{name} = {toml_value(value)}\n" for name, value in values.items()))
+
+
 def use_settings() -> None:
-    """Read a file of settings as the commands do."""
+    """Read a file of settings as the commands do: for the threads, as a run's own, and as the one of --config."""
     threads.requested(["--config", "config.toml"])
     load_settings("config.toml")
+    read_settings(Namespace(config="config.toml"))
 
 
 def shards_trained(folder: Path) -> None:

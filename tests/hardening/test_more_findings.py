@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import zipfile
+from argparse import Namespace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,10 +15,11 @@ import pytest
 from forked import call
 from numba.np.ufunc import parallel
 
+from milk_np.cli.settings import read_settings
 from milk_np.data import make_synthetic
 from milk_np.data.importers.arrow import ArrowTable
 from milk_np.data.importers.feature_files import read_vectors
-from milk_np.errors import DataError, MilkError, ModalityError
+from milk_np.errors import DataError, MilkError, ModalityError, SettingsError
 from milk_np.files import load_arrays, read_npz, write_npz_atomic
 from milk_np.files.parsing import parse_json
 from milk_np.models.kernel_profile.model import KernelProfile
@@ -48,6 +50,14 @@ def test_a_preset_that_is_a_list_is_left_out() -> None:
     with pytest.raises(MilkError):
         stored_settings({"preset": ["paper"], "lr": -1.0}, "config.toml: key")
     assert stored_settings({"preset": ["paper"]}, "config.toml: key").preset == "paper"
+
+
+@pytest.mark.parametrize("line", ["length_power = 2.5", "owned_sets = 3", "landmarks = 'many'", "whitening = [[]]"])
+def test_a_value_that_another_model_refuses_is_told_as_that_models_setting(tmp_path: Path, line: str) -> None:
+    path, name = tmp_path / "config.toml", line.partition(" ")[0]
+    path.write_text(line)
+    with pytest.raises(SettingsError, match=rf"config\.toml: {name} .*kernel-profile; milk doesn't have it"):
+        read_settings(Namespace(config=str(path)))
 
 
 def test_rows_without_numbers_are_refused(tmp_path: Path) -> None:

@@ -127,7 +127,7 @@ def _described(options: Mapping[str, Option]) -> list[str]:
 
 def _kind(option: Option) -> str:
     """The type in words, choices in braces."""
-    return f"{{{', '.join(option.choices)}}}" if option.choices else annotation(option)[0]
+    return f"{{{', '.join(option.choices)}}}" if option.choices and not option.number else annotation(option)[0]
 
 
 def main() -> None:

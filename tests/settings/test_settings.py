@@ -146,6 +146,57 @@ def test_numpy_numbers_become_plain_ones(name: str) -> None:
     assert type(MilkSettings(dim=np.int64(8)).dim) is int  # type: ignore[arg-type]
 
 
+def test_a_whole_number_beyond_every_float_is_refused() -> None:
+    with pytest.raises(SettingsError, match=r"lr \(--lr\): got 1000+, expected a finite number above 0"):
+        MilkSettings(lr=10**400)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [
+        ("width", 64, "64"),
+        ("width", np.int32(64), "64"),
+        ("width", "64", "64"),
+        ("width", "Full", "full"),
+        ("length_power", 0.0, "0"),
+        ("length_power", 1, "1"),
+        ("even_exposure", np.float64(0.25), "0.25"),
+        ("even_exposure", "0.50", "0.50"),
+        ("memory", 2**31, "2147483648"),
+    ],
+)
+def test_a_text_that_may_be_a_number_takes_one_and_stays_text(name: str, value: Any, text: str) -> None:
+    settings = KernelProfileSettings(**{name: value})
+    assert getattr(settings, name) == text
+    assert getattr(make_settings(tomllib.loads(settings.to_toml())), name) == text
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong", "expected"),
+    [
+        *(
+            ("width", wrong, "a whole number of at least 1, or auto or full")
+            for wrong in (0, 64.0, True, None, [], "wide")
+        ),
+        *(
+            ("length_power", wrong, "a number from 0 to 1, or auto")
+            for wrong in (2, -0.5, math.nan, True, None, "x", 10**400)
+        ),
+        *(("memory", wrong, "a size such as 4GB or 512MB") for wrong in (-1, 0.5, True, None, [], "much")),
+    ],
+)
+def test_what_a_text_that_may_be_a_number_refuses_is_told_in_its_words(name: str, wrong: Any, expected: str) -> None:
+    option = f"--{name.replace('_', '-')}"
+    with pytest.raises(SettingsError, match=rf"^{name} \({option}\): got .*, expected {expected}$"):
+        KernelProfileSettings(**{name: wrong})
+
+
+def test_numbers_from_the_file_do_as_those_from_the_line() -> None:
+    line = KernelProfileSettings.options()["width"].from_text("64")
+    assert KernelProfileSettings(width="64") == KernelProfileSettings(**tomllib.loads("width = 64"))
+    assert line == "64"
+
+
 def test_words_match_in_any_case_and_text_lists_are_split() -> None:
     settings = MilkSettings(protocol="ftmt", valid_metric="Recall@20", without="CMAM, ceim", topk="5,7")  # type: ignore[arg-type]
     assert settings.protocol == "FTMT"

@@ -24,8 +24,8 @@ class KernelProfileSignature:
             impute: Literal["zero", "mean", "map", "nearest"] = "mean",
             seed: int = 0,
             profile_width: int = 1024,
-            width: str = "full",
-            memory: str = "",
+            width: int | str = "full",
+            memory: int | str = "",
             landmarks: int = 1024,
             smoothing: float = 100.0,
             smoothing_rank: int = 64,
@@ -37,8 +37,8 @@ class KernelProfileSignature:
             kernel_noise: float = 0.0,
             modality_weights: Sequence[float] = (),
             whitening: Sequence[float] = (),
-            length_power: str = "auto",
-            even_exposure: str = "auto",
+            length_power: float | str = "auto",
+            even_exposure: float | str = "auto",
             valid_metric: str = "ndcg@10",
             topk: Sequence[int] = (10, 20),
             candidates: Literal["all", "split"] = "all",
@@ -53,15 +53,15 @@ class KernelProfileSignature:
             preset : {best}
                 short name of this model
             impute : {zero, mean, map, nearest}
-                how missing modalities are imputed
+                how missing modalities are imputed for the content profile that the model is compared with
             seed : int
                 random seed
             profile_width : int
                 maximum vector dimension
-            width : str
+            width : int | str
                 numbers of a vector that are kept: a number; auto: the least that ranks held-out training items about as
                 well; full: all
-            memory : str
+            memory : int | str
                 most memory of the fit on top of the data set, such as 2GB: smaller blocks, vectors on disk; not given:
                 what is fastest
             landmarks : int
@@ -88,10 +88,10 @@ class KernelProfileSignature:
             whitening : Sequence[float]
                 whitening strength per modality, or one for all: 0 none, 1 full; if not given, chosen from 0, 0.5, 1 by
                 ranking held-out training items
-            length_power : str
+            length_power : float | str
                 vectors of items are divided by (root mean square of their scores)^X; 0: not at all; auto: 0, 0.25 or
                 0.5, by ranking held-out training items
-            even_exposure : str
+            even_exposure : float | str
                 how far items that lack modalities are lifted towards the places that they are chosen for: 0 not, 1 as
                 far as held-out training items say; auto: 0, 0.25 or 0.5, as far as these surely rank no worse
             valid_metric : str

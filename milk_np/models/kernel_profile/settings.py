@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from milk_np.errors import SettingsError
-from milk_np.settings.option import Value, option
+from milk_np.settings.option import Value, option, retold
 from milk_np.settings.shared import Kind, Settings, Space
-from milk_np.text import size_bytes
+from milk_np.text import SIZE, size_bytes
 
 
 @dataclass(frozen=True)
@@ -26,16 +26,20 @@ class KernelProfileSettings(Settings):
         "kernel-profile", str, "model", "model to train", choices=("kernel-profile",), metavar="NAME",
     )
     preset: str = option("best", str, "model", "short name of this model", choices=("best",))
+    impute: str = retold(
+        Settings, "impute",
+        "how missing modalities are imputed for the content profile that the model is compared with",
+    )
     profile_width: int = option(1024, int, "kernel-profile", "maximum vector dimension", low=1, high=65536)
     width: str = option(
         "full", str, "kernel-profile",
         "numbers of a vector that are kept: a number; auto: the least that ranks held-out training items about as "
-        "well; full: all", metavar="N|auto|full",
+        "well; full: all", choices=("auto", "full"), number=int, low=1, metavar="N|auto|full",
     )
     memory: str = option(
         "", str, "kernel-profile",
         "most memory of the fit on top of the data set, such as 2GB: smaller blocks, vectors on disk; not given: what "
-        "is fastest", metavar="SIZE",
+        "is fastest", number=int, words=SIZE, nothing="no limit", metavar="SIZE",
     )
     landmarks: int = option(
         1024, int, "kernel-profile", "number of landmarks: training items that content is compared with",
@@ -70,43 +74,34 @@ class KernelProfileSettings(Settings):
     )
     kernel_noise: float = option(
         0.0, float, "kernel-profile",
-        "L2 penalty of the regression on content; 0: chosen by ranking held-out training items",
-        low=0,
+        "L2 penalty of the regression on content; 0: chosen by ranking held-out training items", low=0,
+        nothing="chosen",
     )
     modality_weights: tuple[float, ...] = option(
         (), float, "kernel-profile", "weight of each modality; if not given, chosen by leave-one-out error", above=0,
-        many="yes", metavar="X,X",
+        many="yes", nothing="chosen", metavar="X,X",
     )
     whitening: tuple[float, ...] = option(
         (), float, "kernel-profile",
         "whitening strength per modality, or one for all: 0 none, 1 full; if not given, chosen from 0, 0.5, 1 by "
-        "ranking held-out training items", low=0, high=1, many="yes", metavar="X,X",
+        "ranking held-out training items", low=0, high=1, many="yes", nothing="chosen",
+        metavar="X,X",
     )
     length_power: str = option(
         "auto", str, "kernel-profile",
         "vectors of items are divided by (root mean square of their scores)^X; 0: not at all; auto: 0, 0.25 or 0.5, by "
-        "ranking held-out training items", metavar="X|auto",
+        "ranking held-out training items", choices=("auto",), number=float, low=0, high=1, metavar="X|auto",
     )
     even_exposure: str = option(
         "auto", str, "kernel-profile",
         "how far items that lack modalities are lifted towards the places that they are chosen for: 0 not, 1 as far "
-        "as held-out training items say; auto: 0, 0.25 or 0.5, as far as these surely rank no worse", metavar="X|auto",
+        "as held-out training items say; auto: 0, 0.25 or 0.5, as far as these surely rank no worse",
+        choices=("auto",), number=float, low=0, high=1, metavar="X|auto",
     )
     # fmt: on
 
     def _check_together(self) -> None:
         super()._check_together()
-        if self.width not in ("auto", "full") and not (self.width.isdecimal() and int(self.width) > 0):
-            raise SettingsError(
-                f"width (--width): got {self.width!r}, expected a whole number of at least 1, auto or full"
-            )
-
-        for name in ("length_power", "even_exposure"):
-            if not _is_share(getattr(self, name)):
-                raise SettingsError(
-                    f"{name} (--{name.replace('_', '-')}): got {getattr(self, name)!r}, expected a number from 0 to 1, "
-                    "or auto"
-                )
         try:
             _ = self.memory_bytes
         except ValueError as error:
@@ -140,7 +135,8 @@ class KernelProfileSettings(Settings):
     @property
     def most_numbers(self) -> int:
         """Numbers of a vector at most; fewer with `width` auto, or where there are fewer landmarks."""
-        return min(self.profile_width, int(self.width)) if self.width.isdecimal() else self.profile_width
+        whole = self.width in ("auto", "full")
+        return self.profile_width if whole else min(self.profile_width, int(self.width))
 
     def described(self) -> dict[str, str]:
         """The sizes that decide what a fit costs."""
@@ -151,11 +147,3 @@ class KernelProfileSettings(Settings):
     def tuning_space(self) -> Space:
         """How histories are completed; the rest is chosen from the data."""
         return {"smoothing": (30.0, 100.0, 300.0), "smoothing_rank": (32, 64, 128)}
-
-
-def _is_share(text: str) -> bool:
-    """Whether `text` is auto or a number from 0 to 1."""
-    try:
-        return text == "auto" or 0 <= float(text) <= 1
-    except ValueError:
-        return False
