@@ -6,7 +6,7 @@ they are chosen hides them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 Shares = dict[str, dict[str, float]]
 
 _NUMBERS = ("complete", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+MOST_MISSING = 1000
+"""More than any data set has modalities."""
 
 
 def group_name(n_missing: int) -> str:
@@ -21,6 +23,12 @@ def group_name(n_missing: int) -> str:
     if n_missing == 0:
         return _NUMBERS[0]
     return f"{_NUMBERS[n_missing] if n_missing < len(_NUMBERS) else n_missing} missing"
+
+
+def in_order(groups: Iterable[str]) -> list[str]:
+    """Names of groups by what they miss, the least first; names of no group last."""
+    known = {group_name(n): n for n in range(MOST_MISSING)}
+    return sorted(groups, key=lambda group: (known.get(group, MOST_MISSING), group))
 
 
 class Exposure:

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from milk_np.evaluation.exposure import in_order
+
 Summary = Mapping[str, Any]
 
 
@@ -19,7 +21,7 @@ class Exposed:
     ----------
     k : length of the lists
     items, pairs : shares of the candidates and of the relevant pairs, by group
-    places : by label and group, shares of the lists' places, one of each repeat
+    places : by label and group, shares of the lists' places, one of each repeat that didn't diverge
     """
 
     k: int
@@ -35,7 +37,8 @@ class Exposed:
         """
         told = {label: _told(runs, f"top{k}") for label, runs in summaries.items()}
         told = {label: shares for label, shares in told.items() if shares}
-        groups = list(dict.fromkeys(group for runs in told.values() for shares in runs for group in shares))
+        found = {group for runs in told.values() for shares in runs for group in shares}
+        groups = in_order(found)
         if len(groups) < 2:
             return None
         first = next(iter(told.values()))

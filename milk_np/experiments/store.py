@@ -68,7 +68,7 @@ def _check(path: Path, summary: dict[str, Any], run: Run) -> None:
     for name, value in json.loads(json.dumps(run.identity())).items():
         if summary.get(name, value) != value:
             raise DataError(f"{path}: {name} is that of another run")
-    if wrong := [name for name in COSTS if not _is_number(summary.get(name) or 0)]:
+    if wrong := [name for name in COSTS if summary.get(name) is not None and not _is_number(summary[name])]:
         raise DataError(f"{path}: {wrong[0]} is not a number")
     if "diverged" in summary:
         return
@@ -79,6 +79,14 @@ def _check(path: Path, summary: dict[str, Any], run: Run) -> None:
         slices = test.get("slices")
         for name, values in slices.items() if isinstance(slices, dict) else [("slices", slices)]:
             _check_metrics(f"{path}: test: {name}", values)
+        _check_exposure(f"{path}: test: exposure", test.get("exposure", {}))
+
+
+def _check_exposure(where: str, groups: object) -> None:
+    """Raise DataError unless these are shares by name, for each group of items."""
+    of_each = groups.values() if isinstance(groups, dict) else [None]
+    if not all(isinstance(shares, dict) and all(map(_is_number, shares.values())) for shares in of_each):
+        raise DataError(f"{where}: expected shares by groups of items")
 
 
 def _check_metrics(where: str, values: object, *names: str) -> None:

@@ -102,7 +102,7 @@ def summarise(whole: Reproduction, ds: DataSet, experiment: Experiment) -> Table
         summaries = [whole.store.get(run) for run in runs]
         table.costs[protocol, label] = Cost.of(summaries)
         table.runs += len(runs)
-        table.seconds += sum(summary.get("seconds", 0.0) for summary in summaries)
+        table.seconds += sum(summary.get("seconds") or 0.0 for summary in summaries)
     if experiment.kind == "protocols":
         _add_losses(table)
     for protocol in experiment.protocols:

@@ -48,7 +48,7 @@ def softplus_backward(dout: Array, cache: Any) -> Array:
 
 
 def leaky_relu_forward(x: Array, slope: float = SLOPE) -> tuple[Array, Any]:
-    """x where it is positive, elsewhere `slope`, from 0 to 1, times x; slope 0 is the plain ReLU."""
+    """x where it is positive, elsewhere `slope`, from 0 to 1, times x; slope 0 is the plain ReLU of finite numbers."""
     out = x * float(slope)
     array_module(x).maximum(x, out, out=out)  # on the host a tenth of the time that choosing by a mask takes
     return out, (x > 0, float(slope))

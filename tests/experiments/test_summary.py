@@ -6,6 +6,7 @@ import csv
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -212,3 +213,16 @@ def replace_plan(whole: Reproduction, plan: ReproductionPlan) -> Reproduction:
     changed = Reproduction(plan, lambda _: None)
     changed.look()
     return changed
+
+
+def test_groups_stand_in_the_order_of_what_they_miss() -> None:
+    """The first repeat may lack a group that later ones have."""
+
+    def told(*groups: str) -> dict[str, Any]:
+        shares = {"items": 0.1, "pairs": 0.1, "top5": 0.1}
+        return {"test": {"exposure": dict.fromkeys(groups, shares)}}
+
+    runs = [told("complete", "two missing"), told("complete", "one missing", "two missing")]
+    found = Exposed.of({"a": runs}, 5)
+    assert found is not None
+    assert list(found.items) == ["complete", "one missing", "two missing"]

@@ -253,10 +253,14 @@ def test_results_of_another_run_or_without_numbers_are_refused(tmp_path: Path) -
     reproduced(tmp_path)
     line = (*REPRODUCE, "--report-only", "--quiet")
     paths = sorted((tmp_path / "results" / "runs").glob("*.json"))
+    test = json.loads(paths[0].read_text())["test"]
     with inside(tmp_path):
         for change in (
             {"data_hash": "x"},
             {"seconds": "1"},
+            {"seconds": ""},
+            {"test": test | {"exposure": {"complete": 1}}},
+            {"test": test | {"exposure": {"complete": {"top5": "x"}}}},
             {"valid": {}},
             {"test": {"slices": 1}},
             {"fit_bytes": [1]},
