@@ -41,17 +41,17 @@ split[np.setdiff1d(np.arange(n), item)] = 3
 user, item = np.r_[user, new % U], np.r_[item, new]
 rows = {name: rng.standard_normal((I, width), dtype=np.float32) for name, width in (("a", 24), ("b", 16))}
 ds = Dataset(user, item, split[item], split, ("a", "b"), rows, np.ones((I, 2), bool))
-given = dict(whitening=(0.0,), kernel_noise=1.0, landmarks=512, length_power="0", even_exposure="0")
+given = dict(whitening=(0.0,), kernel_noise=1.0, landmarks=512, length_power=sys.argv[2], even_exposure=sys.argv[2])
 print("begin", flush=True)
 sys.stdin.readline()
 KernelProfile(**given, memory=sys.argv[1]).fit(ds)
 """
 
 
-def peak(memory: str) -> int:
+def peak(memory: str, adjusting: str) -> int:
     """The most anonymous memory that a fit in a process of its own adds to what the data and libraries take."""
     child = subprocess.Popen(
-        [sys.executable, "-c", CHILD, memory], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", CHILD, memory, adjusting], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     assert child.stdin is not None
     assert child.stdout is not None
@@ -75,19 +75,20 @@ def anonymous(pid: int) -> int:
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon")), 0)
 
 
-def stated(memory: str) -> int:
-    return sum(training_bytes(KernelProfileSettings(**GIVEN, memory=memory), **SIZES).values())
+def stated(memory: str, adjusting: str = "0") -> int:
+    given = {**GIVEN, "length_power": adjusting, "even_exposure": adjusting}
+    return sum(training_bytes(KernelProfileSettings(**given, memory=memory), **SIZES).values())
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the kernel doesn't tell a process's memory")
-@pytest.mark.parametrize("memory", ["", "220MB"])
-def test_a_fit_takes_what_it_says(memory: str) -> None:
+@pytest.mark.parametrize(("memory", "adjusting"), [("", "0"), ("220MB", "0"), ("", "auto")])
+def test_a_fit_takes_what_it_says(memory: str, adjusting: str) -> None:
     """Within 20 %, the evaluation that follows a fit in a command apart; compiled kernels may come from the disk or
     a helper process, and then take next to nothing here."""
-    expected = stated(memory)
+    expected = stated(memory, adjusting)
     if memory:
         assert expected <= size_bytes(memory) < stated("") - 50 * MB
-    assert 0.8 * (expected - KERNELS // 2) < peak(memory) < 1.2 * expected
+    assert 0.8 * (expected - KERNELS // 2) < peak(memory, adjusting) < 1.2 * expected
 
 
 def test_smaller_blocks_and_vectors_on_disk_change_scores_by_rounding(monkeypatch: pytest.MonkeyPatch) -> None:
