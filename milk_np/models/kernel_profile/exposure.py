@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from milk_np.models.base import Floats, Vectors
 from milk_np.models.kernel_profile.by_ranking import surely_no_less
-from milk_np.models.kernel_profile.held_out import ndcg
+from milk_np.models.kernel_profile.held_out import ndcg_of_folds
 from milk_np.models.kernel_profile.ranked import Ranked
 from milk_np.models.kernel_profile.spans import row_slices
 
@@ -124,4 +124,4 @@ def safe_strength(folds: Sequence[Fold], lifts: Floats) -> float:
 
 
 def _ndcg(folds: Sequence[Fold], lifts: Floats) -> Floats:
-    return np.concatenate([ndcg(fold.lifted(lifts), fold.ranked.user, fold.ranked.item) for fold in folds])
+    return ndcg_of_folds((fold.lifted(lifts) for fold in folds), (fold.ranked for fold in folds))

@@ -180,6 +180,12 @@ def ndcg(scores: Vectors, user: Numbers, item: Numbers) -> Floats:
     return ndcg_of_places(place, user, len(scores))
 
 
+def ndcg_of_folds(scores: Iterable[Vectors], folds: Iterable[Ranked]) -> Floats:
+    """`ndcg` of all folds one after the other, from their `scores`; empty without folds."""
+    parts = [ndcg(x, fold.user, fold.item) for x, fold in zip(scores, folds, strict=True)]
+    return np.concatenate([np.zeros(0), *parts])
+
+
 def ndcg_of_places(place: NDArray[np.int64], user: Numbers, users: int) -> Floats:
     """NDCG at CUTOFF of each of `users` who has a pair, from the place (P,) of each pair's item among his scores."""
     gain, found = 1 / np.log2(np.arange(2, CUTOFF + 2)), np.zeros(users)

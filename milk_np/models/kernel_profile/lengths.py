@@ -18,7 +18,7 @@ import numpy as np
 from milk_np.data.rows import unit_rows
 from milk_np.models.base import Floats, Vectors
 from milk_np.models.kernel_profile.by_ranking import clearly_more
-from milk_np.models.kernel_profile.held_out import ndcg
+from milk_np.models.kernel_profile.held_out import ndcg_of_folds
 from milk_np.models.kernel_profile.ranked import Ranked
 
 POWERS = (0.0, 0.25, 0.5)
@@ -37,8 +37,7 @@ def choose_power(folds: Sequence[Ranked]) -> float:
 
 
 def _ndcg(folds: Sequence[Ranked], power: float) -> Floats:
-    parts = [ndcg(scaled_scores(fold.scores, power), fold.user, fold.item) for fold in folds]
-    return np.concatenate([np.zeros(0), *parts])
+    return ndcg_of_folds((scaled_scores(fold.scores, power) for fold in folds), folds)
 
 
 def scaled_scores(scores: Vectors, power: float) -> Vectors:

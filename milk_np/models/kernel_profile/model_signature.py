@@ -93,7 +93,8 @@ class KernelProfileSignature:
                 0.5, by ranking held-out training items
             even_exposure : float | str
                 how far items that lack modalities are lifted towards the places that they are chosen for: 0 not, 1 as
-                far as held-out training items say; auto: 0, 0.25 or 0.5, as far as these surely rank no worse
+                far as held-out training items say; auto: 0, 0.25 or 0.5, as far as these surely rank no worse; with at
+                most four modalities
             valid_metric : str
                 validation metric that picks the best epoch
             topk : Sequence[int]

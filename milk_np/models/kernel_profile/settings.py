@@ -95,7 +95,8 @@ class KernelProfileSettings(Settings):
     even_exposure: str = option(
         "auto", str, "kernel-profile",
         "how far items that lack modalities are lifted towards the places that they are chosen for: 0 not, 1 as far "
-        "as held-out training items say; auto: 0, 0.25 or 0.5, as far as these surely rank no worse",
+        "as held-out training items say; auto: 0, 0.25 or 0.5, as far as these surely rank no worse; "
+        "with at most four modalities",
         choices=("auto",), number=float, low=0, high=1, metavar="X|auto",
     )
     # fmt: on
