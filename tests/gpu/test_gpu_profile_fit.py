@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from gpu_cases import EMULATOR, close, counted, lists
+from kernel_profile_cases import plain_content
 from test_held_out import KERNEL, Problem
 
 import milk_np.kernels.reference as reference
@@ -46,16 +47,7 @@ class Case:
         self.landmarks = [x[: self.L] for x in self.content()]
 
     def content(self) -> list[np.ndarray]:
-        out = []
-        for m, raw in enumerate(self.raw):
-            x = np.empty((self.n, raw.shape[1]), np.float32)
-            reference.content_rows(raw, self.ids, self.owned[:, m], self.centres[m], x)
-            if self.axes[m].shape[1]:
-                inside = x @ self.axes[m]
-                reference.whiten_rows(x, np.linalg.norm(self.axes[m], axis=0), inside)
-                x = inside
-            out.append(x)
-        return out
+        return plain_content(self.raw, self.ids, self.owned, self.centres, self.axes)
 
     def set_up(self, backend: Any, dtype: Any, streamed: bool) -> tuple[Items, Pairs, Smoother]:
         put = backend.asarray

@@ -49,7 +49,7 @@ SMALL = ("--protocol", "FTMT", *SIZES[:4], "--max-epochs", "1", "--quiet")
 LINES: tuple[tuple[Any, tuple[str, ...]], ...] = (
     (
         train.main,
-        ("--data", "data.npz", "--out", "new", "--protocol", "FTMT", *SIZES[:4], "--max-epochs", "1", "--quiet"),
+        ("--data", "data.npz", "--out", "new", *SMALL),
     ),
     (train.main, ("--data", "data.npz", "--out", "new", "--preset", "best", "--topk", "5", "--quiet")),
     (prepare.main, ("pairs.csv", "image.npy", "--out", "out.npz", "--quiet")),

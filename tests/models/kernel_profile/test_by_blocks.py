@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from in_memory import fitted
+from kernel_profile_cases import plain_content
 from scipy import sparse
 
-import milk_np.kernels.reference as reference
 from milk_np.backends.numba import NumpyBackend
 from milk_np.data import apply_protocol, make_synthetic
 from milk_np.models.kernel_profile import blocks, fit, samples, smoother
@@ -59,16 +59,7 @@ class Problem:
         self.sets = owned_sets(self.owned)
 
     def content(self) -> list[np.ndarray]:
-        out = []
-        for m, raw in enumerate(self.raw):
-            x = np.empty((self.n, raw.shape[1]), np.float32)
-            reference.content_rows(raw, self.ids, self.owned[:, m], self.centres[m], x)
-            if self.axes[m].shape[1]:
-                inside = x @ self.axes[m]
-                reference.whiten_rows(x, (self.axes[m] ** 2).sum(axis=0) ** np.float32(0.5), inside)
-                x = inside
-            out.append(x)
-        return out
+        return plain_content(self.raw, self.ids, self.owned, self.centres, self.axes)
 
     def items(self, backend: NumpyBackend, landmarks: list[np.ndarray]) -> Items:
         across = [np.ascontiguousarray(x.T) for x in landmarks]
