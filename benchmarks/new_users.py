@@ -2,10 +2,10 @@
 
     python benchmarks/new_users.py --data lfm2k.npz --data tiktok.npz
 
-A fifth of the users is taken out of the training. Each of them then comes with `--history` of her training items, drawn
-at random (or all of them), and gets a list of the new items; those who have fewer are left out. Beside them: the same
-users, had they been in training with all their items, and all users of the training. NDCG@20 on the test items, FTMT,
-mean and sample deviation over draws of new items, mask and users.
+A fifth of the users is taken out of the training. Each of them then comes with `--history` of their training items,
+drawn at random (or all of them), and gets a list of the new items; those who have fewer are left out. Beside them:
+the same users, had they been in training with all their items, and all users of the training. NDCG@20 on the test
+items, FTMT, mean and sample deviation over draws of new items, mask and users.
 """
 
 from __future__ import annotations

@@ -89,7 +89,7 @@ def unit_rows(rng: np.random.Generator, rows: int, width: int) -> Array:
 
 
 def draw_negatives(shape: Shape, user: Array, item: Array, n_draws: Array) -> Array:
-    """int32: for each user of `n_draws` an item uniform over all items she has no pair (user, item) with."""
+    """int32: for each user of `n_draws` an item uniform over all items they have no pair (user, item) with."""
     rng = np.random.default_rng((shape.seed, 3))
     seen = np.sort(user.astype(np.int64) * shape.items + item)
     negative = rng.integers(0, shape.items, n_draws.size)

@@ -1,4 +1,4 @@
-"""Lists of a few users as a reader of a report wants to see them: what she chose before, and what she is shown."""
+"""Lists of a few users as a reader of a report wants to see them: what they chose before, and what they are shown."""
 
 from __future__ import annotations
 

@@ -164,7 +164,7 @@ def _seen(summary: Mapping[str, Any]) -> list[Markup]:
 
 
 def _example(example: Mapping[str, Any]) -> Markup:
-    """One user's list, and the first items of her history."""
+    """One user's list, and the first items of their history."""
     more = example["n_history"] - len(example["history"])
     history = (
         ", ".join(example["history"]) + (f" and {more:,} more" if more else "") if example["n_history"] else "none"

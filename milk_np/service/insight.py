@@ -62,7 +62,7 @@ def reasons(service: Service, history: Ids, items: Ids, most: int = 3) -> tuple[
 
 
 def _losses(service: Service, own: Sequence[str]) -> Vectors:
-    """What each item adds to the user's vector (n, K): hers less the one without it."""
+    """What each item adds to the user's vector (n, K): theirs less the one without it."""
     numbers = service.model.catalogue.items.numbers(own)
     histories = [numbers, *(np.delete(numbers, n) for n in range(len(own)))]
     vectors = service.model.encode_users(histories)

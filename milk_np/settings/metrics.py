@@ -24,7 +24,7 @@ Array = Any
 
 
 class Counts(NamedTuple):
-    """What the first K places of the lists of n users hold; each user has a hit somewhere in her list.
+    """What the first K places of the lists of n users hold; each user has a hit somewhere in their list.
 
     `hit` (n, K) bool is h_r; the others are (n,), summed in the order of the ranks: `found` hits, `relevant` candidates
     R, `first` rank (from 1) of a hit in the whole list, maybe beyond K, `gain` = sum h_r / log2(r + 1) and `ideal` =

@@ -1,9 +1,9 @@
 """Vectors by implicit alternating least squares, and a ridge regression from content to them.
 
 The tables come from `.als` (Hu, Koren and Volinsky, ICDM 2008), the map from content as for `.svd_ridge`. A user is the
-solution of her own least squares given the item vectors, so that one who was not in training is described alike:
+solution of their own least squares given the item vectors, so that one who was not in training is described alike:
 
-user u:    p_u = (Q^T Q + alpha sum_i q_i q_i^T + a_u I)^-1 (1 + alpha) sum_i q_i over her items
+user u:    p_u = (Q^T Q + alpha sum_i q_i q_i^T + a_u I)^-1 (1 + alpha) sum_i q_i over their items
 new item:  z = x W, W the regression of Q on content
 score:     p_u . z
 

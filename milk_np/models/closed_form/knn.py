@@ -2,7 +2,7 @@
 
 weight of training item j for item i:  w_ij = max(0, cos(x_i, x_j))^power for the `neighbours` of largest cosine
 where asked for:                       w_ij / sum_j w_ij, so that an item with fewer modalities scores like any other
-score of user u:                       sum of w_ij over her items
+score of user u:                       sum of w_ij over their items
 
 `similar` is this method as version 0.1.0 published it: 20 neighbours, power 1, weights as they are, cosines of the
 modalities added. Here the cosine is that of the whole row, in which a missing modality is zero.
@@ -23,7 +23,7 @@ from milk_np.serving.ranking import cpu_top_k
 
 
 class ContentKnn(ContentKnnSignature, ClosedForm):
-    """Settings: `neighbours`, `knn_power`, `knn_weights`, `content`, `impute`. A user's vector marks her training
+    """Settings: `neighbours`, `knn_power`, `knn_weights`, `content`, `impute`. A user's vector marks their training
     items and an item's holds its weights, so that K is the number of training items. Of equally similar training items
     the first are the neighbours; an item's vector has the same bits alone and among others."""
 

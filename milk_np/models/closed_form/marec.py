@@ -14,7 +14,7 @@ and the column b of a new item minimises the backbone's loss with the alignment 
 where 0 is its column of clicks. Up to a factor that all new items share, b = (R^T R + penalty I)^-1 R^T R g with
 penalty = lambda / (1 + beta), the one number that decides a ranking.
 
-user u:    p_u marks her training items
+user u:    p_u marks their training items
 new item:  z = (R^T R + penalty I)^-1 R^T R g                     (n,)
 score:     p_u . z
 

@@ -1,10 +1,10 @@
 """Ridge regression from content straight to the users' choices.
 
-Every user's column of W (D, U) is a ridge regression of what she chose among the training items (`.regression`, with
+Every user's column of W (D, U) is a ridge regression of what they chose among the training items (`.regression`, with
 R^T as targets). W is linear in the choices, so that it needs no user who was in training:
 
 history of item i:  h_i = same (G + penalty I)^-1 x_i           (D,)
-user u:             p_u = sum of h_i over her items, her column of W
+user u:             p_u = sum of h_i over their items, their column of W
 new item:           z = x
 score:              p_u . z
 

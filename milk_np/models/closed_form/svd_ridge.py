@@ -1,11 +1,11 @@
 """PureSVD vectors of the training items, and a ridge regression from content to them.
 
 R ~ (R V) V^T with V (n, K) the first right singular vectors of R (Cremonesi, Koren and Turrin, RecSys 2010): a user is
-the sum of the rows v_i of her items, a training item is v_i, and the score is their product. A new item has no row:
+the sum of the rows v_i of their items, a training item is v_i, and the score is their product. A new item has no row:
 ridge regression from content to V (`.regression`) gives it one (Gantner et al., ICDM 2010).
 
 history of item i:  v_i
-user u:             p_u = sum of v_i over her items
+user u:             p_u = sum of v_i over their items
 new item:           z = x W, W the regression of V on content
 score:              p_u . z
 

@@ -21,7 +21,7 @@ PARTS = 10
 
 
 class ScoreSampler:
-    """For every user with a training pair, her `top` best training items and as many random ones, once in a pass."""
+    """For every user with a training pair, their `top` best training items and as many random ones, once in a pass."""
 
     def __init__(
         self, backend: Backend, ds: Dataset, tables: Pretrained, *, top: int, batch_size: int, seed: int

@@ -1,4 +1,4 @@
-"""Triplets of a uniform user, a uniform item of hers and a uniform training item."""
+"""Triplets of a uniform user, a uniform item of theirs and a uniform training item."""
 
 from __future__ import annotations
 

@@ -110,7 +110,7 @@ class HeldOut:
         return np.asarray(scores)
 
     def ndcg(self, kernel: ContentKernel) -> Floats:
-        """NDCG at CUTOFF of every user in every fold with an item of hers."""
+        """NDCG at CUTOFF of every user in every fold with an item of theirs."""
         found = zip(self._scores(kernel), self.folds, strict=True)
         return np.concatenate([ndcg(scores, fold.user, fold.item) for scores, fold in found])
 

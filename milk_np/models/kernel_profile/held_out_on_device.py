@@ -96,7 +96,7 @@ class DeviceHeldOut(HeldOut):
         return self.backend.to_host(scores)
 
     def ndcg(self, kernel: ContentKernel) -> Floats:
-        """NDCG of every user in every fold with an item of hers."""
+        """NDCG of every user in every fold with an item of theirs."""
         out = []
         for scores, fold, there in zip(self._scores(kernel), self.folds, self._there, strict=True):
             place = self.backend.empty(len(fold.user), np.int64)

@@ -8,7 +8,7 @@ the users' vectors R B F (F^T F + noise I)^-1 in the space of the regression's f
 
 history of item j:  h = B F (F^T F + noise I)^-1 W              (n, K)
 targets:            T = B^T R^T P (P^T P)^-1, P = R h           (n, K), the columns of R B as combinations of P's
-user u:             p_u = sum over her items of h_j popularity_j^-rarity, and `prior` times the mean over all pairs
+user u:             p_u = sum over their items of h_j popularity_j^-rarity, and `prior` times the mean over all pairs
 new item:           z = k(x)^T C, C the regression of T on the modalities that the item owns, adjusted by what
                     held-out items say of lists: its length (`.lengths`), and what lifts it if it lacks some
                     modalities (`.exposure`)
@@ -16,7 +16,7 @@ score:              p_u . z
 
 in other coordinates (`milk_np.serving.axes`) of which the first say most, and cut to `width` of them. Here popularity_j
 is the number of item j's users: what few choose says more of who chose it. A few items say less of a user than many, so
-that a little of the mean user is added. A user is her history and nothing else: one who was not in the training is
+that a little of the mean user is added. A user is their history and nothing else: one who was not in the training is
 described like one who was.
 """
 

@@ -43,11 +43,11 @@ def test_ids_in_tables(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_items_and_pairs_are_excluded(shop: Shop, call: Call, tmp_path: Path) -> None:
     whole = call("--users", "u5,u2", "--topk", "40").lists()
-    nobody, hers = whole["u5"][0], whole["u5"][1]
-    file = text(tmp_path / "never.csv", nobody, f"u5,{hers}", f"u9,{whole['u2'][1]}")
+    nobody, theirs = whole["u5"][0], whole["u5"][1]
+    file = text(tmp_path / "never.csv", nobody, f"u5,{theirs}", f"u9,{whole['u2'][1]}")
     found = call("--users", "u5,u2", "--topk", "40", "--exclude", file)
     assert found.lists() == {
-        "u5": [name for name in whole["u5"] if name not in (nobody, hers)],
+        "u5": [name for name in whole["u5"] if name not in (nobody, theirs)],
         "u2": [name for name in whole["u2"] if name != nobody],
     }
     assert "1 of 2 lists have less than 35 entries (the shortest has 34)" in found.err

@@ -43,7 +43,7 @@ def model(request, ds):
 
 
 def written_out(ds, model):
-    """exp(g) v / |v| of every user, v the sum over her training items of the mean of owned modalities."""
+    """exp(g) v / |v| of every user, v the sum over their training items of the mean of owned modalities."""
     tables = feature_tables(ds, model.imputer)
     c = np.stack([t.rows() @ W + b for t, W, b in zip(tables, model.params.W, model.params.b, strict=True)])
     h = (c * ds.available.T[:, :, None]).sum(axis=0) / ds.available.sum(axis=1)[:, None]

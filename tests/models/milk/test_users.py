@@ -77,7 +77,7 @@ def test_gradient_of_every_element(name, M, kind, kernels):
 @pytest.mark.parametrize("kernels", ["reference", "cpu"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_positive_says_nothing_about_its_own_user(kind, kernels):
-    """q_t stays as it is when the positive's features become something else; those of her other triplets don't."""
+    """q_t stays as it is when the positive's features become something else; those of the other triplets don't."""
     case = make_case(seed=4, B=30, M=2, U=5, n_items=30, kernels=kernels, kind=kind, missing=0)
     before, positive = profile_of(case)[0], case.items[0]
     for table in case.tables:
