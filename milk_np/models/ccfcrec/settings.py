@@ -12,7 +12,10 @@ from milk_np.settings.shared import Space
 
 @dataclass(frozen=True)
 class CcfcrecSettings(ContentSettings):
-    """What decides the result of CCFCRec; batch, samples and temperature are the authors' for Amazon Video Games."""
+    """What decides the result of CCFCRec; batch, samples, temperature and `contrast` are the authors' for Video Games.
+
+    Rate and width aren't; `reg` is theirs for losses that are means.
+    """
 
     title: ClassVar[str] = "CCFCRec"
 

@@ -12,7 +12,7 @@ from milk_np.settings.shared import Space
 
 @dataclass(frozen=True)
 class ClcrecSettings(ContentSettings):
-    """What decides the result of CLCRec; defaults are the authors' for Movielens, but for `reg`."""
+    """What decides the result of CLCRec; defaults are the authors' for Movielens, but for `reg` (theirs .1)."""
 
     title: ClassVar[str] = "CLCRec"
 

@@ -10,13 +10,16 @@ Departures from the paper or the authors' program, and why:
   users have no content, so half of the work would go into one constant. `user_dropout` .5 is as published.
 - Scores to reach are scaled to deviation 0.1, about that of a factorisation of ones and zeros: those of BPR have no
   size of their own and are many times larger, so that momentum descent diverges.
-- The pretrained vectors come from BPR or LightGCN, 64 numbers, in place of weighted matrix factorisation, 200.
+- The pretrained vectors come from BPR, LightGCN or singular vectors, 64 numbers, shared with other systems here, in
+  place of weighted matrix factorisation, 200.
 - 100 best and 100 random items a user in place of 2,500 each: the sets here have 1,000 to 6,000 training items.
 - 1,024 rows a batch in place of 100, at four times the rate: a tenth of the steps.
+- The rows of all users are shuffled together; the program shuffles those of 1,000 users at a time, which bounds what it
+  holds. Here the order is computed, not stored.
 - An epoch is a tenth of a pass over all users and their items: the best vectors come within the first passes, and
   patience would wait ten of them for better ones.
 - Content is imputed and row-normalised before it is standardised, as for every model here.
-- The best epoch by the validation metric is kept, in place of the best sum of recalls.
+- The best epoch by the validation metric is kept, with patience 10, in place of the best sum of recalls.
 """
 
 from __future__ import annotations

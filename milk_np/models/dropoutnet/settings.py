@@ -13,7 +13,10 @@ from milk_np.settings.shared import Space
 
 @dataclass(frozen=True)
 class DropoutNetSettings(PretrainedSettings):
-    """What decides the result of DropoutNet."""
+    """What decides the result of DropoutNet; hidden width, momentum, decay and dropout of items are the authors'.
+
+    Dropout of users, rate, batch, items a user and pretrained vectors aren't: see the model.
+    """
 
     title: ClassVar[str] = "DropoutNet"
     revision: ClassVar[int] = 1  # an epoch is a tenth of a pass

@@ -11,8 +11,10 @@ Departures from the authors' program, and why:
 - Content is imputed and row-normalised, as for every model here, and centred; the program standardises what it is given
   (`content` "standard"), which was worse here. Such rows are shorter, so the rate is .02 in place of .005.
 - alpha is per 1024 rows: with another batch size the sum is scaled, so that the balance of the terms stays.
-- The pretrained vectors have 64 numbers in place of 200, as wide as the other models'.
-- The best epoch by the validation metric is kept, as everywhere here, in place of the best sum of recalls.
+- The pretrained vectors have 64 numbers in place of 200, as wide as the other models', and so have the experts. They
+  come from BPR as the authors', or, if asked for, from LightGCN or singular vectors.
+- The best epoch by the validation metric is kept, with patience 10, as everywhere here; the program runs 100 epochs and
+  keeps that of the best sum of recalls.
 - Users without training pairs have the vector 0; the program gives them what the pretraining started from.
 """
 

@@ -13,7 +13,7 @@ from milk_np.settings.shared import Space
 
 @dataclass(frozen=True)
 class HeaterSettings(PretrainedSettings):
-    """What decides the result of Heater; defaults are the authors' but for the rate and the content."""
+    """What decides the result of Heater; defaults are the authors' but for rate, content and width."""
 
     title: ClassVar[str] = "Heater"
 

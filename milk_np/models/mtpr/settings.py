@@ -12,7 +12,7 @@ from milk_np.settings.shared import Space
 
 @dataclass(frozen=True)
 class MtprSettings(ContentSettings):
-    """What decides the result of MTPR; defaults are the authors' but for the width and the batch."""
+    """What decides the result of MTPR; defaults are the authors' but for the width and the content."""
 
     title: ClassVar[str] = "MTPR"
 
