@@ -133,13 +133,10 @@ class Reproduction:
         record = {"search": self.plan.search, "draw": self.plan.seed, "searches": searches}
         write_json_atomic(self.plan.out / TUNING, record)
 
-    def is_tuned(self, ds: DataSet, experiment: Experiment) -> bool:
-        """Whether the settings of every variant of an experiment are known."""
-        return all(
-            variant.family is None or (ds.hash, variant.family, tuned_on(protocol)) in self.tuned
-            for variant in experiment.variants
-            for protocol in experiment.protocols
-        )
+    def is_tuned(self, ds: DataSet, variant: Variant, protocols: Sequence[str]) -> bool:
+        """Whether the settings of a variant are known under all these protocols."""
+        family = variant.family
+        return family is None or all((ds.hash, family, tuned_on(each)) in self.tuned for each in protocols)
 
     def _searches(self) -> list[tuple[DataSet, Search]]:
         return [
@@ -149,12 +146,14 @@ class Reproduction:
         ]
 
     def runs(self, ds: DataSet, experiment: Experiment) -> Iterator[tuple[Variant, str, Run]]:
-        """The runs of an experiment, repeat by repeat; none if the data has too few modalities or isn't tuned for."""
-        if ds.modalities < experiment.modalities or not self.is_tuned(ds, experiment):
+        """The runs of an experiment, repeat by repeat: none if the data has too few modalities, none of a variant that
+        isn't tuned yet."""
+        if ds.modalities < experiment.modalities:
             return
+        tuned = [each for each in experiment.variants if self.is_tuned(ds, each, experiment.protocols)]
         for draw in self.plan.draws:
             for protocol in experiment.protocols:
-                for variant in experiment.variants:
+                for variant in tuned:
                     settings = self._settings(ds, experiment, variant, protocol)
                     yield variant, protocol, self._run(ds, draw, settings)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from milk_np.experiments.exposed import Exposed
 from milk_np.experiments.published import printed, printed_loss
 from milk_np.experiments.reproduce import DataSet, Reproduction
 from milk_np.experiments.runs import Run
-from milk_np.experiments.variants import Experiment
+from milk_np.experiments.variants import Experiment, Variant
 
 ALL = "all"
 
@@ -68,7 +68,10 @@ class Table:
     """Results of an experiment on a data set: cells by (protocol, group, metric), then label."""
 
     experiment: Experiment
+    """With the rows that have results."""
     data: DataSet
+    left_out: tuple[str, ...] = ()
+    """Labels of the rows that have none yet."""
     columns: list[tuple[str, str, str]] = field(default_factory=list)
     cells: dict[tuple[str, str, str], dict[str, Cell]] = field(default_factory=dict)
     baselines: dict[tuple[str, str, str], str] = field(default_factory=dict)
@@ -92,7 +95,7 @@ def summarise(whole: Reproduction, ds: DataSet, experiment: Experiment) -> Table
     found = Found(whole, ds, experiment)
     if not found.runs:
         return None
-    table = Table(experiment, ds)
+    table = Table(found.experiment, ds, found.left_out)
     for protocol in experiment.protocols:
         for group in found.groups(protocol):
             for metric in experiment.metrics:
@@ -119,15 +122,23 @@ def _add_exposure(table: Table, found: Found, protocol: str) -> None:
 
 
 class Found:
-    """Runs of an experiment by protocol and label, of completely finished repeats."""
+    """Runs of an experiment by protocol and label, of repeats that all rows have finished.
+
+    Rows that haven't finished any are left out: those of a model that joined later, or that aren't tuned yet.
+    """
 
     def __init__(self, whole: Reproduction, ds: DataSet, experiment: Experiment) -> None:
-        self.store, self.experiment, self.data = whole.store, experiment, ds
+        self.store, self.data = whole.store, ds
         self.runs: dict[tuple[str, str], list[Run]] = {}
         planned = list(whole.runs(ds, experiment))
-        open_ = {run.repeat for _, _, run in planned if not self.store.has(run)}
+        undone = {(variant.label, run.repeat) for variant, _, run in planned if not self.store.has(run)}
+        begun = {variant.label for variant, _, run in planned if (variant.label, run.repeat) not in undone}
+        kept = _comparable(experiment, begun)
+        self.experiment = replace(experiment, variants=kept)
+        self.left_out = tuple(each.label for each in experiment.variants if each not in kept)
+        open_ = {repeat for label, repeat in undone if label not in self.left_out}
         for variant, protocol, run in planned:
-            if run.repeat not in open_:
+            if variant in kept and run.repeat not in open_:
                 self.runs.setdefault((protocol, variant.label), []).append(run)
 
     def groups(self, protocol: str) -> list[str]:
@@ -148,6 +159,13 @@ class Found:
             arrays = self.store.per_user(run)
             parts.append(np.asarray(arrays.get(metric, np.zeros(0)), np.float64))
         return np.concatenate(parts)
+
+
+def _comparable(experiment: Experiment, begun: set[str]) -> tuple[Variant, ...]:
+    """The rows among those labelled `begun`; none without the baseline, or without a part of a sweep's curves."""
+    kept = tuple(each for each in experiment.variants if each.label in begun)
+    whole = len(kept) == len(experiment.variants)
+    return kept if whole or (experiment.kind != "sweep" and experiment.baseline in ("", *begun)) else ()
 
 
 def _metric(summary: dict[str, Any], group: str, metric: str) -> float:

@@ -16,7 +16,7 @@ from milk_np.machine.environment import environment
 from milk_np.reports import numbers, page
 from milk_np.reports.experiment_plots import plots_of
 from milk_np.reports.markup import Markup, tag
-from milk_np.reports.tables import plain, to_csv, to_latex, to_markdown
+from milk_np.reports.tables import not_run, plain, to_csv, to_latex, to_markdown
 
 NOTES = (
     "A repeat draws the new items, the missing modalities and the training seed again. Deviations are sample standard "
@@ -44,6 +44,7 @@ def write_reports(whole: Reproduction, command: Sequence[str]) -> str:
     write_text_atomic(out / "results.tex", to_latex(tables))
     write_json_atomic(out / "results.json", _json(whole, tables, judged, known))
     lines = [_line(each) for ds in whole.data for each in judged[ds.hash]]
+    lines += [f"{each.experiment.name}, {each.data.name}: {not_run(each)}" for each in tables if each.left_out]
     return "\n".join([*lines, f"report in {out / 'report.html'}"])
 
 
@@ -246,6 +247,7 @@ def _table_json(table: Table) -> dict[str, Any]:
     return {
         "experiment": table.experiment.name,
         "data": table.data.name,
+        "not_run": list(table.left_out),
         "runs": table.runs,
         "seconds": round(table.seconds, 1),
         "columns": columns,

@@ -187,4 +187,10 @@ def _title(table: Table, protocol: str) -> str:
     against = table.experiment.baseline or "the best row of each column"
     repeats = len(next(iter(table.cells[column].values())).values)
     spread = f"mean ± sample standard deviation of {repeats} repeats"
-    return f"{protocol}, {spread}; effects and p values compared with {against}"
+    without = f"; {not_run(table)}" if table.left_out else ""
+    return f"{protocol}, {spread}; effects and p values compared with {against}{without}"
+
+
+def not_run(table: Table) -> str:
+    """The rows that are left out."""
+    return f"not run yet: {'; '.join(table.left_out)}"

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
+from milk_np.data import apply_protocol, make_synthetic
 from milk_np.errors import SettingsError
 from milk_np.experiments.catalogue import BEST, CLAIMS, best_baselines, experiments, models
 from milk_np.experiments.published import known, printed, printed_loss, printed_weights
 from milk_np.experiments.reproduce import tuned_on
 from milk_np.experiments.variants import has_rows, restricted, under
 from milk_np.models.milk.settings import MilkSettings
-from milk_np.models.registry import MODELS, make_settings, settings_class
+from milk_np.models.registry import MODELS, make_model, make_settings, settings_class
 from milk_np.settings.names import PROTOCOLS
 
 
@@ -60,6 +62,21 @@ def test_table_2_has_every_model_and_what_was_published_of_it(monkeypatch: pytes
     assert {settings_class(name).title for name in MODELS} <= set(labels)
     assert labels["MILK, as printed"].family is None
     assert labels["MILK, as printed"].settings == {"model": "milk", "dim": 32}
+
+
+PUBLISHED = [(name, label) for name in MODELS for label in settings_class(name).published]
+
+
+@pytest.mark.parametrize(("name", "label"), PUBLISHED, ids=lambda value: value)
+def test_what_was_published_is_a_row_of_a_model_that_learns(name: str, label: str) -> None:
+    values, cls = settings_class(name).published[label], settings_class(name)
+    usual = cls().to_dict()
+    assert label.startswith(f"{cls.title}, ")
+    assert [setting for setting, value in values.items() if value == usual[setting]] == []  # it says what differs
+    quick = {"max_epochs": 1, **({"backbone_epochs": 1} if "backbone_epochs" in usual else {})}
+    model = make_model(make_settings({"model": name, **values, **quick}))
+    ds = apply_protocol(make_synthetic(60, 110, 900, {"image": 4, "text": 3}), "FTMT")
+    assert np.isfinite(model.fit(ds).item_factors(ds.new_items())).all()
 
 
 def test_figure_1_has_the_two_best_baselines_that_there_are() -> None:

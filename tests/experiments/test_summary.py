@@ -19,7 +19,7 @@ from milk_np.experiments.exposed import Exposed
 from milk_np.experiments.reproduce import Reproduction, ReproductionPlan
 from milk_np.experiments.runs import Result
 from milk_np.experiments.summary import Cost, summarise
-from milk_np.experiments.variants import Claim, restricted
+from milk_np.experiments.variants import Claim, Variant, restricted
 from milk_np.models.milk.settings import MilkSettings
 from milk_np.reports.experiments import write_reports
 from milk_np.reports.tables import plain
@@ -187,6 +187,41 @@ def test_a_repeat_that_is_not_finished_is_left_out(whole: Reproduction) -> None:
     assert summarise(whole, whole.data[0], FIG4) is None
     assert "report in" in write_reports(whole, ["milk-reproduce"])
     assert "No repeat is finished yet" in (whole.plan.out / "report.html").read_text()
+
+
+def test_a_row_without_results_is_left_out_and_named(whole: Reproduction) -> None:
+    """A model that joined later, or isn't tuned yet, doesn't hide what the others have."""
+    data, wide = (
+        whole.data[0],
+        replace(FIG5, name="fig1", variants=(*FIG5.variants, Variant("MTPR", {"model": "mtpr"}))),
+    )
+    late = [run for variant, _, run in whole.runs(data, wide) if variant.label == "kernel profile"]
+    (whole.store.folder / f"{late[0].key}.json").unlink()
+    table = summarise(whole, data, wide)
+    assert table is not None
+    assert (table.left_out, len(table.cells["FTMT", "all", "ndcg@20"]["MILK"].values)) == (("MTPR",), 2)
+    for run in late:
+        (whole.store.folder / f"{run.key}.json").unlink(missing_ok=True)
+    table = summarise(whole, data, wide)
+    assert table is not None
+    assert table.left_out == ("kernel profile", "MTPR")
+    assert table.labels == [variant.label for variant in FIG5.variants if variant.label != "kernel profile"]
+    assert len(table.cells["FTMT", "all", "ndcg@20"]["MILK"].values) == 3
+    whole.plan = replace(whole.plan, experiments=(wide,))
+    assert "fig1, synthetic: not run yet: kernel profile; MTPR" in write_reports(whole, ["milk-reproduce"])
+    for name in ("report.html", "results.md", "results.tex"):
+        assert "not run yet: kernel profile; MTPR" in (whole.plan.out / name).read_text()
+    assert json.loads((whole.plan.out / "results.json").read_text())["tables"][0]["not_run"] == list(table.left_out)
+
+
+def test_nothing_is_compared_with_a_baseline_that_has_no_results(whole: Reproduction) -> None:
+    data = whole.data[0]
+    for label, shown in (("w/o CMAM", True), (FIG4.baseline, False)):
+        for variant, _, run in whole.runs(data, FIG4):
+            if variant.label == label:
+                (whole.store.folder / f"{run.key}.json").unlink(missing_ok=True)
+        assert (summarise(whole, data, FIG4) is not None) == shown
+    assert summarise(whole, data, replace(FIG5, kind="sweep")) is None  # which is one curve
 
 
 def test_time_and_memory_stand_beside_the_accuracy(whole: Reproduction) -> None:

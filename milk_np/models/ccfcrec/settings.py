@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 from milk_np.settings.content import ContentSettings, content_option
-from milk_np.settings.option import option
+from milk_np.settings.option import Value, option
 from milk_np.settings.shared import Space
 
 
@@ -18,6 +19,9 @@ class CcfcrecSettings(ContentSettings):
     """
 
     title: ClassVar[str] = "CCFCRec"
+    published: ClassVar[Mapping[str, Mapping[str, Value]]] = {
+        "CCFCRec, published for Video Games": {"dim": 256, "lr": 1e-4},
+    }
 
     # fmt: off
     model: str = option("ccfcrec", str, "model", "model to train", choices=("ccfcrec",), metavar="NAME")

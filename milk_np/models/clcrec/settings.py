@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 from milk_np.settings.content import ContentSettings, content_option
-from milk_np.settings.option import option
+from milk_np.settings.option import Value, option
 from milk_np.settings.shared import Space
 
 
@@ -15,6 +16,10 @@ class ClcrecSettings(ContentSettings):
     """What decides the result of CLCRec; defaults are the authors' for Movielens, but for `reg` (theirs .1)."""
 
     title: ClassVar[str] = "CLCRec"
+    published: ClassVar[Mapping[str, Mapping[str, Value]]] = {
+        "CLCRec, published for Movielens": {"reg": 0.1},
+        "CLCRec, published for Amazon": {"drawn": 512, "mutual": 0.9, "temperature": 1.0},
+    }
 
     # fmt: off
     model: str = option("clcrec", str, "model", "model to train", choices=("clcrec",), metavar="NAME")

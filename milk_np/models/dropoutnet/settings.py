@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 from milk_np.settings.content import content_option
-from milk_np.settings.option import option
+from milk_np.settings.option import Value, option
 from milk_np.settings.pretrained import BACKBONES, PretrainedSettings
 from milk_np.settings.shared import Space
 
@@ -20,6 +21,9 @@ class DropoutNetSettings(PretrainedSettings):
 
     title: ClassVar[str] = "DropoutNet"
     revision: ClassVar[int] = 1  # an epoch is a tenth of a pass
+    published: ClassVar[Mapping[str, Mapping[str, Value]]] = {
+        "DropoutNet, as published": {"user_dropout": 0.5, "top_items": 2500, "batch_size": 100, "lr": 5e-3, "dim": 200},
+    }
 
     # fmt: off
     model: str = option("dropoutnet", str, "model", "model to train", choices=("dropoutnet",), metavar="NAME")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 from milk_np.settings.content import content_option
-from milk_np.settings.option import option
+from milk_np.settings.option import Value, option
 from milk_np.settings.pretrained import BACKBONES, PretrainedSettings
 from milk_np.settings.shared import Space
 
@@ -20,6 +21,9 @@ class GarSettings(PretrainedSettings):
     """
 
     title: ClassVar[str] = "GAR"
+    published: ClassVar[Mapping[str, Mapping[str, Value]]] = {
+        "GAR, as published": {"alpha": 0.05, "beta": 0.1, "content": "unit", "dim": 200},
+    }
 
     # fmt: off
     model: str = option("gar", str, "model", "model to train", choices=("gar",), metavar="NAME")

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 from milk_np.settings.content import ContentSettings, content_option
-from milk_np.settings.option import option
+from milk_np.settings.option import Value, option
 from milk_np.settings.pretrained import BACKBONES, PretrainedSettings
 from milk_np.settings.shared import Space
 
 LATENTS = ("prior", "cluster")
 DIVERGENCES = ("gaussian", "softmax", "samples")
+THEIRS: Mapping[str, Value] = {"latent": "cluster", "divergence": "samples"}
+"""What a new item is decoded from in the authors' program, and its divergence."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,10 @@ class GorecSettings(PretrainedSettings, ContentSettings):
     """
 
     title: ClassVar[str] = "GoRec"
+    published: ClassVar[Mapping[str, Mapping[str, Value]]] = {
+        "GoRec, published for Baby": {**THEIRS, "clusters": 2000, "divergence_weight": 10.0, "uniformity": 5.0},
+        "GoRec, published for Clothing": {**THEIRS, "clusters": 1024, "divergence_weight": 5000.0, "uniformity": 1.0},
+    }
 
     # fmt: off
     model: str = option("gorec", str, "model", "model to train", choices=("gorec",), metavar="NAME")

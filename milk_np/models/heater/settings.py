@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 from milk_np.settings.content import content_option
-from milk_np.settings.option import option
+from milk_np.settings.option import Value, option
 from milk_np.settings.pretrained import BACKBONES, PretrainedSettings
 from milk_np.settings.shared import Space
 
@@ -16,6 +17,9 @@ class HeaterSettings(PretrainedSettings):
     """What decides the result of Heater; defaults are the authors' but for rate, content and width."""
 
     title: ClassVar[str] = "Heater"
+    published: ClassVar[Mapping[str, Mapping[str, Value]]] = {
+        "Heater, as published": {"lr": 5e-3, "content": "standard", "dim": 200},
+    }
 
     # fmt: off
     model: str = option("heater", str, "model", "model to train", choices=("heater",), metavar="NAME")

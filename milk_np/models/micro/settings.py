@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 from milk_np.settings.content import ContentSettings, content_option
-from milk_np.settings.option import option
+from milk_np.settings.option import Value, option
 from milk_np.settings.shared import Space
 
 
@@ -15,6 +16,10 @@ class MicroSettings(ContentSettings):
     """What decides the result of MICRO; defaults are the authors', but for the rate."""
 
     title: ClassVar[str] = "MICRO"
+    published: ClassVar[Mapping[str, Mapping[str, Value]]] = {
+        "MICRO, as published": {"lr": 5e-4},
+        "MICRO, published for new items": {"lr": 1e-5},
+    }
 
     # fmt: off
     model: str = option("micro", str, "model", "model to train", choices=("micro",), metavar="NAME")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 from milk_np.settings.content import ContentSettings, content_option
-from milk_np.settings.option import option
+from milk_np.settings.option import Value, option
 from milk_np.settings.shared import Space
 
 
@@ -15,6 +16,9 @@ class MtprSettings(ContentSettings):
     """What decides the result of MTPR; defaults are the authors' but for the width and the content."""
 
     title: ClassVar[str] = "MTPR"
+    published: ClassVar[Mapping[str, Mapping[str, Value]]] = {
+        "MTPR, as published": {"dim": 32},
+    }
 
     # fmt: off
     model: str = option("mtpr", str, "model", "model to train", choices=("mtpr",), metavar="NAME")
