@@ -8,6 +8,8 @@ Departures from the paper or the authors' program, and why:
 
 - User vectors are not dropped by default. That prepares for users without a vector but with content of their own; here
   users have no content, so half of the work would go into one constant. `user_dropout` .5 is as published.
+- Nor does the mean of a user's items stand in for their vector in some rows, which the paper adds for users who come
+  later: they aren't served here.
 - Scores to reach are scaled to deviation 0.1, about that of a factorisation of ones and zeros: those of BPR have no
   size of their own and are many times larger, so that momentum descent diverges.
 - The pretrained vectors come from BPR, LightGCN or singular vectors, 64 numbers, shared with other systems here, in

@@ -7,6 +7,7 @@ can take v' for items that have no v. Equations: `milk_np.models.heater.objectiv
 
 Departures from the authors' program, and why:
 
+- Users have no experts: the paper's make a new user's vector of content of users, of which there is none here.
 - A batch's distinct items pass the experts once, not each row: the same numbers, less work.
 - Content is imputed and row-normalised, as for every model here, and centred; the program standardises what it is given
   (`content` "standard"), which was worse here. Such rows are shorter, so the rate is .02 in place of .005.
