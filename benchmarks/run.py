@@ -19,8 +19,8 @@ from options import Options
 from ran import held
 
 SUBJECTS = (
-    "epoch", "step", "systems", "sampling", "evaluation", "topk", "gather", "optimiser", "startup", "first-use",
-    "memory",
+    "epoch", "step", "systems", "kernels", "sampling", "evaluation", "topk", "gather", "optimiser", "startup",
+    "first-use", "memory",
 )  # fmt: skip
 
 

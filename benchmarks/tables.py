@@ -17,8 +17,8 @@ MARKS = {
 }
 """Folders of results, and where their tables go."""
 ORDER = (
-    "epoch", "step", "systems", "sampling", "gather", "optimiser", "evaluation", "topk", "startup", "first", "memory",
-    "gpu",
+    "epoch", "step", "systems", "kernels", "sampling", "gather", "optimiser", "evaluation", "topk", "startup", "first",
+    "memory", "gpu",
 )  # fmt: skip
 
 
