@@ -20,7 +20,7 @@ from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
 
-from ran import caches, clock_ghz
+from ran import caches, clock
 from worker import busy_seconds
 
 from milk_np.machine.environment import vector_instructions
@@ -141,7 +141,7 @@ def machine() -> dict[str, Any]:
         "cores": cores,
         "instructions": vector_instructions(),
         "caches": caches(),
-        "clock_ghz": clock_ghz(),
+        **clock(),
         "memory_gib": round(memory, 1),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),

@@ -19,15 +19,17 @@ from options import Options
 from ran import held
 
 SUBJECTS = (
-    "epoch", "step", "systems", "sampling", "evaluation", "topk", "gather", "optimiser", "startup", "first-use",
-    "memory",
+    "epoch", "step", "systems", "kernels", "sampling", "evaluation", "topk", "gather", "optimiser", "startup",
+    "first-use", "memory",
 )  # fmt: skip
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="+", choices=SUBJECTS, metavar="SUBJECT", help=f"of {', '.join(SUBJECTS)}")
+    parser.add_argument(
+        "--only", nargs="+", type=hyphens, choices=SUBJECTS, metavar="SUBJECT", help=f"of {', '.join(SUBJECTS)}"
+    )
     parser.add_argument("--isa", choices=isa.ISAS, default="native", help="instruction set (default: native)")
     parser.add_argument("--quick", action="store_true", help="smoke run on a tiny problem; saves nothing")
     parser.add_argument("--rounds", type=int, help="measured turns of every program")
@@ -35,6 +37,11 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     if reason := isa.unfit(chosen.isa):
         parser.error(f"--isa {chosen.isa}: {reason}")
     return chosen
+
+
+def hyphens(name: str) -> str:
+    """A subject's name as it is written here: its file and its results have underscores."""
+    return name.replace("_", "-")
 
 
 def measured(name: str, options: Options) -> list[Outcome]:

@@ -17,8 +17,8 @@ MARKS = {
 }
 """Folders of results, and where their tables go."""
 ORDER = (
-    "epoch", "step", "systems", "sampling", "gather", "optimiser", "evaluation", "topk", "startup", "first", "memory",
-    "gpu",
+    "epoch", "step", "systems", "kernels", "sampling", "gather", "optimiser", "evaluation", "topk", "startup", "first",
+    "memory", "gpu",
 )  # fmt: skip
 
 
@@ -49,7 +49,8 @@ def held(record: dict[str, Any]) -> str:
         return ""
     kept = "" if record["isa"] == "native" else f", held to {record['isa'].upper()} as each program was seen to be"
     sizes = ", ".join(f"{level} {size}" for level, size in where["caches"].items())
-    return f", {where['instructions'][-1]}{kept}; caches {sizes}; {where['clock_ghz']} GHz"
+    clock = f"{where['clock_ghz']} GHz" if where["clock_ghz"] else f"clock left out: {where['clock_left_out']}"
+    return f", {where['instructions'][-1]}{kept}; caches {sizes}; {clock}"
 
 
 def versions(records: list[dict[str, Any]]) -> str:

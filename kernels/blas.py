@@ -57,7 +57,7 @@ _LIMIT = _Limit()
 
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """Inside, every OpenBLAS of this process uses one thread; other BLAS libraries are left as they are."""
+    """Inside, every OpenBLAS that is found uses one thread; other BLAS libraries are left as they are."""
     _LIMIT.enter()
     try:
         yield
@@ -66,7 +66,7 @@ def one_blas_thread() -> Iterator[None]:
 
 
 def openblas_pools(maps: Path = Path("/proc/self/maps")) -> list[Pool]:
-    """Functions that read and set the number of threads of every loaded OpenBLAS."""
+    """Functions that read and set the number of threads of every loaded OpenBLAS; none without `maps`, as on macOS."""
     try:
         lines = maps.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import sys
 import time
 from importlib.util import module_from_spec, spec_from_file_location
@@ -17,9 +18,10 @@ import harness  # noqa: E402
 import isa  # noqa: E402
 import ran  # noqa: E402
 import shapes  # noqa: E402
+import tables  # noqa: E402
 import worker as workers  # noqa: E402
 from options import Options  # noqa: E402
-from subjects import sampling, topk  # noqa: E402
+from subjects import first_use, sampling, topk  # noqa: E402
 from worker import Worker  # noqa: E402
 
 from milk_np.machine.environment import cpu_flags  # noqa: E402
@@ -107,6 +109,25 @@ def test_what_is_not_held_is_seen_to_use_avx512(tiny: Path) -> None:
     assert found["AVX-512"] in (True, None)
 
 
+@held_to_avx2
+def test_a_first_use_tells_what_it_ran(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in isa.variables("avx2").items():
+        monkeypatch.delenv(name, raising=False)
+        if value is not None:
+            monkeypatch.setenv(name, value)
+    told: list[dict[str, object]] = []
+    first_use.use("milk-train --preset best, no helper", tmp_path, told)
+    found = workers.RAN.pop("milk-train --preset best, no helper")
+    assert found["numba"] == f"{isa.kind()}, vectors of 32 bytes"
+    assert found["threadpoolctl"]
+    assert ran.held("avx2", found) == []
+    assert told[0].keys() == {"wall", "cpu", "phases", "kernels"}
+
+
+def test_a_subject_goes_by_the_name_of_its_file_too() -> None:
+    assert run.parse(["--only", "first_use", "epoch"]).only == ["first-use", "epoch"]
+
+
 def test_a_subject_fails_whose_program_left_the_instruction_set(monkeypatch: pytest.MonkeyPatch) -> None:
     def measure(_: Options) -> list[harness.Outcome]:
         workers.RAN["x"] = {"torch": "AVX512", "AVX-512": None}
@@ -138,3 +159,34 @@ def test_only_a_processor_with_avx512_is_asked_for_it() -> None:
         assert topk.searches(flags) == topk.SEARCHES
     assert topk.searches(topk.AVX512 | {"avx2"}).keys() == topk.SEARCHES.keys() | topk.FAISS_AVX512.keys()
     assert not any("OPENBLAS_CORETYPE" in env for *_, env in topk.SEARCHES.values())
+
+
+x86_64 = pytest.mark.skipif(platform.machine() != "x86_64", reason="the clock is measured on x86_64 alone")
+
+
+def busy(seconds: float) -> None:
+    """CPU time of this thread, however long it takes."""
+    end = time.thread_time() + seconds
+    while time.thread_time() < end:
+        pass
+
+
+@x86_64
+def test_time_that_others_had_is_no_slow_clock() -> None:
+    """Most of a try is waiting, as on a core that others use: no clock, rather than a wrong one."""
+    found = ran.clock(lambda x, n: (time.sleep(0.01), busy(0.001), x)[2], tries=3)
+    assert found == {"clock_ghz": None, "clock_left_out": "the core was shared in all of 3 tries"}
+
+
+@x86_64
+def test_the_fastest_of_many_tries_counts() -> None:
+    """The first ones run at the idle frequency. 4 cycles a step: 500,000 steps in a millisecond are 2 GHz."""
+    pace = iter([0.004, 0.002, *[0.001] * 98])
+    assert 1.8 < ran.clock(lambda x, n: (busy(next(pace)), x)[1], tries=100)["clock_ghz"] <= 2.0
+
+
+def test_a_clock_that_was_left_out_is_told_under_the_table() -> None:
+    where = {"instructions": ["avx2"], "caches": {"L2": "1M"}}
+    left = where | {"clock_ghz": None, "clock_left_out": "the core was shared"}
+    assert tables.held({"machine": where | {"clock_ghz": 2.5}, "isa": "native"}).endswith("; 2.5 GHz")
+    assert tables.held({"machine": left, "isa": "native"}).endswith("; clock left out: the core was shared")

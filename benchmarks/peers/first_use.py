@@ -1,7 +1,8 @@
 """`milk-train` from an empty cache of compiled kernels, with a clock: `first_use.py HELPERS OUT [OPTION ...]`.
 
 Ends after the first training step, or at the end of a closed form's fit. The last line of the error stream is JSON:
-`wall` and `cpu` seconds of this process so far, `phases` (wall, cpu) and `kernels`: CPU seconds that it compiled each.
+`wall` and `cpu` seconds of this process so far, `phases` (wall, cpu), `kernels`: CPU seconds that it compiled each, and
+`ran`: what its libraries really ran.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any, NoReturn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 STARTED = time.perf_counter(), time.process_time()
+SINCE = time.monotonic()
 phases: dict[str, tuple[float, float]] = {}
 kernels: dict[str, float] = {}
 
@@ -28,8 +30,10 @@ def stop() -> NoReturn:
     """Report and end, without the interpreter's tidying up."""
     mark("first step, or fitted")
     wall, cpu = phases["first step, or fitted"]
-    told = json.dumps({"wall": wall, "cpu": cpu, "phases": phases, "kernels": kernels})
-    os.write(2, f"\nfirst use {told}\n".encode())
+    from ran import instructions  # after the clock has stopped
+
+    told = {"wall": wall, "cpu": cpu, "phases": phases, "kernels": kernels, "ran": instructions(SINCE)}
+    os.write(2, f"\nfirst use {json.dumps(told)}\n".encode())
     os._exit(0)
 
 

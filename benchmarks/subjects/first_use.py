@@ -17,7 +17,7 @@ from typing import Any
 
 from harness import Outcome, Seconds, ratios
 from options import Options
-from worker import THREAD_LIMITS, Timing, busy_seconds
+from worker import RAN, THREAD_LIMITS, Timing, busy_seconds
 
 PROGRAM = str(Path(__file__).resolve().parents[1] / "peers" / "first_use.py")
 COMMANDS: dict[str, tuple[int, tuple[str, ...]]] = {
@@ -29,8 +29,12 @@ COMMANDS: dict[str, tuple[int, tuple[str, ...]]] = {
 USES, SHOWN = 3, 4
 
 
-def use(helpers: int, options: tuple[str, ...], scratch: Path, told: list[dict[str, Any]]) -> Timing:
-    """Seconds of the command to the end of its first step, or of its fit; what it told goes to `told`."""
+def use(name: str, scratch: Path, told: list[dict[str, Any]]) -> Timing:
+    """Seconds of a command to the end of its first step, or of its fit.
+
+    What it told goes to `told`, what its libraries ran to `worker.RAN`.
+    """
+    helpers, options = COMMANDS[name]
     before, busy = os.times(), busy_seconds()
     settings = os.environ | THREAD_LIMITS | {"NUMBA_CACHE_DIR": str(scratch / "kernels")}
     line = [sys.executable, PROGRAM, str(helpers), str(scratch / "run"), *options]
@@ -39,6 +43,7 @@ def use(helpers: int, options: tuple[str, ...], scratch: Path, told: list[dict[s
     if not reports:
         raise RuntimeError(f"{' '.join(line)} ended with {done.returncode}: {done.stderr[-2000:]}")
     told.append(json.loads(reports[-1].removeprefix("first use ")))
+    RAN[name] = told[-1].pop("ran")
     after = os.times()
     own = after.children_user + after.children_system - before.children_user - before.children_system
     seconds = told[-1]["wall"]
@@ -55,9 +60,7 @@ def measure(options: Options) -> list[Outcome]:
         folder.mkdir()
         return folder
 
-    calls: dict[str, Callable[[], float]] = {
-        name: lambda n=name, how=how: use(*how, fresh(), told[n]) for name, how in COMMANDS.items()
-    }
+    calls: dict[str, Callable[[], float]] = {name: lambda n=name: use(n, fresh(), told[n]) for name in COMMANDS}
     seconds = options.interleave(calls, USES, warmup=0)
     return [report(seconds, {name: [told[name][turn] for turn in seconds.turns] for name in COMMANDS})]
 
