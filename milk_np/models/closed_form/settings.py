@@ -84,8 +84,9 @@ class SvdRidgeSettings(RidgeSettings):
         return min(self.dim, n_training_items)
 
     def tuning_space(self) -> Space:
-        """The dimension, too."""
-        return {"dim": (64, 256), **super().tuning_space()}
+        """The dimension, too. Where users are many, more numbers come nearer to the regression straight to choices, and
+        need a higher penalty."""
+        return {"dim": (64, 256, 1024), **super().tuning_space(), "content_ridge": (3.0, 30.0, 300.0)}
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ class IalsRidgeSettings(SvdRidgeSettings):
 
     def tuning_space(self) -> Space:
         """The least squares' penalty and confidence, too."""
-        space = {**super().tuning_space(), "dim": (64, 128)}
+        space = {**super().tuning_space(), "dim": (64, 128), "content_ridge": (0.3, 3.0, 30.0)}
         found = {"als_confidence": (1.0, 3.0, 10.0), "als_penalty": (3.0, 10.0, 30.0)}
         return {**found, **space}
 
