@@ -1,7 +1,7 @@
 """Errors in the objectives of the paper's systems, which `mutations.py` plants with the others.
 
-Their list is each system's `planted`, which stands with its other cases in `models/systems/NAME_cases.py`: a test plants
-the same errors in its own process at every run.
+Their list is each system's `planted`, which stands with its other cases in `models/systems/NAME_cases.py`: a test
+plants the same errors in its own process at every run.
 """
 
 from __future__ import annotations
