@@ -44,9 +44,9 @@ def is_above(found: NDArray[Any], chance: NDArray[Any]) -> bool:
 
 @dataclass(frozen=True)
 class Level:
-    """NDCG@20 on Last.fm 2K, FTMT: mean and deviation over draws 21 to 23; settings with which a fit takes seconds."""
+    """NDCG@20 on Last.fm 2K, FTMT: a figure, its deviation over draws 21 to 23, settings with which a fit is short."""
 
-    mean: float
+    figure: float
     deviation: float
     settings: dict[str, Any]
 
@@ -57,15 +57,15 @@ LEVELS = {
     "clcrec": Level(
         0.2858, 0.0209, {"content": "centred", "mutual": 0.1, "temperature": 1.0, "lr": 0.003, "max_epochs": 5}
     ),
-    "dropoutnet": Level(0.2955, 0.0158, {}),
+    "dropoutnet": Level(0.2999, 0.0158, {}),
     "gar": Level(0.2417, 0.0182, {"alpha": 0.05, "beta": 0.9, "max_epochs": 18, "eval_every": 3}),
     "gorec": Level(0.3005, 0.0332, {"uniformity": 1.0, "eval_every": 2, "patience": 4}),
     "heater": Level(0.3224, 0.0265, {"max_epochs": 4}),
-    "micro": Level(0.2658, 0.0056, {"lr": 0.003, "neighbours": 50, "content": "centred", "contrast": 0.0}),
-    "mtpr": Level(0.2745, 0.0164, {}),
+    "micro": Level(0.2597, 0.0056, {"lr": 0.003, "neighbours": 50, "content": "centred", "contrast": 0.0}),
+    "mtpr": Level(0.2598, 0.0164, {}),
 }
-"""Means of CCFCRec, CLCRec, GAR, GoRec and Heater are those of another program; the other means and the deviations are
-this project's. The lab notebook has the figures of all three draws."""
+"""Figures of CCFCRec, CLCRec, GAR, GoRec and Heater are another program's mean over draws 21 to 23; the others, and the
+deviations, are this project's, on DRAW. The lab notebook has all three draws."""
 
 
 @pytest.fixture(scope="module")
@@ -87,4 +87,4 @@ def test_known_levels_on_real_data(real_data: Path, beside: Path, name: str) -> 
         execute(Run(path, base(path).content_hash, 0.2, DRAW, each), beside).per_user["ndcg@20"] for each in made
     )
     assert is_above(found, chance)
-    assert found.mean() > level.mean - level.deviation
+    assert found.mean() > level.figure - level.deviation
