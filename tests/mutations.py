@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 
 import closed_form_mutations
+import systems_mutations
 from closed_form_mutations import CF, KP
 from planting import Mutation, Proof, both, run
 
@@ -227,11 +228,14 @@ MUTATIONS = [
     Mutation("top-K: the next chunk begins anew", "kernels/cpu/topk.py",
              "range(min(k, start) if row < n else 0)", "range(0)"),
     *closed_form_mutations.MUTATIONS,
+    *systems_mutations.MUTATIONS,
 ]  # fmt: skip
 
 
 def proof_of(mutation: Mutation) -> Proof:
     """The tests that have to catch it."""
+    if mutation.file in systems_mutations.PROOFS:
+        return systems_mutations.PROOFS[mutation.file]
     if mutation.file.endswith("/als.py") and mutation.file.startswith("kernels"):
         return LEAST_SQUARES
     if mutation.file.startswith(CF):

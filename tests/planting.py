@@ -71,7 +71,8 @@ class Copy:
         """Make the copy anew, with the error in it."""
         shutil.rmtree(self.site, ignore_errors=True)
         leave = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(ROOT / "milk_np", self.site / "milk_np", ignore=leave)
+        package = shutil.ignore_patterns("__pycache__", "kernels")  # a checkout may reach them by a link
+        shutil.copytree(ROOT / "milk_np", self.site / "milk_np", ignore=package)
         shutil.copytree(ROOT / "kernels", self.site / "milk_np" / "kernels", ignore=leave)
         if mutation is None:
             return
@@ -132,5 +133,6 @@ def _shown(copy: Copy, mutation: Mutation, proof: Proof) -> bool:
     """Print the error's row; whether a test caught it."""
     copy.put(mutation)
     found = copy.caught_by(proof)
-    print(f"| {mutation.name} | {mutation.file} | {found or '**nothing**'} |", flush=True)
+    name = mutation.name.replace("|", "\\|")  # a bar would begin another cell
+    print(f"| {name} | {mutation.file} | {found or '**nothing**'} |", flush=True)
     return bool(found)

@@ -19,11 +19,13 @@ sys.path.append(str(BENCHMARKS))
 import harness  # noqa: E402
 import parity  # noqa: E402
 import shapes  # noqa: E402
+import systems_parity  # noqa: E402
 from objective import OBJECTIVES, PAPER, REFERENCE, Objective  # noqa: E402
-from peers import numpy_plain  # noqa: E402
+from peers import numpy_plain, systems_milk  # noqa: E402
 from subjects import epoch, sampling, topk  # noqa: E402
 from worker import Timing, Worker  # noqa: E402
 
+from milk_np.data import make_synthetic  # noqa: E402
 from milk_np.machine.environment import cpu_flags  # noqa: E402
 
 MACHINE = {"cpu", "cores", "instructions", "caches", "clock_ghz", "memory_gib", "system", "python", "versions"}
@@ -223,6 +225,47 @@ def test_parity_reference_is_complete() -> None:
     reference = json.loads((BENCHMARKS / "results" / "parity_reference.json").read_text())
     assert len(reference["rows"]) == 12
     assert {row["file"] for row in reference["rows"]} == set(reference["align_weight"])
+
+
+def test_systems_parity_compares_means_with_the_seeds_deviation() -> None:
+    found = {"untrained": [0.03, 0.03, 0.03], "milk_np": [0.2, 0.21, 0.22], "torch": [0.21, 0.22, 0.23]}
+    line = systems_parity.row("gar", "built-in", 3, found)
+    assert (line["milk_np"], line["difference"], line["within"]) == ("0.2100 ± 0.0100", "-0.0100", "ok")
+    assert line["greatest of a seed"] == "0.0100"
+    apart = {**found, "torch": [0.222, 0.232, 0.242]}
+    assert systems_parity.row("gar", "built-in", 3, apart)["within"] == "OFF"
+
+
+@pytest.mark.parametrize("rate", systems_parity.RATES)
+def test_systems_parity_lowers_rates_as_the_systems_do(rate: str) -> None:
+    ds = make_synthetic(60, 100, 900, {"image": 6, "text": 5}, new_items=0.4, seed=1)
+    _, trainer = systems_parity.start(rate, ds, 0)
+    (optimiser,) = trainer.several._optimisers.values()
+    steps = trainer.steps
+    for taken in (0, 1, 10 * steps - 1, 10 * steps, 25 * steps):
+        expected = optimiser._lr(0) * systems_parity.RATES[rate](taken, steps)
+        assert optimiser._lr(taken) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("system", systems_parity.EPOCHS)
+def test_systems_parity_trains_and_says_what_a_batch_is(system: str) -> None:
+    ds = make_synthetic(60, 100, 900, {"image": 6, "text": 5}, new_items=0.4, seed=1)
+    model, trainer = systems_parity.start(system, ds, 0)
+    before = model.arrays()
+    systems_parity.learn(trainer, 1)
+    assert any((model.arrays()[name] != x).any() for name, x in before.items())
+    assert all(len(np.asarray(x)) for x in systems_milk.BATCH[system](trainer, 1, 0).values())
+    assert 0 <= systems_parity.score(model, ds) <= 1
+
+
+def test_systems_parity_refuses_what_it_lacks(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("MILK_DATA", raising=False)
+    assert systems_parity.run(["gar"], "lfm2k", 1, range(2), tmp_path / "out.json") == 2
+    assert "MILK_DATA" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        systems_parity.main(["milk"])
 
 
 def command(*arguments: str) -> subprocess.CompletedProcess[str]:

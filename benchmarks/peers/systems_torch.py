@@ -5,6 +5,8 @@ Tables, content and batches are those of `systems_milk`; batches are drawn befor
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 
@@ -29,15 +31,7 @@ class Program:
         """Train `steps` batches; the loss of each."""
         found = []
         for _ in range(steps):
-            batch, total = self.model.prepared(self.batches[self.at % len(self.batches)]), 0.0
-            for phase, optimisers in self.phases:
-                loss = phase(*batch)
-                loss.backward()
-                for optimiser in optimisers:
-                    optimiser.step()
-                    optimiser.zero_grad()
-                total += loss.item()
-            found.append(total)
+            found.append(learn(self.phases, self.model.prepared(self.batches[self.at % len(self.batches)])))
             self.at += 1
         return found
 
@@ -55,6 +49,44 @@ class Program:
             self.model.t[name].copy_(x)
         found = {name: dense(x.kept).numpy() for name, x in self.model.learned.items() if x.kept is not None}
         return self.model.named(found)
+
+
+class Learner:
+    """Trains from given tables ("t/NAME"), content ("x") and graphs on batches that are handed in one by one."""
+
+    def __init__(self, given: dict[str, np.ndarray], system: str, seed: int) -> None:
+        torch.set_num_threads(1)
+        torch.manual_seed(seed)
+        found = {name: torch.from_numpy(np.ascontiguousarray(x)) for name, x in given.items()}
+        part = lambda letter: {n[2:]: x for n, x in found.items() if n.startswith(f"{letter}/")}  # noqa: E731
+        self.model = losses.SYSTEMS[system](part("t"), losses.Content(found["x"]), part("g"), False)
+        self.rates = [(group, group["lr"]) for _, each in self.model.phases for o in each for group in o.param_groups]
+
+    def step(self, batch: dict[str, np.ndarray], rate: float) -> float:
+        """Learn from a batch at so many times the first learning rates; its loss."""
+        for group, lr in self.rates:
+            group["lr"] = rate * lr
+        arrays = {f"0/{name}": torch.from_numpy(np.array(x)) for name, x in batch.items()}
+        return learn(self.model.phases, self.model.prepared(batches(arrays)[0]))
+
+    def tables(self) -> dict[str, np.ndarray]:
+        """What was learned, and running means, in the forms and names of the tables that were given."""
+        learned = self.model.named({name: x.detach().numpy() for name, x in self.model.learned.items()})
+        running = {name: x.numpy() for name, x in self.model.t.items() if name.endswith(("_mean", "_var"))}
+        return learned | running
+
+
+def learn(phases: list[losses.Phase], batch: tuple[Any, ...]) -> float:
+    """A step of every phase's optimisers; the sum of the losses."""
+    total = 0.0
+    for phase, optimisers in phases:
+        loss = phase(*batch)
+        loss.backward()
+        for optimiser in optimisers:
+            optimiser.step()
+            optimiser.zero_grad()
+        total += loss.item()
+    return total
 
 
 def batches(arrays: dict[str, torch.Tensor]) -> list[dict[str, torch.Tensor]]:
