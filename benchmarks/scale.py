@@ -13,7 +13,6 @@ import argparse
 import hashlib
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -21,6 +20,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from worker import peak_memory
 
 RESULTS = Path(__file__).parent / "results" / "scale.json"
 USERS = (100_000, 1_000_000, 10_000_000)
@@ -63,7 +63,7 @@ def user_worker(n_users: int, widths: list[int]) -> dict[str, float]:
         seconds.append(time.perf_counter() - began)
     arrays = [*ds.arrays().values(), *trainer.state().values(), *trainer.engine.sampler._arrays]
     size = sum(x.nbytes for x in arrays)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    peak = peak_memory()
     milliseconds = np.array(seconds[100:]) * 1e3
     return {
         "users": n_users,
@@ -89,7 +89,7 @@ def limit_worker(folder: str) -> dict[str, object]:
     trainer.flush()
     seconds = time.perf_counter() - began
     digest = hashlib.sha256(b"".join(np.asarray(x).tobytes() for _, x in model.params.arrays())).hexdigest()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    peak = peak_memory()
     ahead = trainer.engine._ahead._prefetcher is not None
     size = sum(x.nbytes for x in ds.features.values())
     return {

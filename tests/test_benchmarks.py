@@ -186,6 +186,14 @@ def test_a_program_that_computes_something_else_is_refused(tiny: Path, truth: Wo
         epoch.check({"other": other}, truth, tmp_path)
 
 
+def test_peak_memory_is_the_programs_own() -> None:
+    """A process that holds 300 MB starts one that holds little."""
+    told = "import worker; print(worker.peak_memory())"
+    starts = f"x = bytearray(300_000_000); import subprocess, sys; subprocess.run([sys.executable, '-c', {told!r}])"
+    done = subprocess.run([sys.executable, "-c", starts], cwd=BENCHMARKS, capture_output=True, text=True, check=True)
+    assert 0 < int(done.stdout) < 200_000_000
+
+
 def test_an_error_in_a_worker_is_raised_here(truth: Worker) -> None:
     with pytest.raises(RuntimeError, match=r"numpy_plain.no_such_method: AttributeError"):
         truth.call("no_such_method")

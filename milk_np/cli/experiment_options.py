@@ -78,7 +78,7 @@ def usual_patience(settings: Settings) -> dict[str, object]:
 def add_search(parser: Parser, *, repeats: bool = True) -> None:
     """Add the options of the search, of parallel runs and, where they apply, of the repeats."""
     group = parser.add_argument_group("search and repeats")
-    trials = "configurations per model (default: 8)"
+    trials = "configurations per model, tried beside its defaults (default: 8)"
     group.add_argument("--trials", type=positive, default=8, metavar="N", help=trials)
     group.add_argument(
         "--search",

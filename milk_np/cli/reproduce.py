@@ -26,9 +26,9 @@ DESCRIPTION = """Reproduce the paper's experiments on data sets made by milk-pre
 
 EXPERIMENT is fig1, table2, fig3, table3, table4, fig4, fig5, fig6, beyond or all. A repeat draws the
 new items, the missing modalities and the training seed again. Every model that has settings to
-search is tuned first, with the same number of trials, on the validation items of the first repeat.
-Finished runs are kept in DIR/runs and never repeated, so the same command continues after an
-interruption. DIR/report.html has tables, plots and tests; CSV, Markdown, LaTeX and JSON files are
+search is tuned first, with the same number of trials and one of its defaults, on the validation
+items of the first repeat. Finished runs are kept in DIR/runs and never repeated, so the same command
+continues after an interruption. DIR/report.html has tables, plots and tests; CSV, Markdown, LaTeX and JSON files are
 written next to it."""
 EXAMPLES = (
     "milk-reproduce table2 --data shop.npz --out results/shop",

@@ -1,4 +1,5 @@
-"""The search for settings on one draw's validation items: the same number of trials for every family of models.
+"""The search for settings on one draw's validation items: the same number of trials for every family of models, and one
+of the values that hold without a search.
 
 "grid" trains every trial to its end. "halving" (Jamieson and Talwalkar, AISTATS 2016) trains all of them for a few
 epochs, the better third for thrice as many, and so on, until one is left that is trained to its end; what has no epochs
@@ -40,9 +41,14 @@ class Search:
         """The run of one configuration."""
         return self.make(self.base.replace(**config))
 
+    def given(self) -> Config:
+        """The values that hold without a search."""
+        return {name: getattr(self.base, name) for name in self.base.tuning_space()}
+
     def design(self, trials: int) -> list[Config]:
-        """The configurations to try."""
-        return design(self.family, self.base.tuning_space(), trials)
+        """What holds without a search, so that none ends behind it, and `trials` configurations beside it."""
+        given = self.given()
+        return [given, *(config for config in design(self.family, self.base.tuning_space(), trials) if config != given)]
 
     def rungs(self, trials: int, how: str) -> list[Config]:
         """Settings on top of a configuration's, rung by rung: fewer epochs on all but the last."""
@@ -94,7 +100,7 @@ class Tuned:
 def tune(
     searches: Iterable[Search], trials: int, store: Store, jobs: int, say: Say, *, how: str = "grid"
 ) -> list[Tuned]:
-    """Run every search with `trials` trials and choose by the validation metric alone.
+    """Run every search with `trials` trials, and one of the defaults, and choose by the validation metric alone.
 
     `how` is "grid" (the full grid if it is small, otherwise a Latin hypercube sample), "halving" (the same
     configurations by successive halving) or "optuna" (its sampler over the same values). Trials that are already in the
@@ -148,9 +154,10 @@ def _with_optuna(search: Search, trials: int, store: Store, jobs: int, say: Say)
     optuna = _optuna()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=0))
-    space, configs = search.base.tuning_space(), list[Config]()
-    while len(configs) < trials:
-        asked = [study.ask() for _ in range(min(jobs, trials - len(configs)))]
+    space, configs = search.base.tuning_space(), [search.given()]
+    run_all([search.run(configs[0])], store, jobs, say, f"tuning {search.family}")
+    while len(configs) <= trials:
+        asked = [study.ask() for _ in range(min(jobs, trials + 1 - len(configs)))]
         batch = [{name: _suggest(trial, name, values) for name, values in space.items()} for trial in asked]
         run_all([search.run(config) for config in batch], store, jobs, say, f"tuning {search.family}")
         for trial, config in zip(asked, batch, strict=True):

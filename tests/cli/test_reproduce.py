@@ -82,7 +82,7 @@ def test_some_systems_by_halving(data: Path, tmp_path: Path, capsys: pytest.Capt
     searches = {
         search["family"]: search["trials"] for search in json.loads((tmp_path / "tuning.json").read_text())["searches"]
     }
-    assert sorted(trial["rungs"] for trial in searches["milk"]) == [1, 2]
+    assert sorted(trial["rungs"] for trial in searches["milk"]) == [1, 1, 2]
     assert "rungs" not in searches["svd-ridge"][0]
     assert "core s" in (tmp_path / "report.html").read_text()
     capsys.readouterr()
@@ -193,7 +193,7 @@ def test_tuned_settings_go_into_a_file_that_training_reads(
     for name in models:
         assert f"written to {tmp_path / 'tuned' / name}.toml" in shown
     found = json.loads((tmp_path / "tuned" / "tuning.json").read_text())["searches"]
-    assert [len(search["trials"]) for search in found] == [2, 2]
+    assert [len(search["trials"]) for search in found] == [3, 3]
     config = tmp_path / "tuned" / "duif.toml"
     assert run(train, "--data", data, "--config", config, "--quiet", "--out", tmp_path / "run") == 0
     assert (tmp_path / "run" / "report.html").exists()
@@ -266,7 +266,7 @@ def test_an_option_is_for_the_chosen_models_that_have_it() -> None:
 def test_optuna_searches_the_same_space(data: Path, tmp_path: Path) -> None:
     pytest.importorskip("optuna", reason="Optuna is not installed (extra tune)")
     assert run(tune, "--data", data, "--protocol", "FTMT", "--search", "optuna", "--out", tmp_path, *QUICK) == 0
-    assert len(json.loads((tmp_path / "tuning.json").read_text())["searches"][0]["trials"]) == 2
+    assert len(json.loads((tmp_path / "tuning.json").read_text())["searches"][0]["trials"]) == 3
 
 
 def test_optuna_missing_is_said(

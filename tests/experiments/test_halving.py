@@ -42,7 +42,7 @@ def silent(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("trials", "sizes", "epochs"),
-    [(1, [1], [90]), (2, [2, 1], [30, 90]), (8, [8, 3, 1], [10, 30, 90]), (9, [9, 3, 1], [10, 30, 90])],
+    [(1, [2, 1], [30, 90]), (2, [3, 1], [30, 90]), (4, [5, 2, 1], [10, 30, 90]), (8, [9, 3, 1], [10, 30, 90])],
 )
 def test_a_third_goes_on_to_thrice_as_many_epochs(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, trials: int, sizes: list[int], epochs: list[int]
@@ -54,7 +54,24 @@ def test_a_third_goes_on_to_thrice_as_many_epochs(
     best = max(config["lr"] + config["reg"] for config, _ in tuned.trials)  # type: ignore[operator]
     assert tuned.best["lr"] + tuned.best["reg"] == best  # type: ignore[operator]
     assert "max_epochs" not in tuned.best
-    assert len(tuned.trials) == trials
+    assert len(tuned.trials) == trials + 1
+
+
+@pytest.mark.parametrize("how", ["grid", "halving"])
+def test_no_search_ends_behind_the_defaults(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, how: str) -> None:
+    """Here every other value is worse, and none of the values of the grid is that of the defaults."""
+    Planted(monkeypatch, lambda s: -s.lr)
+    tuned = tune([search_of(MILK)], 8, Store(tmp_path), 1, silent, how=how)[0]
+    assert tuned.best == {name: getattr(MILK, name) for name in MILK.tuning_space()}
+    assert tuned.best["lr"] < min(MILK.tuning_space()["lr"])  # type: ignore[type-var]
+    assert search_of(MILK).run(tuned.best).settings == MILK
+
+
+def test_a_full_grid_that_holds_the_defaults_has_them_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    planted, base = Planted(monkeypatch, lambda s: s.content_ridge), SvdRidgeSettings(protocol="FTMT")
+    tuned = tune([search_of(base)], 27, Store(tmp_path), 1, silent)[0]
+    assert [len(each) for each in planted.rounds] == [27]
+    assert tuned.trials[0][0] == {"dim": base.dim, "content_ridge": base.content_ridge, "content": base.content}
 
 
 def test_the_last_rung_decides_whatever_was_reached_before(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -62,7 +79,7 @@ def test_the_last_rung_decides_whatever_was_reached_before(monkeypatch: pytest.M
     Planted(monkeypatch, lambda s: s.lr + s.reg + (1 if s.max_epochs < 90 else 0))
     tuned = tune([search_of(MILK)], 8, Store(tmp_path), 1, silent, how="halving")[0]
     assert tuned.trials[tuned.winner][1] < max(value for _, value in tuned.trials)
-    assert sorted(tuned.rungs) == [1] * 5 + [2] * 2 + [3]
+    assert sorted(tuned.rungs) == [1] * 6 + [2] * 2 + [3]
     assert tuned.rungs[tuned.winner] == 3
     assert [trial["rungs"] for trial in tuned.to_dict()["trials"]] == list(tuned.rungs)
 
@@ -71,7 +88,7 @@ def test_what_has_no_epochs_is_tried_whole_at_once(monkeypatch: pytest.MonkeyPat
     planted = Planted(monkeypatch, lambda s: -s.content_ridge)
     base = SvdRidgeSettings(protocol="FTMT")
     halved, grid = (tune([search_of(base)], 8, Store(tmp_path), 1, silent, how=how)[0] for how in ("halving", "grid"))
-    assert [len(each) for each in planted.rounds] == [8]
+    assert [len(each) for each in planted.rounds] == [8]  # the defaults are one of them
     assert halved == grid
     assert halved.rungs == ()
 
@@ -82,7 +99,7 @@ def test_searches_share_their_rounds_and_go_on_after_an_interruption(
     planted, store = Planted(monkeypatch, lambda s: s.reg), Store(tmp_path)
     two = [search_of(MILK), search_of(MILK.replace(without=("ceim",)))]
     whole = tune(two, 8, store, 1, silent, how="halving")
-    assert [len(each) for each in planted.rounds] == [16, 6, 2]
+    assert [len(each) for each in planted.rounds] == [18, 6, 2]
     assert [finished(search, 8, store, "halving") for search in two] == whole
     next(store.folder.glob("*.json")).unlink()
     assert None in [finished(search, 8, store, "halving") for search in two]
