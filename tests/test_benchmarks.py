@@ -190,7 +190,8 @@ def test_peak_memory_is_the_programs_own() -> None:
     """A process that holds 300 MB starts one that holds little."""
     told = "import worker; print(worker.peak_memory())"
     starts = f"x = bytearray(300_000_000); import subprocess, sys; subprocess.run([sys.executable, '-c', {told!r}])"
-    done = subprocess.run([sys.executable, "-c", starts], cwd=BENCHMARKS, capture_output=True, text=True, check=True)
+    environment = {**os.environ, "PYTHONPATH": str(BENCHMARKS)}
+    done = subprocess.run([sys.executable, "-c", starts], env=environment, capture_output=True, text=True, check=True)
     assert 0 < int(done.stdout) < 200_000_000
 
 

@@ -36,7 +36,8 @@ DESCRIPTION = """Find settings for one or several models on the validation items
 
 Every model gets the same number of trials, and one of its defaults; test items are not used. DIR
 receives a settings file for each model, which milk-train --config reads, tuning.json with every
-trial, and the runs, which are never repeated. The data set's own split and mask are used, unless --protocol draws a new mask."""
+trial, and the runs, which are never repeated. The data set's own split and mask are used, unless
+--protocol draws a new mask."""
 EXAMPLES = (
     "milk-tune --data shop.npz --out tuned/shop",
     "milk-tune --data shop.npz --models milk,duif --trials 16 --protocol FTMT --out tuned/shop",

@@ -23,10 +23,10 @@ NOTES = (
     "deviations over repeats. p users: Student's paired t-test over the test users of all repeats; the users of a "
     "repeat share one trained model, so this test ignores the variation between training runs. p repeats: the same "
     "test over the means of the repeats, which are few. Both are Holm-corrected within their column.",
-    "Settings were chosen on the validation items of the first repeat, with the same number of trials for every model, "
-    "beside its defaults; test items were not used. Core seconds and memory are those of one fit, medians over repeats: memory is the most "
-    "that the process held on top of the loaded data. Complete new items (FTFT) use the settings found under FTMT, "
-    "since the training data are the same.",
+    "Settings were chosen on the validation items of the first repeat, with the same number of trials for every "
+    "model, beside its defaults; test items were not used. Core seconds and memory are those of one fit, medians over "
+    "repeats: memory is the most that the process held on top of the loaded data. Complete new items (FTFT) use the "
+    "settings found under FTMT, since the training data are the same.",
 )
 
 
