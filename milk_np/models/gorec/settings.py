@@ -60,8 +60,8 @@ class GorecSettings(PretrainedSettings, ContentSettings):
     def tuning_space(self) -> Space:
         """Weights, content and tables.
 
-        Tuning for Table 2 chose the largest uniformity each time, so better ones may lie beyond. Another value here
-        would change which settings a search tries, and with them the stored searches.
+        Tuning for Table 2 chose the largest uniformity in three of four searches, so better ones may lie beyond.
+        Another value here would change which settings a search tries, and with them the stored searches.
         """
         return {
             "divergence_weight": (1e-3, 1e-2, 1e-1),
