@@ -13,6 +13,8 @@ from milk_np.reports.svg import LETTER, MARKS, WIDTH, figure, legend, mark
 ROW, TOP, BOTTOM = 30, 8, 40
 
 
+NAMES = 170
+"""Width that the names of the rows may take."""
 RESOLVED = 1e-9
 """Share of the largest number within which numbers are drawn as if they were equal."""
 
@@ -54,7 +56,8 @@ class Dots:
 
     def _labels(self) -> float:
         """Width of the names of the rows."""
-        return min(max(len(name) for name, _ in self.rows) * LETTER, 170) + 18
+        longest = max(len(line) for name, _ in self.rows for line in _lines(name))
+        return min(longest * LETTER, NAMES) + 18
 
     def _legend_rows(self) -> int:
         return 0 if len(self.series) == 1 else math.ceil(len(self.series) / 2)
@@ -62,10 +65,21 @@ class Dots:
     def _row(self, name: str, points: Sequence[Point], y: float, step: int, scale: _Scale) -> Markup:
         middle = y + step / 2
         class_ = "strong" if name in self.strong else None
-        label = tag("text", name, x=scale.left - 10, y=middle + 4, text_anchor="end", class_=class_)
+        lines = _lines(name)
+        label = [
+            tag(
+                "text",
+                line,
+                x=scale.left - 10,
+                y=middle + 4 + 13 * k - 6.5 * (len(lines) - 1),
+                text_anchor="end",
+                class_=class_,
+            )
+            for k, line in enumerate(lines)
+        ]
         offset = middle - 13 * (len(points) - 1) / 2
         shown = [self._point(point, k, offset + 13 * k, scale) for k, point in enumerate(points)]
-        return tag("g", label, *shown)
+        return tag("g", *label, *shown)
 
     def _point(self, point: Point, series: int, y: float, scale: _Scale) -> Markup | None:
         if not math.isfinite(point.mean) or not scale.holds(point.mean):
@@ -139,3 +153,11 @@ def _or_zero(value: float) -> float:
 
 def _named(series: str) -> str:
     return f"{series} " if series else ""
+
+
+def _lines(name: str) -> list[str]:
+    """A row's name; one that is too wide goes on below, after its first comma."""
+    if len(name) * LETTER <= NAMES or ", " not in name:
+        return [name]
+    first, rest = name.split(", ", 1)
+    return [f"{first},", rest]

@@ -35,16 +35,13 @@ def whole(tmp_path: Path) -> Reproduction:
     plan = ReproductionPlan((data,), (FIG4, FIG5), base, tmp_path / "out", repeats=3, trials=1)
     planted = Reproduction(plan, lambda _: None)
     for _, search in planted._searches():
-        plant(planted, search.run(search_config(search)), 0.2)
+        for config in search.design(1):
+            plant(planted, search.run(config), 0.2)
     planted.look()
     for experiment in plan.experiments:
         for variant, protocol, run in planted.runs(planted.data[0], experiment):
             plant(planted, run, GOOD[variant.label] * {"FTFT": 1.2, "FTMT": 1.0, "MTMT": 0.9}[protocol])
     return planted
-
-
-def search_config(search):  # type: ignore[no-untyped-def]
-    return search.design(1)[0]
 
 
 def plant(whole: Reproduction, run, level: float) -> None:  # type: ignore[no-untyped-def]

@@ -167,7 +167,7 @@ def test_it_is_tuned_and_stands_in_the_table_of_all_models(tmp_path: Path, capsy
     assert 'model = "adversarial"' in (tmp_path / "tuned" / "adversarial.toml").read_text()
     tuned = json.loads((tmp_path / "tuned" / "tuning.json").read_text())["searches"][0]
     assert set(tuned["space"]) == {"lr", "dropout"}
-    assert len(tuned["trials"]) == 2
+    assert len(tuned["trials"]) == 3
     out = tmp_path / "out"
     assert reproduce.main(["table2", "--data", data, "--out", str(out), "--repeats", "1", *QUICK]) == 0
     assert "| adversarial |" in (out / "results.md").read_text()
