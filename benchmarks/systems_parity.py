@@ -154,6 +154,8 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     if unknown := [name for name in given.systems if name not in EPOCHS]:
         parser.error(f"no system {', '.join(unknown)}; there are {', '.join(EPOCHS)}")
+    if given.seeds < 2:
+        parser.error(f"--seeds {given.seeds}: a deviation needs at least 2")
     pin_threads()
     return run(given.systems or list(EPOCHS), given.data, given.epochs, range(given.seeds), given.out)
 

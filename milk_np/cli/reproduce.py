@@ -28,8 +28,8 @@ EXPERIMENT is fig1, table2, fig3, table3, table4, fig4, fig5, fig6, beyond or al
 new items, the missing modalities and the training seed again. Every model that has settings to
 search is tuned first, with the same number of trials and one of its defaults, on the validation
 items of the first repeat. Finished runs are kept in DIR/runs and never repeated, so the same command
-continues after an interruption. DIR/report.html has tables, plots and tests; CSV, Markdown, LaTeX and JSON files are
-written next to it."""
+continues after an interruption. DIR/report.html has tables, plots and tests; CSV, Markdown, LaTeX and
+JSON files are written next to it."""
 EXAMPLES = (
     "milk-reproduce table2 --data shop.npz --out results/shop",
     "milk-reproduce table2 --data shop.npz --systems svd-ridge,milk --repeats 12 --search halving --out results/few",

@@ -11,8 +11,8 @@ from milk_np.reports.numbers import short, spread, ticks
 from milk_np.reports.svg import LETTER, MARKS, WIDTH, figure, legend, mark
 
 ROW, TOP, BOTTOM = 30, 8, 40
-
-
+LINE = 13
+"""From one line of text, or point, of a row to the next."""
 NAMES = 170
 """Width that the names of the rows may take."""
 RESOLVED = 1e-9
@@ -41,7 +41,7 @@ class Dots:
 
     def svg(self) -> Markup:
         """The plot; its description lists every number."""
-        step = ROW + 13 * (len(self.series) - 1)
+        step = ROW + LINE * (len(self.series) - 1)
         head = TOP + 22 * self._legend_rows()
         height = head + step * len(self.rows) + BOTTOM
         scale = _Scale(self._range(), self._labels(), WIDTH - 16)
@@ -71,14 +71,14 @@ class Dots:
                 "text",
                 line,
                 x=scale.left - 10,
-                y=middle + 4 + 13 * k - 6.5 * (len(lines) - 1),
+                y=middle + 4 + LINE * (k - (len(lines) - 1) / 2),
                 text_anchor="end",
                 class_=class_,
             )
             for k, line in enumerate(lines)
         ]
-        offset = middle - 13 * (len(points) - 1) / 2
-        shown = [self._point(point, k, offset + 13 * k, scale) for k, point in enumerate(points)]
+        offset = middle - LINE * (len(points) - 1) / 2
+        shown = [self._point(point, k, offset + LINE * k, scale) for k, point in enumerate(points)]
         return tag("g", *label, *shown)
 
     def _point(self, point: Point, series: int, y: float, scale: _Scale) -> Markup | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import xml.etree.ElementTree as ElementTree
+from itertools import pairwise
 
 import pytest
 from hypothesis import example, given, settings
@@ -81,6 +82,18 @@ def test_dots_show_every_row_and_describe_every_number() -> None:
     assert svg.get("role") == "img"
     assert svg.get("aria-label", "").startswith("Title. ")
     assert len(list(svg.iter("circle"))) == 2
+
+
+def test_a_long_name_of_a_row_takes_two_lines() -> None:
+    names = (
+        "short, with a comma",
+        "CCFCRec, published for Video Games",
+        "one long name of a row that has no comma",
+    )
+    svg = parsed(Dots("t", "x", [""], [(name, [Point(0.5)]) for name in names]).svg())
+    shown = [(text.text, float(text.get("y", ""))) for text in svg.iter("text") if text.get("text-anchor") == "end"]
+    assert [text for text, _ in shown] == [names[0], "CCFCRec,", "published for Video Games", names[2]]
+    assert [round(b - a, 1) for (_, a), (_, b) in pairwise(shown)] == [23.5, 13.0, 23.5]  # around the middles of rows
 
 
 @settings(deadline=None)
