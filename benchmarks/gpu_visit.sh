@@ -9,7 +9,8 @@
 # Needs Python 3.11 or newer with NumPy, SciPy, Numba, CuPy, pytest and hypothesis; PyTorch, compute-sanitizer and ncu
 # are used where they are. Environment: PYTHON, the command that runs Python (default python3; an emulator's works too);
 # OUT, the folder for results (default benchmarks/results/gpu/visit); VISIT_DATA, data sets to compare both devices on;
-# VISIT_OPTIONS, options for benchmarks/gpu.py.
+# VISIT_OPTIONS, options for benchmarks/gpu.py; VISIT_WORKERS and VISIT_TESTS, processes that run tests (default 8) and
+# the seconds given to them (default 240).
 set -uo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
@@ -40,12 +41,12 @@ tests() {
     cd "$site"
     export MILK_REQUIRE_GPU=1
     local many=()
-    if $python -m pip show --quiet pytest-xdist 2>/dev/null; then many=(-n 4); fi
-    timeout 200 $python -m pytest -q -c "$root/pyproject.toml" --rootdir "$root" -p no:cacheprovider -p no:benchmark -m gpu \
-        "${many[@]}" --durations=8 "$root/tests/gpu" >"$site/tests.txt" 2>&1
+    if $python -m pip show --quiet pytest-xdist 2>/dev/null; then many=(-n "${VISIT_WORKERS:-8}"); fi
+    timeout "${VISIT_TESTS:-240}" $python -m pytest -q -c "$root/pyproject.toml" --rootdir "$root" -p no:cacheprovider -p no:benchmark -m gpu \
+        "${many[@]}" --durations=8 "$root/tests/gpu" >"$out/tests.txt" 2>&1
     local code=$?
-    tail -n 60 "$site/tests.txt"
-    if grep -q -E '[0-9]+ skipped' "$site/tests.txt"; then
+    tail -n 60 "$out/tests.txt"
+    if grep -q -E '[0-9]+ skipped' "$out/tests.txt"; then
         echo "a test was skipped, which counts as a failure"
         return 1
     fi
