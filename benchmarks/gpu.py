@@ -3,8 +3,8 @@
 Correctness comes first: gradients, losses and scores of every program are compared with a float64 program before
 anything is timed. Subjects: an epoch, the phases of a step, the search for the best items, and the fit of the kernel
 profile; against PyTorch (eager, compiled, captured in a CUDA graph) and search libraries on the same card, and against
-a floor: operations and bytes over what the card does at best. Each subject writes benchmarks/results/gpu/NAME.json as
-it ends. Without a GPU it says why and ends with exit code 5; on an emulator it checks and ends with 5, for there is
+a floor: operations and bytes over what the card does at best. Each subject writes benchmarks/results/gpu/CARD/NAME.json
+as it ends. Without a GPU it says why and ends with exit code 5; on an emulator it checks and ends with 5, for there is
 nothing to time.
 """
 
@@ -51,7 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
         for outcome in SUBJECTS[name](options, not emulated):
             print(outcome.table(), flush=True)
             if not (options.quick or chosen.alone):
-                outcome.save(RESULTS / "gpu")
+                outcome.save(RESULTS / "gpu" / common.card())
     if emulated:
         print("benchmarks/gpu.py: all checks passed on an emulator; there is no GPU to measure", file=sys.stderr)
         return NO_DEVICE

@@ -13,9 +13,10 @@ README = Path(__file__).resolve().parent / "README.md"
 MARKS = {
     RESULTS: ("<!-- tables: written by tables.py -->", "<!-- end of tables -->"),
     RESULTS / "avx2": ("<!-- avx2 tables: written by tables.py -->", "<!-- end of avx2 tables -->"),
-    RESULTS / "gpu": ("<!-- gpu tables: written by tables.py -->", "<!-- end of gpu tables -->"),
 }
 """Folders of results, and where their tables go."""
+GPU = "<!-- gpu tables: written by tables.py -->", "<!-- end of gpu tables -->"
+"""Where the tables of all cards go."""
 ORDER = (
     "epoch", "step", "systems", "kernels", "sampling", "gather", "optimiser", "evaluation", "topk", "startup", "first",
     "memory", "gpu",
@@ -34,10 +35,16 @@ def saved(folder: Path = RESULTS) -> list[dict[str, Any]]:
     return sorted((record for record in records if "columns" in record), key=place)
 
 
-def section(record: dict[str, Any]) -> str:
+def cards() -> dict[str, list[dict[str, Any]]]:
+    """Results of every card, by its name: those of `nvidia-h200` are of an NVIDIA H200."""
+    found = {folder.name.replace("-", " ").upper(): saved(folder) for folder in sorted((RESULTS / "gpu").glob("*/"))}
+    return {name: records for name, records in found.items() if records}
+
+
+def section(record: dict[str, Any], level: int = 3) -> str:
     """One subject: title, table, notes, and where it was measured."""
     where = record["machine"]
-    lines = [f"### {record['title']}", "", *markdown(record["columns"], record["rows"]), ""]
+    lines = [f"{'#' * level} {record['title']}", "", *markdown(record["columns"], record["rows"]), ""]
     lines += [f"- {note}" for note in record["notes"]]
     return "\n".join([*lines, f"- {record['date']}, {where['cpu']}, {where['cores']} cores{held(record)}."])
 
@@ -65,17 +72,26 @@ def versions(records: list[dict[str, Any]]) -> str:
 
 def filled(text: str) -> str:
     """`text` with everything between the marks replaced by the tables."""
-    for folder, (begin, end) in MARKS.items():
-        before, rest = text.split(begin)
+    for folder, marks in MARKS.items():
         records = saved(folder)
-        body = "\n\n".join([versions(records), *map(section, records)]) if records else "Nothing was measured yet."
-        text = f"{before}{begin}\n\n{body}\n\n{end}{rest.split(end)[1]}"
-    return text
+        text = between(text, marks, [versions(records), *map(section, records)] if records else [])
+    blocks = []
+    for name, records in cards().items():
+        blocks += [f"### {name}", versions(records), *(section(record, level=4) for record in records)]
+    return between(text, GPU, blocks)
+
+
+def between(text: str, marks: tuple[str, str], blocks: list[str]) -> str:
+    """`text` with these blocks between two marks, in place of what stood there."""
+    begin, end = marks
+    before, rest = text.split(begin)
+    body = "\n\n".join(blocks) or "Nothing was measured yet."
+    return f"{before}{begin}\n\n{body}\n\n{end}{rest.split(end)[1]}"
 
 
 def page() -> str:
     """The HTML page of all saved results."""
-    return result_page.html({folder.name: saved(folder) for folder in MARKS})
+    return result_page.html({folder.name: saved(folder) for folder in MARKS}, cards())
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -44,6 +45,11 @@ def peer(name: str) -> Any:
 def gap(mine: np.ndarray, truth: np.ndarray) -> float:
     """Greatest difference over the greatest element."""
     return float(np.abs(mine - truth).max() / np.abs(truth).max())
+
+
+def card() -> str:
+    """The card's name as a folder's, such as `nvidia-h200`."""
+    return re.sub(r"[^a-z0-9]+", "-", device_name().split(",")[0].lower())
 
 
 def device_name() -> str:

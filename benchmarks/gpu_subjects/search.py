@@ -94,4 +94,6 @@ def outcome(title: str, size: tuple[int, int, int], programs: Any, absent: dict[
         *(f"Left out: {name}: {why}" for name, why in absent.items()),
     ]
     raw = {"seconds": dict(seconds), "on the device": alone}
-    return Outcome(f"topk_{title}", f"Best {K} items on a GPU: {title}", list(rows[0]), rows, notes, raw)
+    return Outcome(
+        f"topk_{title.replace(', ', '_')}", f"Best {K} items on a GPU: {title}", list(rows[0]), rows, notes, raw
+    )
