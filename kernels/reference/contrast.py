@@ -21,8 +21,8 @@ def nce(
     """`values` (B) = log sum_n e^(scores_tn / temperature) - scores_tp / temperature, of `scores` (B, N), N > 0.
 
     The positive p of row t is `positive[t]`; `mask` (B, N), true there, is false for candidates to leave out. `slope`
-    (B, N) is the gradient by scores / temperature. The candidates beside the positive are summed separately: a loss
-    near 0 and its slope keep all their digits.
+    (B, N) is the gradient by scores / temperature; it may be `scores` itself. The candidates beside the positive are
+    summed separately: a loss near 0 and its slope keep all their digits.
     """
     at: Any = np.arange(len(scores)), positive
     np.divide(scores, scores.dtype.type(temperature), out=slope)
@@ -38,4 +38,4 @@ def nce(
     total = rest + own
     slope /= total[:, None]
     slope[at] = -rest / total
-    values[...] = np.where(gap > 0, np.log(total) + gap, np.log1p(rest))
+    values[...] = np.where(gap == 0, np.log1p(rest), np.log(total) + gap)

@@ -23,11 +23,13 @@ def nce_forward(
     positive: Array | int = 0,
     mask: Array | None = None,
     reduction: Reduction = "mean",
+    overwrite: bool = False,
 ) -> tuple[Array, Any]:
     """log sum_n e^(s_tn / temperature) - s_tp / temperature, of scores (B, N).
 
     The positive p stands in the column `positive` of its row: a number, or one a row (B). `mask` (B, N) bool is false
     for candidates to leave out, such as a user's other positives; the positive always counts. With nothing else: 0.
+    `overwrite` leaves the scores undefined and saves an array of their size.
     """
     if not temperature > 0:
         raise SettingsError(f"temperature is {temperature}; it must be above 0")
@@ -36,7 +38,8 @@ def nce_forward(
         mask = mask.copy()
         mask[at] = True
     if scores.size and compiled(scores):
-        values, slope = _compiled(scores, float(temperature), positive, mask)
+        slope = scores if overwrite else np.empty_like(scores)
+        values = _compiled(scores, float(temperature), positive, mask, slope)
     else:
         values, slope = _log_share(scores / float(temperature), at, mask)
     out, reduced = reduce_forward(values, reduction)
@@ -45,8 +48,14 @@ def nce_forward(
 
 def nce_backward(dout: Any, cache: Any) -> Array:
     """dscores (B, N) = (softmax - positive) / temperature."""
+    slope, factor = _slope_and_factor(dout, cache)
+    return slope * factor
+
+
+def _slope_and_factor(dout: Any, cache: Any) -> tuple[Array, Array]:
+    """softmax - positive (B, N), and what its rows are multiplied by (B, 1)."""
     slope, temperature, reduced = cache
-    return slope * (reduce_backward(dout, reduced)[:, None] / temperature)
+    return slope, reduce_backward(dout, reduced)[:, None] / temperature
 
 
 def _log_share(z: Array, at: Any, mask: Array | None) -> tuple[Array, Array]:
@@ -62,15 +71,15 @@ def _log_share(z: Array, at: Any, mask: Array | None) -> tuple[Array, Array]:
     total = rest + own
     slope /= total[:, None]
     slope[at] = -rest / total
-    return xp.where(gap > 0, xp.log(total) + gap, xp.log1p(rest)), slope
+    return xp.where(gap == 0, xp.log1p(rest), xp.log(total) + gap), slope
 
 
-def _compiled(scores: Array, temperature: float, positive: Array | int, mask: Array | None) -> tuple[Array, Array]:
-    """The same through a kernel, which passes over few rows at a time."""
-    values, slope = np.empty(len(scores), scores.dtype), np.empty(scores.shape, scores.dtype)
+def _compiled(scores: Array, temperature: float, positive: Array | int, mask: Array | None, slope: Array) -> Array:
+    """The same through a kernel, which passes over few rows at a time; the gradient goes to `slope`."""
+    values = np.empty(len(scores), scores.dtype)
     places = np.broadcast_to(np.asarray(positive), len(scores))
     host_kernels().nce(scores, temperature, places, mask, slope, values)
-    return values, slope
+    return values
 
 
 def info_nce_forward(
@@ -87,15 +96,15 @@ def info_nce_forward(
     if within:
         # A row isn't its own negative: far below all others, so that its share is 0 without a mask as large.
         scores[xp.arange(n), xp.arange(n) + len(b)] = float(xp.finfo(a.dtype).min) / 4 * min(1.0, temperature)
-    out, cache = nce_forward(scores, temperature, positive=xp.arange(n), reduction=reduction)
+    out, cache = nce_forward(scores, temperature, positive=xp.arange(n), reduction=reduction, overwrite=True)
     return out, (a, candidates, len(b), cache)
 
 
 def info_nce_backward(dout: Any, cache: Any) -> tuple[Array, Array]:
     """da and db (n, K)."""
     a, candidates, others, scored = cache
-    dscores = nce_backward(dout, scored)
-    da, dcandidates = product(dscores, candidates), product_transposed(dscores, a)
+    slope, factor = _slope_and_factor(dout, scored)  # the factor goes to the narrow arrays
+    da, dcandidates = product(slope, candidates) * factor, product_transposed(slope, a * factor)
     if len(candidates) > others:
         da += dcandidates[others:]
     return da, dcandidates[:others]

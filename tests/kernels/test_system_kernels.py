@@ -12,6 +12,7 @@ from scipy.sparse import random_array
 
 import milk_np.kernels.cpu as cpu
 import milk_np.kernels.reference as reference
+from milk_np.kernels.cpu.powers import power_of_e
 from milk_np.nn.keyed import lanes
 from milk_np.rng import stream_key
 
@@ -31,9 +32,12 @@ def sparse(kernels, seed, R, C, K, dtype):
     rng = np.random.default_rng(seed)
     A = random_array((R, C), density=0.2, rng=rng, format="csr")
     x = rng.standard_normal((C, K)).astype(dtype)
-    out = np.full((R, K), np.nan, dtype)
-    kernels.sparse_product(*frozen(A.indptr, A.indices, A.data.astype(dtype), x), out)
-    return [out]
+    start = rng.standard_normal((R, K)).astype(dtype)
+    out, moved = (np.full((R, K), np.nan, dtype) for _ in range(2))
+    matrix = frozen(A.indptr, A.indices, A.data.astype(dtype))
+    kernels.sparse_product(*matrix, *frozen(x), out)
+    kernels.propagate(*matrix, *frozen(start, x), 0.3, moved)
+    return [out, moved]
 
 
 def norm(kernels, seed, n, C, K, dtype):
@@ -66,6 +70,9 @@ def contrast(kernels, seed, n, C, K, dtype):
         slope, values = np.full((n, K), np.nan, dtype), np.full(n, np.nan, dtype)
         kernels.nce(*frozen(scores), 0.2, positive, each, slope, values)
         found += [slope, values]
+    in_place = scores.copy()
+    kernels.nce(in_place, 0.2, positive, None, in_place, values)
+    np.testing.assert_array_equal(in_place, found[0])
     return found
 
 
@@ -85,6 +92,40 @@ def matmul(kernels, seed, n, C, K, dtype):
     kernels.matmul(x[:, :C], w, out)
     kernels.matmul_transposed(x[:, :C], g, transposed)
     return [out, transposed]
+
+
+ODD = [
+    *([np.nan, 1, 2], [1, np.nan, 2], [np.inf, 1, 2], [1, np.inf, 2], [-np.inf, 1, 2], [1, -np.inf, 2]),
+    *([-np.inf, -np.inf], [0, 0, 0], [1e38, -1e38, 3e38], [60, 0, 1], [0, 60, 1], [17.6, 0, 0], [1e-30, 0], [5]),
+]
+
+
+@pytest.mark.parametrize("row", [*ODD, list(range(70)), [0, *range(-40, 90), np.nan]])
+def test_odd_scores_get_the_share_of_the_reference(row) -> None:
+    scores = np.array([row], np.float32)
+    found = []
+    for kernels in (cpu, reference):
+        slope, values = np.empty_like(scores), np.empty(1, np.float32)
+        with np.errstate(invalid="ignore", over="ignore"):
+            kernels.nce(scores, 0.2, np.array([0]), None, slope, values)
+        found += [slope, values]
+    np.testing.assert_allclose(found[0], found[2], 1e-5, 1e-7)
+    np.testing.assert_allclose(found[1], found[3], 1e-5, 1e-7)
+
+
+def test_powers_of_e_are_right_to_two_units_in_the_last_place() -> None:
+    @numba.njit
+    def powers(x, out):
+        for k in range(len(x)):
+            out[k] = power_of_e(x[k])
+
+    x = np.concatenate([-np.geomspace(1e-30, 87, 100_000), np.linspace(0, 1, 1000)]).astype(np.float32)
+    found, exact = np.empty_like(x), np.exp(x.astype(float))
+    powers(x, found)
+    assert (abs(found - exact) <= 2 * np.spacing(exact.astype(np.float32))).all()
+    odd = np.array([0, -0.0, -87.5, -1e30, -np.inf, np.nan], np.float32)
+    powers(odd, out := np.empty_like(odd))
+    np.testing.assert_array_equal(out, np.array([1, 1, 0, 0, 0, np.nan], np.float32))
 
 
 CASES = [sparse, norm, descent, contrast, masking, matmul]

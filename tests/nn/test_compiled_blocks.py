@@ -50,7 +50,7 @@ PLANTED = {
         ("dgamma, dbeta if shifted", "dgamma, dgamma if shifted"),
         ("np.ones(len(inverse), unit.dtype) if gamma is None else gamma", "np.ones(len(inverse), unit.dtype)"),
     ],
-    "contrastive": [("values, slope = _compiled(scores,", "values, slope = _compiled(2 * scores,")],
+    "contrastive": [("values = _compiled(scores,", "values = _compiled(2 * scores,")],
     "dropout": [("host_kernels().mask_numbers(*drawn, x, out)", "host_kernels().mask_numbers(*drawn, abs(x), out)")],
     "penalty": [("add_penalty(table, gradient, weight)", "add_penalty(table, gradient, weight / 2)")],
 }
