@@ -1,4 +1,4 @@
-"""Product of a sparse matrix of weights with a dense one."""
+"""Products of a sparse matrix of weights with a dense one."""
 
 from __future__ import annotations
 
@@ -15,3 +15,12 @@ def sparse_product(indptr: Ints, indices: Ints, weights: Floats, x: Floats, out:
     rows = np.repeat(np.arange(len(out)), np.diff(indptr))
     out[...] = 0
     np.add.at(out, rows, weights[:, None] * x[indices])
+
+
+def propagate(
+    indptr: Ints, indices: Ints, weights: Floats, start: Floats, x: Floats, share: float, out: Floats
+) -> None:
+    """`out` (R, K) = share (start + A x), with `start` (R, K) and the rest as in `sparse_product`."""
+    sparse_product(indptr, indices, weights, x, out)
+    out += start
+    out *= out.dtype.type(share)

@@ -81,11 +81,12 @@ def light_gcn_backward(dout: Array, cache: Any) -> Array:
 
 
 def _mean_of_powers(matrix: Csr, x: Array, layers: int) -> Array:
-    total = x.copy()
-    for _ in range(layers):
-        x = _product(matrix, x)
-        total += x
-    total *= 1 / (layers + 1)
+    """By Horner's rule, x + A (x + A (x + ...)): no sum beside the products."""
+    if layers == 0:
+        return x.copy()
+    total = x
+    for left in reversed(range(layers)):
+        total = _propagated(matrix, x, total, 1.0 if left else 1 / (layers + 1))
     return total
 
 
@@ -95,6 +96,20 @@ def _product(matrix: Csr, x: Array) -> Array:
         return device.product(indptr, indices, weights, x)
     out = np.empty((len(indptr) - 1, x.shape[1]), x.dtype)
     host_kernels().sparse_product(indptr, indices, weights, np.ascontiguousarray(x), out)
+    return out
+
+
+def _propagated(matrix: Csr, start: Array, x: Array, share: float) -> Array:
+    """share (start + A x)."""
+    indptr, indices, weights, _ = matrix
+    if on_device(x):
+        out = device.product(indptr, indices, weights, x)
+        out += start
+        out *= share
+        return out
+    out = np.empty(start.shape, start.dtype)
+    arrays = np.ascontiguousarray(start), np.ascontiguousarray(x)
+    host_kernels().propagate(indptr, indices, weights, *arrays, share, out)
     return out
 
 
