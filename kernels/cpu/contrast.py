@@ -39,7 +39,8 @@ def nce(
     if scores.dtype == np.float32:
         everything = mask is None
         mask = np.ones((1, 1), np.bool_) if mask is None else mask
-        _rows(scores, np.float32(temperature), positive, mask, everything, slope, values)
+        places = np.array(positive, np.int64)  # of one type, so that one kernel is compiled
+        _rows(scores, np.float32(temperature), places, mask, everything, slope, values)
         return
 
     def part(rows: slice) -> None:
@@ -66,11 +67,7 @@ def _rows(
 ) -> None:
     for t in prange(len(scores)):
         z, p = slope[t], positive[t]
-        top = (
-            _scaled(scores[t], np.float32(1) / temperature, z)
-            if everything
-            else _owned(scores[t], mask[t], temperature, z)
-        )
+        top = _scaled(scores[t], temperature, z) if everything else _owned(scores[t], mask[t], temperature, z)
         gap = top - z[p]
         own = power_of_e(z[p] - top)
         z[p] = LOWEST
@@ -82,17 +79,20 @@ def _rows(
 
 
 @njit(cache=True)
-def _scaled(x: Floats, factor: float, z: Floats) -> float:
-    """`z` becomes factor x; the largest number in it. Several are followed, for LLVM may not change their order."""
+def _scaled(x: Floats, temperature: float, z: Floats) -> float:
+    """`z` becomes x / temperature; the largest number in it.
+
+    Several are followed side by side, for LLVM may not change their order.
+    """
     tops = np.full(LANES, -np.inf, z.dtype)
     whole = len(z) // LANES * LANES
     for start in range(0, whole, LANES):
         for lane in range(LANES):
-            number = x[start + lane] * factor
+            number = x[start + lane] / temperature
             z[start + lane] = number
             tops[lane] = number if number > tops[lane] else tops[lane]
     for k in range(whole, len(z)):
-        z[k] = x[k] * factor
+        z[k] = x[k] / temperature
         tops[0] = max(tops[0], z[k])
     return tops.max()
 
