@@ -10,13 +10,13 @@
 # are used where they are. Environment: PYTHON, the command that runs Python (default python3; an emulator's works too);
 # OUT, the folder for results (default benchmarks/results/gpu/visit); VISIT_DATA, data sets to compare both devices on;
 # VISIT_OPTIONS, options for benchmarks/gpu.py; VISIT_WORKERS and VISIT_TESTS, processes that run tests (default 8) and
-# the seconds given to them (default 240).
+# the seconds given to them (default 240); VISIT_SANITIZER, the seconds for each of its tools (default 100).
 set -uo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
 python=${PYTHON:-python3}
 out=${OUT:-$root/benchmarks/results/gpu/visit}
-mkdir -p "$out"
+mkdir -p "$out" && out=$(cd "$out" && pwd)
 site=$(mktemp -d)
 trap 'rm -rf "$site"' EXIT
 export PYTHONPATH=$site${PYTHONPATH:+:$PYTHONPATH} PYTHONUNBUFFERED=1 PIP_DISABLE_PIP_VERSION_CHECK=1

@@ -15,11 +15,11 @@ TITLES = {"results": "On a CPU", "avx2": "On a CPU held to AVX2"}
 """Folders of results and what their part of the page is called."""
 
 
-def html(records: Mapping[str, list[dict[str, Any]]], cards: Mapping[str, list[dict[str, Any]]]) -> str:
+def html(records: Mapping[str, list[dict[str, Any]]], cards: Mapping[str, tuple[str, list[dict[str, Any]]]]) -> str:
     """The page of the records of every folder, in order, then of every card; those without any are left out."""
-    named = {name: (TITLES[name], each) for name, each in records.items()}
-    named |= {name.replace(" ", "-").lower(): (f"On a GPU: {name}", each) for name, each in cards.items()}
-    found = {place: (title, each) for place, (title, each) in named.items() if each}
+    named = {folder: (TITLES[folder], each) for folder, each in records.items()}
+    named |= {folder: (f"On a GPU: {name}", each) for folder, (name, each) in cards.items()}
+    found = {folder: (title, each) for folder, (title, each) in named.items() if each}
     sections = [page.section(place, title, *map(subject, each)) for place, (title, each) in found.items()]
     links = page.contents({place: title for place, (title, _) in found.items()})
     return page.page("Benchmarks of milk_np", links, *sections)

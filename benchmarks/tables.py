@@ -35,10 +35,10 @@ def saved(folder: Path = RESULTS) -> list[dict[str, Any]]:
     return sorted((record for record in records if "columns" in record), key=place)
 
 
-def cards() -> dict[str, list[dict[str, Any]]]:
-    """Results of every card, by its name: those of `nvidia-h200` are of an NVIDIA H200."""
-    found = {folder.name.replace("-", " ").upper(): saved(folder) for folder in sorted((RESULTS / "gpu").glob("*/"))}
-    return {name: records for name, records in found.items() if records}
+def cards() -> dict[str, tuple[str, list[dict[str, Any]]]]:
+    """The name of every card, which is what its results' first note begins with, and its results, by their folder."""
+    found = {folder.name: saved(folder) for folder in sorted((RESULTS / "gpu").glob("*/"))}
+    return {folder: (each[0]["notes"][0].split(",")[0], each) for folder, each in found.items() if each}
 
 
 def section(record: dict[str, Any], level: int = 3) -> str:
@@ -76,7 +76,7 @@ def filled(text: str) -> str:
         records = saved(folder)
         text = between(text, marks, [versions(records), *map(section, records)] if records else [])
     blocks = []
-    for name, records in cards().items():
+    for name, records in cards().values():
         blocks += [f"### {name}", versions(records), *(section(record, level=4) for record in records)]
     return between(text, GPU, blocks)
 

@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SAVED = ROOT / "benchmarks" / "results" / "reproduce"
 RESULTS = ROOT / "docs" / "results.md"
-FIVE, TWELVE, SYSTEMS = "results.json", "twelve/results.json", "systems/results.json"
+FIVE, TWELVE, SYSTEMS = "results.json", "twelve/results.json", "systems*/results.json"
 DATA = {"Last.fm 2K": "lfm2k", "TikTok": "TikTok (image + audio)", "Baby": "Baby (rebuilt features)"}
 """Names of data sets on the pages and in the results."""
 SHORT = {"TikTok (image + audio)": "tiktok", "Baby (rebuilt features)": "baby"}
@@ -50,9 +50,9 @@ pytestmark = pytest.mark.skipif(not SAVED.exists(), reason="the tests run withou
 
 @cache
 def saved(name: str) -> dict[str, Any]:
-    """A file of results."""
-    found: dict[str, Any] = json.loads((SAVED / name).read_text())
-    return found
+    """Tables and claims of a file of results, or of several, each of other data sets."""
+    files = [json.loads(path.read_text()) for path in sorted(SAVED.glob(name))]
+    return {part: [each for file in files for each in file[part]] for part in ("tables", "claims")}
 
 
 def values(name: str, experiment: str, data: str, protocol: str, label: str, items: str = "all") -> list[float] | None:

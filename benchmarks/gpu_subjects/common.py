@@ -49,7 +49,7 @@ def gap(mine: np.ndarray, truth: np.ndarray) -> float:
 
 def card() -> str:
     """The card's name as a folder's, such as `nvidia-h200`."""
-    return re.sub(r"[^a-z0-9]+", "-", device_name().split(",")[0].lower())
+    return re.sub(r"[^a-z0-9]+", "-", device_name().split(",")[0].lower()).strip("-")
 
 
 def device_name() -> str:

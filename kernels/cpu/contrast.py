@@ -1,7 +1,7 @@
 """The share of a positive among candidates (contract: kernels/reference/contrast.py).
 
-In single precision a row stays in the first level of the caches while it is scaled, its largest score found, its powers
-taken and divided by their sum; in double precision NumPy works on parts that the second level holds.
+In single precision a row that the first level of the caches holds stays there while it is scaled, its largest score
+found, its powers taken and divided by their sum. In double precision NumPy works on parts that the second level holds.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from milk_np.kernels.cpu.tasks import in_threads, row_parts
 from milk_np.kernels.reference import contrast
 
 PART = 1 << 17
-"""Numbers of a part: it passes through the second level of the caches about ten times."""
+"""Numbers of a part in double precision: it passes through the second level of the caches about ten times."""
 SMALL = 1 << 20
-"""Fewer numbers are not worth waking threads for."""
+"""Fewer numbers in double precision are not worth waking threads of Python for."""
 LANES = 32
-"""Largest scores that are followed side by side."""
+"""Maxima that are followed side by side: without fast-math LLVM makes no vectors of a single one."""
 LOWEST = np.finfo(np.float32).min / np.float32(2)
 """A score without a share."""
 
@@ -37,10 +37,10 @@ def nce(
 ) -> None:
     """Rows or parts of them side by side."""
     if scores.dtype == np.float32:
-        everything = mask is None
+        unmasked = mask is None
         mask = np.ones((1, 1), np.bool_) if mask is None else mask
         places = np.array(positive, np.int64)  # of one type, so that one kernel is compiled
-        _rows(scores, np.float32(temperature), places, mask, everything, slope, values)
+        _rows(scores, np.float32(temperature), places, mask, unmasked, slope, values)
         return
 
     def part(rows: slice) -> None:
@@ -61,50 +61,50 @@ def _rows(
     temperature: float,
     positive: Ints,
     mask: NDArray[np.bool_],
-    everything: bool,
+    unmasked: bool,
     slope: Floats,
     values: Floats,
 ) -> None:
     for t in prange(len(scores)):
         z, p = slope[t], positive[t]
-        top = _scaled(scores[t], temperature, z) if everything else _owned(scores[t], mask[t], temperature, z)
+        _divide(scores[t], temperature, z)
+        if not unmasked:
+            _leave_out(mask[t], z)
+        top = _largest(z)
         gap = top - z[p]
         own = power_of_e(z[p] - top)
-        z[p] = LOWEST
+        z[p] = -np.inf
         rest = _powers(z, top)
         total = own + rest
-        _divide(z, total)
+        _divide(z, total, z)
         z[p] = -rest / total
         values[t] = math.log1p(rest) if gap == 0 else math.log(total) + gap
 
 
 @njit(cache=True)
-def _scaled(x: Floats, temperature: float, z: Floats) -> float:
-    """`z` becomes x / temperature; the largest number in it.
+def _divide(x: Floats, by: float, out: Floats) -> None:
+    for k in range(len(x)):
+        out[k] = x[k] / by
 
-    Several are followed side by side, for LLVM may not change their order.
-    """
+
+@njit(cache=True)
+def _leave_out(mask: NDArray[np.bool_], z: Floats) -> None:
+    for k in range(len(z)):
+        z[k] = z[k] if mask[k] else LOWEST
+
+
+@njit(cache=True)
+def _largest(z: Floats) -> float:
+    """The largest number of a row, NaN aside."""
     tops = np.full(LANES, -np.inf, z.dtype)
     whole = len(z) // LANES * LANES
     for start in range(0, whole, LANES):
         for lane in range(LANES):
-            number = x[start + lane] / temperature
-            z[start + lane] = number
-            tops[lane] = number if number > tops[lane] else tops[lane]
+            x = z[start + lane]
+            tops[lane] = x if x > tops[lane] else tops[lane]
     for k in range(whole, len(z)):
-        z[k] = x[k] / temperature
-        tops[0] = max(tops[0], z[k])
+        tops[0] = z[k] if z[k] > tops[0] else tops[0]
     return tops.max()
-
-
-@njit(cache=True)
-def _owned(x: Floats, mask: NDArray[np.bool_], temperature: float, z: Floats) -> float:
-    """The same of the scores that `mask` counts; the others are so low that they have no share."""
-    top = np.float32(-np.inf)
-    for k in range(len(z)):
-        z[k] = x[k] / temperature if mask[k] else LOWEST
-        top = max(top, z[k])
-    return top
 
 
 @njit(cache=True, fastmath={"reassoc"})
@@ -115,10 +115,3 @@ def _powers(z: Floats, top: float) -> float:
         z[k] = power_of_e(z[k] - top)
         total += z[k]
     return total
-
-
-@njit(cache=True)
-def _divide(z: Floats, by: float) -> None:
-    factor = np.float32(1) / by
-    for k in range(len(z)):
-        z[k] *= factor

@@ -1,4 +1,4 @@
-"""Product of a sparse matrix with a dense one (contract: kernels/reference/sparse.py).
+"""Products of a sparse matrix with a dense one (contract: kernels/reference/sparse.py).
 
 One thread makes a row, adding in the order of its entries: no bit depends on the number of threads.
 """
@@ -21,12 +21,7 @@ RUN = 64
 def sparse_product(indptr: Ints, indices: Ints, weights: Floats, x: Floats, out: Floats) -> None:
     """`out` (R, K) = A x."""
     for run in prange((len(out) + RUN - 1) // RUN):
-        last = np.int64(indptr[min(len(out), (run + 1) * RUN)]) - 1
-        for r in range(run * RUN, min(len(out), (run + 1) * RUN)):
-            total = out[r]
-            for k in range(len(total)):
-                total[k] = 0
-            _add_entries(indptr[r], indptr[r + 1], last, indices, weights, x, total)
+        _rows(run, indptr, indices, weights, out[:0], x, out)
 
 
 @njit(parallel=True, cache=True, nogil=True)
@@ -36,23 +31,25 @@ def propagate(
     """`out` (R, K) = share (start + A x): one pass over `start` and `out`."""
     factor = out.dtype.type(share)
     for run in prange((len(out) + RUN - 1) // RUN):
-        last = np.int64(indptr[min(len(out), (run + 1) * RUN)]) - 1
-        for r in range(run * RUN, min(len(out), (run + 1) * RUN)):
-            total = out[r]
-            for k in range(len(total)):
-                total[k] = start[r, k]
-            _add_entries(indptr[r], indptr[r + 1], last, indices, weights, x, total)
+        _rows(run, indptr, indices, weights, start, x, out)
+        for total in out[run * RUN : (run + 1) * RUN]:
             for k in range(len(total)):
                 total[k] *= factor
 
 
 @njit(cache=True)
-def _add_entries(begin: int, end: int, last: int, indices: Ints, weights: Floats, x: Floats, total: Floats) -> None:
-    """Add the rows of `x` that a row's entries name; those of the entries until `last` may be wanted soon."""
-    for at in range(begin, end):
-        ahead = at + AHEAD if at + AHEAD < last else last
-        prefetch_row(x, np.int64(indices[ahead]))
-        _add(total, weights[at], x[indices[at]])
+def _rows(run: int, indptr: Ints, indices: Ints, weights: Floats, start: Floats, x: Floats, out: Floats) -> None:
+    """The rows of a task: those of `start`, if it has any, with A x."""
+    end = min(len(out), (run + 1) * RUN)
+    last = np.int64(indptr[end]) - 1
+    for r in range(run * RUN, end):
+        total = out[r]
+        for k in range(len(total)):
+            total[k] = start[r, k] if len(start) else 0
+        for at in range(indptr[r], indptr[r + 1]):
+            ahead = at + AHEAD if at + AHEAD < last else last
+            prefetch_row(x, np.int64(indices[ahead]))
+            _add(total, weights[at], x[indices[at]])
 
 
 @njit(cache=True, fastmath={"contract"})

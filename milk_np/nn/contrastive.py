@@ -29,7 +29,8 @@ def nce_forward(
 
     The positive p stands in the column `positive` of its row: a number, or one a row (B). `mask` (B, N) bool is false
     for candidates to leave out, such as a user's other positives; the positive always counts. With nothing else: 0.
-    `overwrite` leaves the scores undefined and saves an array of their size.
+    `overwrite` puts the slope that the backward pass reads in place of float32 scores of the host: leave them alone
+    then. It saves an array of their size; elsewhere it changes nothing.
     """
     if not temperature > 0:
         raise SettingsError(f"temperature is {temperature}; it must be above 0")
@@ -75,9 +76,13 @@ def _log_share(z: Array, at: Any, mask: Array | None) -> tuple[Array, Array]:
 
 
 def _compiled(scores: Array, temperature: float, positive: Array | int, mask: Array | None, slope: Array) -> Array:
-    """The same through a kernel, which passes over few rows at a time; the gradient goes to `slope`."""
-    values = np.empty(len(scores), scores.dtype)
+    """The same through a kernel, which checks no places; the gradient goes to `slope`."""
+    values, columns = np.empty(len(scores), scores.dtype), scores.shape[1]
     places = np.broadcast_to(np.asarray(positive), len(scores))
+    if not (-columns <= places.min() and places.max() < columns):
+        raise IndexError(f"positive is {places.min()} to {places.max()}; scores have {columns} columns")
+    if mask is not None and mask.shape != scores.shape:
+        raise IndexError(f"mask is {mask.shape}; scores are {scores.shape}")
     host_kernels().nce(scores, temperature, places, mask, slope, values)
     return values
 
@@ -103,7 +108,7 @@ def info_nce_forward(
 def info_nce_backward(dout: Any, cache: Any) -> tuple[Array, Array]:
     """da and db (n, K)."""
     a, candidates, others, scored = cache
-    slope, factor = _slope_and_factor(dout, scored)  # the factor goes to the narrow arrays
+    slope, factor = _slope_and_factor(dout, scored)  # scales the arrays of width K, not those of width n
     da, dcandidates = product(slope, candidates) * factor, product_transposed(slope, a * factor)
     if len(candidates) > others:
         da += dcandidates[others:]

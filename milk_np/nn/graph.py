@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 from scipy.sparse import coo_array, csr_array, diags_array, eye_array
 
+from milk_np.errors import SettingsError
 from milk_np.nn import device
 from milk_np.nn.arrays import Array, host_kernels, on_device
 
@@ -71,6 +72,9 @@ def graph_backward(dout: Array, cache: Any) -> Array:
 
 def light_gcn_forward(graph: Graph, x: Array, layers: int) -> tuple[Array, Any]:
     """out (R, K) = mean of x, A x, ... A^layers x, A being square (He et al. 2020)."""
+    R, C = len(graph.matrix.indptr) - 1, graph.matrix.columns
+    if not R == C == len(x):
+        raise SettingsError(f"the graph is {R} x {C} for {len(x)} rows; it must be square, with a row for each")
     return _mean_of_powers(graph.matrix, x, layers), (graph, layers)
 
 
@@ -81,12 +85,12 @@ def light_gcn_backward(dout: Array, cache: Any) -> Array:
 
 
 def _mean_of_powers(matrix: Csr, x: Array, layers: int) -> Array:
-    """By Horner's rule, x + A (x + A (x + ...)): no sum beside the products."""
-    if layers == 0:
+    """By Horner's rule, x + A (x + A (x + ...)), so that no sum is kept apart."""
+    if layers < 1:
         return x.copy()
-    total = x
-    for left in reversed(range(layers)):
-        total = _propagated(matrix, x, total, 1.0 if left else 1 / (layers + 1))
+    start = total = x if on_device(x) else np.ascontiguousarray(x)
+    for remaining in reversed(range(layers)):
+        total = _propagated(matrix, start, total, 1.0 if remaining else 1 / (layers + 1))
     return total
 
 
@@ -100,16 +104,16 @@ def _product(matrix: Csr, x: Array) -> Array:
 
 
 def _propagated(matrix: Csr, start: Array, x: Array, share: float) -> Array:
-    """share (start + A x)."""
+    """share (start + A x), of a square A and contiguous arrays."""
     indptr, indices, weights, _ = matrix
     if on_device(x):
         out = device.product(indptr, indices, weights, x)
         out += start
-        out *= share
+        if share != 1:
+            out *= share
         return out
     out = np.empty(start.shape, start.dtype)
-    arrays = np.ascontiguousarray(start), np.ascontiguousarray(x)
-    host_kernels().propagate(indptr, indices, weights, *arrays, share, out)
+    host_kernels().propagate(indptr, indices, weights, start, x, share, out)
     return out
 
 

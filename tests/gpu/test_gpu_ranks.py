@@ -30,10 +30,11 @@ MODELS = {
 def train(data: Path, out: Path, ranks: int, *options: str) -> dict[str, np.ndarray]:
     """Arrays of the model that a command on some ranks writes, run by Python as these tests are.
 
-    An emulator is a word before `-m`. Where processes share the tests there is no `-m`, and no emulator.
+    An emulator is a word before `-m pytest`. Processes that share the tests are started without these words.
     """
     words = sys.orig_argv
-    python = words[: words.index("-m")] if "-m" in words else [sys.executable]
+    at = words.index("-m") if "-m" in words else len(words)
+    python = words[:at] if words[at + 1 : at + 2] == ["pytest"] else [sys.executable]
     line = ["-m", "milk_np.cli.train", "--data", data, "--out", out, "--device", "gpu", "--threads", "1", *options]
     start = [] if ranks == 1 else [str(MPIEXEC), "-n", str(ranks)]
     environment = {**os.environ, "MPIR_CVAR_ENABLE_HEAVY_YIELD": "1"}

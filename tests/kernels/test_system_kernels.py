@@ -37,7 +37,9 @@ def sparse(kernels, seed, R, C, K, dtype):
     matrix = frozen(A.indptr, A.indices, A.data.astype(dtype))
     kernels.sparse_product(*matrix, *frozen(x), out)
     kernels.propagate(*matrix, *frozen(start, x), 0.3, moved)
-    return [out, moved]
+    if R == C:
+        kernels.propagate(*matrix, x, x, 1.0, start := np.full((R, K), np.nan, dtype))
+    return [out, moved, start]
 
 
 def norm(kernels, seed, n, C, K, dtype):
@@ -96,21 +98,27 @@ def matmul(kernels, seed, n, C, K, dtype):
 
 ODD = [
     *([np.nan, 1, 2], [1, np.nan, 2], [np.inf, 1, 2], [1, np.inf, 2], [-np.inf, 1, 2], [1, -np.inf, 2]),
-    *([-np.inf, -np.inf], [0, 0, 0], [1e38, -1e38, 3e38], [60, 0, 1], [0, 60, 1], [17.6, 0, 0], [1e-30, 0], [5]),
+    *([-np.inf, -np.inf], [0, 0, 0], [1e37, -1e38, 3e37], [60, 0, 1], [0, 60, 1], [17.6, 0, 0], [1e-30, 0], [5]),
+    *([-5e37, -5e37], [-5e37], list(range(70)), [0, *range(-40, 90), np.nan]),
 ]
 
 
-@pytest.mark.parametrize("row", [*ODD, list(range(70)), [0, *range(-40, 90), np.nan]])
-def test_odd_scores_get_the_share_of_the_reference(row) -> None:
-    scores = np.array([row], np.float32)
+@pytest.mark.parametrize("row", ODD)
+@pytest.mark.parametrize("place", [0, -1])
+@pytest.mark.parametrize("left_out", [None, 0, 1])
+def test_odd_scores_get_the_share_of_the_reference(row, place, left_out) -> None:
+    scores, mask = np.array([row], np.float32), None
+    if left_out is not None:
+        mask = np.arange(len(row))[None] != left_out
+        mask[0, place] = True
     found = []
     for kernels in (cpu, reference):
         slope, values = np.empty_like(scores), np.empty(1, np.float32)
         with np.errstate(invalid="ignore", over="ignore"):
-            kernels.nce(scores, 0.2, np.array([0]), None, slope, values)
+            kernels.nce(scores, 0.2, np.array([place]), mask, slope, values)
         found += [slope, values]
-    np.testing.assert_allclose(found[0], found[2], 1e-5, 1e-7)
-    np.testing.assert_allclose(found[1], found[3], 1e-5, 1e-7)
+    np.testing.assert_allclose(found[0], found[2], 1e-5, 1e-30)
+    np.testing.assert_allclose(found[1], found[3], 1e-5, 1e-30)
 
 
 def test_powers_of_e_are_right_to_two_units_in_the_last_place() -> None:
@@ -175,11 +183,12 @@ def test_a_mask_is_that_of_the_keyed_numbers():
         np.testing.assert_array_equal(out, np.where(expected, 2, 0))
 
 
-def test_a_loss_near_zero_keeps_its_digits():
-    scores = np.array([[60.0, 0.0, 1.0]])
+@pytest.mark.parametrize(("dtype", "first", "rtol"), [(np.float64, 60.0, 1e-12), (np.float32, 20.0, 2e-6)])
+def test_a_loss_near_zero_keeps_its_digits(dtype, first, rtol):
+    scores = np.array([[first, 0.0, 1.0]], dtype)
+    others = np.exp(-first), np.exp(1 - first)
     for kernels in (cpu, reference):
-        slope, values = np.empty((1, 3)), np.empty(1)
+        slope, values = np.empty((1, 3), dtype), np.empty(1, dtype)
         kernels.nce(scores, 1.0, np.zeros(1, np.int64), None, slope, values)
-        rest = np.exp(-60) + np.exp(-59)
-        np.testing.assert_allclose(values, rest, rtol=1e-12)
-        np.testing.assert_allclose(slope[0], [-rest, np.exp(-60), np.exp(-59)], rtol=1e-12)
+        np.testing.assert_allclose(values, sum(others), rtol=rtol)
+        np.testing.assert_allclose(slope[0], [-sum(others), *others], rtol=rtol)

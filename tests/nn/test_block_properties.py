@@ -52,6 +52,26 @@ def test_a_small_nce_keeps_its_digits():
     np.testing.assert_allclose(contrastive.nce_backward(1.0, cache)[0], [-rest, np.exp(-60), np.exp(-59)], rtol=1e-12)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_nce_overwrites_scores_only_if_told_to(dtype):
+    given = RNG.standard_normal((4, 5)).astype(dtype)
+    loss, cache = contrastive.nce_forward(scores := given.copy(), 0.3, positive=2)
+    np.testing.assert_array_equal(scores, given)
+    again, other = contrastive.nce_forward(scores, 0.3, positive=2, overwrite=True)
+    assert again == loss
+    np.testing.assert_array_equal(contrastive.nce_backward(1.0, other), contrastive.nce_backward(1.0, cache))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_nce_refuses_places_and_masks_outside(dtype):
+    scores = np.zeros((3, 5), dtype)
+    for place in (5, -6, np.array([0, 1, 7])):
+        with pytest.raises(IndexError):
+            contrastive.nce_forward(scores, positive=place)
+    with pytest.raises((IndexError, ValueError)):
+        contrastive.nce_forward(scores, mask=np.ones((3, 4), bool))
+
+
 def test_nce_with_one_negative_is_bpr():
     scores = RNG.standard_normal((7, 2))
     np.testing.assert_allclose(contrastive.nce_forward(scores)[0], bpr_forward(scores[:, 0] - scores[:, 1])[0])

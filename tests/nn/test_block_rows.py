@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from milk_np.errors import SettingsError
 from milk_np.nn import graph
 from milk_np.nn.batch_norm import RunningStats, batch_norm_forward
 from milk_np.nn.embedding import embedding_backward_rows, embedding_forward, scatter_add
@@ -78,7 +80,16 @@ def test_graphs_are_the_dense_formulas():
         graph.row_normalised(adjacency, self_loops=True).toarray(), loops / loops.sum(1, keepdims=True)
     )
     x = RNG.standard_normal((7, 2))
-    out, cache = graph.light_gcn_forward(graph.make_graph(graph.symmetric_normalised(adjacency), np.float64), x, 2)
-    np.testing.assert_allclose(out, (x + S @ x + S @ S @ x) / 3)
-    np.testing.assert_allclose(graph.light_gcn_backward(x, cache), out)  # the matrix is symmetric
-    np.testing.assert_array_equal(graph.light_gcn_forward(cache[0], x, 0)[0], x)
+    powers, made = [x], graph.make_graph(graph.symmetric_normalised(adjacency), np.float64)
+    for layers in range(4):
+        out, cache = graph.light_gcn_forward(made, x, layers)
+        np.testing.assert_allclose(out, sum(powers) / (layers + 1))
+        np.testing.assert_allclose(graph.light_gcn_backward(x, cache), out)  # the matrix is symmetric
+        powers.append(S @ powers[-1])
+
+
+@pytest.mark.parametrize(("shape", "rows"), [((4, 5), 5), ((5, 4), 4), ((5, 4), 5), ((4, 4), 5)])
+def test_light_gcn_refuses_what_is_not_square(shape, rows):
+    made = graph.make_graph(np.ones(shape))
+    with pytest.raises(SettingsError, match=f"the graph is {shape[0]} x {shape[1]} for {rows} rows"):
+        graph.light_gcn_forward(made, np.ones((rows, 2), np.float32), 1)
