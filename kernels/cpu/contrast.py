@@ -21,8 +21,6 @@ PART = 1 << 17
 """Numbers of a part in double precision: it passes through the second level of the caches about ten times."""
 SMALL = 1 << 20
 """Fewer numbers in double precision are not worth waking threads of Python for."""
-LANES = 32
-"""Maxima that are followed side by side: without fast-math LLVM makes no vectors of a single one."""
 LOWEST = np.finfo(np.float32).min / np.float32(2)
 """A score without a share."""
 
@@ -67,7 +65,8 @@ def _rows(
 ) -> None:
     for t in prange(len(scores)):
         z, p = slope[t], positive[t]
-        _divide(scores[t], temperature, z)
+        z[:] = scores[t]
+        _divide(z, temperature)
         if not unmasked:
             _leave_out(mask[t], z)
         top = _largest(z)
@@ -76,15 +75,16 @@ def _rows(
         z[p] = -np.inf
         rest = _powers(z, top)
         total = own + rest
-        _divide(z, total, z)
+        _divide(z, total)
         z[p] = -rest / total
         values[t] = math.log1p(rest) if gap == 0 else math.log(total) + gap
 
 
 @njit(cache=True)
-def _divide(x: Floats, by: float, out: Floats) -> None:
-    for k in range(len(x)):
-        out[k] = x[k] / by
+def _divide(z: Floats, by: float) -> None:
+    """Of one array: with two that may be the same LLVM makes no vectors."""
+    for k in range(len(z)):
+        z[k] /= by
 
 
 @njit(cache=True)
@@ -93,18 +93,13 @@ def _leave_out(mask: NDArray[np.bool_], z: Floats) -> None:
         z[k] = z[k] if mask[k] else LOWEST
 
 
-@njit(cache=True)
+@njit(cache=True, fastmath={"nnan", "nsz"})
 def _largest(z: Floats) -> float:
-    """The largest number of a row, NaN aside."""
-    tops = np.full(LANES, -np.inf, z.dtype)
-    whole = len(z) // LANES * LANES
-    for start in range(0, whole, LANES):
-        for lane in range(LANES):
-            x = z[start + lane]
-            tops[lane] = x if x > tops[lane] else tops[lane]
-    for k in range(whole, len(z)):
-        tops[0] = z[k] if z[k] > tops[0] else tops[0]
-    return tops.max()
+    """The largest number of a row; any where one is NaN, for the sum of powers is NaN then."""
+    top = z[0]
+    for k in range(1, len(z)):
+        top = z[k] if z[k] > top else top
+    return top
 
 
 @njit(cache=True, fastmath={"reassoc"})
