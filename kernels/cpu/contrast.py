@@ -7,6 +7,7 @@ found, its powers taken and divided by their sum. In double precision NumPy work
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numba import njit, prange
@@ -94,7 +95,7 @@ def _leave_out(mask: NDArray[np.bool_], z: Floats) -> None:
 
 
 @njit(cache=True, fastmath={"nnan", "nsz"})
-def _largest(z: Floats) -> float:
+def _largest(z: Floats) -> Any:
     """The largest number of a row; any where one is NaN, for the sum of powers is NaN then."""
     top = z[0]
     for k in range(1, len(z)):
@@ -103,7 +104,7 @@ def _largest(z: Floats) -> float:
 
 
 @njit(cache=True, fastmath={"reassoc"})
-def _powers(z: Floats, top: float) -> float:
+def _powers(z: Floats, top: float) -> Any:
     """`z` becomes e^(z - top); their sum."""
     total = np.float32(0)
     for k in range(len(z)):

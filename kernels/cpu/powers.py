@@ -25,7 +25,7 @@ SERIES = tuple(np.float32(1 / np.prod(np.arange(1, n + 1, dtype=float))) for n i
 
 
 @njit(cache=True, fastmath={"contract"})
-def power_of_e(x: float) -> float:
+def power_of_e(x: Any) -> Any:
     """e^x of a float32 x up to 80, to 2 units in the last place; 0 below -87; NaN stays NaN.
 
     x = n ln 2 + r, and e^x = 2^n e^r.
