@@ -56,9 +56,10 @@ def saved(name: str) -> dict[str, Any]:
 
 
 def values(name: str, experiment: str, data: str, protocol: str, label: str, items: str = "all") -> list[float] | None:
-    """NDCG@20 of every repeat; None if the data set isn't part of the experiment."""
+    """NDCG@20 of every repeat; None if the data set isn't part of the experiment, or the row wasn't run."""
     for table in saved(name)["tables"]:
-        if table["experiment"] == experiment and table["data"] in (data, SHORT.get(data)):
+        here = table["experiment"] == experiment and table["data"] in (data, SHORT.get(data))
+        if here and label not in table.get("not_run", ()):
             for column in table["columns"]:
                 if (column["protocol"], column["items"], column["metric"]) == (protocol, items, "ndcg@20"):
                     found: list[float] = column["values"][EARLIER.get(label, label)]
