@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 from scipy.sparse import coo_array, csr_array, diags_array, eye_array
 
-from milk_np.errors import SettingsError
 from milk_np.nn import device
 from milk_np.nn.arrays import Array, host_kernels, on_device
 
@@ -71,10 +70,10 @@ def graph_backward(dout: Array, cache: Any) -> Array:
 
 
 def light_gcn_forward(graph: Graph, x: Array, layers: int) -> tuple[Array, Any]:
-    """out (R, K) = mean of x, A x, ... A^layers x, A being square (He et al. 2020)."""
+    """out (R, K) = mean of x, A x, ... A^layers x (He et al. 2020). Raises ValueError unless A is square, of x's rows."""
     R, C = len(graph.matrix.indptr) - 1, graph.matrix.columns
     if not R == C == len(x):
-        raise SettingsError(f"the graph is {R} x {C} for {len(x)} rows; it must be square, with a row for each")
+        raise ValueError(f"the graph is {R} x {C} for {len(x)} rows; it must be square, with a row for each")
     return _mean_of_powers(graph.matrix, x, layers), (graph, layers)
 
 
