@@ -70,7 +70,7 @@ def graph_backward(dout: Array, cache: Any) -> Array:
 
 
 def light_gcn_forward(graph: Graph, x: Array, layers: int) -> tuple[Array, Any]:
-    """out (R, K) = mean of x, A x, ... A^layers x (He et al. 2020). Raises ValueError unless A is square, of x's rows."""
+    """out (R, K) = mean of x, A x, ... A^layers x (He et al. 2020). Raises ValueError unless A is (R, R)."""
     R, C = len(graph.matrix.indptr) - 1, graph.matrix.columns
     if not R == C == len(x):
         raise ValueError(f"the graph is {R} x {C} for {len(x)} rows; it must be square, with a row for each")
