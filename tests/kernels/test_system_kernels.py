@@ -37,9 +37,10 @@ def sparse(kernels, seed, R, C, K, dtype):
     matrix = frozen(A.indptr, A.indices, A.data.astype(dtype))
     kernels.sparse_product(*matrix, *frozen(x), out)
     kernels.propagate(*matrix, *frozen(start, x), 0.3, moved)
-    if R == C:
-        kernels.propagate(*matrix, x, x, 1.0, start := np.full((R, K), np.nan, dtype))
-    return [out, moved, start]
+    square = random_array((C, C), density=0.2, rng=rng, format="csr")
+    own = np.full((C, K), np.nan, dtype)
+    kernels.propagate(square.indptr, square.indices, square.data.astype(dtype), x, x, 1.0, own)
+    return [out, moved, own]
 
 
 def norm(kernels, seed, n, C, K, dtype):
