@@ -6,13 +6,16 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor
+from concurrent.futures import wait as wait_for
+from contextlib import closing, contextmanager
+from functools import partial
 from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
 
 from milk_np.errors import DivergedError
+from milk_np.experiments.queue import Due, Queue
 from milk_np.experiments.runs import Result, Run, execute
 from milk_np.experiments.store import Store
 from milk_np.machine.threads import VARIABLES
@@ -20,30 +23,61 @@ from milk_np.models.registry import DEFAULT
 from milk_np.training.signals import ENDING
 
 Say = Callable[[str], None]
+Follow = Callable[[Run], Iterable[Due]]
+"""What can be done now that a run is finished; runs that were named before may be among it."""
+Ended = tuple[Due, Callable[[], Result]]
+"""A run, and what gives its result or raises its error."""
 
 
-def run_all(runs: Sequence[Run], store: Store, jobs: int, say: Say, what: str) -> None:
-    """Do the runs that the store doesn't have, `jobs` at a time, and store each result as soon as it is available.
+def run_all(runs: Iterable[Run], store: Store, jobs: int, say: Say, what: str) -> None:
+    """`run_due` for runs that don't wait for each other."""
+    run_due((Due(0, what, run) for run in runs), lambda _: (), store, jobs, say)
+
+
+def run_due(first: Iterable[Due], follow: Follow, store: Store, jobs: int, say: Say) -> None:
+    """Do the runs of `first` that the store doesn't have, and those that follow from them, `jobs` at a time; store each
+    result as soon as it is available.
 
     A run that diverges is stored with a score of 0. Raises KeyboardInterrupt when interrupted: finished runs are kept,
     those in progress are lost.
     """
-    todo = list({run.key: run for run in runs if not store.has(run)}.values())
-    if not todo:
+    queue = Queue(store)
+    queue.add(first)
+    if not queue:
         return
-    say(f"{what}: {len(todo)} runs to do, {jobs} at a time")
-    if min(jobs, len(todo)) > 1 and not _can_share():
-        say(f"{what}: one at a time, since this system has no shared memory (/dev/shm) for parallel runs")
+    if jobs > 1 and not _can_share():
+        say("one run at a time, since this system has no shared memory (/dev/shm) for parallel runs")
         jobs = 1
-    if jobs == 1 or len(todo) == 1:
-        for done, run in enumerate(todo, 1):
-            _keep(store, run, lambda run=run: execute(run, store.beside), say, f"{what} {done}/{len(todo)}")  # type: ignore[misc]
-        return
-    with _one_thread_each(), _pool(min(jobs, len(todo))) as pool:
-        with _deaf():
-            futures = {pool.submit(execute, run, store.beside): run for run in todo}
-        for done, future in enumerate(as_completed(futures), 1):
-            _keep(store, futures[future], future.result, say, f"{what} {done}/{len(todo)}")
+    say(f"{queue.named()}: {len(queue)} runs to do, {jobs} at a time")
+    with closing(_in_turn(queue, store) if jobs == 1 else _side_by_side(queue, store, jobs)) as all_ended:
+        for done, (due, result) in enumerate(all_ended, 1):
+            _keep(store, due.run, result, say, f"{due.what} {done}/{queue.known}")
+            queue.add(follow(due.run))
+
+
+def _in_turn(queue: Queue, store: Store) -> Generator[Ended]:
+    while queue:
+        yield _here(queue.pop(), store)
+
+
+def _side_by_side(queue: Queue, store: Store, jobs: int) -> Generator[Ended]:
+    """Each in a process with one thread; one that is alone here, with all threads."""
+    going: dict[Future[Result], Due] = {}
+    with _pool(jobs) as pool:
+        while queue or going:
+            if len(queue) == 1 and not going:
+                yield _here(queue.pop(), store)
+                continue
+            with _one_thread_each(), _deaf():
+                while queue and len(going) < jobs:
+                    due = queue.pop()
+                    going[pool.submit(execute, due.run, store.beside)] = due
+            for future in wait_for(going, return_when=FIRST_COMPLETED).done:
+                yield going.pop(future), future.result
+
+
+def _here(due: Due, store: Store) -> Ended:
+    return due, partial(execute, due.run, store.beside)
 
 
 def _keep(store: Store, run: Run, result: Callable[[], Result], say: Say, what: str) -> None:

@@ -1,24 +1,29 @@
-"""A whole reproduction: the runs that the chosen experiments need, tuning first, then the runs."""
+"""A whole reproduction: the searches that the chosen experiments need, and the runs that follow from each."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 from milk_np.errors import DataError
-from milk_np.experiments.pool import Say, run_all
+from milk_np.experiments.pool import Say, run_due
 from milk_np.experiments.published import printed_weights
+from milk_np.experiments.queue import Due
 from milk_np.experiments.runs import Run, base
 from milk_np.experiments.spaces import Config
 from milk_np.experiments.store import Store
-from milk_np.experiments.tuning import Search, Tuned, finished, tune
+from milk_np.experiments.tuning import Search, Searches, Tuned, finished, tune
 from milk_np.experiments.variants import Experiment, Variant
 from milk_np.files import write_json_atomic
 from milk_np.models import registry
 from milk_np.settings.shared import Settings
 
 TUNING = "tuning.json"
+LAST = math.inf
+"""The stage of runs that no other waits for."""
 
 
 @dataclass(frozen=True)
@@ -101,37 +106,59 @@ class Reproduction:
         self.store = Store(self.plan.out / "runs")
 
     def go(self) -> None:
-        """Tune, then run every experiment on every data set, skipping what is finished."""
+        """Do what isn't done yet: the searches, and the repeats of each variant once its settings are found."""
         for ds in self.data:
             if self.plan.keeps(ds):
                 self.say(f"{ds.name}: its own split of new items is kept; --new-items X draws others in each repeat")
-        self.tune()
-        for experiment in self.plan.experiments:
-            runs = [run for ds in self.data for _, _, run in self.runs(ds, experiment)]
-            run_all(runs, self.store, self.plan.jobs, self.say, experiment.name)
+        if self.plan.search == "optuna":
+            self._ask_optuna()
+        else:
+            self.look()
+        named = [(ds, search) for ds, search in self._searches() if _key(ds, search) not in self.tuned]
 
-    def tune(self) -> None:
-        """Find the settings of every family under every protocol that the experiments need; record the search."""
-        plan, searches = self.plan, self._searches()
-        found = tune([s for _, s in searches], plan.trials, self.store, plan.jobs, self.say, how=plan.search)
-        for (ds, _), tuned in zip(searches, found, strict=True):
-            self.tuned[ds.hash, tuned.family, tuned.protocol] = tuned
-        self._record()
+        def ended(k: int, tuned: Tuned) -> Iterator[Due]:
+            ds, search = named[k]
+            self.tuned[_key(ds, search)] = tuned
+            self._record()
+            return self._due([ds])
+
+        plan = self.plan
+        searches = Searches([search for _, search in named], plan.trials, self.store, plan.search, ended)
+        run_due(chain(searches.due(), self._due(self.data)), searches.follow, self.store, plan.jobs, self.say)
 
     def look(self) -> None:
         """Record the finished searches and run nothing; unfinished ones are left out of reports."""
         for ds, search in self._searches():
             tuned = finished(search, self.plan.trials, self.store, self.plan.search)
             if tuned is not None:
-                self.tuned[ds.hash, tuned.family, tuned.protocol] = tuned
+                self.tuned[_key(ds, search)] = tuned
         self._record()
+
+    def _ask_optuna(self) -> None:
+        """Its searches one after the other: what it asks for next depends on every result."""
+        plan, named = self.plan, self._searches()
+        found = tune([search for _, search in named], plan.trials, self.store, plan.jobs, self.say, how=plan.search)
+        self.tuned = {_key(ds, search): tuned for (ds, search), tuned in zip(named, found, strict=True)}
+        self._record()
+
+    def searched(self) -> Iterator[tuple[DataSet, Tuned]]:
+        """Every finished search with its data set, in the order of the experiments."""
+        for ds, search in self._searches():
+            if (tuned := self.tuned.get(_key(ds, search))) is not None:
+                yield ds, tuned
 
     def _record(self) -> None:
         """Write every finished search with all its trials."""
-        names = {ds.hash: ds.name for ds in self.data}
-        searches = [{"data": names[data_hash], **tuned.to_dict()} for (data_hash, _, _), tuned in self.tuned.items()]
+        searches = [{"data": ds.name, **tuned.to_dict()} for ds, tuned in self.searched()]
         record = {"search": self.plan.search, "draw": self.plan.seed, "searches": searches}
         write_json_atomic(self.plan.out / TUNING, record)
+
+    def _due(self, data: Sequence[DataSet]) -> Iterator[Due]:
+        """The runs of the experiments on some data sets whose settings are found."""
+        for experiment in self.plan.experiments:
+            for ds in data:
+                for _, _, run in self.runs(ds, experiment):
+                    yield Due(LAST, experiment.name, run)
 
     def is_tuned(self, ds: DataSet, variant: Variant, protocols: Sequence[str]) -> bool:
         """Whether the settings of a variant are known under all these protocols."""
@@ -192,6 +219,10 @@ class Reproduction:
 def tuned_on(protocol: str) -> str:
     """The protocol whose validation items are used for tuning: the same training data, new items miss modalities."""
     return f"{protocol[:2]}MT"
+
+
+def _key(ds: DataSet, search: Search) -> tuple[str, str, str]:
+    return ds.hash, search.family, str(search.base.protocol)
 
 
 def _refuse_twins(data: Sequence[DataSet]) -> None:

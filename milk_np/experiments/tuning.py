@@ -8,12 +8,13 @@ is tried whole at once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from milk_np.errors import MissingExtraError
-from milk_np.experiments.pool import Say, run_all
+from milk_np.experiments.pool import Say, run_all, run_due
+from milk_np.experiments.queue import Due
 from milk_np.experiments.runs import Run
 from milk_np.experiments.spaces import Config, design
 from milk_np.experiments.store import Store
@@ -21,6 +22,8 @@ from milk_np.settings.option import Value
 from milk_np.settings.shared import Settings, Space
 
 MakeRun = Callable[[Settings], Run]
+Then = Callable[[int, "Tuned"], Iterable[Due]]
+"""What can be done once a search, given by its place in the list, has its result."""
 KEPT = 3
 """One of so many trials goes on to so many times as many epochs."""
 
@@ -97,6 +100,38 @@ class Tuned:
         }
 
 
+class Searches:
+    """Searches side by side: none waits for another one's trials.
+
+    found : results by the place of their search in the list
+    """
+
+    def __init__(self, searches: Sequence[Search], trials: int, store: Store, how: str, then: Then) -> None:
+        self.found: dict[int, Tuned] = {}
+        self._searches, self._then = searches, then
+        self._trials, self._store, self._how = trials, store, how
+        self._asked: dict[str, set[int]] = {}
+
+    def due(self) -> Iterator[Due]:
+        """The runs that the searches begin, or go on, with."""
+        for k in range(len(self._searches)):
+            yield from self._next(k)
+
+    def follow(self, run: Run) -> Iterator[Due]:
+        """What the searches that asked for a run need next; of those that end, what `then` says."""
+        for k in sorted(self._asked.pop(run.key, ())):
+            yield from self._next(k)
+
+    def _next(self, k: int) -> Iterator[Due]:
+        rung, todo, tuned = _advance(self._searches[k], self._trials, self._store, self._how)
+        for run in todo:
+            self._asked.setdefault(run.key, set()).add(k)
+            yield Due(rung, "tuning", run)
+        if tuned is not None:
+            self.found[k] = tuned
+            yield from self._then(k, tuned)
+
+
 def tune(
     searches: Iterable[Search], trials: int, store: Store, jobs: int, say: Say, *, how: str = "grid"
 ) -> list[Tuned]:
@@ -109,31 +144,31 @@ def tune(
     searches = list(searches)
     if how == "optuna":
         return [_with_optuna(search, trials, store, jobs, say) for search in searches]
-    while todo := [run for search in searches for run in _advance(search, trials, store, how)[0]]:
-        run_all(todo, store, jobs, say, "tuning")
-    return [tuned for search in searches if (tuned := finished(search, trials, store, how)) is not None]
+    together = Searches(searches, trials, store, how, lambda *_: ())
+    run_due(together.due(), together.follow, store, jobs, say)
+    return [together.found[k] for k in range(len(searches))]
 
 
 def finished(search: Search, trials: int, store: Store, how: str = "grid") -> Tuned | None:
     """The result of a search; None while some of its trials are missing, or if `how` is "optuna", which asks anew."""
-    return _advance(search, trials, store, "grid" if how == "optuna" else how)[1]
+    return _advance(search, trials, store, "grid" if how == "optuna" else how)[2]
 
 
-def _advance(search: Search, trials: int, store: Store, how: str) -> tuple[list[Run], Tuned | None]:
-    """The runs that a search needs next, and its result once it needs none."""
+def _advance(search: Search, trials: int, store: Store, how: str) -> tuple[int, list[Run], Tuned | None]:
+    """The rung that a search is on, the runs that it needs there, and its result once it needs none."""
     configs = search.design(trials)
     rungs, sizes = search.rungs(len(configs), how), _sizes(len(configs))
     alive, values, reached = list(range(len(configs))), [0.0] * len(configs), [0] * len(configs)
-    for rung, size in zip(rungs, sizes if len(rungs) > 1 else [len(configs)], strict=True):
+    for number, (rung, size) in enumerate(zip(rungs, sizes if len(rungs) > 1 else [len(configs)], strict=True)):
         alive = sorted(alive, key=lambda k: -values[k])[:size]
         runs = {k: search.run({**configs[k], **rung}) for k in sorted(alive)}
         if todo := [run for run in runs.values() if not store.has(run)]:
-            return todo, None
+            return number, todo, None
         for k, run in runs.items():
             values[k], reached[k] = valid_metric(store.get(run), search.base), reached[k] + 1
     found, rows = tuple(zip(configs, values, strict=True)), tuple(reached) if len(rungs) > 1 else ()
     base = search.base
-    return [], Tuned(search.family, str(base.protocol), base.valid_metric, base.tuning_space(), found, rows)
+    return len(rungs), [], Tuned(search.family, str(base.protocol), base.valid_metric, base.tuning_space(), found, rows)
 
 
 def _sizes(trials: int) -> list[int]:

@@ -154,15 +154,14 @@ def _said(value: object) -> str:
 
 def _tuning(whole: Reproduction) -> list[Markup]:
     shown = [tag("p", NOTES[1])]
-    for (data_hash, family, protocol), tuned in whole.tuned.items():
-        name = next(ds.name for ds in whole.data if ds.hash == data_hash)
+    for ds, tuned in whole.searched():
         rungs = ["rungs"] if tuned.rungs else []
         head = [*tuned.trials[0][0], *rungs, f"validation {tuned.metric}"]
         rows = [[*map(_said, config.values()), numbers.metric(value)] for config, value in tuned.trials]
         for row, reached in zip(rows, tuned.rungs, strict=False):
             row.insert(-1, str(reached))
         best = frozenset([tuned.winner])
-        caption = f"{name}, {family}, {protocol}"
+        caption = f"{ds.name}, {tuned.family}, {tuned.protocol}"
         shown.append(page.more(f"{caption}: {_count(len(rows), 'trial')}", page.table(caption, head, rows, best)))
     return shown
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from milk_np.experiments import tuning
+from milk_np.errors import DivergedError
+from milk_np.experiments import pool
 from milk_np.experiments.runs import Result, Run
 from milk_np.experiments.store import Store
 from milk_np.experiments.tuning import Search, finished, tune
@@ -23,17 +25,23 @@ def search_of(base: Settings) -> Search:
 
 
 class Planted:
-    """In place of `run_all`: results whose metric is `quality` of the settings; what ran, round by round."""
+    """In place of `execute`: results whose metric is `quality` of the settings; what ran, a round for each number of
+    epochs."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, quality: Any) -> None:
         self.rounds: list[list[Settings]] = []
         self._quality = quality
-        monkeypatch.setattr(tuning, "run_all", self)
+        monkeypatch.setattr(pool, "execute", self)
 
-    def __call__(self, runs: Any, store: Store, *_: Any) -> None:
-        self.rounds.append([run.settings for run in runs])
-        for run in runs:
-            store.put(run, Result({"valid": {"ndcg@10": self._quality(run.settings)}}, {"users": []}))
+    def __call__(self, run: Run, _: Path) -> Result:
+        if not self.rounds or epochs(self.rounds[-1][-1]) != epochs(run.settings):
+            self.rounds.append([])
+        self.rounds[-1].append(run.settings)
+        return Result({"valid": {"ndcg@10": self._quality(run.settings)}, "seconds": 0.0}, {"users": np.arange(1)})
+
+
+def epochs(settings: Settings) -> object:
+    return settings.to_dict().get("max_epochs")
 
 
 def silent(text: str) -> None:
@@ -111,13 +119,12 @@ def test_searches_share_their_rounds_and_go_on_after_an_interruption(
 def test_a_run_that_diverged_does_not_go_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     store = Store(tmp_path)
 
-    def diverges(runs: Any, store: Store, *_: Any) -> None:
-        for run in runs:
-            worst = run.settings.lr > 0.005
-            summary = {"diverged": "nan"} if worst else {"valid": {"ndcg@10": run.settings.reg}}
-            store.put(run, Result(summary, {"users": []}))
+    def quality(settings: Any) -> float:
+        if settings.lr > 0.005:
+            raise DivergedError("nan")
+        return float(settings.reg)
 
-    monkeypatch.setattr(tuning, "run_all", diverges)
+    Planted(monkeypatch, quality)
     tuned = tune([search_of(MILK)], 8, store, 1, silent, how="halving")[0]
     assert tuned.best["lr"] == 0.005
     assert all(value == -1 for (config, value) in tuned.trials if config["lr"] > 0.005)  # type: ignore[operator]
