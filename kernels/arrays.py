@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 Ints = NDArray[np.integer[Any]]
 Floats = NDArray[np.floating[Any]]
+Bools = NDArray[np.bool_]
 Array = Any
 """Of a device: CuPy has no types."""
 Table = tuple[Floats, Floats, Ints, Floats]

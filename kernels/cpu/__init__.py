@@ -40,7 +40,7 @@ with own_folder():
     from milk_np.kernels.cpu.risk import risk
     from milk_np.kernels.cpu.sampling import draw_batch, shuffle
     from milk_np.kernels.cpu.shared import draw_shared, extract_backward_shared
-    from milk_np.kernels.cpu.sparse import propagate, sparse_product
+    from milk_np.kernels.cpu.sparse import sparse_product
     from milk_np.kernels.cpu.topk import top_k
 
 
@@ -93,7 +93,6 @@ __all__ = [
     "owned_mean",
     "owned_mean_backward",
     "places",
-    "propagate",
     "read_histories",
     "regulariser",
     "risk",

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
-from milk_np.kernels.arrays import Floats, Ints
+from milk_np.kernels.arrays import Bools, Floats, Ints
 from milk_np.kernels.cpu.prefetch import prefetch_row
 
 AHEAD = 8
@@ -18,37 +18,45 @@ RUN = 64
 
 
 @njit(parallel=True, cache=True, nogil=True)
-def sparse_product(indptr: Ints, indices: Ints, weights: Floats, x: Floats, out: Floats) -> None:
-    """`out` (R, K) = A x."""
-    for run in prange((len(out) + RUN - 1) // RUN):
-        _rows(run, indptr, indices, weights, out[:0], x, out)
-
-
-@njit(parallel=True, cache=True, nogil=True)
-def propagate(
-    indptr: Ints, indices: Ints, weights: Floats, start: Floats, x: Floats, share: float, out: Floats
+def sparse_product(
+    indptr: Ints,
+    indices: Ints,
+    weights: Floats,
+    rows: Ints,
+    used: Bools,
+    start: Floats,
+    x: Floats,
+    share: float,
+    out: Floats,
 ) -> None:
-    """`out` (R, K) = share (start + A x): one pass over `start` and `out`."""
+    """`out` (n, K) = share (start + A x), of the rows `rows`."""
     factor = out.dtype.type(share)
     for run in prange((len(out) + RUN - 1) // RUN):
-        _rows(run, indptr, indices, weights, start, x, out)
-        for total in out[run * RUN : (run + 1) * RUN]:
+        end = min(len(out), (run + 1) * RUN)
+        for place in range(run * RUN, end):
+            r, total = rows[place] if len(rows) else place, out[place]
+            following = indptr[r + 1]
+            if len(rows) and place + 1 < end:
+                following = indptr[rows[place + 1]]
+            for k in range(len(total)):
+                total[k] = start[r, k] if len(start) else 0
+            _add_row(indptr[r], indptr[r + 1], following, indices, weights, used, x, total)
             for k in range(len(total)):
                 total[k] *= factor
 
 
 @njit(cache=True)
-def _rows(run: int, indptr: Ints, indices: Ints, weights: Floats, start: Floats, x: Floats, out: Floats) -> None:
-    """The rows of a task: those of `start`, if it has any, with A x."""
-    end = min(len(out), (run + 1) * RUN)
-    last = np.int64(indptr[end]) - 1
-    for r in range(run * RUN, end):
-        total = out[r]
-        for k in range(len(total)):
-            total[k] = start[r, k] if len(start) else 0
-        for at in range(indptr[r], indptr[r + 1]):
-            ahead = at + AHEAD if at + AHEAD < last else last
+def _add_row(
+    first: int, stop: int, following: int, indices: Ints, weights: Floats, used: Bools, x: Floats, total: Floats
+) -> None:
+    """Add entries `first` to `stop`; after them come those from `following` on."""
+    for at in range(first, stop):
+        ahead = at + AHEAD
+        if ahead >= stop:
+            ahead = min(following + ahead - stop, len(indices) - 1)
+        if len(used) == 0 or used[indices[ahead]]:
             prefetch_row(x, np.int64(indices[ahead]))
+        if len(used) == 0 or used[indices[at]]:
             _add(total, weights[at], x[indices[at]])
 
 

@@ -29,7 +29,7 @@ from milk_np.kernels.reference.places import places
 from milk_np.kernels.reference.risk import risk
 from milk_np.kernels.reference.sampling import draw_batch, shuffle
 from milk_np.kernels.reference.shared import draw_shared, extract_backward_shared
-from milk_np.kernels.reference.sparse import propagate, sparse_product
+from milk_np.kernels.reference.sparse import sparse_product
 from milk_np.kernels.reference.topk import top_k
 
 __all__ = [
@@ -74,7 +74,6 @@ __all__ = [
     "owned_mean",
     "owned_mean_backward",
     "places",
-    "propagate",
     "read_histories",
     "regulariser",
     "risk",

@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import numpy as np
 
-from milk_np.kernels.arrays import Floats, Ints
+from milk_np.kernels.arrays import Bools, Floats, Ints
 
 
-def sparse_product(indptr: Ints, indices: Ints, weights: Floats, x: Floats, out: Floats) -> None:
-    """`out` (R, K) = A x, of x (C, K): row r of A has `weights` in the columns `indices`, at `indptr[r]:indptr[r + 1]`.
-
-    Sums run over a row's entries in their order.
-    """
-    rows = np.repeat(np.arange(len(out)), np.diff(indptr))
-    out[...] = 0
-    np.add.at(out, rows, weights[:, None] * x[indices])
-
-
-def propagate(
-    indptr: Ints, indices: Ints, weights: Floats, start: Floats, x: Floats, share: float, out: Floats
+def sparse_product(
+    indptr: Ints,
+    indices: Ints,
+    weights: Floats,
+    rows: Ints,
+    used: Bools,
+    start: Floats,
+    x: Floats,
+    share: float,
+    out: Floats,
 ) -> None:
-    """`out` (R, K) = share (start + A x), with `start` (R, K) and the rest as in `sparse_product`."""
-    sparse_product(indptr, indices, weights, x, out)
-    out += start
-    out *= out.dtype.type(share)
+    """`out` (n, K) = share (start + A x), of the rows `rows` (n): row r of A (R, C) has `weights` in the columns
+    `indices`, at `indptr[r]:indptr[r + 1]`.
+
+    No `rows` (0): all of them. `used` (C): which rows of `x` (C, K) are read, the others count as zeros; none (0): all.
+    `start` (R, K); none (0, K): zeros. Sums run over a row's entries in their order, from `start` on.
+    """
+    owner = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
+    read = x[indices] if len(used) == 0 else np.where(used[indices, None], x[indices], 0)
+    whole = np.zeros((len(indptr) - 1, x.shape[1]), out.dtype)
+    if len(start):
+        whole += start
+    np.add.at(whole, owner, weights[:, None] * read)
+    out[...] = (whole[rows] if len(rows) else whole) * out.dtype.type(share)

@@ -14,6 +14,9 @@ from scipy.sparse import coo_array, csr_array, diags_array, eye_array
 
 from milk_np.nn import device
 from milk_np.nn.arrays import Array, host_kernels, on_device
+from milk_np.nn.embedding import embedding_forward, scatter_add
+
+_ALL_ROWS, _ALL_USED = np.empty(0, np.int64), np.empty(0, bool)
 
 
 class Csr(NamedTuple):
@@ -59,61 +62,101 @@ def row_normalised(matrix: Any, *, self_loops: bool = False) -> Any:
     return csr_array(diags_array(_power(matrix, -1.0)) @ matrix)
 
 
-def graph_forward(graph: Graph, x: Array) -> tuple[Array, Any]:
-    """out (R, K) = A x, with x (C, K)."""
-    return _product(graph.matrix, x), graph
+def graph_forward(graph: Graph, x: Array, rows: Array | None = None) -> tuple[Array, Any]:
+    """out (R, K) = A x, with x (C, K); if `rows` (n) are given, these alone: out (n, K). One may be among them twice.
+
+    Raises ValueError for rows that A doesn't have; a device doesn't check them.
+    """
+    rows = _checked(rows, graph.matrix, x)
+    return _product(graph.matrix, x, rows=rows), (graph, rows)
 
 
 def graph_backward(dout: Array, cache: Any) -> Array:
-    """dx (C, K) = A^T dout."""
-    return _product(cache.transposed, dout)
+    """dx (C, K) = A^T dout, rows that weren't given being 0."""
+    graph, rows = cache
+    dense, used = _spread(dout, rows, graph.matrix)
+    return _product(graph.transposed, dense, used=used)
 
 
-def light_gcn_forward(graph: Graph, x: Array, layers: int) -> tuple[Array, Any]:
-    """out (R, K) = mean of x, A x, ... A^layers x (He et al. 2020). Raises ValueError unless A is (R, R)."""
+def light_gcn_forward(graph: Graph, x: Array, layers: int, rows: Array | None = None) -> tuple[Array, Any]:
+    """out (R, K) = mean of x, A x, ... A^layers x (He et al. 2020); if `rows` (n) are given, these alone: out (n, K).
+
+    The last layer is then made of these alone. Raises ValueError for rows as `graph_forward`, and unless A is (R, R).
+    """
     R, C = len(graph.matrix.indptr) - 1, graph.matrix.columns
     if not R == C == len(x):
         raise ValueError(f"the graph is {R} x {C} for {len(x)} rows; it must be square, with a row for each")
-    return _mean_of_powers(graph.matrix, x, layers), (graph, layers)
+    rows = _checked(rows, graph.matrix, x)
+    return _mean_of_powers(graph.matrix, x, layers, rows=rows), (graph, layers, rows)
 
 
 def light_gcn_backward(dout: Array, cache: Any) -> Array:
-    """dx (R, K): the same mean with the transposed matrix."""
-    graph, layers = cache
-    return _mean_of_powers(graph.transposed, dout, layers)
+    """dx (R, K): the same mean with the transposed matrix, of rows that are 0 where none were given."""
+    graph, layers, rows = cache
+    dense, used = _spread(dout, rows, graph.matrix)
+    return _mean_of_powers(graph.transposed, dense, layers, used=used)
 
 
-def _mean_of_powers(matrix: Csr, x: Array, layers: int) -> Array:
+def _mean_of_powers(
+    matrix: Csr, x: Array, layers: int, *, rows: Array | None = None, used: Array | None = None
+) -> Array:
     """By Horner's rule, x + A (x + A (x + ...)), so that no sum is kept apart."""
     if layers < 1:
-        return x.copy()
-    start = total = x if on_device(x) else np.ascontiguousarray(x)
+        return x.copy() if rows is None else embedding_forward(x, rows)[0]
+    total = x
     for remaining in reversed(range(layers)):
-        total = _propagated(matrix, start, total, 1.0 if remaining else 1 / (layers + 1))
+        last: dict[str, Any] = {} if remaining else {"rows": rows, "share": 1 / (layers + 1)}
+        total, used = _product(matrix, total, start=x, used=used, **last), None
     return total
 
 
-def _product(matrix: Csr, x: Array) -> Array:
-    indptr, indices, weights, _ = matrix
-    if on_device(x):
-        return device.product(indptr, indices, weights, x)
-    out = np.empty((len(indptr) - 1, x.shape[1]), x.dtype)
-    host_kernels().sparse_product(indptr, indices, weights, np.ascontiguousarray(x), out)
-    return out
-
-
-def _propagated(matrix: Csr, start: Array, x: Array, share: float) -> Array:
-    """share (start + A x), of a square A and contiguous arrays."""
+def _product(
+    matrix: Csr,
+    x: Array,
+    *,
+    start: Array | None = None,
+    share: float = 1.0,
+    rows: Array | None = None,
+    used: Array | None = None,
+) -> Array:
+    """share (start + A x) of `rows`; what isn't `used` of x is 0, and isn't read on the host."""
     indptr, indices, weights, _ = matrix
     if on_device(x):
         out = device.product(indptr, indices, weights, x)
-        out += start
+        if start is not None:
+            out += start
         if share != 1:
             out *= share
-        return out
-    out = np.empty(start.shape, start.dtype)
-    host_kernels().propagate(indptr, indices, weights, start, x, share, out)
+        return out if rows is None else device.take(out, rows)
+    x = np.ascontiguousarray(x)
+    start = x[:0] if start is None else np.ascontiguousarray(start)
+    rows, used = _ALL_ROWS if rows is None else rows, _ALL_USED if used is None else used
+    out = np.empty((len(rows) if rows is not _ALL_ROWS else len(indptr) - 1, x.shape[1]), x.dtype)
+    host_kernels().sparse_product(indptr, indices, weights, rows, used, start, x, share, out)
     return out
+
+
+def _checked(rows: Array | None, matrix: Csr, x: Array) -> Array | None:
+    """Rows as the kernel takes them."""
+    if rows is None or on_device(x):
+        return rows
+    R = len(matrix.indptr) - 1
+    if len(rows) and (rows.min() < 0 or rows.max() >= R):
+        raise ValueError(f"rows: expected numbers from 0 to {R - 1}, got {rows.min()} to {rows.max()}")
+    return np.ascontiguousarray(rows, np.int64)
+
+
+def _spread(dout: Array, rows: Array | None, matrix: Csr) -> tuple[Array, Array | None]:
+    """The rows of dout in their places (R, K), and on the host which of all rows these are."""
+    if rows is None:
+        return dout, None
+    R = len(matrix.indptr) - 1
+    dense = scatter_add(rows, dout, R)
+    if on_device(dout):
+        return dense, None
+    used = np.zeros(R, bool)
+    used[rows] = True
+    return dense, used
 
 
 def _compressed(matrix: Any, dtype: DTypeLike, xp: Any) -> Csr:

@@ -33,14 +33,21 @@ def sparse(kernels, seed, R, C, K, dtype):
     A = random_array((R, C), density=0.2, rng=rng, format="csr")
     x = rng.standard_normal((C, K)).astype(dtype)
     start = rng.standard_normal((R, K)).astype(dtype)
-    out, moved = (np.full((R, K), np.nan, dtype) for _ in range(2))
     matrix = frozen(A.indptr, A.indices, A.data.astype(dtype))
-    kernels.sparse_product(*matrix, *frozen(x), out)
-    kernels.propagate(*matrix, *frozen(start, x), 0.3, moved)
+    chosen, used = rng.integers(0, R, rng.integers(0, 2 * R)), rng.random(C) < 0.6
+    every, found = (np.empty(0, np.int64), np.empty(0, bool)), []
+    frozen(x, start, chosen, used, *every)
+    for rows in (every[0], chosen):
+        n = R if rows is every[0] else len(chosen)
+        for which in (every[1], used):
+            for begin, share in ((x[:0], 1.0), (start, 0.3)):
+                out = np.full((n, K), np.nan, dtype)
+                kernels.sparse_product(*matrix, rows, which, begin, x, share, out)
+                found.append(out)
     square = random_array((C, C), density=0.2, rng=rng, format="csr")
     own = np.full((C, K), np.nan, dtype)
-    kernels.propagate(square.indptr, square.indices, square.data.astype(dtype), x, x, 1.0, own)
-    return [out, moved, own]
+    kernels.sparse_product(square.indptr, square.indices, square.data.astype(dtype), *every, x, x, 1.0, own)
+    return [*found, own]
 
 
 def norm(kernels, seed, n, C, K, dtype):

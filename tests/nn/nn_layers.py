@@ -308,6 +308,29 @@ def graph(nn, s):
 
 
 @block("graph")
+def graph_of_some_rows(nn, s):
+    """Some twice; a matrix that isn't square."""
+    matrix, rows = s.sparse(s.n, s.D), s.xp.asarray(s.rng.integers(0, s.n, s.n + 2))
+
+    def call(x):
+        out, cache = nn.graph.graph_forward(nn.graph.make_graph(matrix, x.dtype, s.xp), x, rows)
+        return out, lambda dout: nn.graph.graph_backward(dout, cache)
+
+    return [s.normal(s.D, s.K)], call
+
+
+@block("graph")
+def light_gcn_of_some_rows(nn, s):
+    matrix, rows = nn.graph.row_normalised(s.sparse(s.n, s.n), self_loops=True), s.xp.asarray(s.rng.integers(0, s.n, 3))
+
+    def call(x):
+        out, cache = nn.graph.light_gcn_forward(nn.graph.make_graph(matrix, x.dtype, s.xp), x, 2, rows)
+        return out, lambda dout: nn.graph.light_gcn_backward(dout, cache)
+
+    return [s.normal(s.n, s.K)], call
+
+
+@block("graph")
 def light_gcn(nn, s):
     matrix = nn.graph.row_normalised(s.sparse(s.n, s.n), self_loops=True)
 

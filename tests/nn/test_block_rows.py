@@ -87,6 +87,34 @@ def test_graphs_are_the_dense_formulas():
         powers.append(S @ powers[-1])
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("rows", [[], [3], [6, 0, 6, 2], range(7), [0, 5, 5, 5]])
+def test_chosen_rows_are_those_of_the_whole_product_to_the_bit(rows, dtype):
+    rng = np.random.default_rng(len(rows))
+    dense = np.where(rng.random((7, 7)) < 0.5, rng.standard_normal((7, 7)), 0)
+    made, ids = graph.make_graph(dense, dtype), np.array(rows, int)
+    x, dout = (rng.standard_normal((n, 3)).astype(dtype) for n in (7, len(ids)))
+    spread = scatter_add(ids, dout, 7)
+    for layers in range(4):
+        some, of_some = graph.light_gcn_forward(made, x, layers, ids)
+        whole, of_whole = graph.light_gcn_forward(made, x, layers)
+        np.testing.assert_array_equal(some, whole[ids])
+        back = graph.light_gcn_backward(dout, of_some)
+        np.testing.assert_array_equal(back, graph.light_gcn_backward(spread, of_whole))
+    some, of_some = graph.graph_forward(made, x, ids)
+    whole, of_whole = graph.graph_forward(made, x)
+    np.testing.assert_array_equal(some, whole[ids])
+    np.testing.assert_array_equal(graph.graph_backward(dout, of_some), graph.graph_backward(spread, of_whole))
+
+
+@pytest.mark.parametrize("rows", [[-1], [0, 5], [2, 1, 99]])
+def test_rows_that_the_graph_lacks_are_refused(rows):
+    made, x = graph.make_graph(np.eye(5)), np.ones((5, 2), np.float32)
+    for call in (lambda ids: graph.graph_forward(made, x, ids), lambda ids: graph.light_gcn_forward(made, x, 2, ids)):
+        with pytest.raises(ValueError, match=f"rows: expected numbers from 0 to 4, got {min(rows)} to {max(rows)}"):
+            call(np.array(rows))
+
+
 @pytest.mark.parametrize(("shape", "rows"), [((4, 5), 5), ((5, 4), 4), ((5, 4), 5), ((4, 4), 5)])
 def test_light_gcn_refuses_what_is_not_square(shape, rows):
     made = graph.make_graph(np.ones(shape))

@@ -67,10 +67,10 @@ class Weights:
     layers: int
 
 
-def propagated(tables: Tables, graph: Graph, layers: int) -> tuple[Array, Any]:
-    """u above g: (U + L, K)."""
+def propagated(tables: Tables, graph: Graph, layers: int, rows: Array | None = None) -> tuple[Array, Any]:
+    """u above g: (U + L, K), or the rows `rows` (n) of it: (n, K)."""
     both = array_module(tables["P"]).concatenate([tables["P"], tables["Q"]])
-    return light_gcn_forward(graph, both, layers)
+    return light_gcn_forward(graph, both, layers, rows)
 
 
 def fused(tables: Tables, parts: Array, owned: Array) -> tuple[Array, Any]:
@@ -83,37 +83,29 @@ def fused(tables: Tables, parts: Array, owned: Array) -> tuple[Array, Any]:
 
 def objective(tables: Tables, graphs: Graphs, batch: Batch, weights: Weights) -> tuple[list[Any], Gradients]:
     """The parts of L for a batch, and the gradient of every table in LEARNED."""
-    U = len(tables["P"])
-    both, of_both = propagated(tables, graphs.pairs, weights.layers)
-    xp, B = array_module(both), len(batch.users)
-    rows, of_rows = embedding_forward(both, xp.concatenate([batch.users, batch.ids + U]))
-    u, g = rows[:B], rows[B:]
+    U, B, xp = len(tables["P"]), len(batch.users), array_module(tables["P"])
+    both, of_both = propagated(tables, graphs.pairs, weights.layers, xp.concatenate([batch.users, batch.ids + U]))
+    u, g = both[:B], both[B:]
     parts, caches = _neighbours_forward(tables["Q"], graphs, batch.ids)
     h, of_h = fused(tables, parts, graphs.owned[batch.ids])
     ranking, penalty, du, dz = ranking_terms(u, g + h, batch, weights.reg)
     contrast, dparts, dh = contrast_term(parts, h, batch, weights)
     of_fusion, of_unit = of_h
     more, *attention = fusion_backward(row_norm_backward(dz + dh, of_unit), of_fusion)
-    dboth = light_gcn_backward(embedding_backward(xp.concatenate([du, dz]), of_rows), of_both)
+    dboth = light_gcn_backward(xp.concatenate([du, dz]), of_both)
     dQ = dboth[U:] + _neighbours_backward(dparts + more, caches)
     return [ranking, penalty, contrast], {"P": dboth[:U], "Q": dQ, **dict(zip(ATTENTION, attention, strict=True))}
 
 
 def _neighbours_forward(Q: Array, graphs: Graphs, ids: Array) -> tuple[Array, Any]:
     """a (M, n, K) of the items `ids`."""
-    parts, caches = [], []
-    for graph in graphs.items:
-        table, of_graph = graph_forward(graph, Q)
-        part, of_rows = embedding_forward(table, ids)
-        parts.append(part)
-        caches.append((of_graph, of_rows))
+    parts, caches = zip(*(graph_forward(graph, Q, ids) for graph in graphs.items), strict=True)
     return array_module(Q).stack(parts), caches
 
 
 def _neighbours_backward(dparts: Array, caches: Any) -> Array:
     """dQ (L, K)."""
-    each = zip(dparts, caches, strict=True)
-    return sum(graph_backward(embedding_backward(dpart, of_rows), of_graph) for dpart, (of_graph, of_rows) in each)
+    return sum(graph_backward(dpart, of_graph) for dpart, of_graph in zip(dparts, caches, strict=True))
 
 
 def ranking_terms(u: Array, z: Array, batch: Batch, reg: float) -> tuple[Any, Any, Array, Array]:

@@ -16,7 +16,13 @@ from milk_np.data import Dataset
 from milk_np.data.arrays import Split
 from milk_np.nn.adam import Adam, AdamRows
 from milk_np.nn.arrays import array_module
-from milk_np.nn.embedding import embedding_backward, embedding_backward_rows, embedding_forward, scatter_add
+from milk_np.nn.embedding import (
+    distinct,
+    embedding_backward,
+    embedding_backward_rows,
+    embedding_forward,
+    scatter_add,
+)
 from milk_np.nn.graph import bipartite, light_gcn_backward, light_gcn_forward, make_graph, symmetric_normalised
 from milk_np.nn.keyed import normals
 from milk_np.settings.pretrained import PretrainedSettings
@@ -92,13 +98,15 @@ def light_gcn(backend: Backend, ds: Dataset, how: PretrainedSettings) -> tuple[A
 def light_gcn_gradient(graph: Any, E: Array, ids: Array, layers: int, reg: float) -> Array:
     """dE (U + I, K) for the nodes `ids` (3B) of a batch: users, items they chose, items they did not."""
     B, xp = len(ids) // 3, array_module(E)
-    out, of_graph = light_gcn_forward(graph, E, layers)
-    rows, of_rows = embedding_forward(out, ids)
+    nodes, slot = distinct(ids)
+    out, of_graph = light_gcn_forward(graph, E, layers, nodes)
+    rows, of_rows = embedding_forward(out, slot)
     ranked = ranking_backward(ranking_forward((rows[:B], rows[B : 2 * B], rows[2 * B :]))[1])
     dE = light_gcn_backward(embedding_backward(xp.concatenate(ranked), of_rows), of_graph)
     free, _ = embedding_forward(E, ids)
     short = penalty_backward(penalty_forward((free[:B], free[B : 2 * B], free[2 * B :]), reg)[1])
-    return dE + scatter_add(ids, xp.concatenate(short), len(E))
+    dE += scatter_add(ids, xp.concatenate(short), len(E))
+    return dE
 
 
 def _start(backend: Backend, how: PretrainedSettings, **rows: int) -> Tables:
