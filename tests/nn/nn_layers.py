@@ -310,7 +310,7 @@ def graph(nn, s):
 @block("graph")
 def graph_of_some_rows(nn, s):
     """Some twice; a matrix that isn't square."""
-    matrix, rows = s.sparse(s.n, s.D), s.xp.asarray(s.rng.integers(0, s.n, s.n + 2))
+    matrix, rows = s.sparse(s.n, s.D), s.xp.asarray(s.rng.integers(0, max(s.n, 1), 2 * s.n))
 
     def call(x):
         out, cache = nn.graph.graph_forward(nn.graph.make_graph(matrix, x.dtype, s.xp), x, rows)
@@ -321,7 +321,8 @@ def graph_of_some_rows(nn, s):
 
 @block("graph")
 def light_gcn_of_some_rows(nn, s):
-    matrix, rows = nn.graph.row_normalised(s.sparse(s.n, s.n), self_loops=True), s.xp.asarray(s.rng.integers(0, s.n, 3))
+    matrix = nn.graph.row_normalised(s.sparse(s.n, s.n), self_loops=True)
+    rows = s.xp.asarray(s.rng.integers(0, max(s.n, 1), 2 * s.n))
 
     def call(x):
         out, cache = nn.graph.light_gcn_forward(nn.graph.make_graph(matrix, x.dtype, s.xp), x, 2, rows)

@@ -160,13 +160,16 @@ PLANTED = {
         ("(table * table).sum()", "table.sum()"),
     ],
     "graph": [
-        ("return _product(cache.transposed, dout)", "return 2 * _product(cache.transposed, dout)"),
+        ("return _product(graph.transposed, dense", "return 2 * _product(graph.transposed, dense"),
         ("_compressed(csr_array(x), dtype, xp) for x in (matrix, matrix.T)",
          "_compressed(csr_array(x), dtype, xp) for x in (matrix, abs(matrix.T) > 0)"),
-        ("return _mean_of_powers(graph.transposed, dout, layers)",
-         "return _mean_of_powers(graph.matrix, dout, layers)"),
-        ("return _mean_of_powers(graph.transposed, dout, layers)",
-         "return _mean_of_powers(graph.transposed, dout, layers - 1)"),
+        ("return _mean_of_powers(graph.transposed, dense, layers, used=used)",
+         "return _mean_of_powers(graph.matrix, dense, layers, used=used)"),
+        ("return _mean_of_powers(graph.transposed, dense, layers, used=used)",
+         "return _mean_of_powers(graph.transposed, dense, layers - 1, used=used)"),
+        ("used=used, **last), None", "used=used, **last), used"),
+        ("dense = scatter_add(rows, dout, R)", "dense = scatter_add(rows[::-1], dout, R)"),
+        ("used[rows] = True", "used[rows[1:]] = True"),
     ],
 }  # fmt: skip
 
