@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[1]
 SAVED = ROOT / "benchmarks" / "results" / "reproduce"
 RESULTS = ROOT / "docs" / "results.md"
 FIVE, TWELVE, SYSTEMS = "results.json", "twelve/results.json", "systems*/results.json"
+FIG1, FIG3 = "best-baselines/fig1/results.json", "best-baselines/fig3/results.json"
 DATA = {"Last.fm 2K": "lfm2k", "TikTok": "TikTok (image + audio)", "Baby": "Baby (rebuilt features)"}
 """Names of data sets on the pages and in the results."""
 SHORT = {"TikTok (image + audio)": "tiktok", "Baby (rebuilt features)": "baby"}
@@ -23,6 +24,7 @@ SHORT = {"TikTok (image + audio)": "tiktok", "Baby (rebuilt features)": "baby"}
 TABLES = {
     "Table 2, twelve splits": (TWELVE, "table2"),
     "Table 2 with the paper's nine systems": (SYSTEMS, "table2"),
+    "Figures 1 and 3 with the best baselines": (FIG1, "fig1"),
     "Table 2: all models, five repeats": (FIVE, "table2"),
     "Figure 4: ablation": (FIVE, "fig4"),
     "Figure 5: complete compared with missing": (FIVE, "fig5"),
@@ -105,13 +107,20 @@ def test_tables_of_the_results(title: str) -> None:
     assert wrong == []
 
 
-def test_the_figure_by_groups_of_items() -> None:
-    text = section("Figure 3: Last.fm 2K, by the number of missing modalities")
+@pytest.mark.parametrize(
+    ("title", "name"),
+    [
+        ("Figures 1 and 3 with the best baselines", FIG3),
+        ("Figure 3: Last.fm 2K, by the number of missing modalities", FIVE),
+    ],
+)
+def test_the_figure_by_groups_of_items(title: str, name: str) -> None:
+    text = section(title)
     head = re.search(r"^\| items \| (.*) \|$", text, re.MULTILINE)
     assert head is not None
     for items, *cells in rows(text, "items |"):
         for label, cell in zip(head.group(1).split(" | "), cells, strict=True):
-            found = values(FIVE, "fig3", "lfm2k", "FTMT", label, items) or []
+            found = values(name, "fig3", "lfm2k", "FTMT", label, items) or []
             assert cell == f"{np.nanmean(found):.4f}", (items, label)
 
 
@@ -187,6 +196,16 @@ def beyond(data: str, protocol: str, better: str, worse: str) -> Figure:
     return lambda: effect(FIVE, data, protocol, better, worse, "beyond")
 
 
+def lost(data: str, *labels: str) -> list[Figure]:
+    """By how many per cent the mean falls from FTFT to FTMT, and to MTMT, in Figure 1; system by system."""
+
+    def loss(label: str, protocol: str) -> float:
+        whole, missing = (np.mean(values(FIG1, "fig1", DATA[data], each, label) or []) for each in ("FTFT", protocol))
+        return float(100 * (1 - missing / whole))
+
+    return [partial(loss, label, protocol) for label in labels for protocol in ("FTMT", "MTMT")]
+
+
 BABY, TIKTOK, LASTFM = "Baby", "TikTok", "Last.fm 2K"
 PHRASES: list[tuple[str, str, list[Figure]]] = [
     (
@@ -218,6 +237,17 @@ PHRASES: list[tuple[str, str, list[Figure]]] = [
         "docs/results.md",
         r"improves MILK on Baby by (\d+)% to (\d+)%",
         [beyond(BABY, protocol, "MILK, users: profile", "MILK") for protocol in ("FTMT", "MTMT")],
+    ),
+    (
+        "docs/results.md",
+        r"MILK loses (\d+)% and (\d+)% .* DUIF (\d+)% and (\d+)%, .* GoRec, ahead of both, (\d+)% and (\d+)%,",
+        lost(LASTFM, "MILK", "DUIF", "GoRec"),
+    ),
+    ("docs/results.md", r"Content kNN loses (\d+)% and (\d+)% there", lost(LASTFM, "content kNN")),
+    (
+        "docs/results.md",
+        r"On TikTok DUIF loses (\d+)% and (\d+)%, content kNN (\d+)% and (\d+)%",
+        lost(TIKTOK, "DUIF", "content kNN"),
     ),
     (
         "docs/models.md",
