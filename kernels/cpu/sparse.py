@@ -34,10 +34,8 @@ def sparse_product(
     for run in prange((len(out) + RUN - 1) // RUN):
         end = min(len(out), (run + 1) * RUN)
         for place in range(run * RUN, end):
-            r, total = rows[place] if len(rows) else place, out[place]
-            following = indptr[r + 1]
-            if len(rows) and place + 1 < end:
-                following = indptr[rows[place + 1]]
+            r, total = rows[place], out[place]
+            following = indptr[rows[place + 1] if place + 1 < end else r + 1]
             for k in range(len(total)):
                 total[k] = start[r, k] if len(start) else 0
             _add_row(indptr[r], indptr[r + 1], following, indices, weights, used, x, total)
@@ -49,14 +47,15 @@ def sparse_product(
 def _add_row(
     first: int, stop: int, following: int, indices: Ints, weights: Floats, used: Bools, x: Floats, total: Floats
 ) -> None:
-    """Add entries `first` to `stop`; after them come those from `following` on."""
+    """Add entries `first` to `stop`; after them come those from `following` on, which are asked for ahead: a row has
+    often fewer entries than AHEAD."""
     for at in range(first, stop):
         ahead = at + AHEAD
         if ahead >= stop:
             ahead = min(following + ahead - stop, len(indices) - 1)
-        if len(used) == 0 or used[indices[ahead]]:
+        if used[indices[ahead]]:
             prefetch_row(x, np.int64(indices[ahead]))
-        if len(used) == 0 or used[indices[at]]:
+        if used[indices[at]]:
             _add(total, weights[at], x[indices[at]])
 
 

@@ -21,13 +21,12 @@ def sparse_product(
     """`out` (n, K) = share (start + A x), of the rows `rows` (n): row r of A (R, C) has `weights` in the columns
     `indices`, at `indptr[r]:indptr[r + 1]`.
 
-    No `rows` (0): all of them. `used` (C): which rows of `x` (C, K) are read, the others count as zeros; none (0): all.
-    `start` (R, K); none (0, K): zeros. Sums run over a row's entries in their order, from `start` on.
+    `used` (C): which rows of `x` (C, K) are read; the others count as zeros. `start` (R, K), or none (0, K): zeros. Sums
+    run over a row's entries in their order, from `start` on.
     """
     owner = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
-    read = x[indices] if len(used) == 0 else np.where(used[indices, None], x[indices], 0)
     whole = np.zeros((len(indptr) - 1, x.shape[1]), out.dtype)
     if len(start):
         whole += start
-    np.add.at(whole, owner, weights[:, None] * read)
-    out[...] = (whole[rows] if len(rows) else whole) * out.dtype.type(share)
+    np.add.at(whole, owner, weights[:, None] * np.where(used[indices, None], x[indices], 0))
+    out[...] = whole[rows] * out.dtype.type(share)

@@ -24,7 +24,7 @@ from milk_np.training.signals import ENDING
 
 Say = Callable[[str], None]
 Follow = Callable[[Run], Iterable[Due]]
-"""What can be done now that a run is finished; runs that were named before may be among it."""
+"""What can be done now that a run is finished; runs that were named before may be among them."""
 Ended = tuple[Due, Callable[[], Result]]
 """A run, and what gives its result or raises its error."""
 
@@ -48,10 +48,10 @@ def run_due(first: Iterable[Due], follow: Follow, store: Store, jobs: int, say: 
     if jobs > 1 and not _can_share():
         say("one run at a time, since this system has no shared memory (/dev/shm) for parallel runs")
         jobs = 1
-    say(f"{queue.named()}: {len(queue)} runs to do, {jobs} at a time")
+    say(f"{queue.labels()}: {len(queue)} runs to do, {jobs} at a time")
     with closing(_in_turn(queue, store) if jobs == 1 else _side_by_side(queue, store, jobs)) as all_ended:
         for done, (due, result) in enumerate(all_ended, 1):
-            _keep(store, due.run, result, say, f"{due.what} {done}/{queue.known}")
+            _keep(store, due.run, result, say, f"{due.what}, {done} of {queue.known}")
             queue.add(follow(due.run))
 
 

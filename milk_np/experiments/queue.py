@@ -20,32 +20,44 @@ class Due(NamedTuple):
 
 class Queue:
     """Runs that the store doesn't have: those of the lowest stage first, then in the order they were named in, and each
-    run once, however often it is named.
-
-    known : runs that were ever in the queue
-    """
+    run once, however often it is named. The lowest stage that it was named with counts."""
 
     def __init__(self, store: Store) -> None:
-        self.known = 0
-        self._store, self._keys = store, set[str]()
-        self._waiting: list[tuple[float, int, Due]] = []
+        self._store, self._entries = store, 0
+        self._heap: list[tuple[float, int, str, Due]] = []
+        self._stages: dict[str, float] = {}
+        self._waiting = set[str]()
 
     def __len__(self) -> int:
         return len(self._waiting)
 
+    @property
+    def known(self) -> int:
+        """Runs that were ever in the queue."""
+        return len(self._stages)
+
     def add(self, named: Iterable[Due]) -> None:
-        """Let runs wait, but for those that did so before."""
+        """Let runs wait, but for those that are finished or were taken out."""
         for due in named:
             key = due.run.key
-            if key not in self._keys and not self._store.has(due.run):
-                self._keys.add(key)
-                self.known += 1
-                heapq.heappush(self._waiting, (due.stage, self.known, due))
+            if key not in self._stages and not self._store.has(due.run):
+                self._waiting.add(key)
+            elif key not in self._waiting or due.stage >= self._stages[key]:
+                continue
+            self._stages[key], self._entries = due.stage, self._entries + 1
+            heapq.heappush(self._heap, (due.stage, self._entries, key, due))
 
     def pop(self) -> Due:
         """Take the next run out."""
-        return heapq.heappop(self._waiting)[2]
+        while True:
+            _, _, key, due = heapq.heappop(self._heap)
+            if key in self._waiting:  # else it was taken out at a lower stage
+                self._waiting.remove(key)
+                return due
 
-    def named(self) -> str:
+    def labels(self) -> str:
         """What the waiting runs are for."""
-        return ", ".join(dict.fromkeys(due.what for *_, due in sorted(self._waiting)))
+        waiting = (
+            due for stage, _, key, due in sorted(self._heap) if key in self._waiting and stage == self._stages[key]
+        )
+        return ", ".join(dict.fromkeys(due.what for due in waiting))

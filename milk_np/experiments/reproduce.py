@@ -114,17 +114,24 @@ class Reproduction:
             self._ask_optuna()
         else:
             self.look()
-        named = [(ds, search) for ds, search in self._searches() if _key(ds, search) not in self.tuned]
+        plan, left = self.plan, [each for each in self._searches() if _key(*each) not in self.tuned]
+        searches = Searches(
+            [search for _, search in left],
+            plan.trials,
+            self.store,
+            plan.search,
+            lambda k, found: self._after(*left[k], found),
+        )
+        while True:
+            run_due(chain(searches.due(), self._due(self.data)), searches.follow, self.store, plan.jobs, self.say)
+            if searches.ended:  # else another process has put a run into the store meanwhile
+                break
 
-        def ended(k: int, tuned: Tuned) -> Iterator[Due]:
-            ds, search = named[k]
-            self.tuned[_key(ds, search)] = tuned
-            self._record()
-            return self._due([ds])
-
-        plan = self.plan
-        searches = Searches([search for _, search in named], plan.trials, self.store, plan.search, ended)
-        run_due(chain(searches.due(), self._due(self.data)), searches.follow, self.store, plan.jobs, self.say)
+    def _after(self, ds: DataSet, search: Search, tuned: Tuned) -> Iterator[Due]:
+        """The runs that a search's result makes possible; it is recorded first."""
+        self.tuned[_key(ds, search)] = tuned
+        self._record()
+        yield from self._due([ds])
 
     def look(self) -> None:
         """Record the finished searches and run nothing; unfinished ones are left out of reports."""
@@ -157,7 +164,7 @@ class Reproduction:
         """The runs of the experiments on some data sets whose settings are found."""
         for experiment in self.plan.experiments:
             for ds in data:
-                for _, _, run in self.runs(ds, experiment):
+                for _, _, run in self.ready(ds, experiment):
                     yield Due(LAST, experiment.name, run)
 
     def is_tuned(self, ds: DataSet, variant: Variant, protocols: Sequence[str]) -> bool:
@@ -173,16 +180,22 @@ class Reproduction:
         ]
 
     def runs(self, ds: DataSet, experiment: Experiment) -> Iterator[tuple[Variant, str, Run]]:
+        """Those of `ready` whose variants are tuned for all protocols of the experiment: what a report can have."""
+        for variant, protocol, run in self.ready(ds, experiment):
+            if self.is_tuned(ds, variant, experiment.protocols):
+                yield variant, protocol, run
+
+    def ready(self, ds: DataSet, experiment: Experiment) -> Iterator[tuple[Variant, str, Run]]:
         """The runs of an experiment, repeat by repeat: none if the data has too few modalities, none of a variant that
-        isn't tuned yet."""
+        isn't tuned for the protocol yet."""
         if ds.modalities < experiment.modalities:
             return
-        tuned = [each for each in experiment.variants if self.is_tuned(ds, each, experiment.protocols)]
         for draw in self.plan.draws:
             for protocol in experiment.protocols:
-                for variant in tuned:
-                    settings = self._settings(ds, experiment, variant, protocol)
-                    yield variant, protocol, self._run(ds, draw, settings)
+                for variant in experiment.variants:
+                    if self.is_tuned(ds, variant, (protocol,)):
+                        settings = self._settings(ds, experiment, variant, protocol)
+                        yield variant, protocol, self._run(ds, draw, settings)
 
     def _settings(self, ds: DataSet, experiment: Experiment, variant: Variant, protocol: str) -> Settings:
         changes: Config = {"protocol": protocol, "missing_mix": experiment.mix, **variant.settings}

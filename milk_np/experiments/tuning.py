@@ -101,7 +101,7 @@ class Tuned:
 
 
 class Searches:
-    """Searches side by side: none waits for another one's trials.
+    """Searches side by side: trials of the same rung wait for no others.
 
     found : results by the place of their search in the list
     """
@@ -112,10 +112,16 @@ class Searches:
         self._trials, self._store, self._how = trials, store, how
         self._asked: dict[str, set[int]] = {}
 
+    @property
+    def ended(self) -> bool:
+        """Whether all have their results."""
+        return len(self.found) == len(self._searches)
+
     def due(self) -> Iterator[Due]:
-        """The runs that the searches begin, or go on, with."""
+        """The runs that the searches without a result begin, or go on, with."""
         for k in range(len(self._searches)):
-            yield from self._next(k)
+            if k not in self.found:
+                yield from self._next(k)
 
     def follow(self, run: Run) -> Iterator[Due]:
         """What the searches that asked for a run need next; of those that end, what `then` says."""
@@ -145,7 +151,8 @@ def tune(
     if how == "optuna":
         return [_with_optuna(search, trials, store, jobs, say) for search in searches]
     together = Searches(searches, trials, store, how, lambda *_: ())
-    run_due(together.due(), together.follow, store, jobs, say)
+    while not together.ended:  # once, unless another process has put a run into the store meanwhile
+        run_due(together.due(), together.follow, store, jobs, say)
     return [together.found[k] for k in range(len(searches))]
 
 

@@ -16,8 +16,6 @@ from milk_np.nn import device
 from milk_np.nn.arrays import Array, host_kernels, on_device
 from milk_np.nn.embedding import embedding_forward, scatter_add
 
-_ALL_ROWS, _ALL_USED = np.empty(0, np.int64), np.empty(0, bool)
-
 
 class Csr(NamedTuple):
     """A matrix (R, C) by rows: the entries of row r stand at `indptr[r]:indptr[r + 1]`."""
@@ -63,7 +61,7 @@ def row_normalised(matrix: Any, *, self_loops: bool = False) -> Any:
 
 
 def graph_forward(graph: Graph, x: Array, rows: Array | None = None) -> tuple[Array, Any]:
-    """out (R, K) = A x, with x (C, K); if `rows` (n) are given, these alone: out (n, K). One may be among them twice.
+    """out (R, K) = A x, with x (C, K); if `rows` (n) are given, these alone: out (n, K). Repeats are allowed.
 
     Raises ValueError for rows that A doesn't have; a device doesn't check them.
     """
@@ -72,16 +70,16 @@ def graph_forward(graph: Graph, x: Array, rows: Array | None = None) -> tuple[Ar
 
 
 def graph_backward(dout: Array, cache: Any) -> Array:
-    """dx (C, K) = A^T dout, rows that weren't given being 0."""
+    """dx (C, K) = A^T dout, where dout of rows that weren't given is 0."""
     graph, rows = cache
-    dense, used = _spread(dout, rows, graph.matrix)
+    dense, used = _scattered(dout, rows, graph.matrix)
     return _product(graph.transposed, dense, used=used)
 
 
 def light_gcn_forward(graph: Graph, x: Array, layers: int, rows: Array | None = None) -> tuple[Array, Any]:
     """out (R, K) = mean of x, A x, ... A^layers x (He et al. 2020); if `rows` (n) are given, these alone: out (n, K).
 
-    The last layer is then made of these alone. Raises ValueError for rows as `graph_forward`, and unless A is (R, R).
+    The host makes the last layer of these alone then. Raises ValueError as `graph_forward`, and unless A is (R, R).
     """
     R, C = len(graph.matrix.indptr) - 1, graph.matrix.columns
     if not R == C == len(x):
@@ -91,9 +89,9 @@ def light_gcn_forward(graph: Graph, x: Array, layers: int, rows: Array | None = 
 
 
 def light_gcn_backward(dout: Array, cache: Any) -> Array:
-    """dx (R, K): the same mean with the transposed matrix, of rows that are 0 where none were given."""
+    """dx (R, K): the same mean with the transposed matrix, where dout of rows that weren't given is 0."""
     graph, layers, rows = cache
-    dense, used = _spread(dout, rows, graph.matrix)
+    dense, used = _scattered(dout, rows, graph.matrix)
     return _mean_of_powers(graph.transposed, dense, layers, used=used)
 
 
@@ -130,14 +128,15 @@ def _product(
         return out if rows is None else device.take(out, rows)
     x = np.ascontiguousarray(x)
     start = x[:0] if start is None else np.ascontiguousarray(start)
-    rows, used = _ALL_ROWS if rows is None else rows, _ALL_USED if used is None else used
-    out = np.empty((len(rows) if rows is not _ALL_ROWS else len(indptr) - 1, x.shape[1]), x.dtype)
+    rows = np.arange(len(indptr) - 1) if rows is None else rows
+    used = np.ones(len(x), bool) if used is None else used
+    out = np.empty((len(rows), x.shape[1]), x.dtype)
     host_kernels().sparse_product(indptr, indices, weights, rows, used, start, x, share, out)
     return out
 
 
 def _checked(rows: Array | None, matrix: Csr, x: Array) -> Array | None:
-    """Rows as the kernel takes them."""
+    """Rows as the kernel takes them. Raises ValueError for one that A doesn't have."""
     if rows is None or on_device(x):
         return rows
     R = len(matrix.indptr) - 1
@@ -146,7 +145,7 @@ def _checked(rows: Array | None, matrix: Csr, x: Array) -> Array | None:
     return np.ascontiguousarray(rows, np.int64)
 
 
-def _spread(dout: Array, rows: Array | None, matrix: Csr) -> tuple[Array, Array | None]:
+def _scattered(dout: Array, rows: Array | None, matrix: Csr) -> tuple[Array, Array | None]:
     """The rows of dout in their places (R, K), and on the host which of all rows these are."""
     if rows is None:
         return dout, None

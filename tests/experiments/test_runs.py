@@ -131,7 +131,7 @@ def test_runs_side_by_side_give_what_one_process_gives(path: Path, tmp_path: Pat
 
 def test_an_error_ends_the_processes_at_once(path: Path, tmp_path: Path) -> None:
     def refuse(text: str) -> None:
-        if "2/8" in text:
+        if "2 of 8" in text:
             raise KeyboardInterrupt
 
     runs = [a_run(path, draw, model="random") for draw in range(8)]

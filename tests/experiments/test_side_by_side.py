@@ -18,7 +18,7 @@ from milk_np.experiments.queue import Due, Queue
 from milk_np.experiments.reproduce import Reproduction, ReproductionPlan
 from milk_np.experiments.runs import Result, Run, base
 from milk_np.experiments.store import Store
-from milk_np.experiments.tuning import Search, Searches
+from milk_np.experiments.tuning import Search, Searches, finished, tune
 from milk_np.models.milk.settings import MilkSettings
 from milk_np.models.registry import make_settings
 from milk_np.settings.shared import Settings
@@ -46,14 +46,17 @@ def test_the_queue_gives_every_run_once_by_stage_and_then_by_turn(
 ) -> None:
     store = Store(tmp_path_factory.mktemp("runs"))
     store.put(run_of(MILK, 9), planted(run_of(MILK, 9)))
-    queue, firsts = Queue(store), dict[int, tuple[int, int]]()
+    queue, lowest = Queue(store), dict[int, tuple[int, int]]()
     for place, (stage, draw) in enumerate(named):
-        queue.add([Due(stage, "x", run_of(MILK, draw))])
-        if draw != 9:
-            firsts.setdefault(draw, (stage, place))
-    assert (len(queue), queue.known) == (len(firsts), len(firsts))
-    popped = [queue.pop().run.draw for _ in range(len(queue))]
-    assert popped == sorted(firsts, key=firsts.__getitem__)
+        queue.add([Due(stage, f"{stage}", run_of(MILK, draw))])
+        if draw != 9 and stage < lowest.get(draw, (4, 0))[0]:
+            lowest[draw] = stage, place
+    assert (len(queue), queue.known) == (len(lowest), len(lowest))
+    turns = sorted(lowest, key=lowest.__getitem__)
+    assert queue.labels() == ", ".join(dict.fromkeys(f"{lowest[draw][0]}" for draw in turns))
+    assert [queue.pop().run.draw for _ in turns] == turns
+    queue.add(Due(0, "again", run_of(MILK, draw)) for draw in range(10) if draw in lowest)
+    assert not queue
 
 
 def test_a_search_goes_on_though_another_has_no_result_yet(tmp_path: Path) -> None:
@@ -106,8 +109,9 @@ def test_a_reproduction_does_each_run_once_trials_first(
     assert len(set(keys)) == len(keys) == len(list(whole.store.folder.glob("*.json")))
     needed = {run.key for each in plan.experiments for *_, run in whole.runs(whole.data[0], each)}
     assert needed <= set(keys)
-    trials = {run.key for _, search in whole._searches() for run in trials_of(search, plan, whole)}
+    trials = {run.key for _, each in whole._searches() for run in trials_of(each, plan, whole)}
     assert trials | needed == set(keys)
+    assert not {*keys[: len(trials)]} - trials
     later = Reproduction(plan, silent)
     later.look()
     assert later.tuned == whole.tuned
@@ -124,6 +128,46 @@ def trials_of(search: Search, plan: ReproductionPlan, whole: Reproduction) -> li
     return [run for run in runs if whole.store.has(run)]
 
 
+def test_repeats_of_a_protocol_wait_for_its_own_search_alone(tmp_path: Path) -> None:
+    """A report waits for all protocols."""
+    data = make_synthetic(80, 60, 600, {"image": 4, "text": 3}).save(tmp_path / "small.npz")
+    plan = ReproductionPlan((data,), (FIG4,), MilkSettings(dim=4), tmp_path / "out", repeats=2, trials=1)
+    whole = Reproduction(plan, silent)
+    for _, search in whole._searches():
+        if search.base.protocol == "MTMT":
+            for config in search.design(1):
+                whole.store.put(search.run(config), planted(search.run(config)))
+    whole.look()
+    found = [(variant.label, protocol) for variant, protocol, _ in whole.ready(whole.data[0], FIG4)]
+    labels = [variant.label for variant in FIG4.variants]
+    assert found == 2 * [("random order", "FTMT"), *((label, "MTMT") for label in labels)]
+    assert {variant.label for variant, *_ in whole.runs(whole.data[0], FIG4)} == {"random order"}
+
+
+class Shared(Store):
+    """As if another process did each run just after this one asked for it."""
+
+    def has(self, run: Run) -> bool:
+        if super().has(run):
+            return True
+        self.put(run, planted(run))
+        return False
+
+
+def test_runs_that_another_process_did_meanwhile_are_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "execute", None)
+    two = [Search(MILK, run_of), Search(MILK.replace(without=("ceim",)), run_of)]
+    found = tune(two, 8, Shared(tmp_path / "runs"), 1, silent, how="halving")
+    assert found == [finished(search, 8, Store(tmp_path / "runs"), "halving") for search in two]
+    data = make_synthetic(80, 60, 600, {"image": 4, "text": 3}).save(tmp_path / "small.npz")
+    plan = ReproductionPlan((data,), (FIG4,), MilkSettings(dim=4), tmp_path / "out", repeats=2, search="halving")
+    monkeypatch.setattr(pool, "execute", lambda run, _: planted(run))
+    whole = Reproduction(plan, silent)
+    whole.store = Shared(whole.store.folder)
+    whole.go()
+    assert len(list(whole.searched())) == len(whole._searches())
+
+
 @pytest.fixture
 def random_runs(tmp_path: Path) -> list[Run]:
     path = make_synthetic(80, 60, 600, {"image": 4, "text": 3}).save(tmp_path / "small.npz")
@@ -132,7 +176,7 @@ def random_runs(tmp_path: Path) -> list[Run]:
 
 
 def test_what_follows_from_a_result_is_done_beside_the_rest(tmp_path: Path, random_runs: list[Run]) -> None:
-    """Two processes; the last run follows from the last but one, which is alone and so done here."""
+    """Two processes, and a run that follows from one that followed."""
     store, said = Store(tmp_path / "out" / "runs"), list[str]()
     after = {random_runs[0].key: random_runs[3], random_runs[3].key: random_runs[4]}
 
@@ -142,8 +186,8 @@ def test_what_follows_from_a_result_is_done_beside_the_rest(tmp_path: Path, rand
     run_due([Due(1, "first", run) for run in random_runs[:3]], follow, store, 2, said.append)
     assert said[0] == "first: 3 runs to do, 2 at a time"
     assert all(store.has(run) for run in random_runs)
-    assert {text.split()[0] for text in said[1:]} == {"first", "later"}
-    assert said[-1].split()[1] == "5/5"
+    assert {text.split(",")[0] for text in said[1:]} == {"first", "later"}
+    assert "5 of 5" in said[-1]
 
 
 def test_a_run_that_is_alone_is_done_in_this_process(

@@ -35,18 +35,18 @@ def sparse(kernels, seed, R, C, K, dtype):
     start = rng.standard_normal((R, K)).astype(dtype)
     matrix = frozen(A.indptr, A.indices, A.data.astype(dtype))
     chosen, used = rng.integers(0, R, rng.integers(0, 2 * R)), rng.random(C) < 0.6
-    every, found = (np.empty(0, np.int64), np.empty(0, bool)), []
+    every, found = (np.arange(R), np.ones(C, bool)), []
     frozen(x, start, chosen, used, *every)
-    for rows in (every[0], chosen):
-        n = R if rows is every[0] else len(chosen)
+    for rows in (every[0], chosen, chosen[:0]):
         for which in (every[1], used):
             for begin, share in ((x[:0], 1.0), (start, 0.3)):
-                out = np.full((n, K), np.nan, dtype)
+                out = np.full((len(rows), K), np.nan, dtype)
                 kernels.sparse_product(*matrix, rows, which, begin, x, share, out)
                 found.append(out)
     square = random_array((C, C), density=0.2, rng=rng, format="csr")
     own = np.full((C, K), np.nan, dtype)
-    kernels.sparse_product(square.indptr, square.indices, square.data.astype(dtype), *every, x, x, 1.0, own)
+    matrix, rows = (square.indptr, square.indices, square.data.astype(dtype)), np.arange(C)
+    kernels.sparse_product(*matrix, rows, every[1], x, x, 1.0, own)
     return [*found, own]
 
 
