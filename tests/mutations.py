@@ -125,6 +125,21 @@ MUTATIONS = [
         "    if k < acc.shape[1]:\n", "    if k == 0:\n",
     ),
     *both(
+        "sparse product: the first rows, not those asked for", "sparse",
+        ("whole[rows]", "whole[: len(rows)]"),
+        ("r, total = rows[place], out[place]", "r, total = place, out[place]"),
+    ),
+    *both(
+        "sparse product: rows that don't count are read", "sparse",
+        ("np.where(used[indices, None], x[indices], 0)", "x[indices]"),
+        ("        if used[indices[at]]:", "        if True:"),
+    ),
+    *both(
+        "sparse product: start forgotten", "sparse",
+        ("        whole += start\n", "        pass\n"),
+        ("start[r, k] if len(start) else 0", "0"),
+    ),
+    *both(
         "Adam: second moment from the gradient, not its square", "adam",
         ("kind(1 - BETA2) * grad * grad", "kind(1 - BETA2) * np.abs(grad)"),
         ("a2 * g[k] * g[k]", "a2 * abs(g[k])"),
