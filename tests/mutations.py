@@ -125,9 +125,9 @@ MUTATIONS = [
         "    if k < acc.shape[1]:\n", "    if k == 0:\n",
     ),
     *both(
-        "sparse product: the first rows, not those asked for", "sparse",
-        ("whole[rows]", "whole[: len(rows)]"),
-        ("r, total = rows[place], out[place]", "r, total = place, out[place]"),
+        "sparse product: rows in another order", "sparse",
+        ("whole[rows]", "whole[rows[::-1]]"),
+        ("r, total = rows[place], out[place]", "r, total = rows[len(rows) - 1 - place], out[place]"),
     ),
     *both(
         "sparse product: rows that don't count are read", "sparse",
