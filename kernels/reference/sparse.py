@@ -21,8 +21,8 @@ def sparse_product(
     """`out` (n, K) = share (start + A x), of the rows `rows` (n): row r of A (R, C) has `weights` in the columns
     `indices`, at `indptr[r]:indptr[r + 1]`.
 
-    `used` (C): which rows of `x` (C, K) are read; the others count as zeros. `start` (R, K), or none (0, K): zeros. Sums
-    run over a row's entries in their order, from `start` on.
+    `used` (C): which rows of `x` (C, K) are read; the others count as zeros. `start` (R, K), or none (0, K): zeros.
+    Sums run over a row's entries in their order, from `start` on.
     """
     owner = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
     whole = np.zeros((len(indptr) - 1, x.shape[1]), out.dtype)
