@@ -63,8 +63,10 @@ def row_normalised(matrix: Any, *, self_loops: bool = False) -> Any:
 def graph_forward(graph: Graph, x: Array, rows: Array | None = None) -> tuple[Array, Any]:
     """out (R, K) = A x, with x (C, K); if `rows` (n) are given, these alone: out (n, K). Repeats are allowed.
 
-    Raises ValueError for rows that A doesn't have; a device doesn't check them.
+    Raises ValueError unless x has C rows, and for `rows` that A doesn't have; a device doesn't check these.
     """
+    if len(x) != graph.matrix.columns:
+        raise ValueError(f"the graph has {graph.matrix.columns} columns for {len(x)} rows; it must have one for each")
     rows = _checked(rows, graph.matrix, x)
     return _product(graph.matrix, x, rows=rows), (graph, rows)
 
@@ -79,7 +81,8 @@ def graph_backward(dout: Array, cache: Any) -> Array:
 def light_gcn_forward(graph: Graph, x: Array, layers: int, rows: Array | None = None) -> tuple[Array, Any]:
     """out (R, K) = mean of x, A x, ... A^layers x (He et al. 2020); if `rows` (n) are given, these alone: out (n, K).
 
-    The host makes the last layer of these alone then. Raises ValueError as `graph_forward`, and unless A is (R, R).
+    The host makes the last layer of these alone then. Raises ValueError for rows as `graph_forward`, and unless A is
+    (R, R).
     """
     R, C = len(graph.matrix.indptr) - 1, graph.matrix.columns
     if not R == C == len(x):
@@ -101,7 +104,7 @@ def _mean_of_powers(
     """By Horner's rule, x + A (x + A (x + ...)), so that no sum is kept apart."""
     if layers < 1:
         return x.copy() if rows is None else embedding_forward(x, rows)[0]
-    total = x
+    total = x = x if on_device(x) else np.ascontiguousarray(x)  # once, not for every layer
     for remaining in reversed(range(layers)):
         last: dict[str, Any] = {} if remaining else {"rows": rows, "share": 1 / (layers + 1)}
         total, used = _product(matrix, total, start=x, used=used, **last), None

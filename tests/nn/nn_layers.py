@@ -297,20 +297,8 @@ def zeroing(nn, s):
 
 
 @block("graph")
-def graph(nn, s):
+def graph(nn, s, rows=None):
     matrix = s.sparse(s.n, s.D)
-
-    def call(x):
-        out, cache = nn.graph.graph_forward(nn.graph.make_graph(matrix, x.dtype, s.xp), x)
-        return out, lambda dout: nn.graph.graph_backward(dout, cache)
-
-    return [s.normal(s.D, s.K)], call
-
-
-@block("graph")
-def graph_of_some_rows(nn, s):
-    """Some twice; a matrix that isn't square."""
-    matrix, rows = s.sparse(s.n, s.D), s.xp.asarray(s.rng.integers(0, max(s.n, 1), 2 * s.n))
 
     def call(x):
         out, cache = nn.graph.graph_forward(nn.graph.make_graph(matrix, x.dtype, s.xp), x, rows)
@@ -320,9 +308,8 @@ def graph_of_some_rows(nn, s):
 
 
 @block("graph")
-def light_gcn_of_some_rows(nn, s):
+def light_gcn(nn, s, rows=None):
     matrix = nn.graph.row_normalised(s.sparse(s.n, s.n), self_loops=True)
-    rows = s.xp.asarray(s.rng.integers(0, max(s.n, 1), 2 * s.n))
 
     def call(x):
         out, cache = nn.graph.light_gcn_forward(nn.graph.make_graph(matrix, x.dtype, s.xp), x, 2, rows)
@@ -332,11 +319,15 @@ def light_gcn_of_some_rows(nn, s):
 
 
 @block("graph")
-def light_gcn(nn, s):
-    matrix = nn.graph.row_normalised(s.sparse(s.n, s.n), self_loops=True)
+def graph_of_some_rows(nn, s):
+    return graph(nn, s, some_rows(s))
 
-    def call(x):
-        out, cache = nn.graph.light_gcn_forward(nn.graph.make_graph(matrix, x.dtype, s.xp), x, 2)
-        return out, lambda dout: nn.graph.light_gcn_backward(dout, cache)
 
-    return [s.normal(s.n, s.K)], call
+@block("graph")
+def light_gcn_of_some_rows(nn, s):
+    return light_gcn(nn, s, some_rows(s))
+
+
+def some_rows(s):
+    """Of n rows; some of them more than once, if there are any."""
+    return s.xp.asarray(s.rng.integers(0, max(s.n, 1), 2 * s.n))

@@ -115,6 +115,12 @@ def test_rows_that_the_graph_lacks_are_refused(rows):
             call(np.array(rows))
 
 
+@pytest.mark.parametrize("rows", [3, 5])
+def test_a_product_refuses_what_has_no_row_for_each_column(rows):
+    with pytest.raises(ValueError, match=f"the graph has 4 columns for {rows} rows"):
+        graph.graph_forward(graph.make_graph(np.ones((5, 4))), np.ones((rows, 2), np.float32))
+
+
 @pytest.mark.parametrize(("shape", "rows"), [((4, 5), 5), ((5, 4), 4), ((5, 4), 5), ((4, 4), 5)])
 def test_light_gcn_refuses_what_is_not_square(shape, rows):
     made = graph.make_graph(np.ones(shape))
