@@ -12,6 +12,7 @@ import secrets
 import selectors
 import socket
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -22,6 +23,8 @@ SECONDS = 30.0
 TOKEN_BYTES = 16
 _KEEPALIVE = {"TCP_KEEPIDLE": 2, "TCP_KEEPINTVL": 2, "TCP_KEEPCNT": 3}
 """A machine that doesn't answer is noticed after 8 seconds."""
+_NAMED = 4
+"""How many ranks an error names."""
 
 
 class Peer(NamedTuple):
@@ -32,11 +35,14 @@ class Peer(NamedTuple):
     host: str
 
 
-def lost_text(peer: Peer) -> str:
-    """The error for a lost rank."""
+def lost_text(peers: Sequence[Peer]) -> str:
+    """The error for a lost rank, the first of `peers`; the others ended too before anybody looked."""
+    named = [f"rank {peer.rank} (process {peer.process} on {peer.host})" for peer in peers[:_NAMED]]
+    named += [f"{len(peers) - _NAMED} more"] if len(peers) > _NAMED else []
+    who = f"one of {', '.join(named[:-1])} and {named[-1]}" if len(named) > 1 else named[0]
     return (
-        f"rank {peer.rank} (process {peer.process} on {peer.host}) was lost: it was killed, ran out of memory, or its "
-        "machine is gone. What was saved is whole; continue with --resume, on any number of ranks"
+        f"{who} was lost: it was killed, ran out of memory, or its machine is gone. What was saved is whole; continue "
+        "with --resume, on any number of ranks"
     )
 
 
@@ -77,7 +83,7 @@ def main(arguments: list[str]) -> None:
                 if (peer := _introduced(connection, token)) is not None:
                     peers[connection] = peer
     if len(peers) == int(size):
-        _attend(program, peers)
+        attend(program, peers)
 
 
 def _introduced(connection: socket.socket, token: bytes) -> Peer | None:
@@ -96,26 +102,34 @@ def _introduced(connection: socket.socket, token: bytes) -> Peer | None:
     return None
 
 
-def _attend(program: str, peers: dict[socket.socket, Peer]) -> None:
+def attend(program: str, peers: dict[socket.socket, Peer]) -> None:
     """Until all ranks have ended in order, or one has not: it is named, and the others are told.
 
-    The system reports connections in the order in which they were closed: the first one is that of the lost rank.
+    The system reports connections in the order in which they were closed, as a rule: the first one is that of the lost
+    rank. MPI may end other ranks in the same moment, so all that are found closed together are named, the first first.
     """
     with selectors.DefaultSelector() as selector:
         for connection in peers:
             selector.register(connection, selectors.EVENT_READ)
         while selector.get_map():
-            for key, _ in selector.select():
-                connection = next(one for one in peers if one is key.fileobj)
-                selector.unregister(connection)
-                if (word := said(connection)) == BYE:
-                    continue
-                if word != FAILED:
-                    print(f"{program}: error: {lost_text(peers[connection])}", file=sys.stderr, flush=True)
+            if words := [(peer, word) for peer, word in _ended(selector, peers) if word != BYE]:
+                if words[0][1] != FAILED:
+                    lost = [peer for peer, word in words if word != FAILED]
+                    print(f"{program}: error: {lost_text(lost)}", file=sys.stderr, flush=True)
                 for other in peers:
                     with suppress(OSError):
                         other.sendall(LOST)
                 return
+
+
+def _ended(selector: selectors.BaseSelector, peers: dict[socket.socket, Peer]) -> list[tuple[Peer, bytes]]:
+    """The next ranks that have ended, in order, and what each said; waits for the first."""
+    found = []
+    for key, _ in selector.select():
+        connection = next(one for one in peers if one is key.fileobj)
+        selector.unregister(connection)
+        found.append((peers[connection], said(connection)))
+    return found
 
 
 if __name__ == "__main__":

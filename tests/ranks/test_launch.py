@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import socket
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +13,10 @@ from in_process import on_ranks
 from milk_np.errors import DataError
 from milk_np.files import read_npz, write_npz_atomic
 from milk_np.files.pieces import Pieces
+from milk_np.ranks import witness
 from milk_np.ranks.group import Ranks
 from milk_np.ranks.launch import launched, launched_here
-from milk_np.ranks.witness import Peer, lost_text
+from milk_np.ranks.witness import BYE, FAILED, Peer, lost_text
 
 
 @pytest.mark.parametrize(
@@ -67,6 +70,39 @@ def test_an_error_on_rank_0_is_one_on_all() -> None:
 
 
 def test_a_lost_rank_is_named_with_what_to_do() -> None:
-    text = lost_text(Peer(2, 4711, "node7"))
-    assert "rank 2 (process 4711 on node7) was lost" in text
+    text = lost_text([Peer(2, 4711, "node7")])
+    assert text.startswith("rank 2 (process 4711 on node7) was lost")
     assert "--resume" in text
+
+
+def test_ranks_that_ended_together_are_all_named_the_first_first() -> None:
+    peers = [Peer(rank, 100 + rank, "a") for rank in (3, 0, 1, 2, 4, 5)]
+    two = "one of rank 3 (process 103 on a) and rank 0 (process 100 on a) was lost: it was killed"
+    assert lost_text(peers[:2]).startswith(two)
+    assert ", rank 2 (process 102 on a) and 2 more was lost" in lost_text(peers)
+
+
+@pytest.mark.parametrize(
+    ("ends", "told"),
+    [
+        ([(0, BYE), (1, BYE), (2, BYE)], ""),
+        ([(0, BYE), (2, b""), (1, BYE)], "rank 2 (process 12 on a) was lost"),
+        ([(2, b""), (0, b"")], "one of rank 2 (process 12 on a) and rank 0 (process 10 on a) was lost"),
+        ([(1, FAILED), (0, b"")], ""),
+        ([(0, b""), (1, FAILED), (2, b"")], "one of rank 0 (process 10 on a) and rank 2 (process 12 on a) was lost"),
+    ],
+)
+def test_the_witness_names_what_ended_without_a_word(
+    ends: list[tuple[int, bytes]], told: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """All have ended before it looks, as on a machine whose cores are busy."""
+    pairs = [socket.socketpair() for _ in range(3)]
+    for rank, word in ends:
+        pairs[rank][1].sendall(word)
+        pairs[rank][1].shutdown(socket.SHUT_WR)
+    witness.attend("milk-train", {pairs[rank][0]: Peer(rank, 10 + rank, "a") for rank, _ in ends})
+    for one in itertools.chain(*pairs):
+        one.close()
+    said = capfd.readouterr().err
+    assert said.count("was lost") == bool(told)
+    assert told in said

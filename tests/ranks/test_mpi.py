@@ -195,7 +195,8 @@ def test_a_killed_rank_ends_the_job_and_loses_nothing(
         assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
         whole = (tmp_path / "run" / "summary.json").exists()  # killed on its way out: there is nothing to lose
         assert said.count("was lost") == 1 or whole
-        assert f"(process {victim} on " in said or whole
+        # MPI may notice it and abort another rank before the connections of the killed one are closed
+        assert f"(process {victim} on " in said or "Abort(" in said or whole
     milk(2, "train", *line, "--resume")
     tables = sorted((tmp_path / "run" / "model").glob("users-*.npz")) or [tmp_path / "run" / "model.npz"]
     joined = np.concatenate([arrays(file)["P"] for file in tables])
