@@ -2,20 +2,20 @@
 of the values that hold without a search.
 
 "grid" trains every trial to its end. "halving" (Jamieson and Talwalkar, AISTATS 2016) trains all of them for a few
-epochs, the better third for thrice as many, and so on, until one is left that is trained to its end; what has no epochs
-is tried whole at once.
+epochs, the better third for thrice as many, and so on, until one is left that is trained to its end; what stopped by
+itself before isn't trained again, and what has no epochs is tried whole at once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from milk_np.errors import MissingExtraError
 from milk_np.experiments.pool import Say, run_all, run_due
 from milk_np.experiments.queue import Due
-from milk_np.experiments.runs import Run
+from milk_np.experiments.runs import Result, Run
 from milk_np.experiments.spaces import Config, design
 from milk_np.experiments.store import Store
 from milk_np.settings.option import Value
@@ -130,7 +130,10 @@ class Searches:
 
     def _next(self, k: int) -> Iterator[Due]:
         rung, todo, tuned = _advance(self._searches[k], self._trials, self._store, self._how)
-        for run in todo:
+        left = [run for run in todo if not _has_stopped(run, self._store)]
+        if todo and not left:
+            yield from self._next(k)
+        for run in left:
             self._asked.setdefault(run.key, set()).add(k)
             yield Due(rung, "tuning", run)
         if tuned is not None:
@@ -176,6 +179,23 @@ def _advance(search: Search, trials: int, store: Store, how: str) -> tuple[int, 
     found, rows = tuple(zip(configs, values, strict=True)), tuple(reached) if len(rungs) > 1 else ()
     base = search.base
     return len(rungs), [], Tuned(search.family, str(base.protocol), base.valid_metric, base.tuning_space(), found, rows)
+
+
+def _has_stopped(run: Run, store: Store) -> bool:
+    """Whether the run of the rung before stopped by itself: a greater limit of epochs changes nothing then, so that its
+    result is stored as that of `run`, which took no time."""
+    limit = run.settings.to_dict().get("max_epochs")
+    if not isinstance(limit, int):
+        return False
+    before = replace(run, settings=run.settings.replace(max_epochs=max(1, limit // KEPT)))
+    if not store.has(before):
+        return False
+    summary = store.get(before)
+    if summary.get("epochs", limit) >= max(1, limit // KEPT):
+        return False
+    spent = {"seconds": 0.0, "core_seconds": 0.0}
+    store.put(run, Result({**summary, **run.identity(), **spent}, store.per_user(before)))
+    return True
 
 
 def _sizes(trials: int) -> list[int]:

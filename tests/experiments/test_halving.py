@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -28,16 +29,18 @@ class Planted:
     """In place of `execute`: results whose metric is `quality` of the settings; what ran, a round for each number of
     epochs."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, quality: Any) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, quality: Any, stops: Any = lambda s: epochs(s)) -> None:
         self.rounds: list[list[Settings]] = []
-        self._quality = quality
+        self._quality, self._stops = quality, stops
         monkeypatch.setattr(pool, "execute", self)
 
     def __call__(self, run: Run, _: Path) -> Result:
         if not self.rounds or epochs(self.rounds[-1][-1]) != epochs(run.settings):
             self.rounds.append([])
         self.rounds[-1].append(run.settings)
-        return Result({"valid": {"ndcg@10": self._quality(run.settings)}, "seconds": 0.0}, {"users": np.arange(1)})
+        summary = {**run.identity(), "valid": {"ndcg@10": self._quality(run.settings)}, "seconds": 1.0}
+        done = self._stops(run.settings)
+        return Result(summary if done is None else summary | {"epochs": done}, {"users": np.arange(1)})
 
 
 def epochs(settings: Settings) -> object:
@@ -114,6 +117,29 @@ def test_searches_share_their_rounds_and_go_on_after_an_interruption(
     planted.rounds.clear()
     assert tune(two, 8, store, 1, silent, how="halving") == whole
     assert [len(each) for each in planted.rounds] == [1]
+
+
+def test_what_stopped_by_itself_is_not_trained_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The best one stops after 20 epochs of 30; its result is that of the run with all 90, with nobody's time."""
+    store = Store(tmp_path)
+    planted = Planted(monkeypatch, lambda s: s.lr + s.reg, lambda s: min(s.max_epochs, 20))
+    tuned = tune([search_of(MILK)], 8, store, 1, silent, how="halving")[0]
+    assert [len(each) for each in planted.rounds] == [9, 3]
+    assert sorted(tuned.rungs) == [1] * 6 + [2] * 2 + [3]
+    whole, before = (search_of(MILK).run({**tuned.best, "max_epochs": epochs}) for epochs in (90, 30))
+    copy, first = store.get(whole), store.get(before)
+    assert copy == {**first, **json.loads(json.dumps(whole.identity())), "seconds": 0.0, "core_seconds": 0.0}
+    np.testing.assert_array_equal(store.per_user(whole)["users"], store.per_user(before)["users"])
+    assert finished(search_of(MILK), 8, store, "halving") == tuned
+
+
+def test_one_that_stopped_waits_for_the_others_of_its_rung(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Of three on the second rung the one with the lowest lr stopped on the first; the other two are trained on."""
+    planted = Planted(monkeypatch, lambda s: -s.lr, lambda s: 5 if s.lr == MILK.lr else s.max_epochs)
+    tuned = tune([search_of(MILK)], 8, Store(tmp_path), 1, silent, how="halving")[0]
+    assert [len(each) for each in planted.rounds] == [9, 2]
+    assert tuned.best["lr"] == MILK.lr
+    assert tuned.rungs[tuned.winner] == 3
 
 
 def test_a_run_that_diverged_does_not_go_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -19,7 +19,8 @@ from milk_np.experiments.pool import described, outcome, run_all
 from milk_np.experiments.runs import Result, Run, base, execute, masked
 from milk_np.experiments.store import Store
 from milk_np.models.milk.settings import MilkSettings
-from milk_np.models.registry import adapted, make_settings
+from milk_np.models.registry import adapted, make_settings, settings_class, trained
+from milk_np.settings.steps import StepSettings
 from milk_np.training.pretraining import cache
 
 SETTINGS = MilkSettings(
@@ -46,6 +47,23 @@ def test_a_key_tells_what_decides_the_result_and_nothing_else(path: Path) -> Non
     others = [a_run(path, 1), a_run(path, lr=0.01), a_run(path, seed=1), a_run(path, protocol="MTMT")]
     assert len({run.key for run in [first, *others]}) == 5
     assert Run(path, "other data", 0.2, 0, SETTINGS).key != first.key
+
+
+STEPPED = [name for name in trained() if issubclass(settings_class(name), StepSettings)]
+
+
+@pytest.mark.parametrize("name", STEPPED)
+def test_a_training_that_stopped_by_itself_is_that_of_any_greater_limit(path: Path, name: str) -> None:
+    """A search by halving relies on it."""
+    quick = {**SHORT, "protocol": "FTMT", "eval_every": 1, "patience": 1, "lr": 0.05}
+    quick = {"model": name, **{key: value for key, value in quick.items() if key in settings_class(name).options()}}
+    runs = [Run(path, "hash", 0.2, 0, make_settings({**quick, "max_epochs": limit})) for limit in (200, 60)]
+    one, other = map(execute, runs)
+    assert one.summary["epochs"] < 60
+    for kept in ("valid", "test", "epochs", "best_epoch"):
+        assert one.summary[kept] == other.summary[kept]
+    for metric, values in one.per_user.items():
+        np.testing.assert_array_equal(values, other.per_user[metric])
 
 
 def test_a_draw_is_another_split_of_the_same_pairs(path: Path) -> None:
