@@ -34,7 +34,7 @@ KERNEL, PROFILE, SIMILAR, PRINTED = "kernel profile", "content profile", "most s
 
 @cache
 def saved(name: str) -> dict[str, Any]:
-    """Tables and claims of a file of results, or of several, each of other data sets or protocols."""
+    """Tables and claims of a file of results, or of several, each of other data sets."""
     files = [json.loads(path.read_text()) for path in sorted(SAVED.glob(name))]
     return {part: [each for file in files for each in file[part]] for part in ("tables", "claims")}
 

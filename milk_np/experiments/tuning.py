@@ -187,11 +187,12 @@ def _has_stopped(run: Run, store: Store) -> bool:
     limit = run.settings.to_dict().get("max_epochs")
     if not isinstance(limit, int):
         return False
-    before = replace(run, settings=run.settings.replace(max_epochs=max(1, limit // KEPT)))
+    shorter = max(1, limit // KEPT)
+    before = replace(run, settings=run.settings.replace(max_epochs=shorter))
     if not store.has(before):
         return False
     summary = store.get(before)
-    if summary.get("epochs", limit) >= max(1, limit // KEPT):
+    if summary.get("epochs", limit) >= shorter:
         return False
     spent = {"seconds": 0.0, "core_seconds": 0.0}
     store.put(run, Result({**summary, **run.identity(), **spent}, store.per_user(before)))
