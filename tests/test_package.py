@@ -147,7 +147,7 @@ def test_every_option_that_the_readme_names_exists() -> None:
 def test_every_extra_brings_what_something_imports() -> None:
     """A distribution that no file of the package, the tests or the benchmarks imports would be idle."""
     names = {"cupy-cuda13x": "cupy", "cupy-cuda12x": "cupy", "faiss-cpu": "faiss", "mlflow-skinny": "mlflow"}
-    names["mpich"] = "mpi4py"  # which loads it
+    names |= {"mpich": "mpi4py", "pytest-xdist": "pytest"}  # which load them
     tools = {"dev", "bench", "notebook", "a11y"}  # of the last two a kernel is started and a script is read
     texts = [path.read_text() for folder in ("milk_np", "kernels", "tests") for path in (ROOT / folder).rglob("*.py")]
     for extra, distributions in project()["project"]["optional-dependencies"].items():
